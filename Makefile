@@ -1,0 +1,74 @@
+# The only commands of this project; CI calls them and nothing else. `make help` lists them.
+PYTHON  ?= python3
+VENV    := .venv
+BIN     := $(VENV)/bin
+SOURCES := $(shell find cleaner -name '*.py' -o -name '*.pyi') pyproject.toml README.md LICENSE
+CODE    := cleaner tests tools benchmarks
+PROTOS  := $(wildcard cleaner/runtime/pb/*.proto)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check unit e2e lint format types protos protos-check wheel lock bench clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+$(VENV)/.dependencies: requirements/dev.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# The built wheel is what is tested: installed again whenever a source changed.
+$(VENV)/.wheel: $(VENV)/.dependencies $(SOURCES)
+	@rm -rf dist
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall dist/*.whl
+	@touch $@
+
+wheel: $(VENV)/.wheel ## build the wheel into dist/ and install it into .venv
+
+demo: $(VENV)/.wheel ## the real daemon against a private containerd on its own disk (root), else simulated
+	@PYTHONPATH=tools $(BIN)/python -m demo
+
+test: lint types protos-check unit e2e ## everything that CI runs
+
+check: lint types unit ## what takes seconds
+
+unit: $(VENV)/.wheel ## unit tests, with branch coverage; 100 % of the core
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest tests/unit
+	$(BIN)/coverage report --fail-under=90
+	$(BIN)/coverage report --include='*/cleaner/core/*' --fail-under=100
+
+e2e: $(VENV)/.wheel ## end to end, on private containerds (root, Debian); skipped elsewhere, a failure in CI
+	$(BIN)/pytest tests/e2e
+
+lint: $(VENV)/.dependencies ## ruff: format and lint
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+
+format: $(VENV)/.dependencies ## let ruff write the format
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+types: $(VENV)/.wheel ## mypy, strict
+	$(BIN)/mypy $(CODE)
+
+protos: $(VENV)/.dependencies ## generate the gRPC stubs from the .proto files
+	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. $(PROTOS)
+	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. $(wildcard tools/lab/pb/*.proto)
+
+protos-check: protos ## fail where the committed stubs are not what the generator gives
+	@git diff --exit-code --stat -- cleaner/runtime/pb tools/lab/pb || { echo 'stubs are stale: commit what make protos wrote'; exit 1; }
+
+lock: ## resolve pyproject.toml into requirements/, with hashes
+	@$(PYTHON) -m venv build/lock && build/lock/bin/python -m pip install --quiet uv
+	build/lock/bin/uv pip compile --quiet --upgrade pyproject.toml --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' -o requirements/run.txt
+	build/lock/bin/uv pip compile --quiet --upgrade pyproject.toml --group dev --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' -o requirements/dev.txt
+
+bench: $(VENV)/.wheel ## figures on 1,000 images of a real containerd (root)
+	@PYTHONPATH=tools $(BIN)/python -m benchmarks.light
+
+clean: ## remove what was built; the lab's cache of packages stays
+	rm -rf $(VENV) dist build .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
