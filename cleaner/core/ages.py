@@ -1,0 +1,77 @@
+"""How old an image is, by each clock, and how recently somebody wanted it.
+
+Refuses to believe implausible times: a build date before Docker existed is no date, the future is now.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from cleaner.core.model import Clock, Image, Memory, Rule
+
+FIRST_PLAUSIBLE = datetime(2013, 3, 20, tzinfo=UTC)
+"""Docker's first release: reproducible builds write 0001, 1970 or 1980 instead of a date."""
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """What is known of an image's times; none lies after `now`."""
+
+    created_at: datetime | None
+    pulled_at: datetime | None
+    first_seen_at: datetime
+    """Now where the agent has not seen it before."""
+    last_used_at: datetime | None
+
+    def aged_since(self, clock: Clock) -> datetime:
+        """When the age begins: an unknown build falls back to the pull, an unknown pull to first seen."""
+        if clock is Clock.CREATED and self.created_at is not None:
+            return self.created_at
+        return self.arrived_at
+
+    def relies_on_memory(self, clock: Clock) -> bool:
+        """Whether first seen stands in for a time that is not known."""
+        known = self.pulled_at is not None or (clock is Clock.CREATED and self.created_at is not None)
+        return not known
+
+    @property
+    def arrived_at(self) -> datetime:
+        """Pulled, or first seen where no pull time is known."""
+        return self.first_seen_at if self.pulled_at is None else self.pulled_at
+
+    @property
+    def wanted_at(self) -> datetime:
+        """Arrived or last used, whichever is later: what grace counts from."""
+        return self.arrived_at if self.last_used_at is None else max(self.arrived_at, self.last_used_at)
+
+
+def times_of(image: Image, memory: Memory, now: datetime) -> Times:
+    """The believable times of an image."""
+    created_at = image.created_at
+    plausible = created_at is not None and FIRST_PLAUSIBLE <= created_at <= now
+    return Times(
+        created_at=created_at if plausible else None,
+        pulled_at=None if image.pulled_at is None else min(image.pulled_at, now),
+        first_seen_at=min(memory.first_seen_at.get(image.id, now), now),
+        last_used_at=_at_most(memory.last_used_at, image.id, now),
+    )
+
+
+def _at_most(times: Mapping[str, datetime], image_id: str, now: datetime) -> datetime | None:
+    time = times.get(image_id)
+    return None if time is None else min(time, now)
+
+
+def age(times: Times, rule: Rule, now: datetime) -> timedelta:
+    """By the rule's clock; never negative."""
+    return now - times.aged_since(rule.age_from)
+
+
+def is_expired(times: Times, rule: Rule, now: datetime) -> bool:
+    """Past its rule's max_age, from max_age itself on."""
+    return age(times, rule, now) >= rule.max_age
+
+
+def is_recent(times: Times, grace: timedelta, now: datetime) -> bool:
+    """Arrived or used less than `grace` ago."""
+    return now - times.wanted_at < grace

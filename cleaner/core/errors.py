@@ -1,0 +1,64 @@
+"""The errors that cross a folder's border, each with the kind that logs and metrics name it by.
+
+Refuses foreign exceptions: an adapter translates what it catches into one of these and chains it.
+"""
+
+from enum import StrEnum
+from typing import ClassVar
+
+
+class ErrorKind(StrEnum):
+    """What went wrong, in one word: the same in logs, metrics and alerts."""
+
+    CONFIG = "config"
+    ENVIRONMENT = "environment"
+    DISK_UNREADABLE = "disk_unreadable"
+    RUNTIME_UNAVAILABLE = "runtime_unavailable"
+    RUNTIME_REJECTED = "runtime_rejected"
+    IMAGE_IN_USE = "image_in_use"
+
+
+class CleanerError(Exception):
+    """Any failure that this program knows; its text is one line for a person."""
+
+    kind: ClassVar[ErrorKind]
+
+
+class ConfigError(CleanerError):
+    """The configuration or a command line argument is wrong; `problems` holds a line each."""
+
+    kind = ErrorKind.CONFIG
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class EnvironmentUnusableError(CleanerError):
+    """Something on this machine will not pass by itself: a person has to change it."""
+
+    kind = ErrorKind.ENVIRONMENT
+
+
+class DiskUnreadableError(CleanerError):
+    """The usage of a filesystem could not be read."""
+
+    kind = ErrorKind.DISK_UNREADABLE
+
+
+class RuntimeUnavailableError(CleanerError):
+    """The container runtime did not answer, or not in time: whether it acted is unknown."""
+
+    kind = ErrorKind.RUNTIME_UNAVAILABLE
+
+
+class RuntimeRejectedError(CleanerError):
+    """The container runtime answered no, or with what cannot be understood."""
+
+    kind = ErrorKind.RUNTIME_REJECTED
+
+
+class ImageInUseError(RuntimeRejectedError):
+    """The runtime refused a removal because a container uses the image (CRI-O does; containerd never)."""
+
+    kind = ErrorKind.IMAGE_IN_USE
