@@ -1,0 +1,59 @@
+"""The machine's clocks, and waiting that a signal ends.
+
+Refuses signal handlers: SIGTERM and SIGINT are blocked and waited for, which also works as PID 1.
+"""
+
+import select
+import signal
+import time
+from datetime import UTC, datetime
+
+STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
+
+
+class SystemTimer:
+    """The clocks of the kernel."""
+
+    def now(self) -> datetime:
+        """Wall clock, UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Seconds since boot, suspend included: a node that slept did not jump."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class SignalStop:
+    """A stop request by SIGTERM or SIGINT; make it before any thread starts, so that all inherit the mask."""
+
+    def __init__(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        self._requested = False
+
+    def requested(self) -> bool:
+        """Whether one of the signals came."""
+        return self.wait(0)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for a signal, at most `seconds`; True at once after the first."""
+        if not self._requested:
+            self._requested = signal.sigtimedwait(STOP_SIGNALS, seconds) is not None
+        return self._requested
+
+
+class NeverStop:
+    """For commands that a signal ends at once, as any other program."""
+
+    def requested(self) -> bool:
+        """Never."""
+        return False
+
+    def wait(self, seconds: float) -> bool:
+        """Wait it out."""
+        pause(seconds)
+        return False
+
+
+def pause(seconds: float) -> None:
+    """Let a moment pass whatever happens: for readings that must lie apart."""
+    select.select((), (), (), seconds)
