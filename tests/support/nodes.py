@@ -1,0 +1,62 @@
+"""Simulated nodes for unit tests: a directory with a size limit, a few images, and fakes in front."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from support.fakes import FakeStop, FakeTimer, ScriptedDisk, ScriptedRuntime
+
+from cleaner.core.events import Event, SweepEnded, SweepReport
+from cleaner.core.model import Policy, Rule, Trigger
+from cleaner.core.pressure import Mark, Marks
+from cleaner.core.references import parse_pattern
+from cleaner.node.recollection import ProcessRecollection
+from cleaner.simulation.node import Build, SimulatedNode
+from cleaner.sweep import Node, Sweep, SweepRequest, SweepSettings
+
+MB = 1_000_000
+CAPACITY = 1000 * MB
+MARKS = Marks(bytes=Mark(high=75, low=65), inodes=Mark(high=80, low=75))
+COMPANY = Rule("company", (parse_pattern("registry.example.com/**"),), timedelta(days=30))
+POLICY = Policy(rules=(COMPANY,))
+
+
+@dataclass
+class World:
+    """A node and everything that a test moves on it."""
+
+    simulated: SimulatedNode
+    runtime: ScriptedRuntime
+    disk: ScriptedDisk
+    timer: FakeTimer
+    stop: FakeStop
+    node: Node
+
+    def pull_old(self, name: str, megabytes: int = 50, days: float = 60) -> str:
+        """An image built and pulled so many days ago, all of its bytes its own."""
+        now = self.timer.wall
+        self.timer.wall = now - timedelta(days=days)
+        build = Build(((name, megabytes * MB),), created_at=self.timer.wall, note=name)
+        image_id = self.simulated.pull(f"registry.example.com/{name}:v1", build)
+        self.timer.wall = now
+        return image_id
+
+    def sweep(self, trigger: Trigger, policy: Policy = POLICY, **request: object) -> list[Event]:
+        """All events of one sweep."""
+        settings = SweepSettings(policy, MARKS, failures_per_sweep=5)
+        return list(Sweep(self.node, settings, SweepRequest(trigger, **request)).events())  # type: ignore[arg-type]
+
+    def report(self, trigger: Trigger, policy: Policy = POLICY, **request: object) -> SweepReport:
+        """The report of one sweep."""
+        last = self.sweep(trigger, policy, **request)[-1]
+        assert isinstance(last, SweepEnded)
+        return last.report
+
+
+def make_world(directory: Path) -> World:
+    """An empty node of 1 GB."""
+    timer = FakeTimer()
+    simulated = SimulatedNode(directory, CAPACITY, timer)
+    runtime, disk, stop = ScriptedRuntime(simulated), ScriptedDisk(simulated), FakeStop(timer)
+    node = Node(runtime, disk, timer, stop, ProcessRecollection())
+    return World(simulated, runtime, disk, timer, stop, node)

@@ -1,0 +1,316 @@
+"""One sweep on a simulated node: what it does between and around the decisions."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from support.nodes import COMPANY, MB, World, make_world
+
+from cleaner.core.errors import (
+    DiskUnreadableError,
+    ImageInUseError,
+    RuntimeRejectedError,
+    RuntimeUnavailableError,
+)
+from cleaner.core.events import EvictionEnded, EvictionStarted, SweepEnded, SweepStarted
+from cleaner.core.model import EvictionOutcome, EvictReason, KeepReason, Policy, StopReason, Trigger
+from cleaner.simulation.node import Build
+
+DOWN = RuntimeUnavailableError("RemoveImage: DEADLINE_EXCEEDED")
+REJECTED = RuntimeRejectedError("RemoveImage: INTERNAL: no")
+UNREADABLE = DiskUnreadableError("cannot read the usage of /disk: Input/output error")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return make_world(tmp_path)
+
+
+def test_nightly_evicts_what_is_expired_and_keeps_the_rest(world: World) -> None:
+    """A nightly sweep removes what is past max_age, oldest first, and nothing else."""
+    older, old, young = world.pull_old("older", days=90), world.pull_old("old", days=40), world.pull_old("new", days=29)
+    report = world.report(Trigger.NIGHTLY)
+    assert [(e.verdict.image.id, e.outcome) for e in report.evictions] == [
+        (older, EvictionOutcome.EVICTED),
+        (old, EvictionOutcome.EVICTED),
+    ]
+    assert [image.id for image in world.simulated.list_images()] == [young]
+    assert report.reclaimed_bytes == 100 * MB
+    assert report.stopped_because is StopReason.DONE
+
+
+def test_events_come_in_order_around_each_eviction(world: World) -> None:
+    """Each eviction is announced before and told after; the report comes last."""
+    world.pull_old("a")
+    world.pull_old("b")
+    kinds = [type(event) for event in world.sweep(Trigger.MANUAL)]
+    assert kinds == [SweepStarted, EvictionStarted, EvictionEnded, EvictionStarted, EvictionEnded, SweepEnded]
+
+
+def test_pressure_stops_at_the_low_mark(world: World) -> None:
+    """Under pressure it stops at the first measurement at or below low: 80 % down to 65 % takes three of 5 %."""
+    for number in range(16):
+        world.pull_old(f"app{number:02}", days=100 - number)
+    report = world.report(Trigger.PRESSURE)
+    assert len(report.evictions) == 3
+    assert report.filesystem_after.used_percent == 65
+    assert report.stopped_because is StopReason.LOW_MARK
+    assert report.low_mark_met
+    assert report.not_reached == 13
+
+
+def test_pressure_below_high_is_not_needed(world: World) -> None:
+    """Below high a pressure sweep lists nothing and does nothing."""
+    world.pull_old("app", megabytes=749)
+    report = world.report(Trigger.PRESSURE)
+    assert report.stopped_because is StopReason.NOT_NEEDED
+    assert report.plan is None
+    assert world.runtime.calls == []
+
+
+def test_pressure_at_high_is_needed(world: World) -> None:
+    """At the high mark itself a pressure sweep evicts."""
+    world.pull_old("app", megabytes=750)
+    assert world.report(Trigger.PRESSURE).evictions[0].outcome is EvictionOutcome.EVICTED
+
+
+def test_pressure_above_low_with_nothing_left_is_done(world: World) -> None:
+    """When every candidate is gone and usage is still above low, the sweep ends and says so."""
+    world.simulated.write_file("logs", 700 * MB)
+    world.pull_old("app", megabytes=60)
+    report = world.report(Trigger.PRESSURE)
+    assert report.stopped_because is StopReason.DONE
+    assert not report.low_mark_met
+
+
+def test_a_resource_that_reaches_high_meanwhile_is_driven_too(world: World) -> None:
+    """Bytes that reach high during a sweep for inodes are driven below low as well."""
+    for number in range(16):
+        world.pull_old(f"app{number:02}", megabytes=40, days=100 - number)
+    world.simulated.inodes = 100
+    for number in range(64):
+        world.simulated.write_file(f"small{number}", 0)
+    world.runtime.before["remove_image"] = lambda: world.simulated.write_file("burst", 200 * MB)
+    report = world.report(Trigger.PRESSURE)
+    assert report.filesystem_after.used_percent <= 65
+
+
+def test_dry_run_plans_and_touches_nothing(world: World) -> None:
+    """A dry run ends after Decide: every candidate is `planned` and still there."""
+    world.pull_old("a")
+    world.pull_old("b")
+    report = world.report(Trigger.MANUAL, dry_run=True)
+    assert [eviction.outcome for eviction in report.evictions] == [EvictionOutcome.PLANNED] * 2
+    assert "remove_image" not in world.runtime.calls
+    assert report.not_reached == 0
+    assert report.reclaimed_bytes == 0
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_limit_ends_the_sweep(world: World, dry_run: bool) -> None:
+    """At its limit a sweep ends; the rest is not reached."""
+    for name in "abc":
+        world.pull_old(name)
+    report = world.report(Trigger.NIGHTLY, limit=2, dry_run=dry_run)
+    assert (len(report.evictions), report.not_reached) == (2, 1)
+    assert report.stopped_because is StopReason.LIMIT
+
+
+def test_a_limit_of_all_candidates_is_done(world: World) -> None:
+    """A limit that leaves nothing out is no reason to have ended."""
+    world.pull_old("a")
+    assert world.report(Trigger.NIGHTLY, limit=1).stopped_because is StopReason.DONE
+
+
+def test_a_stop_request_ends_the_sweep_after_the_present_removal(world: World) -> None:
+    """SIGTERM during a removal: that one is finished and reported, the next is not begun."""
+    world.pull_old("a")
+    world.pull_old("b")
+
+    def request_stop() -> None:
+        world.stop.stopped = True
+
+    world.runtime.before["remove_image"] = request_stop
+    report = world.report(Trigger.NIGHTLY)
+    assert [eviction.outcome for eviction in report.evictions] == [EvictionOutcome.EVICTED]
+    assert report.stopped_because is StopReason.STOP_REQUESTED
+    assert report.not_reached == 1
+
+
+def test_a_list_that_cannot_be_read_evicts_nothing(world: World) -> None:
+    """A failing list of images, containers or sandboxes fails the sweep before any removal."""
+    world.pull_old("a")
+    for method in ("list_images", "list_containers", "list_sandbox_images"):
+        world.runtime.failures = {method: [DOWN]}
+        with pytest.raises(RuntimeUnavailableError):
+            world.sweep(Trigger.NIGHTLY)
+    assert "remove_image" not in world.runtime.calls
+
+
+def start_container(world: World, name: str) -> None:
+    world.simulated.start_container(f"registry.example.com/{name}:v1")
+
+
+def retag(world: World, image_id: str) -> None:
+    world.simulated.tag(image_id, "registry.example.com/other:v2")
+
+
+def test_an_image_that_a_pod_started_from_meanwhile_is_spared(world: World) -> None:
+    """The last look sees a container that came after the plan."""
+    world.pull_old("a")
+    world.runtime.before["read_image"] = lambda: start_container(world, "a")
+    (eviction,) = world.report(Trigger.NIGHTLY).evictions
+    assert (eviction.outcome, eviction.error) == (EvictionOutcome.SPARED, "now in_use")
+
+
+def test_an_image_with_changed_references_is_spared(world: World) -> None:
+    """A new tag after the plan spares the image."""
+    image_id = world.pull_old("a")
+    world.runtime.before["read_image"] = lambda: retag(world, image_id)
+    (eviction,) = world.report(Trigger.NIGHTLY).evictions
+    assert (eviction.outcome, eviction.error) == (EvictionOutcome.SPARED, "its references changed")
+
+
+def test_an_image_pulled_again_meanwhile_is_spared(world: World) -> None:
+    """A pull after the plan spares the image, though its references are the same."""
+    image_id = world.pull_old("a")
+    original = world.simulated.read_image(image_id)
+    assert original is not None
+    build = Build((("a", 50 * MB),), created_at=original.created_at, note="a")
+    world.runtime.before["read_image"] = lambda: world.simulated.pull("registry.example.com/a:v1", build) and None
+    (eviction,) = world.report(Trigger.NIGHTLY).evictions
+    assert (eviction.outcome, eviction.error) == (EvictionOutcome.SPARED, "it was pulled again")
+
+
+def test_an_image_that_went_meanwhile_is_spared(world: World) -> None:
+    """What somebody else removed is not counted as evicted."""
+    image_id = world.pull_old("a")
+    world.runtime.before["read_image"] = lambda: world.simulated.remove_image(image_id)
+    (eviction,) = world.report(Trigger.NIGHTLY).evictions
+    assert (eviction.outcome, eviction.error) == (EvictionOutcome.SPARED, "already gone")
+
+
+def test_a_last_look_that_fails_keeps_the_image(world: World) -> None:
+    """An image whose last look cannot be taken is not removed, and the next one follows."""
+    kept, gone = world.pull_old("a", days=80), world.pull_old("b")
+    world.runtime.failures["read_image"] = [DOWN]
+    first, second = world.report(Trigger.NIGHTLY).evictions
+    assert (first.verdict.image.id, first.outcome) == (kept, EvictionOutcome.FAILED)
+    assert (second.verdict.image.id, second.outcome) == (gone, EvictionOutcome.EVICTED)
+    assert first.error is not None
+    assert first.error.startswith("the last look failed: ")
+
+
+def test_the_containers_are_the_last_thing_looked_at(world: World) -> None:
+    """Nothing but the list of containers lies between the last look's begin and the removal."""
+    world.pull_old("a")
+    world.sweep(Trigger.NIGHTLY)
+    calls = world.runtime.calls
+    removal = calls.index("remove_image")
+    assert calls[removal - 3 : removal] == ["read_image", "list_sandbox_images", "list_containers"]
+
+
+def test_a_runtime_that_refuses_because_of_use_spares(world: World) -> None:
+    """CRI-O's refusal of an image in use is an image spared, not a failure."""
+    world.pull_old("a")
+    world.runtime.failures["remove_image"] = [ImageInUseError("image used by 123")]
+    (eviction,) = world.report(Trigger.NIGHTLY).evictions
+    assert (eviction.outcome, eviction.error) == (EvictionOutcome.SPARED, "image used by 123")
+
+
+def test_a_success_that_left_the_image_is_a_failure(world: World) -> None:
+    """A removal that the runtime calls a success is believed only once the image is gone."""
+    world.pull_old("a")
+    world.runtime.silent_removals = 1
+    (eviction,) = world.report(Trigger.NIGHTLY).evictions
+    assert eviction.outcome is EvictionOutcome.FAILED
+    assert eviction.error == "the runtime called it removed; the image is still there"
+    assert eviction.reclaimed_bytes is None
+
+
+def test_a_deadline_is_settled_by_asking(world: World) -> None:
+    """A removal that ran into its deadline counts as evicted when the image is gone, as failed when not."""
+    image_id = world.pull_old("a", days=80)
+    world.pull_old("b")
+    world.runtime.failures["remove_image"] = [DOWN, DOWN]
+    world.runtime.before["remove_image"] = lambda: world.simulated.remove_image(image_id)
+    first, second = world.report(Trigger.NIGHTLY).evictions
+    assert first.outcome is EvictionOutcome.EVICTED
+    assert second.outcome is EvictionOutcome.FAILED
+    assert world.runtime.calls.count("remove_image") == 2
+
+
+def test_a_removal_that_cannot_be_confirmed_is_a_failure(world: World) -> None:
+    """When the question whether it is gone fails too, the eviction failed and says both."""
+    world.pull_old("a")
+    world.runtime.failures = {"remove_image": [DOWN], "read_image": [None, DOWN]}
+    (eviction,) = world.report(Trigger.NIGHTLY).evictions
+    assert eviction.outcome is EvictionOutcome.FAILED
+    assert eviction.error == f"{DOWN}; not known whether it is gone: {DOWN}"
+
+
+@pytest.mark.parametrize(("failures", "expected"), [(4, StopReason.DONE), (5, StopReason.FAILURES)])
+def test_failures_end_the_sweep_at_their_limit(world: World, failures: int, expected: StopReason) -> None:
+    """Four failures go on, the fifth ends the sweep."""
+    for number in range(7):
+        world.pull_old(f"app{number}")
+    world.runtime.failures["remove_image"] = [REJECTED] * failures
+    report = world.report(Trigger.NIGHTLY)
+    assert report.stopped_because is expected
+    assert len(report.evictions) == (7 if expected is StopReason.DONE else 5)
+
+
+def test_a_disk_that_cannot_be_read_ends_a_pressure_sweep(world: World) -> None:
+    """Without a measurement before the next eviction, pressure evicts nothing more."""
+    for number in range(16):
+        world.pull_old(f"app{number:02}")
+    world.disk.failures = [None, UNREADABLE]
+    with pytest.raises(DiskUnreadableError):
+        world.sweep(Trigger.PRESSURE)
+    assert len(world.simulated.list_images()) == 16
+
+
+def test_a_measurement_that_fails_after_a_removal_is_not_known(world: World) -> None:
+    """Bytes that could not be measured are None, and the eviction counts."""
+    world.pull_old("a")
+    world.disk.failures = [None, None, UNREADABLE]
+    report = world.report(Trigger.NIGHTLY)
+    assert report.evictions[0].outcome is EvictionOutcome.EVICTED
+    assert report.evictions[0].reclaimed_bytes is None
+    assert report.reclaimed_bytes is None
+
+
+def test_bytes_of_a_filesystem_that_frees_late_are_not_known(world: World) -> None:
+    """On btrfs no figure is shown per image."""
+    world.pull_old("a")
+    world.simulated.measures_removals = False
+    assert world.report(Trigger.NIGHTLY).evictions[0].reclaimed_bytes is None
+
+
+def test_measured_bytes_are_never_negative(world: World) -> None:
+    """Somebody who writes more than was freed makes the figure 0, not negative."""
+    world.pull_old("a", megabytes=1)
+    world.runtime.before["remove_image"] = lambda: world.simulated.write_file("burst", 20 * MB)
+    assert world.report(Trigger.NIGHTLY).evictions[0].reclaimed_bytes == 0
+
+
+def test_shared_layers_are_reclaimed_with_the_last_image(world: World) -> None:
+    """Two images over one base: the second removal measures the base too."""
+    for name in ("a", "b"):
+        build = Build(
+            (("base", 100 * MB), (name, 10 * MB)), created_at=world.timer.wall - timedelta(days=60), note=name
+        )
+        world.simulated.pull(f"registry.example.com/{name}:v1", build)
+    world.timer.move(days=2)
+    report = world.report(Trigger.NIGHTLY)
+    assert sorted(e.reclaimed_bytes or 0 for e in report.evictions) == [10 * MB, 110 * MB]
+
+
+def test_grace_can_be_set_aside(world: World) -> None:
+    """An image pulled just now is recent; with a grace of nothing it goes."""
+    world.simulated.pull(
+        "registry.example.com/a:v1", Build((("a", MB),), created_at=world.timer.wall - timedelta(days=60))
+    )
+    assert world.report(Trigger.MANUAL).plan.kept[0].reason is KeepReason.RECENT  # type: ignore[union-attr]
+    without = Policy(rules=(COMPANY,), grace=timedelta(0))
+    assert world.report(Trigger.MANUAL, without).evictions[0].verdict.reason is EvictReason.EXPIRED
