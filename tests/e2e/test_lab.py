@@ -1,0 +1,273 @@
+"""The lab itself: what the other e2e tests stand on, on every containerd that it serves."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from lab import VERSIONS, ImageSpec, Lab, LabError, Layer, reap_abandoned, reason_unavailable
+from lab.config import Folders
+from lab.mirror import Mirror, find_mirror
+from lab.node import Node
+from lab.toolbox import fetch_toolbox
+
+REASON = reason_unavailable()
+pytestmark = [pytest.mark.lab, pytest.mark.skipif(REASON is not None, reason=str(REASON))]
+
+APP = ImageSpec("golem-ai/app", "v1", (Layer(300_000, 1), Layer(200_000, 2, compressible=True)), "1970-01-01T00:00:00Z")
+OTHER = ImageSpec("golem-ai/other", "v1", (Layer(300_000, 1), Layer(1_000, 3, files=10)))
+TOOLS = Path(__file__).parents[2] / "tools"
+
+
+@pytest.fixture(scope="module", params=VERSIONS)
+def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
+    with Lab(version=request.param) as lab:
+        yield lab
+
+
+def left_behind(base: Path) -> list[str]:
+    """List what still names a lab's folder: mounts, loop devices, living processes, cgroups, the folder."""
+    mounts = Path("/proc/self/mounts").read_text(encoding="utf-8")
+    loops = "".join(path.read_text() for path in Path("/sys/block").glob("loop*/loop/backing_file"))
+    found = [name for name, text in {"mounts": mounts, "loop devices": loops}.items() if str(base) in text]
+    found += [f"process {pid}" for pid in Path("/proc").glob("[0-9]*") if names(pid, base)]
+    found += [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/{base.name}")]
+    return found + ([str(base)] if base.exists() else [])
+
+
+def names(process: Path, base: Path) -> bool:
+    """Say whether a process has a folder in its arguments, or stands on an overlay of that folder."""
+    try:
+        return str(base) in (process / "cmdline").read_text() or any(
+            line.split()[1] == "/" and str(base) in line for line in (process / "mounts").read_text().splitlines()
+        )
+    except OSError:
+        return False
+
+
+def test_version_is_the_one_asked_for(lab: Lab) -> None:
+    """A lab's version is what containerd says, of the series that was asked for."""
+    assert lab.version.split(".")[0] in ("1", "2")
+    assert lab.ctr("version").count(lab.version) >= 1
+
+
+def test_pull_by_tag_and_by_digest(lab: Lab) -> None:
+    """An image is pulled under real registry names, by tag and by digest, and has one id."""
+    [app] = lab.push(APP)
+    assert lab.pull(app.reference("registry.gitlab.com")) == app.image_id
+    assert lab.pull(app.digest_reference("rg.fr-par.scw.cloud")) == app.image_id
+    assert set(lab.list_references(app.image_id)) == {
+        app.reference("registry.gitlab.com"),
+        app.digest_reference("registry.gitlab.com"),
+        app.digest_reference("rg.fr-par.scw.cloud"),
+    }
+
+
+def test_docker_hub_and_unknown_names(lab: Lab) -> None:
+    """A name that nobody listed, and the name without a registry, lead to the local registry too."""
+    [nginx] = lab.push(ImageSpec("library/nginx", "latest", (Layer(1_000, 4),)))
+    assert lab.pull("nginx") == nginx.image_id
+    assert lab.pull(nginx.reference("registry.invalid:8443")) == nginx.image_id
+
+
+def test_equal_specs_are_equal_images(lab: Lab) -> None:
+    """The same spec has the same digests again, and equal layers are one blob."""
+    first, second, other = lab.push(APP, APP, OTHER)
+    assert first == second
+    assert first.image_id != other.image_id
+    assert first.layers[:2] == other.layers[:2]
+
+
+def test_created_is_written_as_it_is(lab: Lab) -> None:
+    """The config carries created word for word, or not at all."""
+    specs = [ImageSpec("golem-ai/dated", str(at), (), at) for at in ("1980-01-01T00:00:00Z", "nonsense", None)]
+    for image in lab.push(*specs):
+        config = lab.blob(image.image_id).read_text(encoding="utf-8")
+        assert (f'"created": "{image.spec.created}"' in config) == (image.spec.created is not None)
+        assert ('"created"' in config) == (image.spec.created is not None)
+
+
+def test_pods_go_on_over_a_restart(lab: Lab) -> None:
+    """A pod starts from a pulled image, outlives containerd's crash, and its stopped container stays."""
+    [app] = lab.push(APP)
+    reference = app.reference("registry.gitlab.com")
+    lab.pull(reference)
+    running, stopped = lab.start_pod(reference), lab.start_pod(app.image_id)
+    stopped.stop()
+    lab.kill()
+    lab.start()
+    tasks = {line.split()[0]: line.split()[2] for line in lab.ctr("tasks", "ls").splitlines()[1:]}
+    assert tasks[running.container_id] == "RUNNING"
+    assert tasks.get(stopped.container_id, "STOPPED") == "STOPPED"
+    assert stopped.container_id in lab.ctr("containers", "ls", "-q")
+    running.remove()
+    assert running.container_id not in lab.ctr("containers", "ls", "-q")
+
+
+def test_created_container(lab: Lab) -> None:
+    """A container that is created but not started has no task."""
+    [app] = lab.push(APP)
+    lab.pull(app.reference("quay.io"))
+    pod = lab.start_pod(app.reference("quay.io"), run=False)
+    assert pod.container_id in lab.ctr("containers", "ls", "-q")
+    assert pod.container_id not in lab.ctr("tasks", "ls")
+    pod.remove()
+
+
+def test_image_without_base_starts_no_pod(lab: Lab) -> None:
+    """A pod of an image without busybox fails, and leaves no sandbox behind."""
+    [bare] = lab.push(ImageSpec("golem-ai/bare", "v1", (Layer(1_000, 5),), base=False))
+    lab.pull(bare.reference("quay.io"))
+    before = lab.ctr("containers", "ls", "-q")
+    with pytest.raises(LabError, match="CreateContainer"):
+        lab.start_pod(bare.reference("quay.io"))
+    assert lab.ctr("containers", "ls", "-q") == before
+
+
+def test_loaded_image_and_tags(lab: Lab) -> None:
+    """An imported image has no digest; a tag comes and goes without the image."""
+    image = lab.load(ImageSpec("built", "here", (Layer(1_000, 6),)), "localhost/built:here")
+    assert lab.list_references(image.image_id) == ["localhost/built:here"]
+    lab.tag("localhost/built:here", "docker.io/golem-ai/built:too")
+    lab.remove_tag("localhost/built:here")
+    assert lab.list_references(image.image_id) == ["docker.io/golem-ai/built:too"]
+
+
+def test_stopped_registry(lab: Lab) -> None:
+    """A pull fails while the registry is stopped, and works again afterwards."""
+    [image] = lab.push(ImageSpec("golem-ai/late", "v1"))
+    lab.registry.stop()
+    with pytest.raises(LabError, match="PullImage"):
+        lab.pull(image.reference("ghcr.io"))
+    lab.registry.start()
+    assert lab.pull(image.reference("ghcr.io")) == image.image_id
+
+
+def test_fill(lab: Lab) -> None:
+    """The usage goes up and down to the percentage that is asked for, within a MiB."""
+    for percent in (60.0, 85.0, 84.5):
+        lab.fill(percent)
+        assert percent <= lab.usage().used_percent < percent + 0.25
+    lab.drop_ballast()
+    assert lab.usage().used_percent < 50
+
+
+def test_fill_completely(lab: Lab) -> None:
+    """A disk that is completely full takes no block more, not even from root."""
+    lab.fill_completely()
+    assert lab.usage().available_bytes == 0
+    with pytest.raises(OSError, match="No space left"):
+        (lab.disk / "one-more").write_bytes(b"x" * 4096)
+    (lab.disk / "one-more").unlink()
+    lab.drop_ballast()
+
+
+def test_xfs_with_a_pod() -> None:
+    """A lab on xfs runs a pod and fills up."""
+    with Lab(version="1.7", filesystem="xfs", size_mib=400) as lab:
+        [app] = lab.push(APP)
+        lab.start_pod(lab.pull(app.reference("quay.io")))
+        lab.fill(85.0)
+        assert 85.0 <= lab.usage().used_percent < 86.0
+        lab.fill_completely()
+        assert lab.usage().used_percent > 99.0
+
+
+def test_inodes() -> None:
+    """A disk has about as many inodes as asked for, and a layer of many files takes them."""
+    with Lab(inodes=3000) as lab:
+        assert 3000 <= lab.usage().inodes < 4000
+        before = lab.usage().free_inodes
+        [image] = lab.push(ImageSpec("golem-ai/files", "v1", (Layer(1_000, 8, files=1_000),)))
+        lab.pull(image.reference("quay.io"))
+        assert 1_000 < before - lab.usage().free_inodes < 1_100
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_nothing_is_left(version: str) -> None:
+    """After the block, also after Ctrl-C in it, no trace of the lab is on the machine."""
+    sockets = shim_sockets()
+    lab = Lab(version=version)
+    with pytest.raises(KeyboardInterrupt):
+        interrupt(lab)
+    assert left_behind(lab.folder) == []
+    assert shim_sockets() == sockets
+
+
+def interrupt(lab: Lab) -> None:
+    with lab:
+        [app] = lab.push(APP)
+        lab.start_pod(lab.pull(app.reference("quay.io")))
+        assert {"mounts", "loop devices"} <= set(left_behind(lab.folder))
+        raise KeyboardInterrupt
+
+
+def shim_sockets() -> set[Path]:
+    return set(Path("/run/containerd/s").glob("*"))
+
+
+def test_killed_lab_is_reaped() -> None:
+    """A lab whose process was killed is removed by the next one."""
+    script = (
+        "import sys, time; from lab import *\n"
+        "with Lab(version='2') as lab:\n"
+        "    [app] = lab.push(ImageSpec('golem-ai/app'))\n"
+        "    lab.start_pod(lab.pull(app.reference('quay.io')))\n"
+        "    print(lab.folder, flush=True); time.sleep(60)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TOOLS), *sys.path])}
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment) as child:
+        assert child.stdout is not None
+        base = Path(child.stdout.readline().strip())
+        reap_abandoned()
+        assert base.exists()
+        child.kill()
+    assert "mounts" in left_behind(base)
+    reap_abandoned()
+    assert left_behind(base) == []
+
+
+def test_up_ends_on_sigterm() -> None:
+    """`python -m lab up` prints where the lab is, and SIGTERM removes it."""
+    command = [sys.executable, "-m", "lab", "up", "--version", "1.7"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TOOLS), *sys.path])}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as up:
+        assert up.stdout is not None
+        lines = [up.stdout.readline() for _ in range(5)]
+        base = Path(lines[2].split()[1]).parent
+        assert "loop devices" in left_behind(base)
+        up.send_signal(signal.SIGTERM)
+        assert up.wait(timeout=20) == 0
+    assert left_behind(base) == []
+
+
+def test_boot_failure_tells_the_log(tmp_path: Path) -> None:
+    """A containerd that does not come up is an error with its last words."""
+    folders = Folders(tmp_path)
+    folders.config.write_text("version = 'none'\n", encoding="utf-8")
+    with pytest.raises(LabError, match=r"(?s)containerd ended with 1:.*unmarshal"):
+        Node(fetch_toolbox("1.6"), folders).start()
+
+
+def test_unknown_version() -> None:
+    """A version that the lab does not serve is an error that names those it does."""
+    with pytest.raises(LabError, match=r"1\.6, 1\.7, 2"), Lab(version="1.5"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.sources", "# mine\nTypes: deb\nURIs: http://mirror.test/debian\nSuites: bookworm\nSigned-By: /key.gpg\n"),
+        ("a.list", "deb [arch=amd64 signed-by=/key.gpg] http://mirror.test/debian bookworm main # mine\n"),
+    ],
+)
+def test_mirror_is_read_from_either_format(tmp_path: Path, name: str, text: str) -> None:
+    """The mirror is found in a deb822 file and in a one-line file, past entries of other suites."""
+    (tmp_path / "sources.list.d").mkdir()
+    (tmp_path / "sources.list").write_text("deb http://other.test/debian bookworm-security main\n", encoding="utf-8")
+    (tmp_path / "sources.list.d" / name).write_text(text, encoding="utf-8")
+    assert find_mirror(tmp_path) == Mirror("http://mirror.test/debian", "/key.gpg")

@@ -1,0 +1,43 @@
+"""Gives each lab a folder of its own, and finds the folders whose owners are dead.
+
+It refuses process ids as proof of life, since they are used again: an owner holds a lock, which ends with it.
+"""
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_PREFIX = "image-cleaner-lab-"
+_OWNER = "owner.pid"
+
+
+@contextmanager
+def claim_folder() -> Iterator[Path]:
+    """Make a folder that counts as alive until the block ends."""
+    base = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    with (base / f"{_OWNER}.new").open("w", encoding="utf-8") as owner:
+        fcntl.flock(owner, fcntl.LOCK_EX)
+        owner.write(f"{os.getpid()}\n")
+        owner.flush()
+        # Locked before it has its name: no reaper ever sees it without an owner.
+        (base / f"{_OWNER}.new").rename(base / _OWNER)
+        yield base
+
+
+def list_abandoned() -> Iterator[Path]:
+    """Yield the folders whose owner is dead, each locked while the caller works on it."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_OWNER}"):
+        try:
+            owner = path.open("r+", encoding="utf-8")
+        except OSError:
+            continue
+        with owner:
+            try:
+                fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue
+            if path.exists():
+                yield path.parent

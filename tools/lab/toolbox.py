@@ -1,0 +1,104 @@
+"""Says which Debian packages make up a lab of each containerd version, and where their programs are.
+
+It refuses the system's own containerd and runc: a lab runs what its version says on every machine.
+"""
+
+import platform
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import fetch
+from lab.errors import LabError, LabUnavailable
+from lab.shell import SYSTEM_PATH, run, system_environment
+
+# Debian 12's: they run on Debian 12 as they are, and its runc serves every containerd.
+HOME_SUITE = "bookworm"
+_SUITES = {"1.6": HOME_SUITE, "1.7": "trixie", "2": "forky"}
+_ALIASES = {"2.1": "2"}
+VERSIONS = tuple(_SUITES)
+# Libraries that a Debian 12 without extras may lack: the package that holds each, by the package that loads it.
+_LIBRARIES = {
+    "runc": {"libseccomp.so.2": "libseccomp2"},
+    "xfsprogs": {"libinih.so.1": "libinih1", "liburcu.so.8": "liburcu8"},
+    "jq": {"libjq.so.1": "libjq1", "libonig.so.5": "libonig5"},
+}
+
+
+@dataclass(frozen=True)
+class Toolbox:
+    """The programs of one lab."""
+
+    version: str
+    # As `containerd --version` says it, e.g. "1.6.20".
+    containerd: Path
+    ctr: Path
+    registry: Path
+    busybox: Path
+    environment: dict[str, str]
+    # For containerd: its shim and runc are found on this PATH.
+
+
+def fetch_toolbox(version: str) -> Toolbox:
+    """Fetch what a lab of this containerd version runs; versions are 1.6, 1.7 and 2."""
+    key = _ALIASES.get(version, version)
+    if key not in _SUITES:
+        raise LabError(f"no containerd {version} in the lab: choose one of {', '.join(VERSIONS)}")
+    programs = fetch.package(_SUITES[key], "containerd") / "usr/bin"
+    runc = fetch.package(HOME_SUITE, "runc") / "usr/sbin"
+    environment = library_environment("runc")
+    environment["PATH"] = f"{programs}:{runc}:{SYSTEM_PATH}"
+    return Toolbox(
+        version=_version_of(programs / "containerd"),
+        containerd=programs / "containerd",
+        ctr=programs / "ctr",
+        registry=fetch.package(HOME_SUITE, "docker-registry") / "usr/bin/docker-registry",
+        busybox=fetch.package(HOME_SUITE, "busybox-static") / "bin/busybox",
+        environment=environment,
+    )
+
+
+def make_xfs(image: Path) -> None:
+    """Format a file with the system's mkfs.xfs, or with Debian's."""
+    found = shutil.which("mkfs.xfs", path=SYSTEM_PATH)
+    program = Path(found) if found else fetch.package(HOME_SUITE, "xfsprogs") / "sbin/mkfs.xfs"
+    run(program, "-q", "-f", image, environment=system_environment() if found else library_environment("xfsprogs"))
+
+
+def fetch_jq() -> tuple[Path, dict[str, str]]:
+    """Return jq and the environment that it runs in, for baselines that are shell scripts."""
+    return fetch.package(HOME_SUITE, "jq") / "usr/bin/jq", library_environment("jq")
+
+
+def library_environment(name: str) -> dict[str, str]:
+    """Return an environment in which a fetched package's programs find their libraries.
+
+    A library that the system has is left to the system; the others are fetched.
+    """
+    environment = system_environment()
+    known = run("ldconfig", "-p")
+    wanted = [package for library, package in _LIBRARIES.get(name, {}).items() if f"{library} " not in known]
+    if wanted:
+        triplet = f"usr/lib/{platform.machine()}-linux-gnu"
+        folders = [fetch.package(HOME_SUITE, package) / triplet for package in wanted]
+        environment["LD_LIBRARY_PATH"] = ":".join(map(str, folders))
+    return environment
+
+
+def fetch_everything() -> None:
+    """Fetch all that any lab needs, so that the later ones start at once."""
+    for version in VERSIONS:
+        fetch_toolbox(version)
+    if shutil.which("mkfs.xfs", path=SYSTEM_PATH) is None:
+        fetch.package(HOME_SUITE, "xfsprogs")
+        library_environment("xfsprogs")
+    fetch_jq()
+
+
+def _version_of(containerd: Path) -> str:
+    printed = run(containerd, "--version")
+    match = re.search(r"\s(\d+\.\d+\.\d+)", printed)
+    if match is None:
+        raise LabUnavailable(f"the fetched containerd does not tell its version: {printed}")
+    return match[1]
