@@ -1,0 +1,108 @@
+"""Making calls: deadlines, retries of reads, a report of each, and errors in `core`'s terms.
+
+Refuses to know what a call is for; `client` and `containerd` do.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from time import monotonic
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from cleaner.core.errors import RuntimeRejectedError
+from cleaner.core.ports import Stop
+from cleaner.runtime.failures import CallRejectedError, NotServingError, failure_of, is_an_answer
+from cleaner.runtime.methods import Answer, Method, Request, Socket, Span
+from cleaner.runtime.retry import retrying
+
+Part = TypeVar("Part", bound=Message)
+
+ObserveCall = Callable[[str, float, bool], None]
+"""Method name, seconds, and whether the runtime answered; must not raise."""
+
+
+class Calls:
+    """All calls to one runtime; used from one thread."""
+
+    outages: int
+    """How often nobody served a call: what a runtime is like is asked anew when this changed."""
+
+    def __init__(
+        self,
+        channels: Mapping[Socket, grpc.Channel],
+        deadlines: Mapping[Span, timedelta],
+        stop: Stop,
+        observe_call: ObserveCall,
+    ) -> None:
+        self.outages = 0
+        self._channels = channels
+        self._deadlines = deadlines
+        self._retrying = retrying(stop)
+        self._observe_call = observe_call
+        self._stubs: dict[str, Callable[..., Any]] = {}
+
+    def ask(self, method: Method[Request, Answer], request: Request) -> Answer:
+        """Call once."""
+        with self._reported(method):
+            answer: Answer = self._stub(method)(request, timeout=self._seconds(method), metadata=method.metadata)
+            return answer
+
+    def read(self, method: Method[Request, Answer], request: Request) -> Answer:
+        """Call something that changes nothing; again, for a while, where nobody serves it."""
+        answer: Answer = self._retrying(self.ask, method, request)
+        return answer
+
+    def read_list(self, whole: Method[Any, Answer], parts: Method[Any, Part]) -> list[Answer] | list[Part]:
+        """A list in one answer, or in the answers of a stream where one message cannot hold it.
+
+        The next list begins with one message again: this one may have shrunk, and only new runtimes stream.
+        """
+        try:
+            return [self.read(whole, whole.request())]
+        except CallRejectedError as error:
+            if not error.too_large:
+                raise
+            return self._read_parts(whole, parts, error)
+
+    def _read_parts(self, whole: Method[Any, Any], parts: Method[Any, Part], refusal: CallRejectedError) -> list[Part]:
+        try:
+            answers: list[Part] = self._retrying(self._collect, parts)
+        except CallRejectedError as error:
+            if not error.not_offered:
+                raise
+            message = f"{whole.name}: the list exceeds the limit of one message, and this runtime has no {parts.name}"
+            raise RuntimeRejectedError(f"{message} ({refusal})") from error
+        return answers
+
+    def _collect(self, method: Method[Any, Answer]) -> list[Answer]:
+        with self._reported(method):
+            return list(self._stub(method, stream=True)(method.request(), timeout=self._seconds(method)))
+
+    @contextmanager
+    def _reported(self, method: Method[Any, Any]) -> Iterator[None]:
+        started = monotonic()
+        try:
+            yield
+        except grpc.RpcError as error:
+            failure = failure_of(method.name, error)
+            self.outages += isinstance(failure, NotServingError)
+            self._observe_call(method.name, monotonic() - started, is_an_answer(failure))
+            raise failure from error
+        self._observe_call(method.name, monotonic() - started, True)  # noqa: FBT003 - a Callable has no keywords
+
+    def _stub(self, method: Method[Any, Any], *, stream: bool = False) -> Callable[..., Any]:
+        if method.path not in self._stubs:
+            channel = self._channels[method.socket]
+            connect = channel.unary_stream if stream else channel.unary_unary
+            self._stubs[method.path] = connect(
+                method.path,
+                request_serializer=method.request.SerializeToString,
+                response_deserializer=method.answer.FromString,
+            )
+        return self._stubs[method.path]
+
+    def _seconds(self, method: Method[Any, Any]) -> float:
+        return self._deadlines[method.span].total_seconds()

@@ -1,0 +1,180 @@
+"""The container runtime as `core` sees it, over CRI.
+
+Refuses to remember what can change: only what is fixed for an id is read once (when an image was built, what a
+container mounts, what a sandbox runs), and forgotten with it.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Self, TypeVar
+
+from cleaner.core.errors import RuntimeRejectedError
+from cleaner.core.model import Container, Image, RuntimeVersion
+from cleaner.core.ports import Stop
+from cleaner.runtime import methods, translate
+from cleaner.runtime.calls import Calls, ObserveCall
+from cleaner.runtime.channel import open_channel
+from cleaner.runtime.containerd import PullTimes
+from cleaner.runtime.endpoint import Endpoint
+from cleaner.runtime.failures import CallRejectedError
+from cleaner.runtime.methods import DEADLINES, Socket, Span
+from cleaner.runtime.pb import cri_pb2 as pb
+
+_Value = TypeVar("_Value")
+
+
+def _observe_nothing(_method: str, _seconds: float, _answered: bool) -> None:  # noqa: FBT001 - ObserveCall's shape
+    pass
+
+
+class CriRuntime:
+    """A `core.ports.Runtime` behind one or two sockets; used from one thread."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        stop: Stop,
+        *,
+        image_endpoint: Endpoint | None = None,
+        observe_call: ObserveCall = _observe_nothing,
+        deadlines: Mapping[Span, timedelta] = DEADLINES,
+    ) -> None:
+        """Nothing is connected before the first call; a stop request ends waiting for a runtime that is away."""
+        runtime = open_channel(endpoint)
+        images = runtime if image_endpoint in {None, endpoint} else open_channel(image_endpoint)
+        self._channels = {Socket.RUNTIME: runtime, Socket.IMAGES: images}
+        self._calls = Calls(self._channels, deadlines, stop, observe_call)
+        self._pull_times = PullTimes(self._calls)
+        self._created: dict[str, datetime | None] = {}
+        self._mounted: dict[str, frozenset[str]] = {}
+        self._sandbox_images: dict[str, str | None] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connections; no call works afterwards."""
+        for channel in self._channels.values():
+            channel.close()
+
+    def read_version(self) -> RuntimeVersion:
+        """Name and version; asked once, so that a runtime that is away is known at once."""
+        answer = self._calls.ask(methods.VERSION, pb.VersionRequest())
+        return RuntimeVersion(answer.runtime_name, answer.runtime_version)
+
+    def read_image_filesystem(self) -> str:
+        """The first image filesystem's path, which for CRI-O is a directory below its storage root."""
+        answer = self._calls.read(methods.IMAGE_FILESYSTEM, pb.ImageFsInfoRequest())
+        mountpoint = answer.image_filesystems[0].fs_id.mountpoint if answer.image_filesystems else ""
+        if not mountpoint:
+            raise RuntimeRejectedError("ImageFsInfo: it names no image filesystem")
+        return mountpoint
+
+    def list_images(self) -> tuple[Image, ...]:
+        """All images by id, each with both its times where they can be known."""
+        answers = self._calls.read_list(methods.LIST_IMAGES, methods.STREAM_IMAGES)
+        listed = translate.merge_images(message for answer in answers for message in answer.images)
+        del answers  # Megabytes on a large node.
+        _keep_only(self._created, {image.id for image in listed})
+        images = [image for image in map(self._with_created, listed) if image]
+        pulled = self._pull_times.read_all(images)
+        return tuple(replace(image, pulled_at=pulled[image.id]) for image in images)
+
+    def list_containers(self) -> tuple[Container, ...]:
+        """Every container of every state: a list without a filter has them all."""
+        answers = self._calls.read_list(methods.LIST_CONTAINERS, methods.STREAM_CONTAINERS)
+        named = translate.names_by_container(message for answer in answers for message in answer.containers)
+        _complete(self._mounted, named, self._read_mounted)
+        return tuple(Container(known, named[known] | self._mounted[known]) for known in sorted(self._mounted))
+
+    def list_sandbox_images(self) -> frozenset[str]:
+        """Images of all sandboxes, ready or not, and of the next one where the runtime tells it."""
+        answer = self._calls.read(methods.LIST_SANDBOXES, pb.ListPodSandboxRequest())
+        _complete(self._sandbox_images, [sandbox.id for sandbox in answer.items], self._read_sandbox_image)
+        return frozenset(filter(None, [*self._sandbox_images.values(), self._read_next_sandbox_image()]))
+
+    def read_image(self, image_id: str) -> Image | None:
+        """One image as it is now, in a few quick calls; only `created`, which an id fixes, may be from memory."""
+        known = image_id in self._created
+        answer = self._read_status(image_id, verbose=not known)
+        if answer is None:
+            return None
+        image = translate.translate_image(answer.image)
+        image = replace(image, created_at=self._created[image_id]) if known else self._learn_created(image, answer)
+        return replace(image, pulled_at=self._pull_times.read(image))
+
+    def remove_image(self, image_id: str) -> None:
+        """Remove it with all its references, in one attempt; fine where it is gone already."""
+        try:
+            self._calls.ask(methods.REMOVE_IMAGE, pb.RemoveImageRequest(image=pb.ImageSpec(image=image_id)))
+        except CallRejectedError as error:
+            if not error.not_found:
+                raise
+
+    def _with_created(self, image: Image) -> Image | None:
+        """The image with its build time, not readable where that failed; None where it is gone."""
+        if image.id in self._created:
+            return replace(image, created_at=self._created[image.id])
+        try:
+            answer = self._read_status(image.id, verbose=True)
+        except CallRejectedError:
+            return replace(image, readable=False)
+        return None if answer is None else self._learn_created(image, answer)
+
+    def _learn_created(self, image: Image, answer: pb.ImageStatusResponse) -> Image:
+        """Remembers what an answer tells; one that cannot be read is asked for again next time."""
+        try:
+            created_at = self._created[image.id] = translate.read_created_at(answer.info)
+        except RuntimeRejectedError:
+            return replace(image, readable=False)
+        return replace(image, created_at=created_at)
+
+    def _read_status(self, image_id: str, *, verbose: bool) -> pb.ImageStatusResponse | None:
+        """None where it is gone: containerd and CRI-O answer without an image, others may with NOT_FOUND."""
+        request = pb.ImageStatusRequest(image=pb.ImageSpec(image=image_id), verbose=verbose)
+        try:
+            answer = self._calls.read(methods.IMAGE_STATUS, request)
+        except CallRejectedError as error:
+            if error.not_found:
+                return None
+            raise
+        return answer if answer.image.id else None
+
+    def _read_mounted(self, container_id: str) -> frozenset[str]:
+        request = pb.ContainerStatusRequest(container_id=container_id)
+        answer = self._calls.read(methods.CONTAINER_STATUS, request)
+        if not answer.HasField("status"):
+            # What it mounts stays unknown, and an image that it mounts must not go.
+            raise RuntimeRejectedError("ContainerStatus: it has no status")
+        return translate.mounted_image_names(answer.status)
+
+    def _read_sandbox_image(self, sandbox_id: str) -> str | None:
+        request = pb.PodSandboxStatusRequest(pod_sandbox_id=sandbox_id, verbose=True)
+        return translate.read_sandbox_image(self._calls.read(methods.SANDBOX_STATUS, request).info)
+
+    def _read_next_sandbox_image(self) -> str | None:
+        """Asked every time: a runtime restarts with another configuration faster than anybody notices."""
+        return translate.read_next_sandbox_image(self._calls.read(methods.STATUS, pb.StatusRequest(verbose=True)).info)
+
+
+def _keep_only(memory: dict[str, _Value], ids: Collection[str]) -> None:
+    for gone in memory.keys() - ids:
+        del memory[gone]
+
+
+def _complete(memory: dict[str, _Value], ids: Collection[str], read: Callable[[str], _Value]) -> None:
+    """Make a memory hold exactly these ids, but for those that turn out to be gone."""
+    _keep_only(memory, ids)
+    for new in ids - memory.keys():
+        try:
+            memory[new] = read(new)
+        except CallRejectedError as error:
+            if not error.not_found:
+                raise

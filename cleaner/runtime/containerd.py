@@ -1,0 +1,113 @@
+"""When an image was pulled, by the image records of containerd's own API on the same socket.
+
+Refuses a guess: without that API there is no pull time, and with it a failed read is an error.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from cleaner.core.model import Image
+from cleaner.runtime.calls import Calls
+from cleaner.runtime.failures import CallRejectedError
+from cleaner.runtime.methods import GET_RECORD, LIST_RECORDS, Answer, Method, Request
+from cleaner.runtime.pb import containerd_images_pb2 as pb
+from cleaner.runtime.translate import translate_time
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What some of containerd's image records say. One CRI image is several: tags, repo digests, its id."""
+
+    target_by_name: Mapping[str, str]
+    """Record name to the digest of its manifest or index."""
+    names_by_target: Mapping[str, frozenset[str]]
+    newest_by_target: Mapping[str, datetime]
+    """Digest to the newest time of its records: of a moved tag only `updated_at` changes."""
+
+    def targets_of(self, image: Image) -> frozenset[str]:
+        """Targets of the records that bear one of the image's names."""
+        return frozenset(self.target_by_name[name] for name in _own_names(image) if name in self.target_by_name)
+
+    def newest(self, targets: Iterable[str]) -> datetime | None:
+        """Newest time of all records of these targets, whatever their names; None where none has a time."""
+        times = (self.newest_by_target[target] for target in targets if target in self.newest_by_target)
+        return max(times, default=None)
+
+    def other_names(self, image: Image) -> frozenset[str]:
+        """Names of records of the image's targets that CRI does not tell, since they are no references."""
+        names = (self.names_by_target[target] for target in self.targets_of(image))
+        return frozenset().union(*names) - set(_own_names(image))
+
+
+class PullTimes:
+    """Reads pull times, of all images or freshly of one."""
+
+    def __init__(self, calls: Calls) -> None:
+        """Read nothing yet."""
+        self._calls = calls
+        self._other_names: dict[str, frozenset[str]] = {}
+        self._missing_since: int | None = None
+
+    def read_all(self, images: Iterable[Image]) -> Mapping[str, datetime | None]:
+        """By image id; all None where the runtime has no such API."""
+        answer = self._read(LIST_RECORDS, pb.ListImagesRequest())
+        records = index_records(answer.images if answer else ())
+        pulled = {image.id: records.newest(records.targets_of(image)) for image in images}
+        self._other_names = {image.id: others for image in images if (others := records.other_names(image))}
+        return pulled
+
+    def read(self, image: Image) -> datetime | None:
+        """Of one image, by its names as they are now, and by the odd ones that the last list had.
+
+        By name, since any filter makes containerd read every record: 15 ms for 1,000 images, and 0.4 ms a name.
+        """
+        own = self._read_records(_own_names(image))
+        targets = {record.target.digest for record in own}
+        others = self._read_records(self._other_names.get(image.id, ()))
+        records = index_records([*own, *(record for record in others if record.target.digest in targets)])
+        return records.newest(targets)
+
+    def _read_records(self, names: Iterable[str]) -> list[pb.Image]:
+        """Those that are there."""
+        answers = (self._read(GET_RECORD, pb.GetImageRequest(name=name)) for name in names)
+        return [answer.image for answer in answers if answer is not None]
+
+    def _read(self, method: Method[Request, Answer], request: Request) -> Answer | None:
+        """None for what is not there, be it a record or the whole API.
+
+        That the API is missing is remembered until nobody served a call: another runtime may have come.
+        """
+        if self._missing_since == self._calls.outages:
+            return None
+        try:
+            return self._calls.read(method, request)
+        except CallRejectedError as error:
+            if error.not_offered:
+                self._missing_since = self._calls.outages
+            elif not error.not_found:
+                raise
+            return None
+
+
+def index_records(messages: Iterable[pb.Image]) -> Records:
+    """Records by name and by target."""
+    targets: dict[str, str] = {}
+    names: dict[str, set[str]] = {}
+    newest: dict[str, datetime] = {}
+    for message in messages:
+        target = targets[message.name] = message.target.digest
+        names.setdefault(target, set()).add(message.name)
+        time = _newest_time(message)
+        if time is not None and (target not in newest or time > newest[target]):
+            newest[target] = time
+    return Records(targets, {target: frozenset(known) for target, known in names.items()}, newest)
+
+
+def _newest_time(message: pb.Image) -> datetime | None:
+    stamps = [getattr(message, name) for name in ("created_at", "updated_at") if message.HasField(name)]
+    return max(filter(None, map(translate_time, stamps)), default=None)
+
+
+def _own_names(image: Image) -> tuple[str, ...]:
+    return (image.id, *image.references)
