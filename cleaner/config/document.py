@@ -1,0 +1,151 @@
+"""Reads a YAML file into plain values, with the place of each, and finds keys that are written twice.
+
+Refuses files that are no UTF-8 text of one YAML mapping, each with one line that says what to do.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from attrs import field, frozen
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import SafeConstructor
+from ruamel.yaml.error import MarkedYAMLError, StringMark, YAMLError
+from ruamel.yaml.nodes import Node, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
+
+from cleaner.config.problems import KeyPath, Problem
+from cleaner.core.errors import ConfigError
+
+LARGEST_BYTES = 1024 * 1024
+"""More does not fit into a ConfigMap, and a device file has no end."""
+
+LONGEST_REASON = 160
+
+Place = tuple[int, int]
+"""Line and column, from 1 on, as editors count."""
+
+_MERGE = "tag:yaml.org,2002:merge"
+_TEXT = "tag:yaml.org,2002:str"
+_DATE = "tag:yaml.org,2002:timestamp"
+
+
+@frozen
+class Document:
+    """A file as values, and what the values no longer tell."""
+
+    tree: dict[object, object] = field(factory=dict)
+    places: dict[KeyPath, Place] = field(factory=dict)
+    problems: tuple[Problem, ...] = ()
+
+    def place(self, path: KeyPath) -> tuple[Place, int]:
+        """Where a path, or what is there of it, stands in the file; a key to sort by."""
+        known = next((path[:end] for end in range(len(path), 0, -1) if path[:end] in self.places), ())
+        return self.places.get(known, (1, 1)), len(path)
+
+
+def read_document(path: Path) -> Document:
+    """The document of a YAML file; FileNotFoundError where there is none, ConfigError for what is no mapping."""
+    text = _read_text(path)
+    yaml = YAML(typ="safe", pure=True)
+    yaml.allow_duplicate_keys = True  # all of them are found here, and not only the first
+    walk = _Walk(YAML(typ="safe", pure=True).constructor)  # another one: constructors remember what they made
+    try:
+        node = yaml.compose(text)
+        problems = tuple(walk.of(node, ())) if node else ()
+        tree = yaml.constructor.construct_document(node) if node else None
+    except YAMLError as error:
+        raise ConfigError(f"{path}: {_syntax_text(error, text)}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: is nested too deep; write it as docs/configuration.md shows") from error
+    if tree is None:
+        raise ConfigError(f"{path}: is empty; write at least policy.rules, as docs/configuration.md shows")
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: is no mapping; write keys with values, as docs/configuration.md shows")
+    return Document(tree, walk.places, problems)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST_BYTES + 1)
+        if len(content) > LARGEST_BYTES:
+            raise ConfigError(f"{path}: is larger than 1 MiB; name the configuration file with --config")
+        return content.decode("utf-8-sig")
+    except FileNotFoundError:
+        raise
+    except IsADirectoryError as error:
+        raise ConfigError(f"{path}: is a directory; name a file in it with --config") from error
+    except PermissionError as error:
+        raise ConfigError(f"{path}: may not be read by this user; change its owner or its mode") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: byte {error.start} is no UTF-8; save the file as UTF-8") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); name another file with --config") from error
+
+
+def _syntax_text(error: YAMLError, text: str) -> str:
+    if isinstance(error, MarkedYAMLError) and error.problem_mark:
+        line, column = _place_of(error.problem_mark)
+        begun = _place_of(error.context_mark)[0] if error.context_mark else line
+        where = f"line {line}, column {column}" + (f" (of what begins in line {begun})" if begun != line else "")
+        reason = ", ".join(" ".join(said.split()) for said in (error.context, error.problem) if said)
+        return f"{where}: {reason[:LONGEST_REASON]}; correct the YAML there"
+    position = error.position if isinstance(error, ReaderError) and isinstance(error.position, int) else 0
+    before = text[:position]
+    line, column = before.count("\n") + 1, position - before.rfind("\n")
+    return f"line {line}, column {column}: is a character that YAML does not allow; remove it"
+
+
+def _place_of(mark: StringMark) -> Place:
+    return mark.line + 1, mark.column + 1
+
+
+class _Walk:
+    """One walk over the nodes: notes the place of each path and yields the keys that are written twice."""
+
+    def __init__(self, constructor: SafeConstructor) -> None:
+        self.places: dict[KeyPath, Place] = {}
+        self._constructor = constructor
+        self._seen: set[int] = set()
+
+    def of(self, node: Node, path: KeyPath) -> Iterator[Problem]:
+        """Each node once, however many aliases it has: aliases of aliases grow without bounds."""
+        if id(node) in self._seen:
+            return
+        self._seen.add(id(node))
+        if isinstance(node, ScalarNode):
+            self._keep_as_text(node)
+        elif isinstance(node, SequenceNode):
+            for index, item in enumerate(node.value):
+                self._note((*path, index), item)
+                yield from self.of(item, (*path, index))
+        else:
+            yield from self._of_mapping(node, path)
+
+    def _of_mapping(self, node: Node, path: KeyPath) -> Iterator[Problem]:
+        lines: dict[object, int] = {}
+        for key, value in node.value:
+            yield from self.of(key, (*path, None))
+            name = key.value if isinstance(key, ScalarNode) else id(key)
+            line = _place_of(key.start_mark)[0]
+            if name in lines:
+                rule = f"is in line {lines[name]} and again in line {line}; write it once"
+                yield Problem((*path, name), "(duplicate key)", rule)
+            lines.setdefault(name, line)
+            self._note((*path, name), key)
+            yield from self.of(value, (*path, name))
+
+    def _note(self, path: KeyPath, node: Node) -> None:
+        self.places.setdefault(path, _place_of(node.start_mark))
+
+    def _keep_as_text(self, node: ScalarNode) -> None:
+        """Dates, and what looks like a number but is none (`._`, 2024-99-99), stay the text that was written."""
+        if node.tag == _MERGE:
+            return
+        try:
+            self._constructor.construct_object(node)
+            is_text = node.tag == _DATE
+        except (ValueError, LookupError):
+            is_text = True
+        if is_text:
+            node.tag = _TEXT

@@ -1,0 +1,202 @@
+"""The configuration: a YAML file and the environment -> one frozen `Config` that cannot be invalid.
+
+Refuses to guess, and to stop at the first mistake: one ConfigError holds a line per problem, in the file's order.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+
+import attrs
+from attrs import frozen
+
+from cleaner.config.document import Document, read_document
+from cleaner.config.durations import duration_text
+from cleaner.config.keys import FileKeys, LogKeys, RuleKeys
+from cleaner.config.problems import ABSENT, RULES_REQUIRED, Problem, read_tree, show
+from cleaner.config.values import Listen, endpoint
+from cleaner.core.errors import ConfigError
+from cleaner.core.model import Mode, Policy, Rule
+from cleaner.core.pressure import Mark, Marks
+from cleaner.core.window import Nightly
+
+RUNTIME_VARIABLE = "CONTAINER_RUNTIME_ENDPOINT"
+IMAGE_VARIABLE = "IMAGE_SERVICE_ENDPOINT"
+"""The names that crictl reads too."""
+
+HASH_DIGITS = 12
+
+Log = LogKeys
+
+
+@frozen
+class RuntimeEndpoints:
+    """Where the container runtime listens, as it was written."""
+
+    endpoint: str
+    image_endpoint: str | None
+    """None where images are served at the same socket."""
+
+
+@frozen
+class Config:
+    """Everything that a person can set, checked."""
+
+    mode: Mode
+    runtime: RuntimeEndpoints
+    policy: Policy
+    nightly: Nightly
+    marks: Marks
+    check_every: timedelta
+    failures_per_sweep: int
+    filesystem_path: str | None
+    """None where the runtime is to say it."""
+    web: Listen
+    startup_delay: timedelta
+    log: Log
+    hash: str = ""
+    """Of the effective settings: the same for files that mean the same."""
+
+
+def load_config(path: Path, environ: Mapping[str, str], *, rules_required: bool) -> Config:
+    """The configuration of a file; ConfigError with every problem.
+
+    Without `rules_required` a file that does not exist counts as one that says nothing.
+    """
+    try:
+        document = read_document(path)
+    except FileNotFoundError as error:
+        if not rules_required:
+            return default_config(environ)
+        rule = "does not exist; create it with at least policy.rules, or name another file with --config"
+        raise ConfigError(f"{path}: {rule}") from error
+    return _config_of(document, environ, rules_required=rules_required)
+
+
+def default_config(environ: Mapping[str, str]) -> Config:
+    """The configuration without a file: there are no rules, so nothing may be evicted."""
+    return _config_of(Document(), environ, rules_required=False)
+
+
+def missing_in(config: Config) -> tuple[str, ...]:
+    """A line for each setting that the daemon would not start without."""
+    return () if config.policy.rules else (str(_rules_missing()),)
+
+
+def effective(config: Config) -> dict[str, object]:
+    """The settings in the shape of the file, for JSON: defaults filled in, the environment heeded."""
+    return {
+        "mode": config.mode.value,
+        "runtime": attrs.asdict(config.runtime),
+        "policy": {
+            "grace": duration_text(config.policy.grace),
+            "protect": [pattern.text for pattern in config.policy.protect],
+            "rules": [_rule_settings(rule) for rule in config.policy.rules],
+        },
+        "nightly": _nightly_settings(config.nightly),
+        "pressure": {
+            "check_every": duration_text(config.check_every),
+            "bytes": _mark_settings(config.marks.bytes),
+            "inodes": _mark_settings(config.marks.inodes),
+            "grace": duration_text(config.policy.pressure_grace),
+        },
+        "limits": {"failures_per_sweep": config.failures_per_sweep},
+        "filesystem": {"path": config.filesystem_path},
+        "web": {"listen": str(config.web)},
+        "startup_delay": duration_text(config.startup_delay),
+        "log": {"level": config.log.level.value, "format": config.log.format.value},
+    }
+
+
+def _config_of(document: Document, environ: Mapping[str, str], *, rules_required: bool) -> Config:
+    keys, found = read_tree(document.tree)
+    problems = [*document.problems, *found]
+    if rules_required and _says_no_rules(document.tree):
+        problems.append(_rules_missing())
+    problems.sort(key=lambda problem: document.place(problem.path))
+    from_environ, wrong_in_environ = _read_environ(environ)
+    problems += wrong_in_environ
+    if problems or keys is None:
+        raise ConfigError(*map(str, problems))
+    return _with_hash(_build(keys, from_environ))
+
+
+def _read_environ(environ: Mapping[str, str]) -> tuple[dict[str, str], list[Problem]]:
+    """Endpoints by their key; an empty variable counts as unset."""
+    values, problems = {}, []
+    for key, variable in (("endpoint", RUNTIME_VARIABLE), ("image_endpoint", IMAGE_VARIABLE)):
+        if written := environ.get(variable):
+            try:
+                values[key] = endpoint(written)
+            except ValueError as error:
+                problems.append(Problem((variable,), show(written), str(error)))
+    return values, problems
+
+
+def _says_no_rules(tree: Mapping[object, object]) -> bool:
+    """Whether there is nothing where the rules belong; what is wrong there has its own line."""
+    policy = tree.get("policy")
+    return policy is None or (isinstance(policy, dict) and policy.get("rules") in (None, []))
+
+
+def _rules_missing() -> Problem:
+    return Problem(("policy", "rules"), ABSENT, RULES_REQUIRED)
+
+
+def _build(keys: FileKeys, from_environ: Mapping[str, str]) -> Config:
+    pressure = keys.pressure
+    runtime = RuntimeEndpoints(keys.runtime.endpoint, keys.runtime.image_endpoint)
+    return Config(
+        mode=keys.mode,
+        runtime=attrs.evolve(runtime, **from_environ),
+        policy=Policy(tuple(map(_rule, keys.policy.rules)), keys.policy.protect, keys.policy.grace, pressure.grace),
+        nightly=Nightly(**attrs.asdict(keys.nightly, recurse=False)),
+        marks=Marks(Mark(pressure.bytes.high, pressure.bytes.low), Mark(pressure.inodes.high, pressure.inodes.low)),
+        check_every=pressure.check_every,
+        failures_per_sweep=keys.limits.failures_per_sweep,
+        filesystem_path=keys.filesystem.path,
+        web=keys.web.listen,
+        startup_delay=keys.startup_delay,
+        log=keys.log,
+    )
+
+
+def _rule(keys: RuleKeys) -> Rule:
+    return Rule(**attrs.asdict(keys, recurse=False))
+
+
+def _with_hash(config: Config) -> Config:
+    settings = json.dumps(effective(config), sort_keys=True)
+    return attrs.evolve(config, hash=hashlib.sha256(settings.encode()).hexdigest()[:HASH_DIGITS])
+
+
+def _rule_settings(rule: Rule) -> dict[str, object]:
+    return {
+        "name": rule.name,
+        "match": [pattern.text for pattern in rule.match],
+        "max_age": duration_text(rule.max_age),
+        "age_from": rule.age_from.value,
+        "keep_newest": rule.keep_newest,
+        "local": rule.local,
+    }
+
+
+def _nightly_settings(nightly: Nightly) -> dict[str, object]:
+    return {
+        "schedule": nightly.schedule,
+        "timezone": nightly.timezone.key,
+        "window": duration_text(nightly.window),
+        "splay": duration_text(nightly.splay),
+        "evictions_per_night": nightly.evictions_per_night,
+    }
+
+
+def _mark_settings(mark: Mark) -> dict[str, object]:
+    return {"high": _number(mark.high), "low": _number(mark.low)}
+
+
+def _number(value: float) -> float:
+    """Whole percents without a fraction, as people write them."""
+    return int(value) if value.is_integer() else value

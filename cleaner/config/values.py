@@ -1,0 +1,217 @@
+"""Reads single values of the configuration file: what YAML made of them -> what the program works with.
+
+Refuses values of another type, even where they could be converted. Each parser raises ValueError with a text
+that continues `PATH: VALUE: `, says what is wrong and what to write.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
+from enum import StrEnum
+from typing import TypeVar
+from zoneinfo import ZoneInfo, available_timezones
+
+from attrs import frozen
+from cronsim import CronSim, CronSimError
+
+from cleaner.config.durations import LONGEST, duration_text, parse_duration
+from cleaner.core.references import Pattern, parse_pattern
+
+T = TypeVar("T")
+E = TypeVar("E", bound=StrEnum)
+
+Parser = Callable[[object], T]
+
+CRON_FIELDS = 5
+HIGHEST_PORT = 65535
+WHOLE_PERCENT = 100
+
+_KINDS = {
+    str: "is text",
+    bool: "is a boolean",
+    int: "is a number",
+    float: "is a number with a point",
+    list: "is a list",
+    dict: "is a mapping",
+    type(None): "is empty",
+}
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://.*")
+_LISTEN = re.compile(r"(\[[^\[\]]+\]|[^\[\]:]*):([0-9]{1,5})")
+_HOST_NAME = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)*[a-z](?:[a-z0-9-]*[a-z0-9])?", re.ASCII | re.IGNORECASE)
+_ANY_DAY = datetime(2024, 1, 1, tzinfo=UTC)
+"""Whether a schedule ever comes is asked from here; cronsim looks 50 years ahead."""
+
+
+@frozen
+class Listen:
+    """Where a server listens; port 0 leaves the choice to the kernel."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def kind_of(value: object) -> str:
+    """What YAML made of a value: `is a number`."""
+    return _KINDS.get(type(value), "is of a type that no key has")
+
+
+def nearest(word: str, words: list[str]) -> str | None:
+    """The one of the words that was probably meant, whatever its case; None where none is close."""
+    by_folded = {known.lower(): known for known in words}
+    found = get_close_matches(word.lower(), by_folded, n=1)
+    return by_folded[found[0]] if found else None
+
+
+def text(value: object) -> str:
+    """Text of one line, without blanks around it."""
+    if not isinstance(value, str):
+        raise ValueError(f"{kind_of(value)}; write text, in quotes where YAML would see something else")
+    if not value:
+        raise ValueError("is empty; write some text")
+    if value != value.strip() or not value.isprintable():
+        raise ValueError("has blanks around it or control characters in it; write one plain line")
+    return value
+
+
+def flag(value: object) -> bool:
+    """`true` or `false`."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{kind_of(value)}; write true or false")
+    return value
+
+
+def integer(minimum: int) -> Parser[int]:
+    """A whole number from `minimum` on; true and false are none, although Python counts with them."""
+
+    def parse(value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValueError(f"{kind_of(value)}; write a whole number, {minimum} or more")
+        if value < minimum:
+            raise ValueError(f"is too small; write {minimum} or more")
+        return value
+
+    return parse
+
+
+def percent(value: object) -> float:
+    """A share above 0 and up to 100."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{kind_of(value)}; write a number of percent without a sign, such as 75")
+    if not 0 < value <= WHOLE_PERCENT:
+        raise ValueError("is no share of a whole; write a number above 0 and up to 100")
+    return float(value)
+
+
+def choice(kind: type[E]) -> Parser[E]:
+    """One of the words of an enumeration, in its case."""
+    words = [member.value for member in kind]
+
+    def parse(value: object) -> E:
+        if isinstance(value, str) and value in words:
+            return kind(value)
+        close = nearest(value, words) if isinstance(value, str) else None
+        raise ValueError(f"is unknown here; write {close or ' or '.join(words)}")
+
+    return parse
+
+
+def duration(minimum: timedelta = timedelta(0), maximum: timedelta = LONGEST) -> Parser[timedelta]:
+    """A duration from `minimum` to `maximum`."""
+
+    def parse(value: object) -> timedelta:
+        if isinstance(value, int) and not isinstance(value, bool):
+            raise ValueError(f"has no unit; write {_with_units(value)}")
+        if not isinstance(value, str):
+            raise ValueError(f"{kind_of(value)}; write a duration such as 90s or 30d")
+        parsed = parse_duration(value)
+        if parsed < minimum:
+            raise ValueError(f"is too short; write {duration_text(minimum)} or more")
+        if parsed > maximum:
+            raise ValueError(f"is too long; write {duration_text(maximum)} or less")
+        return parsed
+
+    return parse
+
+
+def pattern(value: object) -> Pattern:
+    """A pattern for image references."""
+    if not isinstance(value, str):
+        raise ValueError(f'{kind_of(value)}; write a pattern in quotes, such as "registry.example.com/team/**"')
+    return parse_pattern(value)
+
+
+def cron(value: object) -> str:
+    """Five cron fields that come to pass at some time."""
+    expression = text(value)
+    if (count := len(expression.split())) != CRON_FIELDS:
+        raise ValueError(f"has {count} fields; write five: minute, hour, day of month, month, day of week")
+    try:
+        occurrence = next(CronSim(expression, _ANY_DAY), None)
+    except (CronSimError, ValueError) as error:
+        raise ValueError(f'is no cron schedule ({error}); write one such as "0 0 * * *"') from error
+    if occurrence is None:
+        raise ValueError("never comes; write a schedule that has a day in it")
+    return expression
+
+
+def zone(value: object) -> ZoneInfo:
+    """A time zone by its IANA name."""
+    name = text(value)
+    try:
+        return ZoneInfo(name)
+    except (LookupError, ValueError, OSError) as error:
+        close = nearest(name, sorted(available_timezones()))
+        raise ValueError(f"is no time zone; write {close or 'an IANA name such as Europe/Paris'}") from error
+
+
+def listen(value: object) -> Listen:
+    """`host:port` or `[IPv6]:port`."""
+    match = _LISTEN.fullmatch(value) if isinstance(value, str) else None
+    if match is None or not (host := match[1]) or not _is_host(host):
+        raise ValueError('is no address to listen on; write "host:port", such as "0.0.0.0:10099" or "[::]:10099"')
+    if int(match[2]) > HIGHEST_PORT:
+        raise ValueError(f"has a port that does not exist; write one from 0 to {HIGHEST_PORT}")
+    return Listen(host.strip("[]"), int(match[2]))
+
+
+def endpoint(value: object) -> str:
+    """The address of a socket; `runtime` reads the rest of it."""
+    address = text(value)
+    scheme = _SCHEME.fullmatch(address)
+    if scheme and scheme[1].lower() != "unix":
+        raise ValueError("is no unix socket; write one such as unix:///run/containerd/containerd.sock")
+    return address
+
+
+def absolute_path(value: object) -> str:
+    """A path from the root on."""
+    path = text(value)
+    if not path.startswith("/"):
+        raise ValueError(f"is relative; write the whole path, such as /{path.removeprefix('./')}")
+    return path
+
+
+def optional(parse: Parser[str]) -> Parser[str | None]:
+    """The same text, or nothing."""
+    return lambda value: None if value is None else parse(value)
+
+
+def _with_units(value: int) -> str:
+    if not 0 < value <= LONGEST.days:
+        return "a duration such as 0s or 30d"
+    return f"{value}s, {value}m, {value}h or {value}d"
+
+
+def _is_host(host: str) -> bool:
+    """A name, or an address that stands in brackets exactly if it is IPv6."""
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return _HOST_NAME.fullmatch(host) is not None
+    return isinstance(address, ipaddress.IPv6Address) == host.startswith("[")
