@@ -1,0 +1,168 @@
+"""The port that Prometheus and the kubelet ask: /metrics, /livez and /readyz.
+
+Refuses to wait for a client: a silent one is dropped after seconds, and the oldest when there are too many.
+"""
+
+import errno
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from http import HTTPStatus
+from http.server import ThreadingHTTPServer
+from typing import ClassVar
+
+from prometheus_client import CollectorRegistry, MetricsHandler
+
+from cleaner.core.errors import EnvironmentUnusableError
+from cleaner.core.events import Event, RuntimeDown, RuntimeUp
+
+CLIENT_SECONDS = 5.0
+"""In which a client has to send or take something; a scrape takes 20 ms."""
+MOST_CLIENTS = 16
+"""Served at once, a thread each; one more, and the oldest is dropped."""
+LIVE_SECONDS = 300.0
+"""The longest silence of a healthy loop is one removal: RemoveImage may take its deadline of 120 s, and the last
+look before it, asking whether the image is gone, with retries, and settling take a minute at worst."""
+
+
+class Health:
+    """An outlet to which every event is a heartbeat; knows whether the runtime answers."""
+
+    def __init__(self, monotonic: Callable[[], float], live_seconds: float = LIVE_SECONDS) -> None:
+        self._monotonic = monotonic
+        self._live_seconds = live_seconds
+        self._beat = monotonic()
+        self._ready = False
+
+    def record(self, event: Event) -> None:
+        """Beat; and take note when the runtime comes or goes."""
+        self._beat = self._monotonic()
+        if isinstance(event, RuntimeUp | RuntimeDown):
+            self._ready = isinstance(event, RuntimeUp)
+
+    def reason_not_live(self) -> str | None:
+        """None while the last beat is younger than the limit; never a question of the runtime."""
+        silence = self._monotonic() - self._beat
+        if silence < self._live_seconds:
+            return None
+        return f"the main loop has been silent for {silence:.0f} s; {self._live_seconds:.0f} s is the limit"
+
+    def reason_not_ready(self) -> str | None:
+        """None while the runtime answers."""
+        return None if self._ready else "the container runtime does not answer"
+
+
+class _Handler(MetricsHandler):
+    """One request; what is not /metrics is answered by a line of text."""
+
+    timeout = CLIENT_SECONDS
+    health: ClassVar[Health]
+
+    def do_GET(self) -> None:  # noqa: N802 - http.server calls it so
+        """Answer by path, whatever the query."""
+        match self.path.partition("?")[0]:
+            case "/metrics":
+                super().do_GET()
+            case "/livez":
+                self._say(self.health.reason_not_live())
+            case "/readyz":
+                self._say(self.health.reason_not_ready())
+            case _:
+                self._send(HTTPStatus.NOT_FOUND, "there is /metrics, /livez and /readyz")
+
+    def _say(self, against: str | None) -> None:
+        self._send(HTTPStatus.SERVICE_UNAVAILABLE if against else HTTPStatus.OK, against or "ok")
+
+    def _send(self, status: HTTPStatus, line: str) -> None:
+        body = f"{line}\n".encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "text/plain; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+class _Server(ThreadingHTTPServer):
+    """Bounded: a client too many costs the oldest its connection, so that no crowd of silent ones shuts others out."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, address: tuple[str, int], handler: type[_Handler]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self._clients: deque[socket.socket] = deque()
+        super().__init__(address, handler)
+
+    def server_bind(self) -> None:
+        """Bind; `::` serves IPv4 too."""
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+
+    def get_request(self) -> tuple[socket.socket, object]:
+        """Accept, and make room first."""
+        client, address = super().get_request()
+        self._clients = deque(other for other in self._clients if other.fileno() >= 0)
+        if len(self._clients) >= MOST_CLIENTS:
+            _hang_up(self._clients.popleft())
+        self._clients.append(client)
+        return client, address
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that went away or was too slow is nobody's trouble."""
+
+
+def _hang_up(client: socket.socket) -> None:
+    with suppress(OSError):  # it may have gone by itself
+        client.shutdown(socket.SHUT_RDWR)
+
+
+class WebServer:
+    """Serves the port from a thread of its own, and each client from another."""
+
+    def __init__(self, host: str, port: int, registry: CollectorRegistry, health: Health) -> None:
+        self._address = (host.strip("[]"), port)
+        self._handler = type("Handler", (_Handler,), {"registry": registry, "health": health})
+        self._server: _Server | None = None
+        self._closed = threading.Event()
+
+    @property
+    def port(self) -> int:
+        """The port that is served; before `start` the one asked for, which may be 0 for any."""
+        return int(self._server.server_address[1]) if self._server else self._address[1]
+
+    def start(self) -> None:
+        """Bind and serve; EnvironmentUnusableError where the address cannot be had."""
+        host, port = self._address
+        try:
+            self._server = _Server(self._address, self._handler)
+        except (OSError, OverflowError, UnicodeError) as error:  # OverflowError: no port; UnicodeError: no name
+            raise EnvironmentUnusableError(f"web.listen: {host}:{port} {_explain(error)}") from error
+        threading.Thread(target=self._serve, args=(self._server,), name="web", daemon=True).start()
+
+    def close(self) -> None:
+        """Give the port back; clients that are being served may finish."""
+        if self._server and not self._closed.is_set():
+            self._closed.set()
+            _hang_up(self._server.socket)  # wakes the thread that waits for a client
+
+    def _serve(self, server: _Server) -> None:
+        """Without a poll interval: no wake-up but for a client."""
+        with server:
+            while not self._closed.is_set():
+                server.handle_request()
+
+
+def _explain(error: Exception) -> str:
+    code = error.errno if isinstance(error, OSError) else None
+    if code == errno.EADDRINUSE:
+        return "is taken by another program: stop that one, or set another port"
+    if code in (errno.EACCES, errno.EPERM):
+        return "may not be served without privileges: set a port above 1023"
+    if code == errno.EADDRNOTAVAIL:
+        return "is no address of this machine: set one that is, or 0.0.0.0"
+    return f"is no address that can be served ({error}): set one like 0.0.0.0:10099"

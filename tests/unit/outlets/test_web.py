@@ -1,0 +1,205 @@
+"""The port that Prometheus and the kubelet ask."""
+
+import gzip
+import socket
+import time
+from collections.abc import Iterator
+from http.client import HTTPConnection, HTTPResponse
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+
+from cleaner.core.errors import EnvironmentUnusableError
+from cleaner.core.events import Checked, RuntimeDown
+from cleaner.outlets.web import MOST_CLIENTS, Health, WebServer
+from unit.outlets.happenings import AWAY, CONTAINERD, FULL
+
+LOCAL = "127.0.0.1"
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def _registry() -> CollectorRegistry:
+    registry = CollectorRegistry()
+    Counter("cleaner_tries_total", "Tries.", registry=registry)
+    return registry
+
+
+@pytest.fixture
+def clock() -> _Clock:
+    return _Clock()
+
+
+@pytest.fixture
+def health(clock: _Clock) -> Health:
+    return Health(clock)
+
+
+@pytest.fixture
+def server(health: Health) -> Iterator[WebServer]:
+    server = WebServer(LOCAL, 0, _registry(), health)
+    server.start()
+    yield server
+    server.close()
+
+
+def _ask(server: WebServer, path: str, method: str = "GET", **headers: str) -> tuple[HTTPResponse, str]:
+    connection = HTTPConnection(LOCAL, server.port, timeout=10)
+    connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+    response = connection.getresponse()
+    body = response.read()
+    connection.close()
+    return response, (gzip.decompress(body) if response.headers["Content-Encoding"] else body).decode()
+
+
+def _started_again(port: int) -> WebServer:
+    """The port is given back by the thread that served it, a moment after `close`."""
+    deadline = time.monotonic() + 10
+    while True:
+        following = WebServer(LOCAL, port, _registry(), Health(lambda: 0.0))
+        try:
+            following.start()
+        except EnvironmentUnusableError:
+            assert time.monotonic() < deadline
+        else:
+            return following
+
+
+def _connect(server: WebServer) -> socket.socket:
+    return socket.create_connection((LOCAL, server.port), timeout=10)
+
+
+def test_metrics_are_served_as_text(server: WebServer) -> None:
+    """/metrics is the text format unless the client asks for another, with or without a query."""
+    response, body = _ask(server, "/metrics?x=1")
+    assert response.status == 200
+    assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    assert "cleaner_tries_total 0.0" in body
+
+
+def test_openmetrics_is_served_to_who_prefers_it(server: WebServer) -> None:
+    """A client that asks for OpenMetrics gets it, packed if it can unpack."""
+    response, body = _ask(
+        server, "/metrics", Accept="application/openmetrics-text;version=1.0.0", Accept_Encoding="gzip"
+    )
+    assert response.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert response.headers["Content-Encoding"] == "gzip"
+    assert body.endswith("# EOF\n")
+
+
+@pytest.mark.parametrize(("silent", "status"), [(0.0, 200), (299.9, 200), (300.0, 503), (4000.0, 503)])
+def test_a_loop_is_live_while_it_beats(
+    server: WebServer, health: Health, clock: _Clock, silent: float, status: int
+) -> None:
+    """/livez holds while the last beat is younger than five minutes, and then says how long it has been."""
+    health.record(Checked(FULL, None))
+    clock.seconds += silent
+    response, body = _ask(server, "/livez")
+    assert response.status == status
+    assert status == 200 or f"silent for {silent:.0f} s" in body
+
+
+def test_every_event_is_a_heartbeat(health: Health, clock: _Clock) -> None:
+    """A loop that is told again and again that the runtime is away is alive."""
+    for _ in range(10):
+        clock.seconds += 200
+        health.record(RuntimeDown(AWAY))
+    assert health.reason_not_live() is None
+
+
+def test_ready_while_the_runtime_answers(server: WebServer, health: Health) -> None:
+    """/readyz follows the runtime, and is 503 before it was ever there."""
+    statuses = [_ask(server, "/readyz")[0].status]
+    for event in (CONTAINERD, Checked(FULL, None), RuntimeDown(AWAY), Checked(FULL, None)):
+        health.record(event)
+        statuses.append(_ask(server, "/readyz")[0].status)
+    assert statuses == [503, 200, 200, 503, 503]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/", 404), ("GET", "/metrics/", 404), ("POST", "/metrics", 501), ("DELETE", "/nowhere", 501)],
+)
+def test_anything_else_is_refused_in_a_line(server: WebServer, method: str, path: str, status: int) -> None:
+    """Other paths are 404, other methods 501."""
+    response, body = _ask(server, path, method)
+    assert response.status == status
+    assert body
+
+
+def test_what_is_no_request_is_refused(server: WebServer) -> None:
+    """Bytes that are no HTTP request get an error, and the next client is served."""
+    with _connect(server) as client:
+        client.sendall(b"\x16\x03\x01\x02\r\n\r\n")
+        assert b"400" in client.recv(1000)
+    assert _ask(server, "/livez")[0].status == 200
+
+
+def test_a_client_that_leaves_is_no_trouble(server: WebServer, capfd: pytest.CaptureFixture[str]) -> None:
+    """A port scan that sends nothing gets nothing, and nothing is printed."""
+    _connect(server).close()
+    assert _ask(server, "/livez")[0].status == 200
+    assert capfd.readouterr() == ("", "")
+
+
+def test_hanging_clients_hinder_nobody(server: WebServer) -> None:
+    """While clients hang, others are served."""
+    hanging = [_connect(server) for _ in range(MOST_CLIENTS - 1)]
+    assert _ask(server, "/livez")[0].status == 200
+    for client in hanging:
+        client.close()
+
+
+def test_one_client_too_many_costs_the_oldest(server: WebServer) -> None:
+    """Threads are bounded: silent clients cannot shut others out."""
+    hanging = [_connect(server) for _ in range(MOST_CLIENTS)]
+    assert _ask(server, "/livez")[0].status == 200
+    assert hanging[0].recv(1) == b""
+    for client in hanging:
+        client.close()
+
+
+def test_a_taken_port_is_an_error_with_a_way_out(server: WebServer) -> None:
+    """A port in use names the address and what to do, in a line."""
+    second = WebServer(LOCAL, server.port, _registry(), Health(lambda: 0.0))
+    with pytest.raises(EnvironmentUnusableError, match="taken by another program: stop that one") as raised:
+        second.start()
+    assert f"{LOCAL}:{server.port}" in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "says"),
+    [
+        (LOCAL, 65_536, "no address that can be served"),
+        (LOCAL, -1, "no address that can be served"),
+        ("a" * 70 + ".example", 0, "no address that can be served"),
+    ],
+)
+def test_a_bad_address_is_an_error_with_a_way_out(host: str, port: int, says: str) -> None:
+    """An address that cannot be bound says why and what to set."""
+    with pytest.raises(EnvironmentUnusableError, match=says):
+        WebServer(host, port, _registry(), Health(lambda: 0.0)).start()
+
+
+def test_a_closed_server_gives_its_port_back(server: WebServer) -> None:
+    """After close the port is free for the next one, and closing again does nothing."""
+    port = server.port
+    server.close()
+    server.close()
+    following = _started_again(port)
+    assert _ask(following, "/livez")[0].status == 200
+    following.close()
+
+
+def test_a_server_that_never_started_can_be_closed() -> None:
+    """Closing before starting is no error, and the port is the one asked for."""
+    server = WebServer(LOCAL, 10099, _registry(), Health(lambda: 0.0))
+    server.close()
+    assert server.port == 10099
