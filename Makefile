@@ -55,7 +55,7 @@ types: $(VENV)/.wheel ## mypy, strict
 
 protos: $(VENV)/.dependencies ## generate the gRPC stubs from the .proto files
 	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. $(PROTOS)
-	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. $(wildcard tools/lab/pb/*.proto)
+	$(BIN)/python -m grpc_tools.protoc -I tools --python_out=tools --pyi_out=tools $(wildcard tools/lab/pb/*.proto)
 
 protos-check: protos ## fail where the committed stubs are not what the generator gives
 	@git diff --exit-code --stat -- cleaner/runtime/pb tools/lab/pb || { echo 'stubs are stale: commit what make protos wrote'; exit 1; }

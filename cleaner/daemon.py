@@ -11,6 +11,7 @@ from cleaner.core.errors import CleanerError, DiskUnreadableError, EnvironmentUn
 from cleaner.core.events import (
     Checked,
     ClockJumped,
+    ClockTrusted,
     DaemonStarted,
     DaemonStopped,
     DiskUnread,
@@ -23,7 +24,7 @@ from cleaner.core.events import (
     SweepEnded,
     SweepFailed,
 )
-from cleaner.core.model import Mode, Trigger, Usage
+from cleaner.core.model import Mode, RuntimeVersion, Trigger, Usage
 from cleaner.core.policy import plan
 from cleaner.core.ports import Outlet, Stop, Timer
 from cleaner.core.triggers import Moment, Triggers
@@ -68,7 +69,8 @@ class Daemon:
         self._stop = stop
         self._outlets = tuple(outlets)
         self._node: Node | None = None
-        self._runtime_up: bool | None = None
+        self._runtime_down: bool = False
+        self._version: RuntimeVersion | None = None
         self._sense = ClockSense(self._timer.now(), self._timer.monotonic())
         self._first_sweep_at = self._timer.monotonic() + settings.startup_delay.total_seconds()
         self._count_at = 0.0
@@ -106,26 +108,28 @@ class Daemon:
         self._sense = self._sense.look(self._timer.now(), self._timer.monotonic())
         if was_sane and not self._sense.sane:
             self._emit(ClockJumped(self._sense.offset.total_seconds()))
+        elif self._sense.sane and not was_sane:
+            self._emit(ClockTrusted())
 
     def _answering_node(self) -> Node | None:
         """The node if its runtime answers; says so once per change."""
         try:
             self._node = self._node or self._connect()
             version = self._node.runtime.read_version()
-            if not self._runtime_up:
-                self._emit(RuntimeUp(version, self._node.disk.path))
         except EnvironmentUnusableError:
             raise
         except CleanerError as error:
             self._runtime_gone(error)
             return None
-        self._runtime_up = True
+        if version != self._version:
+            self._emit(RuntimeUp(version, self._node.disk.path))
+        self._version, self._runtime_down = version, False
         return self._node
 
     def _runtime_gone(self, error: CleanerError) -> None:
-        if self._runtime_up is not False:
+        if not self._runtime_down:
             self._emit(RuntimeDown(error))
-        self._runtime_up = False
+        self._version, self._runtime_down = None, True
 
     def _read_usage(self) -> Usage | None:
         """None while the disk is not known yet or cannot be read."""

@@ -162,6 +162,11 @@ class ClockJumped:
 
 
 @dataclass(frozen=True, slots=True)
+class ClockTrusted:
+    """The wall clock is back, or has run true for a day: the nightly sweep holds no more."""
+
+
+@dataclass(frozen=True, slots=True)
 class LoopBroke:
     """Something that nobody foresaw broke one round of the loop; the next one goes on."""
 
@@ -182,6 +187,7 @@ Event = (
     | ImagesCounted
     | ObservationFailed
     | ClockJumped
+    | ClockTrusted
     | LoopBroke
     | SweepStarted
     | EvictionStarted

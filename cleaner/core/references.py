@@ -58,10 +58,15 @@ class Name:
 def split_registry(name: str) -> tuple[str | None, str]:
     """`registry/path` where the first part is a registry, else (None, all of it)."""
     first, slash, rest = name.partition("/")
-    is_registry = slash and (
-        "." in first or ":" in first or "*" in first or first == "localhost" or first != first.lower()
-    )
-    return (first.lower(), rest) if is_registry else (None, name)
+    if slash and is_registry(first):
+        return first.lower(), rest
+    # By the grammar capitals make a registry too; as they are, since in small letters it would be a path part.
+    return (first, rest) if slash and first != first.lower() else (None, name)
+
+
+def is_registry(first: str) -> bool:
+    """Whether the first part of a name says by itself that it is a registry."""
+    return any(mark in first for mark in ".:*") or first.lower() == "localhost"
 
 
 def fill_in(name: str) -> tuple[str, str]:
@@ -167,10 +172,9 @@ def parse_pattern(text: str) -> Pattern:
         return Pattern(text, None)
     name, tag, digest = split_suffixes(text)
     _refuse_malformed(text, name, tag, digest)
-    if not _names_registry(name) and name != "**":
+    if name != "**" and not ("/" in name and is_registry(name.partition("/")[0])):
         raise ValueError(_missing_part(name, suffix=text[len(name) :]))
-    registry, repository = fill_in(name) if "/" in name else (name, "")
-    path = f"{registry}/{repository}" if repository else registry
+    path = "/".join(fill_in(name)) if "/" in name else name
     return Pattern(text, _path_regex(path), _star_regex(tag), _star_regex(digest))
 
 
@@ -186,14 +190,8 @@ def _refuse_malformed(text: str, name: str, tag: str | None, digest: str | None)
         raise ValueError("has a digest that no reference can have")
 
 
-def _names_registry(name: str) -> bool:
-    """Stricter than a reference's: a capital letter alone makes no registry, it is more likely a slip."""
-    first, slash, _ = name.partition("/")
-    return bool(slash) and (any(mark in first for mark in ".:*") or first.lower() == "localhost")
-
-
 def _missing_part(name: str, suffix: str) -> str:
-    if "/" not in name and _names_registry(f"{name}/"):
+    if "/" not in name and is_registry(name):
         full = f"{name}{suffix}/**" if suffix[1:].isdecimal() else f"{name}/**{suffix}"
         return f"names no repository; write {full}"
     return f"names no registry; write {'/'.join(fill_in(name.lower()))}{suffix}"

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from support.fakes import FakeStop, FakeTimer, ScriptedDisk, ScriptedRuntime
-
 from cleaner.core.events import Event, SweepEnded, SweepReport
 from cleaner.core.model import Policy, Rule, Trigger
 from cleaner.core.pressure import Mark, Marks
@@ -13,6 +11,7 @@ from cleaner.core.references import parse_pattern
 from cleaner.node.recollection import ProcessRecollection
 from cleaner.simulation.node import Build, SimulatedNode
 from cleaner.sweep import Node, Sweep, SweepRequest, SweepSettings
+from support.fakes import FakeStop, FakeTimer, ScriptedDisk, ScriptedRuntime
 
 MB = 1_000_000
 CAPACITY = 1000 * MB

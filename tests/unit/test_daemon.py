@@ -7,8 +7,6 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from support.fakes import Recorder
-from support.nodes import MARKS, MB, POLICY, World, make_world
 
 from cleaner.core.errors import (
     CleanerError,
@@ -37,6 +35,8 @@ from cleaner.core.triggers import Triggers
 from cleaner.core.window import Nightly, calendar_of
 from cleaner.daemon import Daemon, DaemonSettings
 from cleaner.sweep import Node, SweepSettings
+from support.fakes import Recorder
+from support.nodes import MARKS, MB, POLICY, World, make_world
 
 AWAY = RuntimeUnavailableError("Version: UNAVAILABLE: connection refused")
 REJECTED = RuntimeRejectedError("ListImages: INTERNAL: broken")

@@ -4,7 +4,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from support.nodes import COMPANY, MB, World, make_world
 
 from cleaner.core.errors import (
     DiskUnreadableError,
@@ -15,6 +14,7 @@ from cleaner.core.errors import (
 from cleaner.core.events import EvictionEnded, EvictionStarted, SweepEnded, SweepStarted
 from cleaner.core.model import EvictionOutcome, EvictReason, KeepReason, Policy, StopReason, Trigger
 from cleaner.simulation.node import Build
+from support.nodes import COMPANY, MB, World, make_world
 
 DOWN = RuntimeUnavailableError("RemoveImage: DEADLINE_EXCEEDED")
 REJECTED = RuntimeRejectedError("RemoveImage: INTERNAL: no")
@@ -151,6 +151,10 @@ def start_container(world: World, name: str) -> None:
     world.simulated.start_container(f"registry.example.com/{name}:v1")
 
 
+def pull_again(world: World, build: Build) -> None:
+    world.simulated.pull("registry.example.com/a:v1", build)
+
+
 def retag(world: World, image_id: str) -> None:
     world.simulated.tag(image_id, "registry.example.com/other:v2")
 
@@ -177,7 +181,7 @@ def test_an_image_pulled_again_meanwhile_is_spared(world: World) -> None:
     original = world.simulated.read_image(image_id)
     assert original is not None
     build = Build((("a", 50 * MB),), created_at=original.created_at, note="a")
-    world.runtime.before["read_image"] = lambda: world.simulated.pull("registry.example.com/a:v1", build) and None
+    world.runtime.before["read_image"] = lambda: pull_again(world, build)
     (eviction,) = world.report(Trigger.NIGHTLY).evictions
     assert (eviction.outcome, eviction.error) == (EvictionOutcome.SPARED, "it was pulled again")
 

@@ -1,0 +1,111 @@
+"""The command line's grammar: argparse's description of every command.
+
+Refuses to act on what it read; that is `cli`.
+"""
+
+import argparse
+from datetime import timedelta
+from pathlib import Path
+
+from cleaner.config.durations import parse_duration
+from cleaner.core.model import Trigger
+
+DEFAULT_CONFIG = Path("/etc/cleaner/cleaner.yaml")
+
+EPILOG = """\
+exit status: 0 done, 1 a sweep or an eviction failed, 2 bad configuration or usage, 3 the environment is not usable
+
+CONTAINER_RUNTIME_ENDPOINT and IMAGE_SERVICE_ENDPOINT say where the runtime listens, and win over the file."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    root = argparse.ArgumentParser(
+        prog="cleaner",
+        description="Evicts the oldest unused container images of a node before its disk is full.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    root.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = root.add_subparsers(dest="command", metavar="COMMAND")
+    _add_run(commands)
+    _add_plan(commands)
+    _add_sweep(commands)
+    _add_check(commands)
+    _add_demo(commands)
+    return root
+
+
+def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    _add(commands, "run", "the daemon: watch the disk and sweep when due, until SIGTERM")
+
+
+def _add_plan(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = _add(commands, "plan", "what a sweep would do and why; changes nothing")
+    command.add_argument(
+        "--trigger",
+        choices=[Trigger.NIGHTLY.value, Trigger.PRESSURE.value],
+        default=Trigger.NIGHTLY.value,
+        help="pressure: the order in which images would go, whatever the usage is now (default: %(default)s)",
+    )
+    _add_output(command)
+
+
+def _add_sweep(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = _add(commands, "sweep", "one sweep now: what is past its rule's max_age goes")
+    command.add_argument(
+        "--trigger",
+        choices=[trigger.value for trigger in (Trigger.MANUAL, Trigger.NIGHTLY, Trigger.PRESSURE)],
+        default=Trigger.MANUAL.value,
+        help="nightly: the same as manual; pressure: only from the high mark on, down to the low one "
+        "(default: %(default)s)",
+    )
+    command.add_argument("--dry-run", action="store_true", help="stop after the plan; nothing is removed")
+    command.add_argument(
+        "--grace",
+        type=_duration,
+        metavar="DURATION",
+        help="instead of policy.grace (under pressure: pressure.grace), like 0s or 4h",
+    )
+    command.add_argument("--limit", type=_positive, metavar="N", help="evict so many images at most")
+    _add_output(command)
+
+
+def _add_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    _add_output(_add(commands, "check", "look at the configuration and the environment; changes nothing"), rows=False)
+
+
+def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    text = "the real daemon at work on a simulated node: needs nothing, touches nothing"
+    commands.add_parser("demo", help=text, description=text.capitalize() + ".")
+
+
+def _add(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    command.add_argument(
+        "--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="configuration (default: %(default)s)"
+    )
+    return command
+
+
+def _add_output(command: argparse.ArgumentParser, *, rows: bool = True) -> None:
+    command.add_argument(
+        "-o", "--output", choices=["table", "json"], default="table", help="for people or programs (default: table)"
+    )
+    if rows:
+        command.add_argument("--all", action="store_true", help="a row for every image, however many are kept")
+
+
+def _duration(text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
+
+
+def _positive(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
