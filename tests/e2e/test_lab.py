@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from lab import VERSIONS, ImageSpec, Lab, LabError, Layer, reap_abandoned, reason_unavailable
 from lab.config import Folders
 from lab.mirror import Mirror, find_mirror
