@@ -51,6 +51,7 @@ class Calendar:
 
     def next_start(self, now: datetime) -> datetime | None:
         """When (UTC) the next sweep would begin, this node's delay included; None if never again."""
+        # Asked in the second pass of a repeated hour, cronsim begins with occurrences of the first.
         since = now - self.delay
         for occurrence in CronSim(self.nightly.schedule, since.astimezone(self.nightly.timezone)):
             if occurrence.astimezone(UTC) > since:

@@ -1,0 +1,114 @@
+"""In which order images go, by exhaustion: every order in which they may be listed."""
+
+from dataclasses import replace
+from datetime import timedelta
+from itertools import permutations
+
+from cleaner.core.model import Clock, EvictReason, Image, Observation, Policy, Trigger
+from cleaner.core.policy import plan
+from support.values import (
+    COMPANY,
+    DAY,
+    HOUR,
+    MICROSECOND,
+    MINUTE,
+    NOW,
+    make_image,
+    make_observation,
+    make_policy,
+    make_rule,
+)
+
+
+def order(trigger: Trigger, policy: Policy, observation: Observation) -> list[str]:
+    """Ids in the order of their going, the same however the images are listed."""
+    answers = {
+        tuple(v.image.id for v in plan(replace(observation, images=images), policy, trigger, NOW).evictions)
+        for images in permutations(observation.images)
+    }
+    assert len(answers) == 1
+    return list(answers.pop())
+
+
+def ids(*images: Image) -> list[str]:
+    return [image.id for image in images]
+
+
+def test_nightly_takes_the_greatest_age_first() -> None:
+    """At night the oldest goes first, to the microsecond, and equal ages go by id."""
+    oldest = make_image(4, created=60 * DAY)
+    twins = make_image(1, created=50 * DAY), make_image(2, created=50 * DAY)
+    younger = make_image(3, created=50 * DAY - MICROSECOND)
+    expected = ids(oldest, *twins, younger)
+    for trigger in (Trigger.NIGHTLY, Trigger.MANUAL):
+        assert order(trigger, make_policy(), make_observation(oldest, *twins, younger)) == expected
+
+
+def test_nightly_does_not_look_at_the_long_grace_again() -> None:
+    """At night only age orders: what was used yesterday but is past grace has no later place."""
+    used, unused = make_image(1, created=60 * DAY), make_image(2, created=50 * DAY)
+    observation = make_observation(used, unused, last_used={used.id: NOW - 25 * HOUR})
+    assert order(Trigger.NIGHTLY, make_policy(), observation) == ids(used, unused)
+
+
+def test_pressure_takes_what_is_outside_the_long_grace_first() -> None:
+    """Under pressure an image inside the long grace goes after all others, however old it is."""
+    inside = make_image(1, created=300 * DAY, pulled=24 * HOUR - MICROSECOND)
+    outside = make_image(2, created=5 * DAY, pulled=24 * HOUR)
+    assert order(Trigger.PRESSURE, make_policy(), make_observation(inside, outside)) == ids(outside, inside)
+
+
+def test_pressure_takes_expired_before_unexpired() -> None:
+    """Under pressure an expired image goes before an older one whose rule keeps longer."""
+    lasting = make_rule(f"{COMPANY}/app1", name="lasting", max_age=365 * DAY)
+    unexpired, expired = make_image(1, created=300 * DAY), make_image(2, created=30 * DAY)
+    policy = make_policy(lasting, make_rule())
+    planned = plan(make_observation(unexpired, expired), policy, Trigger.PRESSURE, NOW)
+    assert [verdict.reason for verdict in planned.evictions] == [EvictReason.EXPIRED, EvictReason.PRESSURE]
+    assert order(Trigger.PRESSURE, policy, make_observation(unexpired, expired)) == ids(expired, unexpired)
+
+
+def test_pressure_takes_the_greater_age_first_then_the_smaller_id() -> None:
+    """Under pressure, grace and expiry being equal, age decides, then the id."""
+    older = make_image(9, created=20 * DAY + MICROSECOND)
+    twins = make_image(1, created=20 * DAY), make_image(2, created=20 * DAY)
+    assert order(Trigger.PRESSURE, make_policy(), make_observation(older, *twins)) == ids(older, *twins)
+
+
+def test_each_image_ages_by_its_own_rules_clock() -> None:
+    """An image whose rule counts from the pull is as old as its pull, beside one that counts from the build."""
+    by_pull = make_rule(f"{COMPANY}/app1", name="by-pull", age_from=Clock.PULLED)
+    pulled_late = make_image(1, created=300 * DAY, pulled=31 * DAY)
+    built = make_image(2, created=40 * DAY, pulled=39 * DAY)
+    for trigger in Trigger:
+        observation = make_observation(pulled_late, built)
+        assert order(trigger, make_policy(by_pull, make_rule()), observation) == ids(built, pulled_late)
+
+
+def test_every_combination_goes_in_the_order_of_the_design() -> None:
+    """Grace comes before expiry, and expiry before age, in all eight combinations."""
+    images = [
+        make_image(8 - place, created=created, pulled=pulled)
+        for place, (pulled, created) in enumerate(
+            (pulled, created)
+            for pulled in (timedelta(days=1), 10 * MINUTE)
+            for created in (90 * DAY, 30 * DAY, 30 * DAY - MICROSECOND, 2 * DAY)
+        )
+    ]
+    planned = plan(make_observation(*reversed(images)), make_policy(), Trigger.PRESSURE, NOW)
+    assert [verdict.image.id for verdict in planned.evictions] == ids(*images)
+
+
+def test_kept_images_are_listed_by_reason_references_and_id() -> None:
+    """What stays is listed in the order of the reasons, then of the references, then of the ids."""
+    images = [
+        make_image(5, created=DAY),
+        make_image(4, pinned=True),
+        make_image(3, pinned=True, references=["r.io/a:1"]),
+        make_image(2, pinned=True, references=["r.io/a:1"]),
+        make_image(1, readable=False),
+    ]
+    for shuffled in permutations(images):
+        kept = plan(make_observation(*shuffled), make_policy(), Trigger.NIGHTLY, NOW).kept
+        # registry.gitlab.com comes after r.io
+        assert [verdict.image.id[-1] for verdict in kept] == ["1", "2", "3", "4", "5"]

@@ -1,0 +1,582 @@
+"""The plan: every image exactly once, with the first reason of the design's list that holds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+import pytest
+
+from cleaner.core.ages import FIRST_PLAUSIBLE
+from cleaner.core.model import (
+    Clock,
+    Container,
+    EvictReason,
+    Image,
+    KeepReason,
+    Observation,
+    Plan,
+    Policy,
+    Rule,
+    Trigger,
+    Verdict,
+)
+from cleaner.core.policy import plan
+from support.values import (
+    COMPANY,
+    DAY,
+    HOUR,
+    MICROSECOND,
+    MINUTE,
+    NOW,
+    make_digest,
+    make_image,
+    make_observation,
+    make_policy,
+    make_rule,
+    parts_cover,
+    star_covers,
+    verdicts_by_id,
+)
+
+Reason = EvictReason | KeepReason
+DIGEST = make_digest(1)
+
+
+def verdict_on(
+    image: Image, policy: Policy, trigger: Trigger = Trigger.NIGHTLY, observation: Observation | None = None
+) -> Verdict:
+    return verdicts_by_id(plan(observation or make_observation(image), policy, trigger, NOW))[image.id]
+
+
+def reason_for(references: list[str], policy: Policy) -> Reason:
+    return verdict_on(make_image(1, references), policy).reason
+
+
+# ---- one image, one reason
+
+
+def test_an_old_unused_image_of_a_rule_is_evicted() -> None:
+    """Past max_age, matched and unneeded: the verdict says by which rule, and all that is known of its times."""
+    image = make_image(1)
+    assert verdict_on(image, make_policy()) == Verdict(
+        image=image,
+        reason=EvictReason.EXPIRED,
+        rule="company",
+        created_at=image.created_at,
+        pulled_at=image.pulled_at,
+        age=90 * DAY,
+    )
+
+
+def test_reasons_win_in_the_order_of_the_design() -> None:
+    """An image with every reason to stay loses them one by one, and the next one of the list shows."""
+    image = replace(make_image(1, [f"{COMPANY}/app:1"], created=DAY, pulled=HOUR, pinned=True), readable=False)
+    user, sandbox, protect = [image.id], [image.id], [f"{COMPANY}/app"]
+    rule = make_rule("r.io/other", keep_newest=1)
+    seen: list[Reason] = []
+
+    def look() -> None:
+        policy = make_policy(rule, protect=protect)
+        seen.append(verdict_on(image, policy, observation=make_observation(image, used=user, sandbox=sandbox)).reason)
+
+    look()
+    image = replace(image, readable=True)
+    look()
+    user.clear()
+    look()
+    sandbox.clear()
+    look()
+    image = replace(image, pinned=False)
+    look()
+    protect.clear()
+    look()
+    rule = make_rule(keep_newest=1)
+    look()
+    image = replace(image, digests=(f"{COMPANY}/app@{DIGEST}",))
+    look()
+    image = replace(image, pulled_at=NOW - DAY)
+    look()
+    rule = make_rule()
+    look()
+    image = replace(image, created_at=NOW - 30 * DAY)
+    look()
+    assert seen == [*KeepReason, EvictReason.EXPIRED]
+
+
+@pytest.mark.parametrize(
+    ("since_max_age", "nightly", "pressure"),
+    [
+        (-MICROSECOND, KeepReason.UNEXPIRED, EvictReason.PRESSURE),
+        (timedelta(0), EvictReason.EXPIRED, EvictReason.EXPIRED),
+        (MICROSECOND, EvictReason.EXPIRED, EvictReason.EXPIRED),
+    ],
+)
+def test_max_age(since_max_age: timedelta, nightly: Reason, pressure: Reason) -> None:
+    """At max_age itself an image expires; before that only pressure takes it, and says so."""
+    image = make_image(1, created=30 * DAY + since_max_age)
+    assert verdict_on(image, make_policy()).reason is nightly
+    assert verdict_on(image, make_policy(), Trigger.MANUAL).reason is nightly
+    assert verdict_on(image, make_policy(), Trigger.PRESSURE).reason is pressure
+
+
+@pytest.mark.parametrize("since", [-MICROSECOND, timedelta(0), MICROSECOND])
+@pytest.mark.parametrize(
+    ("trigger", "grace"), [("nightly", 24 * HOUR), ("manual", 24 * HOUR), ("pressure", 5 * MINUTE)]
+)
+def test_grace(trigger: str, grace: timedelta, since: timedelta) -> None:
+    """Each trigger's own grace keeps what arrived or was used less than it ago."""
+    recent = since < timedelta(0)
+    arrived = make_image(1, pulled=grace + since)
+    assert (verdict_on(arrived, make_policy(), Trigger(trigger)).reason is KeepReason.RECENT) is recent
+    used = make_image(1)
+    observation = make_observation(used, last_used={used.id: NOW - grace - since})
+    verdict = verdict_on(used, make_policy(), Trigger(trigger), observation)
+    assert (verdict.reason is KeepReason.RECENT) is recent
+
+
+def test_an_old_release_pulled_before_midnight_outlives_it() -> None:
+    """What was built long ago and pulled at 23:59 is kept at midnight."""
+    assert verdict_on(make_image(1, created=700 * DAY, pulled=MINUTE), make_policy()).reason is KeepReason.RECENT
+
+
+def test_an_image_of_unknown_times_is_kept() -> None:
+    """Without build, pull and memory an image is new, under every trigger, whatever its max_age."""
+    image = make_image(1, created=None, pulled=None)
+    for trigger in Trigger:
+        verdict = verdict_on(image, make_policy(make_rule(max_age=timedelta(0))), trigger)
+        assert verdict.reason is KeepReason.RECENT
+        assert verdict.by_memory
+        assert (verdict.created_at, verdict.pulled_at, verdict.last_used_at) == (None, None, None)
+
+
+def test_implausible_builds_do_not_expire_images() -> None:
+    """A reproducible build of 1980 is as old as its pull, not 40 years."""
+    for implausible in (datetime(1, 1, 1, tzinfo=UTC), FIRST_PLAUSIBLE - MICROSECOND, NOW + MICROSECOND):
+        image = replace(make_image(1, pulled=29 * DAY), created_at=implausible)
+        verdict = verdict_on(image, make_policy())
+        assert verdict.reason is KeepReason.UNEXPIRED
+        assert verdict.age == 29 * DAY
+        assert verdict.created_at is None
+
+
+@pytest.mark.parametrize(
+    ("created", "pulled", "seen", "clock", "reason", "by_memory"),
+    [
+        (90, None, 0, Clock.CREATED, KeepReason.RECENT, True),
+        (90, 0, 90, Clock.CREATED, KeepReason.RECENT, False),
+        (90, None, 2, Clock.PULLED, KeepReason.UNEXPIRED, True),
+        (90, None, 2, Clock.CREATED, EvictReason.EXPIRED, False),
+        (None, None, 2, Clock.CREATED, KeepReason.UNEXPIRED, True),
+        (None, 2, 2, Clock.CREATED, KeepReason.UNEXPIRED, False),
+        (None, None, 90, Clock.CREATED, EvictReason.EXPIRED, False),
+    ],
+)
+def test_it_is_said_where_memory_keeps(  # noqa: PLR0917 a column of the table each
+    created: int | None, pulled: int | None, seen: int, clock: Clock, reason: Reason, by_memory: bool
+) -> None:
+    """A verdict tells where an image stays only because first seen stands in for an unknown time."""
+    image = make_image(
+        1,
+        created=None if created is None else created * DAY,
+        pulled=None if pulled is None else pulled * DAY,
+    )
+    observation = make_observation(image, first_seen={image.id: NOW - seen * DAY})
+    verdict = verdict_on(image, make_policy(make_rule(age_from=clock)), observation=observation)
+    assert (verdict.reason, verdict.by_memory) == (reason, by_memory)
+
+
+# ---- matching
+
+
+def test_every_reference_needs_a_rule() -> None:
+    """One reference without a rule keeps the image, whatever the others say."""
+    policy = make_policy(make_rule("r.io/**"))
+    assert reason_for(["r.io/a:1", f"r.io/a@{DIGEST}"], policy) is EvictReason.EXPIRED
+    assert reason_for(["r.io/a:1", "nginx:1", f"r.io/a@{DIGEST}"], policy) is KeepReason.UNMATCHED
+    assert reason_for(["r.io/a:1", f"r.io/a@{DIGEST}", f"other.io/a@{DIGEST}"], policy) is KeepReason.UNMATCHED
+
+
+def test_a_repo_digest_beside_a_tag_needs_no_rule() -> None:
+    """In a repository with a tag the digest is no reference of its own: a rule for the tag is enough."""
+    policy = make_policy(make_rule("r.io/a:1"))
+    assert reason_for(["r.io/a:1", f"r.io/a@{DIGEST}"], policy) is EvictReason.EXPIRED
+
+
+def test_an_image_known_by_digest_and_tags() -> None:
+    """On an image known only by digest, `protect` ignores a pattern's tag, and a rule with one does not match."""
+    by_digest = [f"r.io/a@{DIGEST}"]
+    assert reason_for(by_digest, make_policy(make_rule("r.io/a"))) is EvictReason.EXPIRED
+    assert reason_for(by_digest, make_policy(make_rule("r.io/a:1"))) is KeepReason.UNMATCHED
+    assert reason_for(by_digest, make_policy(make_rule("r.io/a:*"))) is KeepReason.UNMATCHED
+    assert reason_for(by_digest, make_policy(make_rule("r.io/a"), protect=["r.io/a:1"])) is KeepReason.PROTECTED
+    assert reason_for(by_digest, make_policy(make_rule("r.io/a"), protect=["r.io/b:1"])) is EvictReason.EXPIRED
+
+
+def test_a_protected_tag_does_not_protect_another() -> None:
+    """Where an image has tags, a tag in `protect` has to be one of them."""
+    references = ["r.io/a:2", f"r.io/a@{DIGEST}"]
+    policy = make_policy(make_rule("r.io/**"), protect=["r.io/a:1"])
+    assert reason_for(references, policy) is EvictReason.EXPIRED
+    assert reason_for([*references, "r.io/a:1"], policy) is KeepReason.PROTECTED
+
+
+def test_any_protected_reference_protects() -> None:
+    """One protected reference of many keeps the image, even beside one that makes no sense."""
+    policy = make_policy(make_rule("**"), protect=["docker.io/nginx"])
+    assert reason_for(["r.io/a:1", "nginx:1"], policy) is KeepReason.PROTECTED
+    assert reason_for(["<none>:<none>", "nginx:1"], policy) is KeepReason.PROTECTED
+
+
+@pytest.mark.parametrize("odd", ["<none>:<none>", f"<none>@{DIGEST}", "no reference", "r.io/App:1", "", "r.io/ä:1"])
+def test_a_reference_that_makes_no_sense_keeps_the_image(odd: str) -> None:
+    """What cannot be parsed has no rule, not even the rule for everything."""
+    policy = make_policy(make_rule("**", "<none>", local=True))
+    assert reason_for([odd], policy) is KeepReason.UNMATCHED
+    assert reason_for(["r.io/a:1", f"r.io/a@{DIGEST}", odd], policy) is KeepReason.UNMATCHED
+
+
+def test_images_without_references_have_their_own_pattern() -> None:
+    """`<none>` alone matches an image without references, for rules and protection; `**` does not."""
+    assert reason_for([], make_policy(make_rule("**", local=True))) is KeepReason.UNMATCHED
+    assert reason_for([], make_policy(make_rule("<none>", local=True))) is EvictReason.EXPIRED
+    assert reason_for([], make_policy(make_rule("<none>"))) is KeepReason.LOCAL
+    assert reason_for([], make_policy(make_rule("<none>", local=True), protect=["**"])) is EvictReason.EXPIRED
+    assert reason_for([], make_policy(make_rule("<none>", local=True), protect=["<none>"])) is KeepReason.PROTECTED
+    assert reason_for(["r.io/a:1"], make_policy(make_rule("<none>", local=True))) is KeepReason.UNMATCHED
+
+
+def test_the_first_rule_that_matches_a_reference_wins() -> None:
+    """A later rule that matches the same reference is not asked, whichever keeps longer."""
+    short, long = make_rule(name="short"), make_rule(name="long", max_age=365 * DAY)
+    assert verdict_on(make_image(1), make_policy(short, long)).rule == "short"
+    assert verdict_on(make_image(1), make_policy(long, short)).rule == "long"
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize(
+    ("lasting", "reason"),
+    [
+        (make_rule("r.io/b", name="lasting", max_age=91 * DAY), KeepReason.UNEXPIRED),
+        (make_rule("r.io/b", name="lasting", max_age=80 * DAY, age_from=Clock.PULLED), KeepReason.UNEXPIRED),
+        (make_rule("r.io/b", name="lasting", max_age=timedelta(0), keep_newest=1), KeepReason.NEWEST),
+        (make_rule("r.io/b", name="lasting", max_age=40 * DAY), EvictReason.EXPIRED),
+    ],
+)
+def test_of_several_rules_the_longest_keeping_decides(lasting: Rule, reason: Reason, swapped: bool) -> None:
+    """An image under two rules goes by the one that keeps longest, in whichever order they stand."""
+    rules = [make_rule("r.io/a", name="short"), lasting]
+    image = make_image(1, ["r.io/a:1", "r.io/b:1", f"r.io/a@{DIGEST}"])
+    verdict = verdict_on(image, make_policy(*(reversed(rules) if swapped else rules)))
+    assert (verdict.rule, verdict.reason) == ("lasting", reason)
+
+
+def test_a_rule_that_keeps_local_images_wins_over_one_that_does_not() -> None:
+    """An image without a repo digest stays if any of its rules keeps local images."""
+    rules = make_rule("r.io/a", name="gone", local=True, max_age=300 * DAY), make_rule("r.io/b", name="stays")
+    verdict = verdict_on(make_image(1, ["r.io/a:1", "r.io/b:1"]), make_policy(*rules), Trigger.PRESSURE)
+    assert (verdict.rule, verdict.reason) == ("stays", KeepReason.LOCAL)
+    assert reason_for(["r.io/a:1"], make_policy(make_rule("r.io/a", local=True))) is EvictReason.EXPIRED
+
+
+def test_neighbours_of_the_company_are_not_the_company() -> None:
+    """Names that only look like the rule's are unmatched."""
+    for name in ("registry.gitlab.com/golem-ai-evil/app", "registry.gitlab.com.evil.io/golem-ai/app", "golem-ai/app"):
+        assert reason_for([f"{name}:1", f"{name}@{DIGEST}"], make_policy()) is KeepReason.UNMATCHED
+
+
+# ---- the whole plan
+
+
+def test_an_empty_node_has_an_empty_plan() -> None:
+    """No images, nothing to do."""
+    for trigger in Trigger:
+        empty = plan(make_observation(), make_policy(), trigger, NOW)
+        assert (empty.trigger, empty.evictions, empty.kept) == (trigger, (), ())
+
+
+def test_without_rules_nothing_goes() -> None:
+    """What may be evicted is said, never assumed."""
+    for trigger in Trigger:
+        nothing = plan(make_observation(make_image(1), make_image(2)), Policy(()), trigger, NOW)
+        assert {verdict.reason for verdict in nothing.kept} == {KeepReason.UNMATCHED}
+        assert not nothing.evictions
+
+
+def test_odd_images_break_nothing() -> None:
+    """Strange ids, names, times and durations give a plan, and take nobody's neighbour along."""
+    images = (
+        make_image(1),
+        Image(""),
+        Image("ид-🐳", tags=("🐳/🐳:🐳",)),
+        Image("long", tags=(f"{COMPANY}/{'a/' * 5000}b:1",), digests=(f"{COMPANY}/c@{DIGEST}",)),
+        Image("old", tags=(f"{COMPANY}/old:1",), created_at=datetime.min.replace(tzinfo=UTC)),
+        Image("new", tags=(f"{COMPANY}/new:1",), pulled_at=datetime.max.replace(tzinfo=UTC)),
+        Image("ancient", digests=(f"{COMPANY}/ancient@{DIGEST}",), pulled_at=datetime.min.replace(tzinfo=UTC)),
+    )
+    for max_age in (timedelta(0), timedelta(days=99_999_999), timedelta.max):
+        policy = replace(make_policy(make_rule(max_age=max_age, keep_newest=1)), grace=max_age, pressure_grace=max_age)
+        for trigger in Trigger:
+            assert len(verdicts_by_id(plan(make_observation(*images), policy, trigger, NOW))) == len(images)
+
+
+def test_a_time_without_a_zone_evicts_nothing() -> None:
+    """One naive time ends the plan with an error: no plan, no eviction."""
+    naive = replace(make_image(1), created_at=datetime(2020, 1, 1))  # noqa: DTZ001 it is the point
+    with pytest.raises(TypeError):
+        plan(make_observation(naive, make_image(2)), make_policy(), Trigger.NIGHTLY, NOW)
+
+
+# ---- the design's table, read again, slowly
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A rule as text, so that the second opinion reads it by itself."""
+
+    patterns: tuple[str, ...]
+    rule: Rule
+
+
+def readings(image: Image) -> list[tuple[str, str | None, str | None]]:
+    """(repository, tag, digest) of each reference; a digest only where no tag is in its repository."""
+    tags = [(text.rpartition(":")[0], text.rpartition(":")[2], None) for text in image.tags]
+    tagged = {repository for repository, _, _ in tags}
+    digests = [(text.partition("@")[0], None, text.partition("@")[2]) for text in image.digests]
+    return [*tags, *(reading for reading in digests if reading[0] not in tagged)]
+
+
+def fits(pattern: str, reading: tuple[str, str | None, str | None], *, protect: bool) -> bool:
+    if pattern == "<none>":
+        return False
+    repository, tag, _ = reading
+    head, _, last = pattern.rpartition("/")
+    last, _, tag_pattern = last.partition(":")
+    if tag_pattern and not (star_covers(tag_pattern, tag) if tag else protect):
+        return False
+    name = f"{head}/{last}" if head else last
+    return parts_cover(name.split("/"), repository.split("/"))
+
+
+def rules_for(image: Image, entries: tuple[Entry, ...]) -> list[Rule] | None:
+    if "<odd>" in image.tags:
+        return None
+    found: list[Rule] = []
+    asked: list[tuple[str, str | None, str | None] | None] = [*readings(image)]
+    for reading in asked or [None]:
+        for entry in entries:
+            covered = [p == "<none>" if reading is None else fits(p, reading, protect=False) for p in entry.patterns]
+            if any(covered):
+                found.append(entry.rule)
+                break
+        else:
+            return None
+    return found
+
+
+@dataclass(frozen=True)
+class Table:
+    """The design's table for one node, policy and trigger; each line asked for each image anew."""
+
+    observation: Observation
+    entries: tuple[Entry, ...]
+    protect: tuple[str, ...]
+    policy: Policy
+    trigger: Trigger
+
+    def needed(self, image: Image, names: set[str]) -> bool:
+        manifests = {name.partition("@")[2] for name in names if "@" in name}
+        return bool(
+            names & {image.id, *image.references} or any(text.partition("@")[2] in manifests for text in image.digests)
+        )
+
+    def age(self, image: Image, clock: Clock) -> timedelta:
+        first_seen = self.observation.memory.first_seen_at.get(image.id, NOW)
+        arrived = min(first_seen if image.pulled_at is None else image.pulled_at, NOW)
+        created = image.created_at
+        believed = created is not None and FIRST_PLAUSIBLE <= created <= NOW
+        return NOW - (created if clock is Clock.CREATED and created is not None and believed else arrived)
+
+    def is_recent(self, image: Image, grace: timedelta) -> bool:
+        memory = self.observation.memory
+        arrived = image.pulled_at or memory.first_seen_at.get(image.id, NOW)
+        times = [arrived, memory.last_used_at.get(image.id, arrived)]
+        return any(NOW - min(time, NOW) < grace for time in times)
+
+    def is_newest(self, image: Image, rule: Rule) -> bool:
+        for repository in {reading[0] for reading in readings(image)}:
+            others = [
+                other
+                for other in self.observation.images
+                if other.readable and "<odd>" not in other.tags and repository in {r[0] for r in readings(other)}
+            ]
+            younger = [o for o in others if self.age(o, rule.age_from) < self.age(image, rule.age_from)]
+            if len(younger) < rule.keep_newest:
+                return True
+        return False
+
+    def reason(self, image: Image) -> Reason:  # noqa: C901, PLR0911 a line of the table each
+        if not image.readable:
+            return KeepReason.UNREADABLE
+        if self.needed(image, {name for container in self.observation.containers for name in container.image_names}):
+            return KeepReason.IN_USE
+        if self.needed(image, set(self.observation.sandbox_images)):
+            return KeepReason.SANDBOX
+        if image.pinned:
+            return KeepReason.PINNED
+        sensible = replace(image, tags=tuple(tag for tag in image.tags if tag != "<odd>"))
+        if any(fits(p, reading, protect=True) for p in self.protect for reading in readings(sensible)):
+            return KeepReason.PROTECTED
+        if not image.references and "<none>" in self.protect:
+            return KeepReason.PROTECTED
+        rules = rules_for(image, self.entries)
+        if rules is None:
+            return KeepReason.UNMATCHED
+        # The rule that keeps longest decides: so any rule's reason to keep is one, and the first of the list shows.
+        pressure = self.trigger is Trigger.PRESSURE
+        if any(not image.digests and not rule.local for rule in rules):
+            return KeepReason.LOCAL
+        if self.is_recent(image, self.policy.pressure_grace if pressure else self.policy.grace):
+            return KeepReason.RECENT
+        if any(self.is_newest(image, rule) for rule in rules):
+            return KeepReason.NEWEST
+        if all(self.age(image, rule.age_from) >= rule.max_age for rule in rules):
+            return EvictReason.EXPIRED
+        return EvictReason.PRESSURE if pressure else KeepReason.UNEXPIRED
+
+    def order(self, verdict: Verdict) -> tuple[bool, bool, timedelta, str]:
+        pressure = self.trigger is Trigger.PRESSURE
+        inside = pressure and self.is_recent(verdict.image, self.policy.grace)
+        unexpired = pressure and verdict.reason is not EvictReason.EXPIRED
+        clock = next(entry.rule.age_from for entry in self.entries if entry.rule.name == verdict.rule)
+        return inside, unexpired, -self.age(verdict.image, clock), verdict.image.id
+
+
+NAMES = ["r.io/a", "r.io/b", "r.io/b/c", "q.io/a"]
+TAGS = [f"{name}:{tag}" for name in NAMES for tag in ("1", "2")]
+MANIFESTS = [f"{name}@{make_digest(number)}" for name in NAMES[:3] for number in (1, 2)]
+PATTERNS = ["**", "r.io/**", "r.io/*", "r.io/a", "r.io/b:1", "r.io/b/**:2", "*.io/a", "**/c", "<none>", "*/*:*"]
+AGES = [timedelta(0), 5 * MINUTE, DAY, 30 * DAY, 60 * DAY]
+NEARBY = [age + shift for age in AGES for shift in (-MICROSECOND, timedelta(0), MICROSECOND)]
+TIMES = [None] * 3 + [NOW - age for age in NEARBY] + [NOW - 100 * DAY] * 9
+BUILDS = [*TIMES, FIRST_PLAUSIBLE - MICROSECOND, FIRST_PLAUSIBLE, datetime(1, 1, 1, tzinfo=UTC)]
+IDS = [f"sha256:{number:064x}" for number in range(1, 7)]
+
+
+def some(random: Random, choices: Sequence[str], most: int) -> tuple[str, ...]:
+    return tuple(sorted(random.sample(choices, random.randint(0, most))))
+
+
+def random_image(random: Random, image_id: str) -> Image:
+    return Image(
+        image_id,
+        tags=some(random, [*TAGS, "<odd>"], 2),
+        digests=some(random, MANIFESTS, 2),
+        pinned=random.random() < 0.1,
+        created_at=random.choice(BUILDS),
+        pulled_at=random.choice(TIMES),
+        readable=random.random() < 0.9,
+    )
+
+
+def random_entry(random: Random, name: str) -> Entry:
+    patterns = tuple(random.sample(PATTERNS, random.randint(1, 3)))
+    rule = make_rule(
+        *patterns,
+        name=name,
+        max_age=random.choice(AGES),
+        age_from=random.choice(list(Clock)),
+        keep_newest=random.randint(0, 2),
+        local=random.random() < 0.5,
+    )
+    return Entry(patterns, rule)
+
+
+def random_table(seed: int) -> Table:
+    """One node, policy and trigger of very many; the same for the same seed."""
+    random = Random(seed)  # noqa: S311 no secret
+    images = [random_image(random, image_id) for image_id in IDS[: random.randint(1, 6)]]
+    observation = make_observation(
+        *images,
+        used=some(random, [*IDS, *TAGS, *MANIFESTS], 1),
+        sandbox=some(random, [*IDS, *TAGS, *MANIFESTS], 1),
+        first_seen={image_id: random.choice(TIMES) or NOW for image_id in some(random, IDS, 3)},
+        last_used={image_id: random.choice(TIMES) or NOW for image_id in some(random, IDS, 3)},
+    )
+    entries = tuple(random_entry(random, name) for name in ("one", "two", "three"))
+    protect = some(random, ["r.io/a:1", "r.io/b/**", "<none>", "*/a:2"], 1)
+    policy = make_policy(*(entry.rule for entry in entries), protect=protect)
+    return Table(observation, entries, protect, policy, random.choice(list(Trigger)))
+
+
+@pytest.fixture(scope="module")
+def tables() -> list[Table]:
+    return [random_table(seed) for seed in range(1500)]
+
+
+def planned(table: Table) -> Plan:
+    return plan(table.observation, table.policy, table.trigger, NOW)
+
+
+def evicted(table: Table) -> set[str]:
+    return {verdict.image.id for verdict in planned(table).evictions}
+
+
+def test_random_nodes_have_every_reason(tables: list[Table]) -> None:
+    """The nodes below are worth looking at: among their images is every reason to stay and to go."""
+    assert {table.reason(image) for table in tables for image in table.observation.images} == {
+        *KeepReason,
+        *EvictReason,
+    }
+
+
+def test_every_image_ends_once_as_the_table_says(tables: list[Table]) -> None:
+    """Each image of a random node ends once, with the reason of a literal reading of the design's table."""
+    for table in tables:
+        expected = {image.id: table.reason(image) for image in table.observation.images}
+        assert {image_id: verdict.reason for image_id, verdict in verdicts_by_id(planned(table)).items()} == expected
+
+
+def test_evictions_and_kept_images_are_told_apart_by_their_reason(tables: list[Table]) -> None:
+    """What goes has a reason to go, and what stays a reason to stay."""
+    for table in tables:
+        assert all(isinstance(verdict.reason, EvictReason) and verdict.evict for verdict in planned(table).evictions)
+        assert all(isinstance(verdict.reason, KeepReason) and not verdict.evict for verdict in planned(table).kept)
+
+
+def test_evictions_are_ordered_as_the_design_says(tables: list[Table]) -> None:
+    """The evictions of a random node are sorted by the keys of the design."""
+    for table in tables:
+        evictions = planned(table).evictions
+        assert list(evictions) == sorted(evictions, key=table.order)
+
+
+def test_the_order_of_the_lists_does_not_matter(tables: list[Table]) -> None:
+    """A plan is the same however the runtime orders its lists."""
+    for table in tables:
+        turned = replace(table.observation, images=table.observation.images[::-1])
+        assert planned(replace(table, observation=turned)) == planned(table)
+
+
+def test_what_is_needed_is_never_evicted(tables: list[Table]) -> None:
+    """No trigger takes an image that is unreadable, needed, protected, unmatched or local."""
+    never = {*list(KeepReason)[: list(KeepReason).index(KeepReason.RECENT)]}
+    for table in tables:
+        for trigger in Trigger:
+            either = replace(table, trigger=trigger)
+            assert not {either.reason(verdict.image) for verdict in planned(either).evictions} & never
+
+
+def test_pressure_takes_what_the_night_takes_and_more(tables: list[Table]) -> None:
+    """With a shorter grace, pressure leaves nothing that the nightly trigger would have taken."""
+    for table in tables:
+        assert evicted(replace(table, trigger=Trigger.NIGHTLY)) <= evicted(replace(table, trigger=Trigger.PRESSURE))
+        assert evicted(replace(table, trigger=Trigger.NIGHTLY)) == evicted(replace(table, trigger=Trigger.MANUAL))
+
+
+def test_another_container_never_evicts_more(tables: list[Table]) -> None:
+    """Whatever a container uses in addition, the plan takes no image that it did not take before."""
+    for number, table in enumerate(tables):
+        used = Container("new", frozenset({[*IDS, *TAGS, *MANIFESTS][number % 20]}))
+        busier = replace(table.observation, containers=(*table.observation.containers, used))
+        assert evicted(replace(table, observation=busier)) <= evicted(table)
