@@ -94,10 +94,15 @@ def print_check(findings: Sequence[Finding], settings: Mapping[str, object], str
     _show(console, _table(("setting", "value"), _settings_rows(settings)))
 
 
+def print_rows(headings: Iterable[str], rows: Iterable[Row], stream: TextIO) -> None:
+    """Any rows as a table; a heading that ends in `>` has its column to the right."""
+    _show(_console(stream), _table(headings, rows))
+
+
 def print_changes(before: Samples, after: Samples, stream: TextIO) -> None:
     """The metrics that two scrapes differ in."""
     rows = [(name, f"{old:.15g}", f"{new:.15g}") for name, old, new in changes(before, after)]
-    _show(_console(stream), _table(("metric", "before>", "after>"), rows))
+    print_rows(("metric", "before>", "after>"), rows, stream)
 
 
 def _settings_rows(settings: Mapping[str, object], path: str = "") -> Iterator[Row]:

@@ -1,0 +1,74 @@
+"""A lab as the product sees it: its runtime, its disk, its node, and the installed command run against it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from cleaner.node.clock import NeverStop, SystemTimer, pause
+from cleaner.node.disk import MountedDisk, open_disk
+from cleaner.node.recollection import ProcessRecollection
+from cleaner.runtime.client import CriRuntime
+from cleaner.runtime.endpoint import parse_endpoint
+from cleaner.sweep import Node
+from lab import Lab
+
+CLEANER = Path(sys.executable).parent / "cleaner"
+"""The command that the built wheel installed."""
+COMMAND_SECONDS = 120.0
+
+
+def runtime_of(lab: Lab) -> CriRuntime:
+    """The product's own client; close it, or use it in a with-block."""
+    return CriRuntime(parse_endpoint(lab.endpoint), NeverStop())
+
+
+def disk_of(lab: Lab) -> MountedDisk:
+    """The disk as the product finds it: through what the runtime says."""
+    with runtime_of(lab) as runtime:
+        return open_disk(runtime.read_image_filesystem(), in_pod=False, pause=pause)
+
+
+@contextmanager
+def node_of(lab: Lab) -> Iterator[Node]:
+    """All that a sweep needs, on the real clocks."""
+    with runtime_of(lab) as runtime:
+        yield Node(runtime, disk_of(lab), SystemTimer(), NeverStop(), ProcessRecollection())
+
+
+def config_text(**sections: object) -> str:
+    """A configuration file of these sections: `policy={"rules": [...]}, pressure={...}`. JSON is YAML."""
+    return json.dumps(sections)
+
+
+def environment_of(endpoint: str, more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of a cleaner that is to talk to one socket."""
+    inherited = {name: value for name, value in os.environ.items() if name != "IMAGE_SERVICE_ENDPOINT"}
+    return inherited | {"CONTAINER_RUNTIME_ENDPOINT": endpoint, "NO_COLOR": "1"} | dict(more or {})
+
+
+def run_cleaner(
+    arguments: Sequence[str], lab: Lab, config_text: str, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run `cleaner` to its end against a lab, whatever its exit status; nothing waits longer than COMMAND_SECONDS."""
+    config = lab.folder / "cleaner.yaml"
+    config.write_text(config_text, encoding="utf-8")
+    return run_cleaner_at(arguments, lab.endpoint, config, environment)
+
+
+def run_cleaner_at(
+    arguments: Sequence[str], endpoint: str, config: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run `cleaner COMMAND ... --config FILE` to its end against any socket."""
+    return subprocess.run(
+        [str(CLEANER), *arguments, "--config", str(config)],
+        env=environment_of(endpoint, environment),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=COMMAND_SECONDS,
+    )
