@@ -26,6 +26,7 @@ from cleaner.runtime import CriRuntime, parse_endpoint
 from lab import ImageSpec, Lab, Layer
 
 IMAGES = 1000
+LARGE = 60
 IDLE_SECONDS = 180
 SWEEPS = 3
 CLEANER = Path(sys.executable).with_name("cleaner")
@@ -37,7 +38,7 @@ policy:
   grace: 0s
   rules: [{{name: all, match: ["registry.gitlab.com/**"], max_age: 3650d}}]
 nightly: {{splay: 0s, schedule: "0 0 1 1 *"}}
-pressure: {{grace: 0s}}
+pressure: {{grace: 0s, bytes: {{high: 75, low: 74}}}}
 startup_delay: 0s
 web: {{listen: "127.0.0.1:{port}"}}
 """
@@ -68,13 +69,13 @@ def main() -> int:
 
 
 def fill_with_images(lab: Lab) -> None:
-    """One base, a small layer of its own for each image, two images of three with 10 tags in a repository."""
+    """One base and a layer of its own for each image, 10 tags a repository; the oldest are large."""
     created = datetime.now(UTC)
     specs = [
         ImageSpec(
             f"golem-ai/app{number % 100}",
             f"v{number // 100}",
-            (Layer(16 << 10, number),),
+            (Layer(16 << 10 if number < IMAGES - LARGE else 4 * MIB, number),),
             created=(created - timedelta(hours=number)).strftime("%Y-%m-%dT%H:%M:%SZ"),
         )
         for number in range(IMAGES)
@@ -118,7 +119,7 @@ def measure_daemon(lab: Lab, config: Path, environ: dict[str, str], port: int) -
     with running(config, environ) as daemon:
         process = psutil.Process(daemon.pid)
         for number in range(1, SWEEPS + 1):
-            lab.fill(76)
+            lab.fill(75.5)
             wait_until(lambda number=number: sweeps(port) >= number, f"sweep {number}")
             lab.drop_ballast()
         evicted = int(sum(value for name, value in scrape(port).items() if name.startswith("cleaner_evictions_total")))

@@ -60,7 +60,7 @@ DONE, FAILED, BAD_USAGE, UNUSABLE = 0, 1, 2, 3
 Environ = Mapping[str, str]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, environ: Environ = os.environ) -> int:
     """Run one command; the exit status is documented in `cleaner --help`."""
     grammar = parser()
     arguments = grammar.parse_args(argv)
@@ -71,19 +71,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         grammar.print_help(sys.stderr)
         return BAD_USAGE
     try:
-        return COMMANDS[arguments.command](arguments, os.environ)
+        return COMMANDS[arguments.command](arguments, environ)
+    except ConfigError as error:
+        _complain(f"{arguments.config}: {len(error.problems)} to correct", *error.problems)
+        return BAD_USAGE
     except CleanerError as error:
-        for line in str(error).splitlines():
-            print(f"cleaner: {line}", file=sys.stderr)
-        return _status_of(error)
+        _complain(str(error))
+        return UNUSABLE if isinstance(error, EnvironmentUnusableError | RuntimeUnavailableError) else FAILED
     except KeyboardInterrupt:
         return 130
 
 
-def _status_of(error: CleanerError) -> int:
-    if isinstance(error, ConfigError):
-        return BAD_USAGE
-    return UNUSABLE if isinstance(error, EnvironmentUnusableError | RuntimeUnavailableError) else FAILED
+def _complain(*lines: str) -> None:
+    for line in lines:
+        print(f"cleaner: {line}", file=sys.stderr)
 
 
 def _run(arguments: argparse.Namespace, environ: Environ) -> int:
@@ -250,6 +251,7 @@ def _connect(config: Config, environ: Environ, runtime: CriRuntime, stop: Stop) 
     """The node, once its runtime answers; says what will not pass by itself."""
     for endpoint in _endpoints_of(config):
         diagnose_endpoint(endpoint)
+    runtime.read_version()  # never retried: a runtime that is away is known at once
     path = config.filesystem_path or runtime.read_image_filesystem()
     disk = open_disk(path, in_pod="KUBERNETES_SERVICE_HOST" in environ, pause=pause)
     return Node(runtime, disk, SystemTimer(), stop, ProcessRecollection())

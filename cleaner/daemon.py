@@ -5,7 +5,7 @@ Refuses to decide: when a sweep is due is `core.triggers`, what goes is `core.po
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from cleaner.core.errors import CleanerError, DiskUnreadableError, EnvironmentUnusableError
 from cleaner.core.events import (
@@ -24,9 +24,10 @@ from cleaner.core.events import (
     SweepEnded,
     SweepFailed,
 )
-from cleaner.core.model import Mode, RuntimeVersion, Trigger, Usage
+from cleaner.core.model import Mode, Observation, Resource, RuntimeVersion, Trigger, Usage
 from cleaner.core.policy import plan
 from cleaner.core.ports import Outlet, Stop, Timer
+from cleaner.core.pressure import above_low
 from cleaner.core.triggers import Moment, Triggers
 from cleaner.core.window import ClockSense
 from cleaner.sweep import Node, Sweep, SweepRequest, SweepSettings, observe
@@ -85,6 +86,7 @@ class Daemon:
             except EnvironmentUnusableError:
                 raise
             except Exception as error:  # noqa: BLE001 the one broad except: nothing unforeseen ends the watch
+                self._put_off_sweeps()
                 self._emit(LoopBroke(error))
             self._stop.wait(self._settings.check_every.total_seconds())
         self._emit(DaemonStopped())
@@ -97,11 +99,12 @@ class Daemon:
         self._emit(Checked(usage, self._triggers.next_nightly(self._timer.now())))
         if node is None or usage is None:
             return
+        self._triggers = self._triggers.relaxed(usage)
         trigger = self._due(usage)
         if trigger is not None:
             self._sweep(node, trigger)
         elif self._timer.monotonic() >= self._count_at:
-            self._count_images(node)
+            self._count_images(node, usage)
 
     def _look_at_clock(self) -> None:
         was_sane = self._sense.sane
@@ -160,14 +163,18 @@ class Daemon:
             for event in Sweep(node, settings.sweep, request).events():
                 self._emit(event)
                 if isinstance(event, SweepEnded):
-                    self._count_images(node)
-                    self._triggers = self._triggers.after(event.report, self._moment(event.report.filesystem_after))
+                    usage = event.report.filesystem_after
+                    self._count_images(node, usage)
+                    self._triggers = self._triggers.after(event.report, self._moment(usage))
         except CleanerError as error:
-            check_seconds = settings.check_every.total_seconds()
-            self._triggers = self._triggers.after_failure(self._timer.monotonic(), check_seconds)
+            self._put_off_sweeps()
             self._emit(SweepFailed(trigger, error, self._triggers.retry_seconds))
 
-    def _count_images(self, node: Node) -> None:
+    def _put_off_sweeps(self) -> None:
+        check_seconds = self._settings.check_every.total_seconds()
+        self._triggers = self._triggers.after_failure(self._timer.monotonic(), check_seconds)
+
+    def _count_images(self, node: Node, usage: Usage) -> None:
         """What the nightly plan says now, for the metrics; and what a changed node is told by."""
         self._count_at = self._timer.monotonic() + COUNT_EVERY_SECONDS
         try:
@@ -175,12 +182,24 @@ class Daemon:
         except CleanerError as error:
             self._emit(ObservationFailed(error))
             return
-        images = frozenset(image.id for image in observation.images)
-        containers = frozenset(container.id for container in observation.containers)
-        self._fingerprint = hash((images, containers))
-        nightly = plan(observation, self._settings.sweep.policy, Trigger.NIGHTLY, self._timer.now())
-        self._emit(ImagesCounted(nightly))
+        settings, now = self._settings.sweep, self._timer.now()
+        self._fingerprint = fingerprint(observation, usage, settings, now)
+        self._emit(ImagesCounted(plan(observation, settings.policy, Trigger.NIGHTLY, now)))
 
     def _emit(self, event: Event) -> None:
         for outlet in self._outlets:
             outlet.record(event)
+
+
+def fingerprint(observation: Observation, usage: Usage, settings: SweepSettings, now: datetime) -> int:
+    """Changes when a pressure sweep could do better than the last one.
+
+    Of the images, the containers and, where it could matter, the candidates: an image whose grace ends is a new one.
+    """
+    images = frozenset(image.id for image in observation.images)
+    containers = frozenset(container.id for container in observation.containers)
+    candidates: frozenset[str] = frozenset()
+    if above_low(usage, settings.marks, frozenset(Resource)):
+        pressure = plan(observation, settings.policy, Trigger.PRESSURE, now)
+        candidates = frozenset(verdict.image.id for verdict in pressure.evictions)
+    return hash((images, containers, candidates))

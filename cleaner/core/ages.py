@@ -47,14 +47,17 @@ class Times:
 
 def times_of(image: Image, memory: Memory, now: datetime) -> Times:
     """The believable times of an image."""
-    created_at = image.created_at
-    plausible = created_at is not None and FIRST_PLAUSIBLE <= created_at <= now
+    created_at, pulled_at = _plausible(image.created_at), _plausible(image.pulled_at)
     return Times(
-        created_at=created_at if plausible else None,
-        pulled_at=None if image.pulled_at is None else min(image.pulled_at, now),
+        created_at=None if created_at is None or created_at > now else created_at,
+        pulled_at=None if pulled_at is None else min(pulled_at, now),
         first_seen_at=min(memory.first_seen_at.get(image.id, now), now),
         last_used_at=_at_most(memory.last_used_at, image.id, now),
     )
+
+
+def _plausible(time: datetime | None) -> datetime | None:
+    return None if time is None or time < FIRST_PLAUSIBLE else time
 
 
 def _at_most(times: Mapping[str, datetime], image_id: str, now: datetime) -> datetime | None:

@@ -178,7 +178,7 @@ class Verdict:
     age: timedelta | None = None
     """By the rule's clock; None where no rule was asked."""
     by_memory: bool = False
-    """True where it is kept as recent only because no pull time is known."""
+    """True where first seen, which stands in for a time that is not known, is what keeps it."""
 
     @property
     def evict(self) -> bool:

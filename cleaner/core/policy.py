@@ -118,7 +118,7 @@ class _Judge:
 def _memory_keeps(reason: KeepReason | EvictReason, times: Times, rule: Rule) -> bool:
     """Whether an unknown time, for which first seen stands in, is what keeps the image."""
     if reason is KeepReason.RECENT:
-        return times.pulled_at is None
+        return times.pulled_at is None and times.wanted_at == times.first_seen_at
     return reason is KeepReason.UNEXPIRED and times.relies_on_memory(rule.age_from)
 
 

@@ -55,7 +55,7 @@ class Standstill:
     """A pressure sweep ended above its low mark: the next one waits for a reason to do better."""
 
     fingerprint: int
-    """Of the images and containers that it ended with."""
+    """Of the images, containers and candidates that it ended with."""
     usage: Usage
     ended_at: float
     """Monotonic seconds."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from cleaner.core.events import SweepReport
-from cleaner.core.model import Mode, StopReason, Trigger, Usage
-from cleaner.core.pressure import Marks, Standstill, at_high, next_standstill
+from cleaner.core.model import Mode, Resource, StopReason, Trigger, Usage
+from cleaner.core.pressure import Marks, Standstill, above_low, at_high, next_standstill
 from cleaner.core.window import Calendar
 
 LONGEST_RETRY_SECONDS = 60.0
@@ -22,7 +22,7 @@ class Moment:
     monotonic: float
     usage: Usage
     fingerprint: int
-    """Of the images and containers last listed."""
+    """Of the images, containers and candidates last listed."""
     clock_sane: bool
 
 
@@ -47,6 +47,12 @@ class Triggers:
         if self._pressure_due(moment):
             return Trigger.PRESSURE
         return Trigger.NIGHTLY if self._nightly_due(moment) is not None else None
+
+    def relaxed(self, usage: Usage) -> "Triggers":
+        """What holds once a usage is seen: at or below every low mark, a standstill is over."""
+        if self.standstill is None or above_low(usage, self.marks, frozenset(Resource)):
+            return self
+        return replace(self, standstill=None)
 
     def next_nightly(self, now: datetime) -> datetime | None:
         """When the next nightly sweep begins; None where the mode has none."""
@@ -78,6 +84,8 @@ class Triggers:
         return self.calendar.due(moment.now, self.done)
 
     def _standstill_after(self, report: SweepReport, moment: Moment) -> Standstill | None:
-        if report.low_mark_met or report.stopped_because in (StopReason.NOT_NEEDED, StopReason.STOP_REQUESTED):
+        if report.stopped_because is StopReason.NOT_NEEDED:
+            return self.standstill
+        if report.low_mark_met or report.stopped_because is StopReason.STOP_REQUESTED:
             return None
         return next_standstill(self.standstill, Standstill(moment.fingerprint, moment.usage, moment.monotonic))

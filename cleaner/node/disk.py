@@ -57,23 +57,31 @@ class MountedDisk:
 
     def read_settled_usage(self) -> Usage:
         """Read until two readings 50 ms apart agree, for at most 1 s."""
-        usage = self.read_usage()
-        for _ in range(SETTLE_STEPS):
-            self._pause(SETTLE_STEP_SECONDS)
-            before, usage = usage, self.read_usage()
-            if usage == before:
-                break
-        return usage
+        return settle(self.read_usage, self._pause)
 
 
-def open_disk(path: str, *, in_pod: bool, pause: Callable[[float], None]) -> MountedDisk:
+def settle(read_usage: Callable[[], Usage], pause: Callable[[float], None]) -> Usage:
+    """The first reading that equals the one 50 ms before it; the last one where none does."""
+    usage = read_usage()
+    for _ in range(SETTLE_STEPS):
+        pause(SETTLE_STEP_SECONDS)
+        before, usage = usage, read_usage()
+        if usage == before:
+            break
+    return usage
+
+
+def open_disk(
+    path: str, *, in_pod: bool, pause: Callable[[float], None], mounts: tuple["Mount", ...] | None = None
+) -> MountedDisk:
     """The filesystem at `path`; EnvironmentUnusableError says what is wrong and what to mount.
 
-    `in_pod`: whether this process runs in a container, where only what is mounted is the host's.
+    `in_pod`: whether this process runs in a container, where only what is mounted is the host's. `mounts`: instead of
+    those that this process sees.
     """
     if not Path(path).is_dir():
         raise EnvironmentUnusableError(f"{path} is no directory here; {_advice(path)}")
-    mounts = read_mounts()
+    mounts = read_mounts() if mounts is None else mounts
     mount = mount_of(os.path.realpath(path), mounts)
     root = mount_of("/", mounts)
     if mount.mountpoint == "/" and (in_pod or root.filesystem_type in CONTAINER_ROOTS):

@@ -58,18 +58,22 @@ class SimulatedNode:
     _records: dict[str, _Record] = field(default_factory=dict)
     _containers: dict[str, Container] = field(default_factory=dict)
     _held: dict[str, Build] = field(default_factory=dict)
+    _started: int = 0
     _pinned: set[str] = field(default_factory=set)
 
     # What happens on a node
 
     def pull(self, reference: str, build: Build, *, pinned: bool = False) -> str:
-        """Pull a build by tag or digest; gives the image id. A tag that pointed elsewhere moves."""
+        """Pull a build by tag or digest; gives the image id. A tag that pointed elsewhere moves.
+
+        As CRI does: without a tag `latest` is meant, and beside a digest a tag is not kept.
+        """
         parsed = parse_reference(reference)
-        if parsed is None:
-            raise ValueError(f"{reference!r} is no reference")
+        if parsed is None or parsed.digest not in {None, build.manifest_digest}:
+            raise ValueError(f"{reference!r} is no reference to this build")
+        by_tag = [] if parsed.digest else [f"{parsed.full_repository}:{parsed.tag or 'latest'}"]
         by_digest = f"{parsed.full_repository}@{build.manifest_digest}"
-        names = [build.image_id, by_digest] + ([str(parsed)] if parsed.tag else [])
-        return self._add(names, build, pinned=pinned)
+        return self._add([build.image_id, by_digest, *by_tag], build, pinned=pinned)
 
     def load(self, reference: str, build: Build) -> str:
         """Import a build under a tag, without a digest: no registry has it."""
@@ -80,8 +84,9 @@ class SimulatedNode:
         self._records[reference] = _Record(self._records[image_id].build, image_id, self.timer.now())
 
     def start_container(self, reference: str, *, volumes: Iterable[str] = ()) -> str:
-        """Create and start a container of an image that is there; gives its id."""
-        container_id = _digest(f"container {len(self._held)} {reference}")
+        """Start a container of an image that is there; gives its id. Exited or not, it is in the list until removed."""
+        self._started += 1
+        container_id = _digest(f"container {self._started}").removeprefix("sha256:")
         build = self._records[reference].build
         names = frozenset({reference, build.image_id, *volumes})
         self._containers[container_id] = Container(container_id, names)
@@ -120,8 +125,8 @@ class SimulatedNode:
         return tuple(self._image(image_id, records[image_id]) for image_id in sorted(records))
 
     def list_containers(self) -> tuple[Container, ...]:
-        """All containers."""
-        return tuple(self._containers.values())
+        """All containers, by id."""
+        return tuple(self._containers[container_id] for container_id in sorted(self._containers))
 
     def list_sandbox_images(self) -> frozenset[str]:
         """The pause image."""

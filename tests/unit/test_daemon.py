@@ -197,6 +197,31 @@ def test_a_change_on_the_node_repeats_the_sweep(world: World) -> None:
     assert second.report.started_at - first.ended_at >= timedelta(minutes=1)
 
 
+def test_the_end_of_an_images_grace_repeats_the_sweep(world: World) -> None:
+    """A disk filled by pulls that are all recent is swept again once their grace has ended."""
+    world.pull_old("base", megabytes=1, days=0.5)
+    for number in range(16):
+        world.pull_old(f"app{number:02}", days=0)
+    watch = Watch(world)
+    watch.run_for(minutes=15)
+    counts = [len(event.report.evictions) for event in watch.reports(Trigger.PRESSURE)]
+    assert counts == [1, 3]
+
+
+def test_a_disk_that_fell_and_rose_again_is_swept(world: World) -> None:
+    """Once usage was seen at low, a standstill is over, and the same usage as before is pressure again."""
+    world.simulated.write_file("logs", 800 * MB)
+    watch = Watch(world)
+    watch.run_for(minutes=5)
+    world.simulated.remove_file("logs")
+    world.stop.stopped = False
+    watch.run_for(minutes=1)
+    world.simulated.write_file("logs", 800 * MB)
+    world.stop.stopped = False
+    watch.run_for(minutes=1)
+    assert len(watch.reports(Trigger.PRESSURE)) == 2
+
+
 def test_a_runtime_that_is_away_is_waited_for(world: World) -> None:
     """Away at start, then there, then killed, then back: each change is told once, and the loop goes on."""
     connects = iter([AWAY, AWAY])

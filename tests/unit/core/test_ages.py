@@ -53,6 +53,17 @@ def test_first_plausible_is_the_date_of_the_design() -> None:
     assert datetime(2013, 3, 20, tzinfo=UTC) == FIRST_PLAUSIBLE
 
 
+@pytest.mark.parametrize(
+    ("pulled_at", "known"),
+    [(datetime(1, 1, 1, tzinfo=UTC), False), (FIRST_PLAUSIBLE - MICROSECOND, False), (FIRST_PLAUSIBLE, True)],
+)
+def test_a_pull_before_docker_is_not_believed(pulled_at: datetime, known: bool) -> None:
+    """A clock that was wrong when an image was pulled makes it no older: first seen counts instead."""
+    found = times(pulled_at=pulled_at, first_seen_at=NOW - DAY)
+    assert found.pulled_at == (pulled_at if known else None)
+    assert found.arrived_at == (pulled_at if known else NOW - DAY)
+
+
 def test_a_time_in_another_zone_is_the_same_time() -> None:
     """An offset changes nothing: 14:00 +02:00 is noon."""
     there = NOW.astimezone(timezone(timedelta(hours=2)))

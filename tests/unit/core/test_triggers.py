@@ -133,6 +133,13 @@ def test_pressure_does_not_take_the_night(because: StopReason) -> None:
     assert after.due(make_moment(NIGHT)) is Trigger.NIGHTLY
 
 
+def test_a_sweep_that_was_not_needed_leaves_a_standstill_alone() -> None:
+    """What was not needed says nothing about what a sweep could reach."""
+    waiting = make_triggers().after(make_report(Trigger.PRESSURE, low_mark_met=False), make_moment(usage=FULL))
+    after = waiting.after(make_report(Trigger.PRESSURE, StopReason.NOT_NEEDED), make_moment(usage=FULL))
+    assert after.standstill == waiting.standstill
+
+
 @pytest.mark.parametrize("because", list(StopReason))
 @pytest.mark.parametrize("low_mark_met", [False, True])
 def test_a_sweep_that_ends_above_low_stands_still(because: StopReason, low_mark_met: bool) -> None:
@@ -220,3 +227,17 @@ def test_a_sweep_that_ends_forgets_failures(trigger: Trigger, because: StopReaso
     failed = make_triggers().after_failure(10_000.0, 5.0).after_failure(10_000.0, 5.0)
     after = failed.after(make_report(trigger, because), make_moment(NIGHT))
     assert (after.retry_at, after.retry_seconds) == (0, 0)
+
+
+@pytest.mark.parametrize(("used_percent", "over"), [(64, True), (65, True), (66, False)])
+def test_a_standstill_is_over_at_the_low_mark(used_percent: int, over: bool) -> None:
+    """A usage seen at or below low ends a standstill; above low it goes on."""
+    waiting = make_triggers().after(make_report(Trigger.PRESSURE, low_mark_met=False), make_moment(usage=FULL))
+    usage = make_usage(used_percent)
+    assert (waiting.relaxed(usage).standstill is None) is over
+
+
+def test_without_a_standstill_nothing_relaxes() -> None:
+    """A node that waits for nothing stays as it is."""
+    triggers = make_triggers()
+    assert triggers.relaxed(FULL) is triggers

@@ -6,6 +6,7 @@ from cleaner.core.errors import DiskUnreadableError, RuntimeUnavailableError
 from cleaner.core.events import (
     Checked,
     ClockJumped,
+    ClockTrusted,
     DaemonStarted,
     DaemonStopped,
     DiskUnread,
@@ -122,6 +123,7 @@ EVERYTHING: tuple[Event, ...] = (
     ObservationFailed(AWAY),
     ImagesCounted(NIGHT),
     ClockJumped(900.0),
+    ClockTrusted(),
     SweepStarted(NIGHT, FULL),
     EvictionStarted(Trigger.NIGHTLY, going(1)),
     EvictionEnded(Trigger.NIGHTLY, EVICTED),

@@ -1,0 +1,46 @@
+"""The clocks, and waiting that a signal ends."""
+
+import os
+import signal
+import time
+from datetime import UTC, datetime, timedelta
+
+from cleaner.node.clock import NeverStop, SignalStop, SystemTimer, pause
+
+
+def test_the_wall_clock_is_aware_and_utc() -> None:
+    """Now is a time in UTC."""
+    assert SystemTimer().now().tzinfo is UTC
+    assert abs(SystemTimer().now() - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_the_monotonic_clock_goes_on() -> None:
+    """The monotonic clock counts from boot and never goes back."""
+    timer = SystemTimer()
+    first = timer.monotonic()
+    pause(0.001)
+    assert timer.monotonic() > first >= time.monotonic() - 1
+
+
+def test_without_a_signal_nothing_is_requested(own_signals: None) -> None:
+    """Waiting that no signal ends says no."""
+    stop = SignalStop()
+    assert not stop.requested()
+    assert not stop.wait(0.001)
+
+
+def test_a_signal_ends_waiting_for_good(own_signals: None) -> None:
+    """SIGTERM and SIGINT end the present wait, and every later one at once."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        stop = SignalStop()
+        os.kill(os.getpid(), number)
+        assert stop.wait(60)
+        assert stop.wait(60)
+        assert stop.requested()
+
+
+def test_a_command_that_is_not_asked_never_stops() -> None:
+    """NeverStop waits it out."""
+    stop = NeverStop()
+    assert not stop.wait(0.001)
+    assert not stop.requested()

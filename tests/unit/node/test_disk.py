@@ -1,0 +1,120 @@
+"""The disk: which filesystem a path is on, what it holds, and when a reading has settled."""
+
+import os
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cleaner.core.errors import DiskUnreadableError, EnvironmentUnusableError
+from cleaner.core.model import Usage
+from cleaner.node.clock import pause
+from cleaner.node.disk import Mount, MountedDisk, mount_of, open_disk, read_mounts, settle
+
+ROOT = Mount("/", "ext4")
+CONTAINER_ROOT = Mount("/", "overlay")
+
+
+def usage(available: int) -> Usage:
+    return Usage("/images", 1000, available, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("readings", "settled"),
+    [([5, 5], 5), ([1, 2, 3, 3, 4], 3), ([*range(21), 20], 20)],
+    ids=["at once", "after a while", "not within a second"],
+)
+def test_a_reading_settles_when_two_agree(readings: list[int], settled: int) -> None:
+    """Readings 50 ms apart are taken until two agree, for at most twenty of them."""
+    pauses: list[float] = []
+    left = iter(readings)
+    assert settle(lambda: usage(next(left)), pauses.append).available_bytes == settled
+    assert set(pauses) == {0.05}
+    assert len(pauses) <= 20
+
+
+def test_usage_is_what_a_user_who_is_not_root_sees(tmp_path: Path) -> None:
+    """Bytes and inodes are those of statvfs without root's reserve, and the percent is the kubelet's, not psutil's."""
+    read = MountedDisk(str(tmp_path), "ext4", pause).read_usage()
+    now = os.statvfs(tmp_path)
+    assert read.capacity_bytes == now.f_blocks * now.f_frsize == psutil.disk_usage(str(tmp_path)).total
+    assert read.available_bytes == pytest.approx(now.f_bavail * now.f_frsize, rel=0.01)
+    assert (read.inodes, read.path) == (now.f_files, str(tmp_path))
+    assert read.used_percent == pytest.approx(100 * (1 - now.f_bavail / now.f_blocks), abs=0.5)
+
+
+def test_a_path_that_went_is_unreadable(tmp_path: Path) -> None:
+    """A disk whose path is gone is an error that names it."""
+    disk = MountedDisk(str(tmp_path / "gone"), "ext4", pause)
+    with pytest.raises(DiskUnreadableError, match="gone: No such file"):
+        disk.read_settled_usage()
+
+
+@pytest.mark.parametrize(("kind", "measures"), [("ext4", True), ("xfs", True), ("btrfs", False), ("zfs", False)])
+def test_filesystems_that_free_late_do_not_measure(kind: str, measures: bool) -> None:
+    """What one removal freed can be measured on ext4 and XFS, not on btrfs and ZFS."""
+    assert MountedDisk("/", kind, pause).measures_removals is measures
+
+
+@pytest.mark.parametrize("in_pod", [True, False])
+def test_a_mounted_directory_is_taken(tmp_path: Path, in_pod: bool) -> None:
+    """A path below a mount of its own is the host's, in a pod and outside."""
+    mounts = (CONTAINER_ROOT, Mount(str(tmp_path), "xfs"))
+    disk = open_disk(str(tmp_path), in_pod=in_pod, pause=pause, mounts=mounts)
+    assert disk.path == str(tmp_path)
+
+
+@pytest.mark.parametrize(("root", "in_pod"), [(CONTAINER_ROOT, False), (CONTAINER_ROOT, True), (ROOT, True)])
+def test_a_containers_own_filesystem_is_refused(tmp_path: Path, root: Mount, in_pod: bool) -> None:
+    """A path on the agent's own root inside a container is an error with the mount to add, never the root instead."""
+    with pytest.raises(EnvironmentUnusableError, match="container's own filesystem; mount the host's") as raised:
+        open_disk(str(tmp_path), in_pod=in_pod, pause=pause, mounts=(root,))
+    assert str(tmp_path) in str(raised.value)
+
+
+def test_the_root_of_a_host_is_taken(tmp_path: Path) -> None:
+    """On a host without a disk for images, the root filesystem is the one."""
+    assert open_disk(str(tmp_path), in_pod=False, pause=pause, mounts=(ROOT,)).measures_removals
+
+
+@pytest.mark.parametrize(("path", "says"), [("/nowhere/containerd", "is no directory here"), ("/proc", "without capa")])
+def test_what_is_no_filesystem_is_refused(path: str, says: str) -> None:
+    """A path that is not there, or holds nothing, is an error; its parent is never taken instead."""
+    with pytest.raises(EnvironmentUnusableError, match=says):
+        open_disk(path, in_pod=False, pause=pause)
+
+
+MOUNTS = (ROOT, Mount("/var/lib", "ext4"), Mount("/var/lib/containerd", "xfs"), Mount("/var/lib", "btrfs"))
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/", "ext4"),
+        ("/var/libs", "ext4"),
+        ("/var/lib", "btrfs"),
+        ("/var/lib/x", "btrfs"),
+        ("/var/lib/containerd", "xfs"),
+        ("/var/lib/containerd/io", "xfs"),
+        ("/var/lib/containerd2", "btrfs"),
+    ],
+)
+def test_the_longest_and_latest_mount_covers_a_path(path: str, kind: str) -> None:
+    """Of the mounts above a path the longest counts, of equal ones the latest; names are compared in whole parts."""
+    assert mount_of(path, MOUNTS).filesystem_type == kind
+
+
+def test_mounts_are_read_with_their_escapes(tmp_path: Path) -> None:
+    """A blank in a mountpoint is an octal escape; optional fields before the dash vary in number."""
+    file = tmp_path / "mountinfo"
+    file.write_text(
+        "21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
+        "22 21 8:2 / /mnt/my\\040disk rw - xfs /dev/sdb rw\n"
+        "23 21 8:3 / /a\\134b rw shared:2 master:3 - fuse.fuse-overlayfs none rw\n"
+    )
+    assert read_mounts(file) == (ROOT, Mount("/mnt/my disk", "xfs"), Mount("/a\\b", "fuse.fuse-overlayfs"))
+
+
+def test_no_mount_at_all_is_unknown() -> None:
+    """Without any mount the type is unknown."""
+    assert mount_of("/", ()) == Mount("/", "unknown")
