@@ -7,7 +7,7 @@ CODE    := cleaner tests tools benchmarks
 PROTOS  := $(wildcard cleaner/runtime/pb/*.proto)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check unit e2e lint format types protos protos-check wheel lock bench clean
+.PHONY: help demo test check unit e2e lint format types protos protos-check wheel lock bench pictures clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -69,6 +69,9 @@ lock: ## resolve pyproject.toml into requirements/, with hashes
 
 bench: $(VENV)/.wheel ## figures on 1,000 images of a real containerd (root)
 	@PYTHONPATH=tools $(BIN)/python -m benchmarks.light
+
+pictures: $(VENV)/.wheel ## draw the README's pictures from the program's output
+	@PYTHONPATH=tools $(BIN)/python -m pictures
 
 clean: ## remove what was built; the lab's cache of packages stays
 	rm -rf $(VENV) dist build .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
 
@@ -120,7 +121,7 @@ def measure_daemon(lab: Lab, config: Path, environ: dict[str, str], port: int) -
         process = psutil.Process(daemon.pid)
         for number in range(1, SWEEPS + 1):
             lab.fill(75.5)
-            wait_until(lambda number=number: sweeps(port) >= number, f"sweep {number}")
+            wait_until(partial(swept, port, number), f"sweep {number}")
             lab.drop_ballast()
         evicted = int(sum(value for name, value in scrape(port).items() if name.startswith("cleaner_evictions_total")))
         print(f"{SWEEPS} pressure sweeps, {evicted} images evicted")
@@ -171,9 +172,9 @@ def scrape(port: int) -> dict[str, float]:
     return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines if not line.startswith("#")}
 
 
-def sweeps(port: int) -> float:
-    """Pressure sweeps so far."""
-    return scrape(port).get('cleaner_sweeps_total{trigger="pressure"}', 0.0)
+def swept(port: int, times: int) -> bool:
+    """Whether there were so many pressure sweeps."""
+    return scrape(port).get('cleaner_sweeps_total{trigger="pressure"}', 0.0) >= times
 
 
 def timed(work: Callable[[], object]) -> Cost:

@@ -76,8 +76,9 @@ def print_plan(
 def print_sweep(report: SweepReport, stream: TextIO, *, notices: Sequence[str] = (), all_rows: bool = False) -> None:
     """What a sweep did with each image, what stayed and why, and what the disk says to it."""
     console = _console(stream)
-    if report.evictions:
-        _show(console, _table(("outcome", "reason", "rule", "age>", "freed>", "image", "id"), _eviction_rows(report)))
+    candidates = [*_eviction_rows(report), *_not_reached_rows(report, all_rows=all_rows)]
+    if candidates:
+        _show(console, _table(("outcome", "reason", "rule", "age>", "freed>", "image", "id"), candidates))
     kept = report.plan.kept if report.plan else ()
     if kept and (all_rows or len(kept) <= MOST_ROWS):
         headings = ("verdict", "reason", "rule", "age>", "size>", "image", "id")
@@ -173,6 +174,14 @@ def _eviction_rows(report: SweepReport) -> Iterator[Row]:
         image, image_id = _which(eviction.verdict.image)
         error = f"\n{one_line(eviction.error)}" if eviction.error else ""
         yield (eviction.outcome.value, *_why(eviction.verdict), freed, image + error, image_id)
+
+
+def _not_reached_rows(report: SweepReport, *, all_rows: bool) -> Iterator[Row]:
+    """Candidates that the sweep ended before, in the order in which they would have gone."""
+    left = report.plan.evictions[-report.not_reached :] if report.plan and report.not_reached else ()
+    if all_rows or len(left) <= MOST_ROWS:
+        for verdict in left:
+            yield ("not reached", *_why(verdict), "-", *_which(verdict.image))
 
 
 def _why(verdict: Verdict) -> Row:

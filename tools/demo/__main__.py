@@ -63,7 +63,7 @@ def _run_daemon(lab: Lab) -> None:
     config = scenario.write_config(lab.folder / "cleaner.yaml", port)
     log = lab.folder / "cleaner.log"
     environ = os.environ | {"CONTAINER_RUNTIME_ENDPOINT": lab.endpoint}
-    command = [CLEANER, "plan", "--trigger", "pressure", "-o", "json", "--config", config]
+    command: list[str | Path] = [CLEANER, "plan", "--trigger", "pressure", "-o", "json", "--config", config]
     plan = json.loads(subprocess.run(command, env=environ, check=True, capture_output=True).stdout)
     with log.open("wb") as stream:
         daemon = subprocess.Popen([CLEANER, "run", "--config", config], env=environ, stderr=stream)
