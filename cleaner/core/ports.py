@@ -64,7 +64,7 @@ class Disk(Protocol):
 
     @property
     def measures_removals(self) -> bool:
-        """Whether the filesystem shows what one removal freed within a second (btrfs and zfs do not)."""
+        """Whether the filesystem shows what one removal freed within a second."""
         ...
 
 

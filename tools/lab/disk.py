@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lab.errors import LabError
 from lab.shell import run
-from lab.toolbox import make_xfs
+from lab.toolbox import make_filesystem
 
 _MIB = 1024 * 1024
 _SMALLEST_BLOCK = 4096
@@ -64,14 +64,14 @@ def mount_disk(spec: DiskSpec, image: Path, mountpoint: Path) -> None:
 
 
 def _format(spec: DiskSpec, image: Path) -> None:
-    if spec.filesystem == "xfs":
-        make_xfs(image)
+    if spec.filesystem in ("xfs", "btrfs"):
+        make_filesystem(spec.filesystem, image)
     elif spec.filesystem == "ext4":
         # -m 5 is mke2fs's own default, said so that a mke2fs.conf cannot change it.
         inodes = () if spec.inodes is None else ("-N", str(spec.inodes))
         run("mkfs.ext4", "-q", "-F", "-m", "5", *inodes, image)
     else:
-        raise LabError(f"no filesystem {spec.filesystem} in the lab: choose ext4 or xfs")
+        raise LabError(f"no filesystem {spec.filesystem} in the lab: choose ext4, xfs or btrfs")
 
 
 class Ballast:

@@ -18,10 +18,12 @@ HOME_SUITE = "bookworm"
 _SUITES = {"1.6": HOME_SUITE, "1.7": "trixie", "2": "forky"}
 _ALIASES = {"2.1": "2"}
 VERSIONS = tuple(_SUITES)
+_FORMATTERS = {"xfs": "xfsprogs", "btrfs": "btrfs-progs"}
 # Libraries that a Debian 12 without extras may lack: the package that holds each, by the package that loads it.
 _LIBRARIES = {
     "runc": {"libseccomp.so.2": "libseccomp2"},
     "xfsprogs": {"libinih.so.1": "libinih1", "liburcu.so.8": "liburcu8"},
+    "btrfs-progs": {"libudev.so.1": "libudev1"},
     "jq": {"libjq.so.1": "libjq1", "libonig.so.5": "libonig5"},
 }
 
@@ -59,11 +61,12 @@ def fetch_toolbox(version: str) -> Toolbox:
     )
 
 
-def make_xfs(image: Path) -> None:
-    """Format a file with the system's mkfs.xfs, or with Debian's."""
-    found = shutil.which("mkfs.xfs", path=SYSTEM_PATH)
-    program = Path(found) if found else fetch.package(HOME_SUITE, "xfsprogs") / "sbin/mkfs.xfs"
-    run(program, "-q", "-f", image, environment=system_environment() if found else library_environment("xfsprogs"))
+def make_filesystem(name: str, image: Path) -> None:
+    """Format a file as xfs or btrfs, with the system's mkfs or with Debian's."""
+    found = shutil.which(f"mkfs.{name}", path=SYSTEM_PATH)
+    program = Path(found) if found else fetch.package(HOME_SUITE, _FORMATTERS[name]) / f"sbin/mkfs.{name}"
+    environment = system_environment() if found else library_environment(_FORMATTERS[name])
+    run(program, "-q", "-f", image, environment=environment)
 
 
 def fetch_jq() -> tuple[Path, dict[str, str]]:
@@ -90,9 +93,10 @@ def fetch_everything() -> None:
     """Fetch all that any lab needs, so that the later ones start at once."""
     for version in VERSIONS:
         fetch_toolbox(version)
-    if shutil.which("mkfs.xfs", path=SYSTEM_PATH) is None:
-        fetch.package(HOME_SUITE, "xfsprogs")
-        library_environment("xfsprogs")
+    for filesystem, package in _FORMATTERS.items():
+        if shutil.which(f"mkfs.{filesystem}", path=SYSTEM_PATH) is None:
+            fetch.package(HOME_SUITE, package)
+            library_environment(package)
     fetch_jq()
 
 

@@ -45,15 +45,30 @@ def test_usage_is_what_a_user_who_is_not_root_sees(tmp_path: Path) -> None:
 
 def test_a_path_that_went_is_unreadable(tmp_path: Path) -> None:
     """A disk whose path is gone is an error that names it."""
-    disk = MountedDisk(str(tmp_path / "gone"), "ext4", pause)
-    with pytest.raises(DiskUnreadableError, match="gone: No such file"):
-        disk.read_settled_usage()
+    for kind in ("ext4", "btrfs"):
+        with pytest.raises(DiskUnreadableError, match="gone: No such file"):
+            MountedDisk(str(tmp_path / "gone"), kind, pause).read_settled_usage()
 
 
-@pytest.mark.parametrize(("kind", "measures"), [("ext4", True), ("xfs", True), ("btrfs", False), ("zfs", False)])
-def test_filesystems_that_free_late_do_not_measure(kind: str, measures: bool) -> None:
-    """What one removal freed can be measured on ext4 and XFS, not on btrfs and ZFS."""
-    assert MountedDisk("/", kind, pause).measures_removals is measures
+@pytest.mark.parametrize(
+    ("path", "kind", "measures"),
+    [
+        ("/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs", "ext4", True),
+        ("/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs", "xfs", True),
+        ("/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs", "btrfs", True),
+        ("/var/lib/containerd/io.containerd.snapshotter.v1.btrfs", "btrfs", False),
+        ("/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs", "zfs", False),
+    ],
+)
+def test_filesystems_that_free_unseen_do_not_measure(path: str, kind: str, measures: bool) -> None:
+    """What one removal freed can be measured on ext4, XFS and files on btrfs, not on ZFS or of subvolumes."""
+    assert MountedDisk(path, kind, pause).measures_removals is measures
+
+
+def test_a_disk_that_frees_late_is_flushed_before_it_is_measured(tmp_path: Path) -> None:
+    """A settled reading of a btrfs disk flushes first, and reads as any other."""
+    read = MountedDisk(str(tmp_path), "btrfs", pause).read_settled_usage()
+    assert read.capacity_bytes == psutil.disk_usage(str(tmp_path)).total
 
 
 @pytest.mark.parametrize("in_pod", [True, False])
