@@ -7,6 +7,9 @@ import pytest
 
 from lab import VERSIONS, Lab, reason_unavailable
 
+# A promise that is broken on a node is to be read in full from the first report.
+pytest.register_assert_rewrite("contract")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def require_lab() -> None:

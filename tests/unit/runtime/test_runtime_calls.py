@@ -1,7 +1,5 @@
 """Calls: errors in core's terms, deadlines, retries, reports, and lists too large for one message."""
 
-# ruff: noqa: ANN401 - what the fixtures give is in conftest, which nobody imports
-
 import threading
 from collections.abc import Callable
 from datetime import timedelta

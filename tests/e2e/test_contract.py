@@ -1,0 +1,81 @@
+"""Real containerds, of every version that there is, keep the promises of the contract, behind the product's client."""
+
+import zlib
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from cleaner.node.disk import MountedDisk
+from cleaner.runtime.client import CriRuntime
+from contract import PROMISES, Build, Promise, name_of
+from lab import ImageSpec, Lab, Layer, Pod
+from lab.waiting import wait_until
+from support.lab_node import disk_of, runtime_of
+
+pytestmark = pytest.mark.lab
+
+
+class LabBench:
+    """A lab, looked at through the product's client."""
+
+    def __init__(self, lab: Lab, runtime: CriRuntime, disk: MountedDisk) -> None:
+        self.pause_reference = lab.pause_reference
+        self.runtime = runtime
+        self.disk = disk
+        self._lab = lab
+        self._pods: dict[str, Pod] = {}
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def publish(self, build: Build) -> str:
+        (image,) = self._lab.push(spec_of(build))
+        return image.manifest_digest
+
+    def pull(self, reference: str) -> str:
+        return self._lab.pull(reference)
+
+    def load(self, build: Build, name: str) -> str:
+        return self._lab.load(spec_of(build), name).image_id
+
+    def tag(self, source: str, target: str) -> None:
+        self._lab.tag(source, target)
+
+    def create(self, reference: str) -> str:
+        return self._keep(self._lab.start_pod(reference, run=False))
+
+    def start(self, reference: str) -> str:
+        return self._keep(self._lab.start_pod(reference))
+
+    def exit(self, container_id: str) -> None:
+        self._pods[container_id].stop()
+
+    def remove(self, container_id: str) -> None:
+        self._pods.pop(container_id).remove()
+
+    def wait_until(self, condition: Callable[[], bool], what: str) -> None:
+        wait_until(condition, what)
+
+    def _keep(self, pod: Pod) -> str:
+        self._pods[pod.container_id] = pod
+        return pod.container_id
+
+
+def spec_of(build: Build) -> ImageSpec:
+    layers = tuple(Layer(size_bytes, zlib.crc32(name.encode())) for name, size_bytes in build.layers)
+    return ImageSpec(build.repository, build.tag, layers, build.created)
+
+
+@pytest.fixture(scope="module")
+def bench(lab: Lab) -> Iterator[LabBench]:
+    # The base layer is never freed while a promise measures: one image always has it.
+    lab.load(ImageSpec("base"), "localhost/base:v1")
+    with runtime_of(lab) as runtime:
+        yield LabBench(lab, runtime, disk_of(lab))
+
+
+@pytest.mark.parametrize("promise", PROMISES, ids=name_of)
+def test_containerd_keeps(promise: Promise, bench: LabBench) -> None:
+    """Each containerd keeps each promise of the contract."""
+    promise(bench)
