@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab import VERSIONS, Lab, reason_unavailable
+from lab import VERSIONS, Lab, LabUnavailable, reason_unavailable
+from lab.toolbox import fetch_everything
 
 # A promise that is broken on a node is to be read in full from the first report.
 pytest.register_assert_rewrite("contract")
@@ -14,12 +15,20 @@ pytest.register_assert_rewrite("contract")
 @pytest.fixture(scope="session", autouse=True)
 def require_lab() -> None:
     """Skip where there can be no lab, with the reason; in CI that is a failure."""
-    reason = reason_unavailable()
+    reason = reason_unavailable() or _reason_not_fetched()
     if reason is None:
         return
     if os.environ.get("CI"):
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
+
+
+def _reason_not_fetched() -> str | None:
+    try:
+        fetch_everything()
+    except LabUnavailable as error:
+        return str(error)
+    return None
 
 
 @pytest.fixture(scope="module", params=VERSIONS)

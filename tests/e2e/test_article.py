@@ -22,8 +22,6 @@ from support.lab_crio import crio_node
 from support.lab_documents import PLAN, SWEEP, deviations
 from support.lab_node import config_text, run_cleaner, run_cleaner_at, runtime_of
 
-pytestmark = pytest.mark.lab
-
 Document = dict[str, Any]
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 GITLAB = "registry.gitlab.com/golem-ai"

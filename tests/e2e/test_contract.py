@@ -13,8 +13,6 @@ from lab import ImageSpec, Lab, Layer, Pod
 from lab.waiting import wait_until
 from support.lab_node import disk_of, runtime_of
 
-pytestmark = pytest.mark.lab
-
 
 class LabBench:
     """A lab, looked at through the product's client."""

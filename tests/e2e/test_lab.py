@@ -9,14 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from lab import VERSIONS, ImageSpec, Lab, LabError, Layer, reap_abandoned, reason_unavailable
+from lab import VERSIONS, ImageSpec, Lab, LabError, Layer, reap_abandoned
 from lab.config import Folders
 from lab.mirror import Mirror, find_mirror
 from lab.node import Node
 from lab.toolbox import fetch_toolbox
-
-REASON = reason_unavailable()
-pytestmark = [pytest.mark.lab, pytest.mark.skipif(REASON is not None, reason=str(REASON))]
 
 APP = ImageSpec("golem-ai/app", "v1", (Layer(300_000, 1), Layer(200_000, 2, compressible=True)), "1970-01-01T00:00:00Z")
 OTHER = ImageSpec("golem-ai/other", "v1", (Layer(300_000, 1), Layer(1_000, 3, files=10)))

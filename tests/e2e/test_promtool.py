@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from lab.fetch import package
 
 GOLDEN = Path(__file__).parents[1] / "unit" / "outlets" / "golden" / "metrics.txt"

@@ -245,14 +245,14 @@ class _Script(grpc.ServerInterceptor):  # type: ignore[type-arg]
     def __init__(self, server: CrioServer) -> None:
         self._server = server
 
-    def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:  # noqa: ANN401 - gRPC's own
+    def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
         handler = continuation(handler_call_details)
         if handler is None:
             return None
         method = _metric_name(handler_call_details.method)
         behaviour = handler.unary_stream if handler.response_streaming else handler.unary_unary
 
-        def scripted(request: Any, context: Context) -> Any:  # noqa: ANN401
+        def scripted(request: Any, context: Context) -> Any:
             metadata = {key: str(value) for key, value in context.invocation_metadata()}
             self._server.play(Call(method, _subject(request), metadata), context)
             return behaviour(request, context)
@@ -268,7 +268,7 @@ def _metric_name(path: str) -> str:
     return f"Images.{method}" if service.startswith("containerd.") else method
 
 
-def _subject(request: Any) -> str:  # noqa: ANN401 - any request
+def _subject(request: Any) -> str:
     for field in ("container_id", "pod_sandbox_id", "name"):
         if hasattr(request, field):
             return str(getattr(request, field))

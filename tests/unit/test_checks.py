@@ -56,6 +56,6 @@ def test_check_notes_a_sandbox_image_that_nobody_names(tmp_path: Path) -> None:
     """Where the runtime neither names nor pins its sandbox image, the check says what to do."""
     world = make_world(tmp_path)
     world.simulated.sandbox_image = ""
-    world.runtime.list_sandbox_images = frozenset  # type: ignore[method-assign,assignment]
+    world.runtime.list_sandbox_images = frozenset  # type: ignore[method-assign]
     found = subjects(list(check_node(world.node, POLICY, TRIGGERS)))
     assert found["sandbox image"] is Grade.NOTE
