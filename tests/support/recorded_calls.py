@@ -1,0 +1,145 @@
+"""Every call of a runtime with its answer and its times, so that a test can prove what was known before a removal.
+
+Refuses to judge by the product's own rules: an image is needed where a container's names hold its id
+or one of its names.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from cleaner.core.errors import CleanerError
+from cleaner.core.model import Container, Image, RuntimeVersion
+from cleaner.core.ports import Runtime
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call that is over; times are monotonic seconds."""
+
+    method: str
+    subject: str
+    """The image that it was about; empty for lists."""
+    began: float
+    ended: float
+    answer: object = None
+    error: CleanerError | None = None
+
+
+@dataclass
+class RecordedRuntime:
+    """A runtime in front of another, which notes each call, and lets things happen just before it."""
+
+    inner: Runtime
+    calls: list[Call] = field(default_factory=list)
+    before: dict[str, Callable[[str], None]] = field(default_factory=dict)
+    """By method: what happens on the node just before a call; it is given the call's subject."""
+
+    def read_version(self) -> RuntimeVersion:
+        return self._noted("read_version", self.inner.read_version)
+
+    def read_image_filesystem(self) -> str:
+        return self._noted("read_image_filesystem", self.inner.read_image_filesystem)
+
+    def list_images(self) -> tuple[Image, ...]:
+        return self._noted("list_images", self.inner.list_images)
+
+    def list_containers(self) -> tuple[Container, ...]:
+        return self._noted("list_containers", self.inner.list_containers)
+
+    def list_sandbox_images(self) -> frozenset[str]:
+        return self._noted("list_sandbox_images", self.inner.list_sandbox_images)
+
+    def read_image(self, image_id: str) -> Image | None:
+        return self._noted("read_image", lambda: self.inner.read_image(image_id), image_id)
+
+    def remove_image(self, image_id: str) -> None:
+        return self._noted("remove_image", lambda: self.inner.remove_image(image_id), image_id)
+
+    def _noted(self, method: str, call: Callable[[], Answer], subject: str = "") -> Answer:
+        if hook := self.before.get(method):
+            hook(subject)
+        began = time.monotonic()
+        try:
+            answer = call()
+        except CleanerError as error:
+            self.calls.append(Call(method, subject, began, time.monotonic(), error=error))
+            raise
+        self.calls.append(Call(method, subject, began, time.monotonic(), answer))
+        return answer
+
+
+@dataclass(frozen=True)
+class Look:
+    """The three calls before a decision on one image, and what they answered."""
+
+    image: Image | None
+    sandbox_images: frozenset[str]
+    containers: tuple[Container, ...]
+    containers_began: float
+    ended: float
+
+    def need(self) -> str | None:
+        """What needs the image by this look; None where nothing does."""
+        if self.image is None:
+            return "it is gone"
+        names = {self.image.id, *self.image.references}
+        users = [container.id for container in self.containers if names & container.image_names]
+        if users:
+            return f"container {users[0]}"
+        if names & self.sandbox_images:
+            return "sandboxes"
+        return "pinned" if self.image.pinned or not self.image.readable else None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What came of one last look."""
+
+    planned: Image
+    """As the sweep's list had it."""
+    look: Look
+    removal: Call | None
+    """The very next call, where that was RemoveImage."""
+
+    def reason_to_stay(self) -> str | None:
+        """By the look alone: a need, or a change since the list; None where it may go."""
+        if need := self.look.need():
+            return need
+        now = self.look.image
+        assert now is not None
+        if now.references != self.planned.references:
+            return "other references"
+        return "another pull" if now.pulled_at != self.planned.pulled_at else None
+
+
+def decisions(calls: Sequence[Call]) -> Iterator[Decision]:
+    """All of them; AssertionError where an image was removed without a last look right before."""
+    planned: dict[str, Image] = {}
+    for index, call in enumerate(calls):
+        if call.method == "list_images" and isinstance(call.answer, tuple):
+            planned = {image.id: image for image in call.answer}
+        elif call.method == "remove_image":
+            assert look_at(calls[max(0, index - 3) : index]) is not None, "a removal without a last look"
+        elif (look := look_at(calls[max(0, index - 2) : index + 1])) is not None:
+            next_call = calls[index + 1] if index + 1 < len(calls) else None
+            removal = next_call if next_call is not None and next_call.method == "remove_image" else None
+            subject = calls[index - 2].subject
+            assert removal is None or removal.subject == subject, "another image was looked at than removed"
+            yield Decision(planned[subject], look, removal)
+
+
+def look_at(calls: Sequence[Call]) -> Look | None:
+    """The look that the last three calls are, if they are one and all were answered."""
+    if [call.method for call in calls[-3:]] != ["read_image", "list_sandbox_images", "list_containers"]:
+        return None
+    image, sandboxes, containers = calls[-3:]
+    if image.error or sandboxes.error or containers.error:
+        return None
+    assert image.answer is None or isinstance(image.answer, Image)
+    assert isinstance(sandboxes.answer, frozenset)
+    assert isinstance(containers.answer, tuple)
+    return Look(image.answer, sandboxes.answer, containers.answer, containers.began, containers.ended)
