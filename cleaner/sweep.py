@@ -18,6 +18,7 @@ from cleaner.core.events import (
 )
 from cleaner.core.model import (
     EvictionOutcome,
+    Image,
     Observation,
     Plan,
     Policy,
@@ -165,7 +166,7 @@ class Sweep:
     def _remove(self, verdict: Verdict, before: Usage) -> Eviction:
         began = self._node.timer.monotonic()
         try:
-            refusal = self._remove_and_confirm(verdict.image.id)
+            refusal = self._remove_and_confirm(verdict.image)
         except ImageInUseError as error:
             return Eviction(verdict, EvictionOutcome.SPARED, str(error))
         seconds = self._node.timer.monotonic() - began
@@ -174,20 +175,25 @@ class Sweep:
         reclaimed_bytes = self._reclaimed_since(before)
         return Eviction(verdict, EvictionOutcome.EVICTED, reclaimed_bytes=reclaimed_bytes, seconds=seconds)
 
-    def _remove_and_confirm(self, image_id: str) -> str | None:
-        """None once the image is gone, whatever the call answered; else what is wrong."""
+    def _remove_and_confirm(self, image: Image) -> str | None:
+        """None once the image is gone, whatever the call answered; else what is wrong.
+
+        One that is there with another pull time was gone too: somebody has pulled it again since.
+        """
         answer = "the runtime called it removed"
         try:
-            self._node.runtime.remove_image(image_id)
+            self._node.runtime.remove_image(image.id)
         except ImageInUseError:
             raise
         except CleanerError as error:
             answer = str(error)
         try:
-            present = self._node.runtime.read_image(image_id)
+            present = self._node.runtime.read_image(image.id)
         except CleanerError as error:
             return f"{answer}; not known whether it is gone: {error}"
-        return None if present is None else f"{answer}; the image is still there"
+        if present is None or (present.readable and present.pulled_at != image.pulled_at):
+            return None
+        return f"{answer}; the image is still there"
 
     def _reclaimed_since(self, before: Usage) -> int | None:
         """Measured on the settled disk; None where that cannot be told."""
@@ -197,7 +203,7 @@ class Sweep:
             return None
         if not self._node.disk.measures_removals:
             return None
-        return max(0, after.available_bytes - before.available_bytes)
+        return max(0, after.free_bytes - before.free_bytes)
 
     def _ended(self, before: Usage, planned: Plan | None, because: StopReason) -> SweepEnded:
         after = before if self._request.dry_run or planned is None else self._node.disk.read_usage()

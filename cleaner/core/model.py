@@ -206,6 +206,8 @@ class Usage:
     inodes: int
     """0 where the filesystem has no limit."""
     inodes_available: int
+    free_bytes: int
+    """Root's reserve included: while a full disk refills it, a removal shows here and not in `available_bytes`."""
 
     @property
     def used_percent(self) -> float:

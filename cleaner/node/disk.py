@@ -58,7 +58,7 @@ class MountedDisk:
             inodes = os.statvfs(self._path)
         except OSError as error:
             raise DiskUnreadableError(f"cannot read the usage of {self._path}: {error.strerror}") from error
-        return Usage(self._path, space.total, space.free, inodes.f_files, inodes.f_favail)
+        return Usage(self._path, space.total, space.free, inodes.f_files, inodes.f_favail, space.total - space.used)
 
     def read_settled_usage(self) -> Usage:
         """Read until two readings 50 ms apart agree, for at most 1 s; flush first where space is freed later."""

@@ -50,6 +50,7 @@ class CriRuntime:
         self._created: dict[str, datetime | None] = {}
         self._mounted: dict[str, frozenset[str]] = {}
         self._sandbox_images: dict[str, str | None] = {}
+        self._pins_images = False
 
     def __enter__(self) -> Self:
         return self
@@ -82,6 +83,7 @@ class CriRuntime:
         answers = self._calls.read_list(methods.LIST_IMAGES, methods.STREAM_IMAGES)
         listed = translate.merge_images(message for answer in answers for message in answer.images)
         del answers  # Megabytes on a large node.
+        self._pins_images = any(image.pinned for image in listed)
         _keep_only(self._created, {image.id for image in listed})
         images = [image for image in map(self._with_created, listed) if image]
         pulled = self._pull_times.read_all(images)
@@ -160,8 +162,18 @@ class CriRuntime:
         return translate.read_sandbox_image(self._calls.read(methods.SANDBOX_STATUS, request).info)
 
     def _read_next_sandbox_image(self) -> str | None:
-        """Asked every time: a runtime restarts with another configuration faster than anybody notices."""
-        return translate.read_next_sandbox_image(self._calls.read(methods.STATUS, pb.StatusRequest(verbose=True)).info)
+        """Asked every time: a runtime restarts with another configuration faster than anybody notices.
+
+        A runtime that refuses to tell, and pins images, has pinned this one too: containerd 1.7 and 2 cannot answer
+        their very first Status on a disk without a free byte, and that disk has to be swept.
+        """
+        try:
+            answer = self._calls.read(methods.STATUS, pb.StatusRequest(verbose=True))
+        except CallRejectedError:
+            if self._pins_images:
+                return None
+            raise
+        return translate.read_next_sandbox_image(answer.info)
 
 
 def _keep_only(memory: dict[str, _Value], ids: Collection[str]) -> None:

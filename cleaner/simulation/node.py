@@ -156,7 +156,7 @@ class SimulatedNode:
         except OSError as error:
             raise DiskUnreadableError(f"cannot read {self.directory}: {error.strerror}") from error
         available = max(0, self.capacity_bytes - sum(sizes))
-        return Usage(self.path, self.capacity_bytes, available, self.inodes, self.inodes - len(sizes))
+        return Usage(self.path, self.capacity_bytes, available, self.inodes, self.inodes - len(sizes), available)
 
     def read_settled_usage(self) -> Usage:
         """As `read_usage`: here nothing frees late."""

@@ -65,8 +65,6 @@ def test_not_a_byte_free(version: str, tmp_path: Path) -> None:
     """With every block taken, root's reserve too, images still go, and the disk gets to its low mark."""
     with Lab(version=version, size_mib=300) as lab:
         ids = [pull_aged(lab, number) for number in range(12)]
-        # containerd 1.7 and 2 write a file at the first Status of their life, which a kubelet asks for at once.
-        assert run_cleaner(["plan"], lab, config_text(policy=RULES)).returncode == 0
         lab.fill_completely()
         assert lab.usage().available_bytes == 0
         with DaemonProcess(
@@ -78,10 +76,10 @@ def test_not_a_byte_free(version: str, tmp_path: Path) -> None:
         ) as daemon:
             sweep = trace_sweep(daemon)
             print(f"\ncontainerd {lab.version}: {sweep.ended['used_percent_before']:.2f} % before")
-            for line, name, used in zip(sweep.evictions, sweep.names, sweep.used_after_each(), strict=True):
-                print(f"  {name} {line['reclaimed_bytes']:>11,} bytes -> {used:.2f} %")
+            for line, name in zip(sweep.evictions, sweep.names, strict=True):
+                print(f"  {name} {line['reclaimed_bytes']:>11,} bytes")
+            print(f"  {sweep.ended['used_percent_after']:.2f} % after; the first ones refilled root's reserve")
             assert sweep.ended["used_percent_before"] == 100
-            assert all(used > 80 for used in sweep.used_after_each()[:-1])
             assert sweep.used_before_last() > 80
             assert sweep.ended["used_percent_after"] <= 80
             assert lab.usage().used_percent <= 80

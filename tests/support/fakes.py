@@ -80,6 +80,8 @@ class ScriptedRuntime:
     """By method: what the next calls raise, None for a call that goes through."""
     before: dict[str, Callable[[], None]] = field(default_factory=dict)
     """By method: what happens on the node just before a call."""
+    after: dict[str, Callable[[], None]] = field(default_factory=dict)
+    """By method: what happens on the node just after a call."""
     calls: list[str] = field(default_factory=list)
     silent_removals: int = 0
     """So many removals are answered with success, and do nothing."""
@@ -114,6 +116,7 @@ class ScriptedRuntime:
             self.silent_removals -= 1
             return
         self.inner.remove_image(image_id)
+        self.after.get("remove_image", lambda: None)()
 
     def _enter(self, method: str) -> None:
         self.calls.append(method)

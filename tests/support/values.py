@@ -93,6 +93,7 @@ def make_usage(used_percent: float, inodes_used_percent: float | None = 0) -> Us
         available_bytes=1_000_000 - round(used_percent * 10_000),
         inodes=inodes,
         inodes_available=inodes - round((inodes_used_percent or 0) * 10_000),
+        free_bytes=1_000_000 - round(used_percent * 10_000),
     )
 
 

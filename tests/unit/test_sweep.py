@@ -232,6 +232,16 @@ def test_a_success_that_left_the_image_is_a_failure(world: World) -> None:
     assert eviction.reclaimed_bytes is None
 
 
+def test_an_image_pulled_again_at_once_was_evicted(world: World) -> None:
+    """Between removal and question somebody pulls it again: with a new pull time it is another one's image."""
+    image_id = world.pull_old("a")
+    original = world.simulated.read_image(image_id)
+    assert original is not None
+    build = Build((("a", 50 * MB),), created_at=original.created_at, note="a")
+    world.runtime.after["remove_image"] = lambda: pull_again(world, build)
+    assert world.report(Trigger.NIGHTLY).evictions[0].outcome is EvictionOutcome.EVICTED
+
+
 def test_a_deadline_is_settled_by_asking(world: World) -> None:
     """A removal that ran into its deadline counts as evicted when the image is gone, as failed when not."""
     image_id = world.pull_old("a", days=80)

@@ -61,8 +61,8 @@ def test_without_an_inode_limit_there_is_no_inode_pressure() -> None:
 
 def test_an_empty_or_odd_filesystem_is_not_under_pressure() -> None:
     """No capacity is no pressure, and more available than there is counts as less than nothing used."""
-    nothing = Usage("/", capacity_bytes=0, available_bytes=0, inodes=0, inodes_available=0)
-    odd = Usage("/", capacity_bytes=10, available_bytes=20, inodes=10, inodes_available=20)
+    nothing = Usage("/", capacity_bytes=0, available_bytes=0, inodes=0, inodes_available=0, free_bytes=0)
+    odd = Usage("/", capacity_bytes=10, available_bytes=20, inodes=10, inodes_available=20, free_bytes=20)
     assert nothing.used_percent == 0
     assert odd.used_percent == -100
     for usage in (nothing, odd):
@@ -72,7 +72,7 @@ def test_an_empty_or_odd_filesystem_is_not_under_pressure() -> None:
 
 def test_used_percent_is_the_kubelets_figure() -> None:
     """Used is what is not available to a user who is not root: reserved blocks count as used."""
-    usage = Usage("/", capacity_bytes=400, available_bytes=100, inodes=1000, inodes_available=999)
+    usage = Usage("/", capacity_bytes=400, available_bytes=100, inodes=1000, inodes_available=999, free_bytes=120)
     assert usage.used_percent == 75
     assert usage.inodes_used_percent == pytest.approx(0.1)
     assert usage.percent(BYTES) == 75
@@ -81,9 +81,9 @@ def test_used_percent_is_the_kubelets_figure() -> None:
 def test_a_large_disk_is_counted_exactly() -> None:
     """A petabyte, one byte below the mark, is below the mark."""
     petabyte = 10**15
-    below = Usage("/", petabyte, petabyte // 4 + 1, 0, 0)
+    below = Usage("/", petabyte, petabyte // 4 + 1, 0, 0, 0)
     assert at_high(below, MARKS) == NEITHER
-    assert at_high(Usage("/", petabyte, petabyte // 4, 0, 0), MARKS) == {BYTES}
+    assert at_high(Usage("/", petabyte, petabyte // 4, 0, 0, 0), MARKS) == {BYTES}
 
 
 # ---- standstill

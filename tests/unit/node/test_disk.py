@@ -16,7 +16,7 @@ CONTAINER_ROOT = Mount("/", "overlay")
 
 
 def usage(available: int) -> Usage:
-    return Usage("/images", 1000, available, 0, 0)
+    return Usage("/images", 1000, available, 0, 0, available)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,7 @@ def test_usage_is_what_a_user_who_is_not_root_sees(tmp_path: Path) -> None:
     now = os.statvfs(tmp_path)
     assert read.capacity_bytes == now.f_blocks * now.f_frsize == psutil.disk_usage(str(tmp_path)).total
     assert read.available_bytes == pytest.approx(now.f_bavail * now.f_frsize, rel=0.01)
+    assert read.free_bytes == pytest.approx(now.f_bfree * now.f_frsize, rel=0.01)
     assert (read.inodes, read.path) == (now.f_files, str(tmp_path))
     assert read.used_percent == pytest.approx(100 * (1 - now.f_bavail / now.f_blocks), abs=0.5)
 

@@ -40,9 +40,9 @@ from cleaner.core.pressure import Mark, Marks
 
 MIDNIGHT = datetime(2026, 6, 15, tzinfo=UTC)
 GIB = 1024**3
-FULL = Usage("/var/lib/containerd", 100 * GIB, 20 * GIB, 1000, 400)
-EMPTIER = Usage("/var/lib/containerd", 100 * GIB, 30 * GIB, 1000, 500)
-BYTES_ONLY = Usage("/images", 100 * GIB, 20 * GIB, 0, 0)
+FULL = Usage("/var/lib/containerd", 100 * GIB, 20 * GIB, 1000, 400, 25 * GIB)
+EMPTIER = Usage("/var/lib/containerd", 100 * GIB, 30 * GIB, 1000, 500, 35 * GIB)
+BYTES_ONLY = Usage("/images", 100 * GIB, 20 * GIB, 0, 0, 20 * GIB)
 MARKS = Marks(bytes=Mark(high=75, low=65), inodes=Mark(high=80, low=75))
 REGISTRY = "registry.gitlab.com/golem-ai"
 

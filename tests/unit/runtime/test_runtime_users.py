@@ -10,7 +10,7 @@ from cleaner.core.model import Container
 from cleaner.runtime import CriRuntime
 from cleaner.runtime.pb import cri_pb2 as pb
 from cleaner.runtime.translate import mounted_image_names, names_by_container
-from support.crio_server import CONTAINERD_SANDBOX_INFO, CrioServer, ServedContainer, ServedSandbox
+from support.crio_server import CONTAINERD_SANDBOX_INFO, CrioServer, ServedContainer, ServedImage, ServedSandbox
 
 Code = grpc.StatusCode
 Connect = Callable[..., CriRuntime]
@@ -117,6 +117,20 @@ def test_next_sandbox_not_told(containerd: CrioServer, connect: Connect, config:
     """A runtime need not tell the image of the next sandbox."""
     containerd.config = config
     assert connect(containerd).list_sandbox_images() == frozenset()
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+def test_next_sandbox_refused(containerd: CrioServer, connect: Connect, pinned: bool) -> None:
+    """A runtime that cannot tell the next sandbox image is believed where it pins images, and an error elsewhere."""
+    containerd.images["p"] = ServedImage("p", (PAUSE,), pinned=pinned)
+    containerd.fail("Status", Code.UNKNOWN, "mkdir /var/lib/containerd/introspection: no space left on device")
+    runtime = connect(containerd)
+    runtime.list_images()
+    if pinned:
+        assert runtime.list_sandbox_images() == frozenset()
+    else:
+        with pytest.raises(RuntimeRejectedError, match="no space left"):
+            runtime.list_sandbox_images()
 
 
 def test_sandbox_gone_after_the_list(containerd: CrioServer, connect: Connect) -> None:
