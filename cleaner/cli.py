@@ -36,6 +36,7 @@ from cleaner.core.ports import Outlet, Stop
 from cleaner.core.triggers import Triggers
 from cleaner.core.window import calendar_of
 from cleaner.daemon import Daemon, DaemonSettings
+from cleaner.node.allocator import hold_little_memory
 from cleaner.node.clock import NeverStop, SignalStop, SystemTimer, pause
 from cleaner.node.disk import open_disk
 from cleaner.node.recollection import ProcessRecollection
@@ -78,6 +79,10 @@ def main(argv: Sequence[str] | None = None, environ: Environ = os.environ) -> in
     except CleanerError as error:
         _complain(str(error))
         return UNUSABLE if isinstance(error, EnvironmentUnusableError | RuntimeUnavailableError) else FAILED
+    except BrokenPipeError:
+        # The reader has seen enough (`| head`); what Python would still flush has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
     except KeyboardInterrupt:
         return 130
 
@@ -89,6 +94,7 @@ def _complain(*lines: str) -> None:
 
 def _run(arguments: argparse.Namespace, environ: Environ) -> int:
     """The daemon: its port first, then the runtime, however long that is away."""
+    hold_little_memory()
     stop = SignalStop()
     config = load_config(arguments.config, environ, rules_required=True)
     timer = SystemTimer()

@@ -1,6 +1,8 @@
 """The arrows of docs/architecture.md, read from the imports themselves."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,3 +102,9 @@ def test_every_module_says_what_it_is_for(module: Path) -> None:
     assert "time.sleep" not in set(imports_of(module))
     calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
     assert not [call for call in calls if isinstance(call, ast.Attribute) and call.attr == "sleep"]
+
+
+def test_the_daemon_does_not_load_what_only_tables_need() -> None:
+    """Importing the command line leaves rich alone, which is 5 MiB on every node."""
+    code = "import sys, cleaner.cli; sys.exit('rich' in sys.modules or 'rich.console' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
