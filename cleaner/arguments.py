@@ -18,16 +18,16 @@ exit status: 0 done, 1 a sweep or an eviction failed, 2 bad configuration or usa
 CONTAINER_RUNTIME_ENDPOINT and IMAGE_SERVICE_ENDPOINT say where the runtime listens, and win over the file."""
 
 
-def parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
+def parser(version: str) -> argparse.ArgumentParser:
+    """The parser of all commands; without one it prints what there is, as for any other mistake."""
     root = argparse.ArgumentParser(
         prog="cleaner",
         description="Evicts the oldest unused container images of a node before its disk is full.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    root.add_argument("--version", action="store_true", help="print the version and exit")
-    commands = root.add_subparsers(dest="command", metavar="COMMAND")
+    root.add_argument("--version", action="version", version=f"cleaner {version}")
+    commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_run(commands)
     _add_plan(commands)
     _add_sweep(commands)

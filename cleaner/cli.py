@@ -63,14 +63,7 @@ Environ = Mapping[str, str]
 
 def main(argv: Sequence[str] | None = None, environ: Environ = os.environ) -> int:
     """Run one command; the exit status is documented in `cleaner --help`."""
-    grammar = parser()
-    arguments = grammar.parse_args(argv)
-    if arguments.version:
-        print(f"cleaner {version(DISTRIBUTION)}")
-        return DONE
-    if arguments.command is None:
-        grammar.print_help(sys.stderr)
-        return BAD_USAGE
+    arguments = parser(version(DISTRIBUTION)).parse_args(argv)
     try:
         return COMMANDS[arguments.command](arguments, environ)
     except ConfigError as error:

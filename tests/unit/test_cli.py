@@ -61,20 +61,24 @@ def test_help_is_as_it_was(command: str, capsys: pytest.CaptureFixture[str], mon
     """--help of every command equals its golden file."""
     monkeypatch.setenv("COLUMNS", "100")
     with pytest.raises(SystemExit) as ended:
-        parser().parse_args([*filter(None, [command]), "--help"])
+        parser("0").parse_args([*filter(None, [command]), "--help"])
     assert ended.value.code == 0
     assert_golden(GOLDEN / f"help{command and '-'}{command}.txt", capsys.readouterr().out)
 
 
-def test_no_command_prints_the_help(capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a command the help goes to standard error, and the status is 2."""
-    assert main([], {}) == 2
+def test_no_command_is_bad_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a command the usage goes to standard error, and the status is 2."""
+    with pytest.raises(SystemExit) as ended:
+        main([], {})
+    assert ended.value.code == 2
     assert "usage: cleaner" in capsys.readouterr().err
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     """--version prints one line."""
-    assert main(["--version"], {}) == 0
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"], {})
+    assert ended.value.code == 0
     assert re.fullmatch(r"cleaner \d+\.\d+\.\d+\n", capsys.readouterr().out)
 
 
