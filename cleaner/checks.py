@@ -23,6 +23,7 @@ def check_node(node: Node, policy: Policy, triggers: Triggers) -> Iterator[Findi
     yield _marks(usage, triggers.marks)
     observation = observe(node)
     yield _pull_times(observation)
+    yield _bytes(observation)
     yield _sandbox(observation)
     yield _images(observation, policy, node.timer.now())
 
@@ -58,6 +59,16 @@ def _pull_times(observation: Observation) -> Finding:
         return Finding("pull times", Grade.OK, "known for every image")
     detail = f"not known for {unknown} of {len(observation.images)} images; first seen stands in for them"
     return Finding("pull times", Grade.NOTE, detail)
+
+
+def _bytes(observation: Observation) -> Finding:
+    if observation.layers is None:
+        detail = "not foretold: the runtime has no containerd API, which alone tells what images share"
+        return Finding("reclaimable bytes", Grade.NOTE, detail)
+    if not observation.layers.complete:
+        detail = "not foretold: a snapshotter is in use whose usage figures are not to be trusted"
+        return Finding("reclaimable bytes", Grade.NOTE, detail)
+    return Finding("reclaimable bytes", Grade.OK, f"foretold from {len(observation.layers.sizes)} blobs and snapshots")
 
 
 def _sandbox(observation: Observation) -> Finding:

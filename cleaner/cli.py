@@ -30,6 +30,7 @@ from cleaner.core.errors import (
 )
 from cleaner.core.events import SweepEnded, SweepReport
 from cleaner.core.findings import Finding, Grade
+from cleaner.core.foresight import foresee, holders_of
 from cleaner.core.model import EvictionOutcome, Mode, Policy, Trigger, Usage
 from cleaner.core.policy import plan
 from cleaner.core.ports import Outlet, Stop
@@ -119,12 +120,17 @@ def _plan(arguments: argparse.Namespace, environ: Environ) -> int:
     with _runtime_of(config, NeverStop()) as runtime:
         node = _connect(config, environ, runtime, NeverStop())
         usage = node.disk.read_usage()
-        planned = plan(observe(node), config.policy, trigger, node.timer.now())
+        observation = observe(node)
+        planned = plan(observation, config.policy, trigger, node.timer.now())
+    if trigger is Trigger.PRESSURE:
+        planned = foresee(planned, usage, config.marks)
+    held = holders_of(observation, planned, usage)
     notices = (*missing_in(config), *mode_notices(config.mode, trigger), *memory_notices(planned))
     if arguments.output == "json":
-        _print_json(documents.plan_document(planned, usage, notices))
+        _print_json(documents.plan_document(planned, usage, held, notices))
     else:
         tables.print_plan(planned, usage, notices, sys.stdout, all_rows=arguments.all)
+        tables.print_held(held, sys.stdout)
     return DONE
 
 

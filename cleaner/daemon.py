@@ -5,7 +5,7 @@ Refuses to decide: when a sweep is due is `core.triggers`, what goes is `core.po
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from cleaner.core.errors import CleanerError, DiskUnreadableError, EnvironmentUnusableError
 from cleaner.core.events import (
@@ -24,10 +24,10 @@ from cleaner.core.events import (
     SweepEnded,
     SweepFailed,
 )
-from cleaner.core.model import Mode, Observation, Resource, RuntimeVersion, Trigger, Usage
+from cleaner.core.foresight import holders_of
+from cleaner.core.model import Mode, Observation, Plan, RuntimeVersion, Trigger, Usage
 from cleaner.core.policy import plan
 from cleaner.core.ports import Outlet, Stop, Timer
-from cleaner.core.pressure import above_low
 from cleaner.core.triggers import Moment, Triggers
 from cleaner.core.window import ClockSense
 from cleaner.sweep import Node, Sweep, SweepRequest, SweepSettings, observe
@@ -182,24 +182,21 @@ class Daemon:
         except CleanerError as error:
             self._emit(ObservationFailed(error))
             return
-        settings, now = self._settings.sweep, self._timer.now()
-        self._fingerprint = fingerprint(observation, usage, settings, now)
-        self._emit(ImagesCounted(plan(observation, settings.policy, Trigger.NIGHTLY, now)))
+        policy, now = self._settings.sweep.policy, self._timer.now()
+        nightly, pressure = (plan(observation, policy, trigger, now) for trigger in (Trigger.NIGHTLY, Trigger.PRESSURE))
+        self._fingerprint = fingerprint(observation, pressure)
+        self._emit(ImagesCounted(nightly, pressure, holders_of(observation, pressure, usage)))
 
     def _emit(self, event: Event) -> None:
         for outlet in self._outlets:
             outlet.record(event)
 
 
-def fingerprint(observation: Observation, usage: Usage, settings: SweepSettings, now: datetime) -> int:
+def fingerprint(observation: Observation, pressure: Plan) -> int:
     """Changes when a pressure sweep could do better than the last one.
 
-    Of the images, the containers and, where it could matter, the candidates: an image whose grace ends is a new one.
+    Of the images, the containers and the candidates: an image whose grace ends is a new one.
     """
     images = frozenset(image.id for image in observation.images)
     containers = frozenset(container.id for container in observation.containers)
-    candidates: frozenset[str] = frozenset()
-    if above_low(usage, settings.marks, frozenset(Resource)):
-        pressure = plan(observation, settings.policy, Trigger.PRESSURE, now)
-        candidates = frozenset(verdict.image.id for verdict in pressure.evictions)
-    return hash((images, containers, candidates))
+    return hash((images, containers, frozenset(verdict.image.id for verdict in pressure.evictions)))

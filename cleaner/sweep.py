@@ -16,6 +16,7 @@ from cleaner.core.events import (
     SweepReport,
     SweepStarted,
 )
+from cleaner.core.foresight import foresee
 from cleaner.core.model import (
     EvictionOutcome,
     Image,
@@ -32,6 +33,7 @@ from cleaner.core.needs import ids_in_use, needs_of, reason_to_spare
 from cleaner.core.policy import plan
 from cleaner.core.ports import Disk, Recollection, Runtime, Stop, Timer
 from cleaner.core.pressure import Marks, above_low, at_high
+from cleaner.core.progress import Forecast, Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def observe(node: Node) -> Observation:
     containers = node.runtime.list_containers()
     in_use = ids_in_use(images, needs_of(containers, sandbox_images))
     memory = node.recollection.remember(images, in_use, node.timer.now())
-    return Observation(images, containers, sandbox_images, memory)
+    return Observation(images, containers, sandbox_images, memory, node.runtime.read_layers(images))
 
 
 class Sweep:
@@ -85,6 +87,8 @@ class Sweep:
         self._started = node.timer.monotonic()
         self._driven: frozenset[Resource] = frozenset()
         self._evictions: list[Eviction] = []
+        self._progress = Progress()
+        self._forecast = Forecast(None, None)
 
     def events(self) -> Iterator[Event]:
         """Do it, yielding before and after each eviction, the report last.
@@ -95,7 +99,11 @@ class Sweep:
         if self._request.trigger is Trigger.PRESSURE and not self._driven:
             yield self._ended(before, None, StopReason.NOT_NEEDED)
             return
-        planned = plan(observe(self._node), self._settings.policy, self._request.trigger, self._node.timer.now())
+        observation = observe(self._node)
+        planned = plan(observation, self._settings.policy, self._request.trigger, self._node.timer.now())
+        if self._request.trigger is Trigger.PRESSURE:
+            planned = foresee(planned, before, self._settings.marks)
+        self._forecast = Forecast(observation.trusted_layers, planned)
         yield SweepStarted(planned, before)
         if self._request.dry_run:
             because = self._list(planned)
@@ -110,17 +118,23 @@ class Sweep:
         return usage
 
     def _list(self, planned: Plan) -> StopReason:
-        """What would go, up to the limit."""
+        """What would go, up to the limit, and under pressure until the foretold bytes reach the low mark."""
         listed = planned.evictions[: self._request.limit]
-        self._evictions += [Eviction(verdict, EvictionOutcome.PLANNED) for verdict in listed]
-        return StopReason.DONE if len(listed) == len(planned.evictions) else StopReason.LIMIT
+        self._evictions += [
+            Eviction(verdict, EvictionOutcome.PLANNED, estimated_bytes=self._forecast.bytes_of(verdict))
+            for verdict in listed
+        ]
+        if len(listed) < len(planned.evictions):
+            return StopReason.LIMIT
+        return StopReason.LOW_MARK if planned.low_mark_reachable else StopReason.DONE
 
     def _evict(self, planned: Plan) -> Generator[Event, None, StopReason]:
-        for verdict in planned.evictions:
+        for verdict in planned.evictions + planned.not_reached:
             if because := self._reason_to_stop():
                 return because
             yield EvictionStarted(self._request.trigger, verdict)
             eviction = self._evict_one(verdict)
+            self._forecast.take(eviction)
             self._evictions.append(eviction)
             yield EvictionEnded(self._request.trigger, eviction)
         return StopReason.LOW_MARK if self._low_mark_met() else StopReason.DONE
@@ -132,6 +146,8 @@ class Sweep:
             return StopReason.LIMIT
         if self._count(EvictionOutcome.FAILED) >= self._settings.failures_per_sweep:
             return StopReason.FAILURES
+        if self._request.trigger is Trigger.PRESSURE and self._progress.stands_still:
+            return StopReason.NO_PROGRESS
         return StopReason.LOW_MARK if self._low_mark_met() else None
 
     def _low_mark_met(self) -> bool:
@@ -172,8 +188,16 @@ class Sweep:
         seconds = self._node.timer.monotonic() - began
         if refusal is not None:
             return Eviction(verdict, EvictionOutcome.FAILED, refusal, seconds=seconds)
-        reclaimed_bytes = self._reclaimed_since(before)
-        return Eviction(verdict, EvictionOutcome.EVICTED, reclaimed_bytes=reclaimed_bytes, seconds=seconds)
+        freed_bytes = self._freed_since(before)
+        estimated_bytes = self._forecast.bytes_of(verdict)
+        self._progress.note(before.free_bytes, freed_bytes, estimated_bytes)
+        return Eviction(
+            verdict,
+            EvictionOutcome.EVICTED,
+            estimated_bytes=estimated_bytes,
+            reclaimed_bytes=freed_bytes if self._node.disk.measures_removals else None,
+            seconds=seconds,
+        )
 
     def _remove_and_confirm(self, image: Image) -> str | None:
         """None once the image is gone, whatever the call answered; else what is wrong.
@@ -191,17 +215,24 @@ class Sweep:
             present = self._node.runtime.read_image(image.id)
         except CleanerError as error:
             return f"{answer}; not known whether it is gone: {error}"
-        if present is None or (present.readable and present.pulled_at != image.pulled_at):
-            return None
-        return f"{answer}; the image is still there"
+        if present is None:
+            return self._leftovers_of(image)
+        pulled_again = present.readable and present.pulled_at != image.pulled_at
+        return None if pulled_again else f"{answer}; the image is still there"
 
-    def _reclaimed_since(self, before: Usage) -> int | None:
-        """Measured on the settled disk; None where that cannot be told."""
+    def _leftovers_of(self, image: Image) -> str | None:
+        """What of an image that is gone still pins its layers (containerd issue 13875); None where nothing does."""
+        try:
+            names = self._node.runtime.list_leftovers(image)
+        except CleanerError as error:
+            return f"the image is gone; not known whether records of it are left: {error}"
+        return f"the image is gone, but not its records: {', '.join(names)}" if names else None
+
+    def _freed_since(self, before: Usage) -> int | None:
+        """Measured on the settled disk; None where it cannot be read."""
         try:
             after = self._node.disk.read_settled_usage()
         except DiskUnreadableError:
-            return None
-        if not self._node.disk.measures_removals:
             return None
         return max(0, after.free_bytes - before.free_bytes)
 
@@ -217,7 +248,11 @@ class Sweep:
             stopped_because=because,
             evictions=tuple(self._evictions),
             plan=planned,
-            not_reached=len(planned.evictions) - len(self._evictions) if planned else 0,
+            not_reached=_count_candidates(planned) - len(self._evictions),
             low_mark_met=not above_low(after, self._settings.marks, self._driven),
         )
         return SweepEnded(report, self._node.timer.now())
+
+
+def _count_candidates(planned: Plan | None) -> int:
+    return len(planned.evictions + planned.not_reached) if planned else 0

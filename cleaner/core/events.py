@@ -3,6 +3,7 @@
 Refuses wording and counting: each outlet makes of an event what its readers need.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,6 +17,7 @@ from cleaner.core.model import (
     Usage,
     Verdict,
 )
+from cleaner.core.reclaim import Holder
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +151,12 @@ class ObservationFailed:
 
 @dataclass(frozen=True, slots=True)
 class ImagesCounted:
-    """The nightly plan as of now: what the `images` gauge shows."""
+    """The node as of now: what the gauges show of its images."""
 
-    plan: Plan
+    nightly: Plan
+    pressure: Plan
+    held: Mapping[Holder, int] | None
+    """Bytes by holder, by the pressure plan's verdicts; None where the runtime cannot tell."""
 
 
 @dataclass(frozen=True, slots=True)

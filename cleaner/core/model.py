@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from cleaner.core.reclaim import Layers, Size
 from cleaner.core.references import Pattern
 
 
@@ -47,6 +48,7 @@ class KeepReason(StrEnum):
     RECENT = "recent"
     NEWEST = "newest"
     UNEXPIRED = "unexpired"
+    NO_GAIN = "no_gain"
 
 
 class EvictReason(StrEnum):
@@ -74,6 +76,7 @@ class StopReason(StrEnum):
     STOP_REQUESTED = "stop_requested"
     LIMIT = "limit"
     FAILURES = "failures"
+    NO_PROGRESS = "no_progress"
 
 
 class Resource(StrEnum):
@@ -137,6 +140,13 @@ class Observation:
     sandbox_images: frozenset[str]
     """Names of the images that pod sandboxes run or will run (the pause image)."""
     memory: Memory
+    layers: Layers | None = None
+    """What images share; None where the runtime cannot tell."""
+
+    @property
+    def trusted_layers(self) -> Layers | None:
+        """None where no figure may be made from them."""
+        return self.layers if self.layers and self.layers.complete else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +187,9 @@ class Verdict:
     last_used_at: datetime | None = None
     age: timedelta | None = None
     """By the rule's clock; None where no rule was asked."""
+    reclaimable: Size | None = None
+    """To evict: what it frees once those before it in the plan are gone. To keep: what it would free alone. None where
+    that cannot be known."""
     by_memory: bool = False
     """True where first seen, which stands in for a time that is not known, is what keeps it."""
 
@@ -194,6 +207,12 @@ class Plan:
     evictions: tuple[Verdict, ...]
     kept: tuple[Verdict, ...]
     """By keep reason, then references, then id."""
+    reclaimable: Size | None = None
+    """What all evictions together free; None where that cannot be known."""
+    not_reached: tuple[Verdict, ...] = ()
+    """Candidates that are not needed: those before them are foretold to reach the low mark."""
+    low_mark_reachable: bool | None = None
+    """Whether all candidates together are foretold to reach it; None where nobody asked or nothing is foretold."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ Refuses doubt: what is unreadable, unmatched, needed or not understood stays.
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from cleaner.core.ages import Times, age, is_expired, is_recent, times_of
@@ -22,6 +23,7 @@ from cleaner.core.model import (
     Verdict,
 )
 from cleaner.core.needs import Needs, needs_of
+from cleaner.core.reclaim import NOTHING, Layers, Size, alone, gaining, marginal, reclaimable
 from cleaner.core.references import Name, names_of, parse_reference
 
 
@@ -29,17 +31,55 @@ def plan(observation: Observation, policy: Policy, trigger: Trigger, now: dateti
     """Judge every image of the node.
 
     Evictions are in order of their going: nightly and manual by age; under pressure those outside the long grace
-    first, then expired ones, then by age; equal ages by id.
+    first, then expired ones, then by age; of equal ages what frees more, then id.
     """
     judge = _Judge(observation, policy, trigger, now)
     verdicts = [judge.verdict(image) for image in observation.images]
-    evictions = [verdict for verdict in verdicts if verdict.evict]
-    kept = [verdict for verdict in verdicts if not verdict.evict]
+    layers = observation.trusted_layers
+    if layers is None:
+        return _plan_of(verdicts, trigger, judge.order)
+    if trigger is Trigger.PRESSURE:
+        verdicts = _without_gainless(verdicts, layers)
+    sizes = alone(layers)
+
+    def order(verdict: Verdict) -> tuple[object, ...]:
+        *first, image_id = judge.order(verdict)
+        return *first, -sizes.get(image_id, NOTHING).bytes, image_id
+
+    return _with_sizes(_plan_of(verdicts, trigger, order), layers, sizes)
+
+
+def _plan_of(verdicts: Iterable[Verdict], trigger: Trigger, order: Callable[[Verdict], tuple[object, ...]]) -> Plan:
+    evictions: list[Verdict] = []
+    kept: list[Verdict] = []
+    for verdict in verdicts:
+        (evictions if verdict.evict else kept).append(verdict)
     rank = list(KeepReason).index
     return Plan(
         trigger=trigger,
-        evictions=tuple(sorted(evictions, key=judge.order)),
+        evictions=tuple(sorted(evictions, key=order)),
         kept=tuple(sorted(kept, key=lambda v: (rank(KeepReason(v.reason)), v.image.references, v.image.id))),
+    )
+
+
+def _without_gainless(verdicts: list[Verdict], layers: Layers) -> list[Verdict]:
+    """Under pressure an image goes only if a layer of it would be freed once every candidate went."""
+    gains = gaining(layers, [verdict.image.id for verdict in verdicts if verdict.evict])
+    return [
+        replace(verdict, reason=KeepReason.NO_GAIN) if verdict.evict and verdict.image.id not in gains else verdict
+        for verdict in verdicts
+    ]
+
+
+def _with_sizes(planned: Plan, layers: Layers, sizes: Mapping[str, Size]) -> Plan:
+    """The plan with what each image and all evictions together free."""
+    ids = [verdict.image.id for verdict in planned.evictions]
+    freed = marginal(layers, ids)
+    return replace(
+        planned,
+        evictions=tuple(replace(verdict, reclaimable=freed[verdict.image.id]) for verdict in planned.evictions),
+        kept=tuple(replace(verdict, reclaimable=sizes.get(verdict.image.id, NOTHING)) for verdict in planned.kept),
+        reclaimable=reclaimable(layers, ids),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from cleaner.core.events import Event
 from cleaner.core.model import Container, Image, Memory, RuntimeVersion, Usage
+from cleaner.core.reclaim import Layers
 
 
 class Runtime(Protocol):
@@ -35,6 +36,14 @@ class Runtime(Protocol):
 
     def read_image(self, image_id: str) -> Image | None:
         """One image as it is now, never from memory (its `created_at` may be); None where it is gone."""
+        ...
+
+    def read_layers(self, images: tuple[Image, ...]) -> Layers | None:
+        """What these images, just listed, share; None where the runtime cannot tell."""
+        ...
+
+    def list_leftovers(self, image: Image) -> tuple[str, ...]:
+        """Names of records that still point to an image that was removed: they pin its layers; sorted."""
         ...
 
     def remove_image(self, image_id: str) -> None:

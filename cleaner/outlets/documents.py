@@ -9,22 +9,28 @@ from collections.abc import Mapping, Sequence
 from cleaner.core.events import Eviction, SweepReport
 from cleaner.core.findings import Finding
 from cleaner.core.model import Image, Plan, Usage, Verdict
+from cleaner.core.reclaim import Holder
 from cleaner.outlets.units import rfc3339
 
 Document = dict[str, object]
 
 
-def plan_document(plan: Plan, usage: Usage | None, notices: Sequence[str] = ()) -> Document:
+def plan_document(
+    plan: Plan, usage: Usage | None, held: Mapping[Holder, int] | None, notices: Sequence[str] = ()
+) -> Document:
     """What a sweep would do: every image once, evictions first and in order."""
     return {
         "trigger": plan.trigger.value,
         "filesystem": _filesystem(usage),
         "filesystems": [_filesystem(usage)] if usage else [],
-        # Layer sizes are not read yet, and these three need them.
-        "reclaimable_bytes": None,
-        "low_mark_reachable": None,
-        "held_bytes": None,
-        "images": [_verdict(verdict) for verdict in plan.evictions + plan.kept],
+        "reclaimable_bytes": plan.reclaimable.bytes if plan.reclaimable else None,
+        "low_mark_reachable": plan.low_mark_reachable,
+        "held_bytes": None if held is None else {holder.value: held_bytes for holder, held_bytes in held.items()},
+        "images": [
+            *(_verdict(verdict) for verdict in plan.evictions),
+            *(_verdict(verdict) | {"verdict": "keep", "reason": "not_reached"} for verdict in plan.not_reached),
+            *(_verdict(verdict) for verdict in plan.kept),
+        ],
         "notices": list(notices),
     }
 
@@ -83,7 +89,7 @@ def _verdict(verdict: Verdict) -> Document:
         "pulled_at": rfc3339(verdict.pulled_at),
         "last_used_at": rfc3339(verdict.last_used_at),
         "size_bytes": verdict.image.size_bytes,
-        "reclaimable_bytes": None,
+        "reclaimable_bytes": verdict.reclaimable.bytes if verdict.reclaimable else None,
     }
 
 

@@ -65,7 +65,9 @@ class Logs:
     def _record_sweep(self, event: SweepStarted | EvictionStarted | EvictionEnded | SweepEnded | SweepFailed) -> None:
         match event:
             case SweepStarted():
-                self._logger.info("sweep_started", **_start_keys(event))
+                # Taking every candidate where that cannot be enough is said before the first one goes.
+                level = logging.WARNING if event.plan.low_mark_reachable is False else logging.INFO
+                self._logger.log(level, "sweep_started", **_start_keys(event))
             case EvictionStarted():
                 self._logger.debug("eviction_started", trigger=event.trigger, **_image_keys(event.verdict))
             case EvictionEnded():
@@ -109,7 +111,7 @@ class Logs:
 
     def _record_observation(self, event: ObservationFailed | ImagesCounted) -> None:
         if isinstance(event, ImagesCounted):
-            counts = {"evictable": len(event.plan.evictions)} | kept_counts(event.plan)
+            counts = {"evictable": len(event.nightly.evictions)} | kept_counts(event.nightly)
             self._logger.debug("images_counted", images=counts)
             self._unobserved = None
         elif event.error.kind != self._unobserved:
@@ -173,7 +175,13 @@ def _eviction_keys(trigger: Trigger, eviction: Eviction) -> Keys:
 
 def _start_keys(event: SweepStarted) -> Keys:
     keys: Keys = {"trigger": event.plan.trigger, "to_evict": len(event.plan.evictions)}
-    return keys | {"kept": kept_counts(event.plan)} | _used_keys(event.usage)
+    plan = event.plan
+    keys |= {
+        "reclaimable_bytes": plan.reclaimable.bytes if plan.reclaimable else None,
+        "low_mark_reachable": plan.low_mark_reachable,
+        "not_needed": len(plan.not_reached),
+    }
+    return keys | {"kept": kept_counts(plan)} | _used_keys(event.usage)
 
 
 def _end_keys(report: SweepReport) -> Keys:

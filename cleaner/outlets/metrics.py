@@ -83,7 +83,7 @@ class Metrics:
             case RuntimeUp() | RuntimeDown():
                 self._record_runtime(event)
             case ImagesCounted():
-                self._readings.count_images(event.plan)
+                self._readings.count_images(event)
             case EvictionEnded():
                 self._evictions.record(event.eviction)
             case SweepEnded():
@@ -158,12 +158,16 @@ class _Evictions:
         self._reclaimed = Counter(
             "cleaner_reclaimed_bytes_total", "Bytes measured to be freed.", ["reason"], registry=registry
         )
+        self._estimated = Counter(
+            "cleaner_estimated_bytes_total", "Bytes foretold to be freed.", ["reason"], registry=registry
+        )
         self._failed = Counter(
             "cleaner_eviction_failures_total", "Images still there after a removal.", registry=registry
         )
         self._spared = Counter("cleaner_evictions_spared_total", "Images that the last look saved.", registry=registry)
         _begin_at_zero(self._gone, EvictReason)
         _begin_at_zero(self._reclaimed, EvictReason)
+        _begin_at_zero(self._estimated, EvictReason)
 
     def record(self, eviction: Eviction) -> None:
         reason = eviction.verdict.reason.value
@@ -171,6 +175,7 @@ class _Evictions:
             case EvictionOutcome.EVICTED:
                 self._gone.labels(reason).inc()
                 self._reclaimed.labels(reason).inc(eviction.reclaimed_bytes or 0)
+                self._estimated.labels(reason).inc(eviction.estimated_bytes or 0)
             case EvictionOutcome.FAILED:
                 self._failed.inc()
             case EvictionOutcome.SPARED:

@@ -28,6 +28,8 @@ class Progress:
                 self._print(_start_line(event))
             case EvictionEnded():
                 self._done += 1
+                # Under pressure it may take more than was foretold.
+                self._planned = max(self._planned, self._done)
                 self._print(f"[{self._done}/{self._planned}] {_eviction_line(event.eviction)}")
             case SweepFailed():
                 self._print(f"The {event.trigger} sweep failed: {event.error}")
@@ -40,7 +42,7 @@ class Progress:
 
 
 def _start_line(event: SweepStarted) -> str:
-    candidates, kept = len(event.plan.evictions), len(event.plan.kept)
+    candidates, kept = len(event.plan.evictions), len(event.plan.kept + event.plan.not_reached)
     used = human_percent(event.usage.used_percent)
     return f"{event.plan.trigger} sweep: {candidates} of {candidates + kept} images may go; {used} used."
 

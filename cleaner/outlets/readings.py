@@ -4,7 +4,7 @@ Refuses to invent: what is not known yet has no sample, so that `time() - x` is 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry
@@ -12,8 +12,10 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from cleaner.core.errors import CleanerError
-from cleaner.core.model import KeepReason, Plan, Resource, Usage
+from cleaner.core.events import ImagesCounted
+from cleaner.core.model import KeepReason, Resource, Trigger, Usage
 from cleaner.core.pressure import Marks
+from cleaner.core.reclaim import Holder, Size
 
 FILESYSTEM = "images"
 """Label value of the filesystem that holds the images."""
@@ -29,6 +31,8 @@ class Readings(Collector):
     def __init__(self, registry: CollectorRegistry, read_usage: Callable[[], Usage | None]) -> None:
         self._read_usage = read_usage
         self._images = dict.fromkeys((EVICTABLE, *KeepReason), 0)
+        self._reclaimable: Mapping[Trigger, Size | None] = {}
+        self._held: Mapping[Holder, int] = {}
         self._last_sweep: Value = None
         self._last_success: Value = None
         self.build: tuple[str, str] | None = None
@@ -38,10 +42,13 @@ class Readings(Collector):
         self.next_nightly_at: datetime | None = None
         registry.register(self)
 
-    def count_images(self, plan: Plan) -> None:
-        """Take the nightly plan as of now; the sum over the states is all images."""
+    def count_images(self, counted: ImagesCounted) -> None:
+        """Take the node as of now; the sum over the states of the nightly plan is all images."""
+        plan = counted.nightly
         counts = Counter(verdict.reason.value for verdict in plan.kept)
         self._images = {EVICTABLE: len(plan.evictions)} | {reason: counts[reason.value] for reason in KeepReason}
+        self._reclaimable = {p.trigger: p.reclaimable for p in (counted.nightly, counted.pressure)}
+        self._held = counted.held or {}
 
     def record_sweep(self, at: float, *, success: bool) -> None:
         """Note when the last sweep ended, in seconds since 1970, and whether it failed."""
@@ -57,6 +64,8 @@ class Readings(Collector):
         yield from self._filesystems()
         yield from self._watermarks()
         yield self._states()
+        yield self._reclaimables()
+        yield self._holders()
         yield from self._times()
 
     def _filesystems(self) -> Iterator[GaugeMetricFamily]:
@@ -91,6 +100,22 @@ class Readings(Collector):
         )
         for state, count in self._images.items():
             _with(family, [state], count)
+        return family
+
+    def _reclaimables(self) -> GaugeMetricFamily:
+        family = GaugeMetricFamily(
+            "cleaner_reclaimable_bytes", "What that trigger's candidates together would free.", labels=["trigger"]
+        )
+        for trigger, size in self._reclaimable.items():
+            _with(family, [trigger.value], size.bytes if size else None)
+        return family
+
+    def _holders(self) -> GaugeMetricFamily:
+        family = GaugeMetricFamily(
+            "cleaner_filesystem_held_bytes", "Who holds what is used; the sum is all of it.", labels=["holder"]
+        )
+        for holder, held_bytes in self._held.items():
+            _with(family, [holder.value], held_bytes)
         return family
 
     def _times(self) -> Iterator[GaugeMetricFamily]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 from cleaner.core.events import SweepReport
 from cleaner.core.findings import Finding
 from cleaner.core.model import EvictionOutcome, Image, KeepReason, Plan, StopReason, Usage, Verdict
+from cleaner.core.reclaim import Holder
 from cleaner.outlets.samples import Samples, changes
 from cleaner.outlets.units import (
     human_age,
@@ -41,6 +42,7 @@ WHY_KEPT = {
     KeepReason.LOCAL: "it cannot be pulled again",
     KeepReason.RECENT: "pulled or used within grace",
     KeepReason.NEWEST: "among the newest of its repository",
+    KeepReason.NO_GAIN: "no layer of it would be freed, even if every candidate went",
     KeepReason.UNEXPIRED: "not older than its rule's max_age",
 }
 
@@ -50,10 +52,15 @@ WHY_ENDED = {
     StopReason.NOT_NEEDED: "nothing is at its high mark",
     StopReason.STOP_REQUESTED: "it was asked to stop",
     StopReason.LIMIT: "the limit of evictions is reached",
+    StopReason.NO_PROGRESS: "three removals in a row freed next to nothing",
     StopReason.FAILURES: "too many evictions failed",
 }
 
 Row = tuple[str, ...]
+
+
+PLAN_HEADINGS = ("verdict", "reason", "rule", "age>", "frees>", "size>", "image", "id")
+"""`frees`: of one to go, after those above it; of one kept, alone. `size`: as the runtime says."""
 
 
 def print_plan(
@@ -63,13 +70,20 @@ def print_plan(
     console = _console(stream)
     _say(console, _usage_line(usage))
     rows = [_plan_row("evict", verdict) for verdict in plan.evictions]
+    if all_rows or len(plan.not_reached) <= MOST_ROWS:
+        rows += [_plan_row("not needed", verdict) for verdict in plan.not_reached]
     if all_rows or len(plan.kept) <= MOST_ROWS:
         rows += [_plan_row("keep", verdict) for verdict in plan.kept]
     if rows:
-        _show(console, _table(("verdict", "reason", "rule", "age>", "size>", "image", "id"), rows))
+        _show(console, _table(PLAN_HEADINGS, rows))
     if not all_rows and len(plan.kept) > MOST_ROWS:
         _show(console, _groups(plan.kept, "kept"))
-    _say(console, f"A {plan.trigger} sweep would evict {_images(len(plan.evictions))} and keep {len(plan.kept)}.")
+    frees = f", which frees {human_bytes(_sum_of(plan.evictions))}," if plan.reclaimable else ""
+    kept = f"{len(plan.kept) + len(plan.not_reached)}"
+    kept += f", {len(plan.not_reached)} of them not needed" if plan.not_reached else ""
+    _say(console, f"A {plan.trigger} sweep would evict {_images(len(plan.evictions))}{frees} and keep {kept}.")
+    if plan.low_mark_reachable is False:
+        _say(console, "Even all of that does not reach the low mark.")
     _say(console, *notices)
 
 
@@ -78,14 +92,20 @@ def print_sweep(report: SweepReport, stream: TextIO, *, notices: Sequence[str] =
     console = _console(stream)
     candidates = [*_eviction_rows(report), *_not_reached_rows(report, all_rows=all_rows)]
     if candidates:
-        _show(console, _table(("outcome", "reason", "rule", "age>", "freed>", "image", "id"), candidates))
+        _show(console, _table(("outcome", "reason", "rule", "age>", "foretold>", "freed>", "image", "id"), candidates))
     kept = report.plan.kept if report.plan else ()
     if kept and (all_rows or len(kept) <= MOST_ROWS):
-        headings = ("verdict", "reason", "rule", "age>", "size>", "image", "id")
-        _show(console, _table(headings, [_plan_row("kept", verdict) for verdict in kept]))
+        _show(console, _table(PLAN_HEADINGS, [_plan_row("kept", verdict) for verdict in kept]))
     elif kept:
         _show(console, _groups(kept, "kept"))
     _say(console, *_summary(report), *notices)
+
+
+def print_held(held: Mapping[Holder, int] | None, stream: TextIO) -> None:
+    """Who holds what is used; nothing where that cannot be known."""
+    if held is not None:
+        parts = (f"{holder.value} {human_bytes(held_bytes)}" for holder, held_bytes in held.items() if held_bytes)
+        _say(_console(stream), f"Held by: {', '.join(parts)}.")
 
 
 def print_check(findings: Sequence[Finding], settings: Mapping[str, object], stream: TextIO) -> None:
@@ -165,7 +185,8 @@ def _say(console: "Console", *lines: str) -> None:
 
 
 def _plan_row(verdict_word: str, verdict: Verdict) -> Row:
-    return (verdict_word, *_why(verdict), human_bytes(verdict.image.size_bytes), *_which(verdict.image))
+    sizes = (_frees(verdict), human_bytes(verdict.image.size_bytes))
+    return (verdict_word, *_why(verdict), *sizes, *_which(verdict.image))
 
 
 def _eviction_rows(report: SweepReport) -> Iterator[Row]:
@@ -173,15 +194,25 @@ def _eviction_rows(report: SweepReport) -> Iterator[Row]:
         freed = human_bytes(eviction.reclaimed_bytes)
         image, image_id = _which(eviction.verdict.image)
         error = f"\n{one_line(eviction.error)}" if eviction.error else ""
-        yield (eviction.outcome.value, *_why(eviction.verdict), freed, image + error, image_id)
+        sizes = (human_bytes(eviction.estimated_bytes), freed)
+        yield (eviction.outcome.value, *_why(eviction.verdict), *sizes, image + error, image_id)
 
 
 def _not_reached_rows(report: SweepReport, *, all_rows: bool) -> Iterator[Row]:
     """Candidates that the sweep ended before, in the order in which they would have gone."""
-    left = report.plan.evictions[-report.not_reached :] if report.plan and report.not_reached else ()
+    candidates = report.plan.evictions + report.plan.not_reached if report.plan else ()
+    left = candidates[len(candidates) - report.not_reached :]
     if all_rows or len(left) <= MOST_ROWS:
         for verdict in left:
-            yield ("not reached", *_why(verdict), "-", *_which(verdict.image))
+            yield ("not reached", *_why(verdict), _frees(verdict), "-", *_which(verdict.image))
+
+
+def _frees(verdict: Verdict) -> str:
+    return human_bytes(verdict.reclaimable.bytes if verdict.reclaimable else None)
+
+
+def _sum_of(verdicts: Sequence[Verdict]) -> int:
+    return sum(verdict.reclaimable.bytes for verdict in verdicts if verdict.reclaimable)
 
 
 def _why(verdict: Verdict) -> Row:

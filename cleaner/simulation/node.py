@@ -12,6 +12,7 @@ from pathlib import Path
 from cleaner.core.errors import DiskUnreadableError, RuntimeRejectedError
 from cleaner.core.model import Container, Image, RuntimeVersion, Usage
 from cleaner.core.ports import Timer
+from cleaner.core.reclaim import Layers, Size
 from cleaner.core.references import parse_reference
 
 
@@ -141,6 +142,24 @@ class SimulatedNode:
         """Remove all records of an image, in use or not; an unknown id is no error."""
         self._records = {n: r for n, r in self._records.items() if r.image_id != image_id}
         self._collect_garbage()
+
+    def read_layers(self, images: tuple[Image, ...]) -> Layers:
+        """One blob per layer; an image's records hold its layers, those of an image that is not listed too."""
+        listed = {image.id for image in images}
+        builds = {record.image_id: record.build for record in self._records.values()}
+        known = [*builds.values(), *self._held.values()]
+        return Layers(
+            sizes={name: Size(size_bytes, 1) for build in known for name, size_bytes in build.layers},
+            edges={},
+            images={i: frozenset(dict(build.layers)) for i, build in builds.items() if i in listed},
+            containers=frozenset(name for build in self._held.values() for name, _ in build.layers),
+            other_namespaces=frozenset(),
+            unnamed=frozenset(name for i, build in builds.items() if i not in listed for name, _ in build.layers),
+        )
+
+    def list_leftovers(self, _image: Image) -> tuple[str, ...]:
+        """Here a removal takes all records."""
+        return ()
 
     # core.ports.Disk
 

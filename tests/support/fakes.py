@@ -9,6 +9,7 @@ from cleaner.core.errors import CleanerError
 from cleaner.core.events import Event
 from cleaner.core.model import Container, Image, RuntimeVersion, Usage
 from cleaner.core.ports import Disk, Runtime
+from cleaner.core.reclaim import Layers
 
 NOON = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
 E = TypeVar("E", bound=Event)
@@ -85,6 +86,12 @@ class ScriptedRuntime:
     calls: list[str] = field(default_factory=list)
     silent_removals: int = 0
     """So many removals are answered with success, and do nothing."""
+    blind: bool = False
+    """Whether it cannot tell what images share."""
+    layers: list[Layers | None] = field(default_factory=list)
+    """What the next looks find that images share; then what the other runtime says."""
+    leftovers: list[tuple[str, ...]] = field(default_factory=list)
+    """What the next removals leave of their images; then what the other runtime says."""
 
     def read_version(self) -> RuntimeVersion:
         self._enter("read_version")
@@ -110,6 +117,16 @@ class ScriptedRuntime:
         self._enter("read_image")
         return self.inner.read_image(image_id)
 
+    def read_layers(self, images: tuple[Image, ...]) -> Layers | None:
+        self._enter("read_layers")
+        if self.layers:
+            return self.layers.pop(0)
+        return None if self.blind else self.inner.read_layers(images)
+
+    def list_leftovers(self, image: Image) -> tuple[str, ...]:
+        self._enter("list_leftovers")
+        return self.leftovers.pop(0) if self.leftovers else self.inner.list_leftovers(image)
+
     def remove_image(self, image_id: str) -> None:
         self._enter("remove_image")
         if self.silent_removals:
@@ -128,10 +145,12 @@ class ScriptedRuntime:
 
 @dataclass
 class ScriptedDisk:
-    """A disk in front of another: fails as scripted, may free late, counts its readings."""
+    """A disk in front of another: fails as scripted, may be stuck, counts its readings."""
 
     inner: Disk
     failures: list[CleanerError | None] = field(default_factory=list)
+    stuck: Usage | None = None
+    """What each reading says, whatever happens."""
     readings: int = 0
 
     @property
@@ -146,7 +165,7 @@ class ScriptedDisk:
         self.readings += 1
         if self.failures and (error := self.failures.pop(0)):
             raise error
-        return self.inner.read_usage()
+        return self.stuck or self.inner.read_usage()
 
     def read_settled_usage(self) -> Usage:
         return self.read_usage()

@@ -1,5 +1,6 @@
 """Simulated nodes for unit tests: a directory with a size limit, a few images, and fakes in front."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -33,9 +34,14 @@ class World:
 
     def pull_old(self, name: str, megabytes: int = 50, days: float = 60) -> str:
         """An image built and pulled so many days ago, all of its bytes its own."""
+        return self.pull_layers(name, {name: megabytes}, days)
+
+    def pull_layers(self, name: str, megabytes: Mapping[str, int], days: float = 60) -> str:
+        """An image of these layers, which others may share, built and pulled so many days ago."""
         now = self.timer.wall
         self.timer.wall = now - timedelta(days=days)
-        build = Build(((name, megabytes * MB),), created_at=self.timer.wall, note=name)
+        layers = tuple((layer, size * MB) for layer, size in megabytes.items())
+        build = Build(layers, created_at=self.timer.wall, note=name)
         image_id = self.simulated.pull(f"registry.example.com/{name}:v1", build)
         self.timer.wall = now
         return image_id

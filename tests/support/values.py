@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from cleaner.core.model import Clock, Container, Image, Memory, Observation, Plan, Policy, Rule, Usage, Verdict
+from cleaner.core.reclaim import Layers
 from cleaner.core.references import parse_pattern
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -70,11 +71,12 @@ def make_observation(
     sandbox: Iterable[str] = (),
     first_seen: Mapping[str, datetime] | None = None,
     last_used: Mapping[str, datetime] | None = None,
+    layers: Layers | None = None,
 ) -> Observation:
     """A node with these images, and a container for each name in `used`."""
     containers = tuple(Container(f"container-{name}", frozenset({name})) for name in used)
     memory = Memory(NOW - 365 * DAY, first_seen or {}, last_used or {})
-    return Observation(images, containers, frozenset(sandbox), memory)
+    return Observation(images, containers, frozenset(sandbox), memory, layers)
 
 
 def verdicts_by_id(plan: Plan) -> dict[str, Verdict]:

@@ -23,6 +23,8 @@ CORE_MAY_IMPORT = {
     "enum",
     "functools",
     "hashlib",
+    "itertools",
+    "math",
     "re",
     "typing",
     "zoneinfo",

@@ -6,14 +6,18 @@ from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import pytest
+
 from cleaner.checks import check_node, check_schedule
 from cleaner.config import default_config, effective
 from cleaner.core.findings import Finding, Grade
 from cleaner.core.model import Mode
+from cleaner.core.reclaim import Layers
 from cleaner.core.triggers import Triggers
 from cleaner.core.window import Nightly, calendar_of
 from cleaner.outlets.tables import print_check
 from support.golden import assert_golden
+from support.graphs import NO_LAYERS
 from support.nodes import MARKS, MB, POLICY, make_world
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -44,6 +48,17 @@ def test_check_notes_what_deserves_a_thought(tmp_path: Path) -> None:
     world.pull_old("app", megabytes=1)
     found = subjects(list(check_node(world.node, replace(POLICY, rules=()), TRIGGERS)))
     assert found["marks"] is found["filesystem"] is found["images"] is Grade.NOTE
+
+
+@pytest.mark.parametrize(
+    ("layers", "grade"),
+    [(None, Grade.NOTE), (replace(NO_LAYERS, complete=False), Grade.NOTE), (NO_LAYERS, Grade.OK)],
+)
+def test_check_says_whether_bytes_are_foretold(tmp_path: Path, layers: Layers | None, grade: Grade) -> None:
+    """A runtime that cannot tell what images share, or not well enough, is worth a note."""
+    world = make_world(tmp_path)
+    world.runtime.layers = [layers]
+    assert subjects(list(check_node(world.node, POLICY, TRIGGERS)))["reclaimable bytes"] is grade
 
 
 def test_check_says_that_a_mode_has_no_nights() -> None:

@@ -31,6 +31,7 @@ from cleaner.core.events import (
     SweepFailed,
 )
 from cleaner.core.model import EvictionOutcome, Mode, StopReason, Trigger
+from cleaner.core.reclaim import Holder, Size
 from cleaner.core.triggers import Triggers
 from cleaner.core.window import Nightly, calendar_of
 from cleaner.daemon import Daemon, DaemonSettings
@@ -152,6 +153,30 @@ def test_no_sweep_within_the_startup_delay(world: World) -> None:
     (ended,) = watch.reports(Trigger.PRESSURE)
     assert ended.report.started_at == began + timedelta(seconds=30)
     assert watch.recorder.of(ImagesCounted)
+
+
+def test_images_are_counted_once_a_minute(world: World) -> None:
+    """The count has both triggers' plans with their bytes, and who holds what is used, to the byte."""
+    world.simulated.write_file("logs", 100 * MB)
+    world.pull_layers("expired", {"base": 10, "old": 20})
+    world.pull_layers("young", {"base": 10, "new": 30}, days=5)
+    watch = Watch(world)
+    watch.run_for(seconds=119)
+    counted, _ = watch.recorder.of(ImagesCounted)
+    assert (counted.nightly.trigger, counted.pressure.trigger) == (Trigger.NIGHTLY, Trigger.PRESSURE)
+    assert (counted.nightly.reclaimable, counted.pressure.reclaimable) == (Size(20 * MB, 1), Size(60 * MB, 3))
+    assert counted.held == {**dict.fromkeys(Holder, 0), Holder.EVICTABLE: 60 * MB, Holder.OTHER: 100 * MB}
+
+
+def test_a_runtime_that_cannot_tell_has_counts_without_bytes(world: World) -> None:
+    """Without layers images are counted all the same, and no byte is made up."""
+    world.pull_old("app")
+    world.runtime.blind = True
+    watch = Watch(world)
+    watch.run_for(seconds=10)
+    (counted,) = watch.recorder.of(ImagesCounted)
+    assert len(counted.nightly.evictions) == 1
+    assert (counted.nightly.reclaimable, counted.pressure.reclaimable, counted.held) == (None, None, None)
 
 
 def test_mode_pressure_has_no_nights(world: World) -> None:

@@ -12,7 +12,8 @@ from cleaner.core.errors import (
     RuntimeUnavailableError,
 )
 from cleaner.core.events import EvictionEnded, EvictionStarted, SweepEnded, SweepStarted
-from cleaner.core.model import EvictionOutcome, EvictReason, KeepReason, Policy, StopReason, Trigger
+from cleaner.core.model import EvictionOutcome, EvictReason, KeepReason, Policy, Rule, StopReason, Trigger
+from cleaner.core.references import parse_pattern
 from cleaner.simulation.node import Build
 from support.nodes import COMPANY, MB, World, make_world
 
@@ -138,9 +139,9 @@ def test_a_stop_request_ends_the_sweep_after_the_present_removal(world: World) -
 
 
 def test_a_list_that_cannot_be_read_evicts_nothing(world: World) -> None:
-    """A failing list of images, containers or sandboxes fails the sweep before any removal."""
+    """A failing list of images, containers, sandboxes or layers fails the sweep before any removal."""
     world.pull_old("a")
-    for method in ("list_images", "list_containers", "list_sandbox_images"):
+    for method in ("list_images", "list_containers", "list_sandbox_images", "read_layers"):
         world.runtime.failures = {method: [DOWN]}
         with pytest.raises(RuntimeUnavailableError):
             world.sweep(Trigger.NIGHTLY)
@@ -310,14 +311,174 @@ def test_measured_bytes_are_never_negative(world: World) -> None:
 
 def test_shared_layers_are_reclaimed_with_the_last_image(world: World) -> None:
     """Two images over one base: the second removal measures the base too."""
-    for name in ("a", "b"):
-        build = Build(
-            (("base", 100 * MB), (name, 10 * MB)), created_at=world.timer.wall - timedelta(days=60), note=name
-        )
-        world.simulated.pull(f"registry.example.com/{name}:v1", build)
-    world.timer.move(days=2)
+    world.pull_layers("a", {"base": 100, "a": 10})
+    world.pull_layers("b", {"base": 100, "b": 10})
     report = world.report(Trigger.NIGHTLY)
-    assert sorted(e.reclaimed_bytes or 0 for e in report.evictions) == [10 * MB, 110 * MB]
+    assert [e.reclaimed_bytes for e in report.evictions] == [10 * MB, 110 * MB]
+
+
+@pytest.mark.parametrize("trigger", [Trigger.NIGHTLY, Trigger.PRESSURE])
+def test_what_was_foretold_is_what_is_measured(world: World, trigger: Trigger) -> None:
+    """Each eviction frees what was foretold for it, of shared layers, layers in use and layers of its own."""
+    world.pull_layers("used", {"base": 300, "runtime": 100})
+    start_container(world, "used")
+    for number in range(6):
+        shared = {"base": 300, f"pair{number // 2}": 40}
+        world.pull_layers(f"app{number}", shared | {f"own{number}": 50 + number}, days=90 - number)
+    report = world.report(trigger)
+    assert len(report.evictions) > 2
+    assert [e.estimated_bytes for e in report.evictions] == [e.reclaimed_bytes for e in report.evictions]
+    planned = report.plan
+    assert planned is not None
+    assert planned.reclaimable is not None
+    assert sum(e.estimated_bytes or 0 for e in report.evictions) <= planned.reclaimable.bytes
+
+
+def test_after_an_image_that_was_spared_the_rest_is_foretold_anew(world: World) -> None:
+    """Of three images over one base the second is spared: the base stays, and the third is not foretold it."""
+    for place, name in enumerate("abc"):
+        world.pull_layers(name, {"base": 100, name: 10}, days=90 - place)
+    world.runtime.after["remove_image"] = lambda: start_container(world, "b")
+    first, second, third = world.report(Trigger.NIGHTLY).evictions
+    assert (second.outcome, second.estimated_bytes) == (EvictionOutcome.SPARED, None)
+    assert third.verdict.reclaimable is not None
+    assert third.verdict.reclaimable.bytes == 110 * MB
+    assert (first.estimated_bytes, third.estimated_bytes, third.reclaimed_bytes) == (10 * MB, 10 * MB, 10 * MB)
+
+
+def fill_with_gainless(world: World) -> None:
+    """80 % used: five oldest images whose layers a container holds, and ten of 5 % each."""
+    world.pull_layers("used", {"base": 300})
+    start_container(world, "used")
+    for number in range(5):
+        world.pull_layers(f"gainless{number}", {"base": 300}, days=200 - number)
+    for number in range(10):
+        world.pull_old(f"app{number}", days=100 - number)
+
+
+def test_pressure_spares_what_frees_nothing(world: World, tmp_path: Path) -> None:
+    """The oldest images free nothing and stay: three evictions reach the low mark, where a blind sweep takes eight."""
+    fill_with_gainless(world)
+    report = world.report(Trigger.PRESSURE)
+    assert (len(report.evictions), report.low_mark_met) == (3, True)
+    assert report.plan is not None
+    assert [v.reason for v in report.plan.kept if v.rule] == [KeepReason.NO_GAIN] * 5
+    other = tmp_path / "other"
+    other.mkdir()
+    blind = make_world(other)
+    blind.runtime.blind = True
+    fill_with_gainless(blind)
+    report = blind.report(Trigger.PRESSURE)
+    assert (len(report.evictions), report.low_mark_met) == (8, True)
+    assert {eviction.estimated_bytes for eviction in report.evictions} == {None}
+
+
+def test_a_dry_run_under_pressure_ends_where_the_low_mark_is_foretold(world: World) -> None:
+    """80 % down to 65 % is foretold to take three of 5 %: the rest is not reached, as in the sweep itself."""
+    for number in range(16):
+        world.pull_old(f"app{number:02}", days=100 - number)
+    dry = world.report(Trigger.PRESSURE, dry_run=True)
+    assert (len(dry.evictions), dry.not_reached) == (3, 13)
+    assert dry.stopped_because is StopReason.LOW_MARK
+    assert [eviction.estimated_bytes for eviction in dry.evictions] == [50 * MB] * 3
+    real = world.report(Trigger.PRESSURE)
+    assert [e.verdict.image.id for e in real.evictions] == [e.verdict.image.id for e in dry.evictions]
+
+
+def test_a_dry_run_that_cannot_reach_the_low_mark_lists_all(world: World) -> None:
+    """Where all candidates are not enough, all are listed, and the plan says so beforehand."""
+    world.simulated.write_file("logs", 700 * MB)
+    world.pull_old("app", megabytes=49)
+    world.pull_old("other", megabytes=1)
+    report = world.report(Trigger.PRESSURE, dry_run=True)
+    assert (len(report.evictions), report.not_reached) == (2, 0)
+    assert report.stopped_because is StopReason.DONE
+    assert report.plan is not None
+    assert report.plan.low_mark_reachable is False
+
+
+def test_a_dry_run_under_pressure_keeps_its_limit(world: World) -> None:
+    """A limit below what the low mark needs is why the list ends."""
+    for number in range(16):
+        world.pull_old(f"app{number:02}")
+    report = world.report(Trigger.PRESSURE, dry_run=True, limit=2)
+    assert (len(report.evictions), report.not_reached) == (2, 14)
+    assert report.stopped_because is StopReason.LIMIT
+
+
+def test_a_sweep_goes_on_where_the_foretold_images_were_not_enough(world: World) -> None:
+    """Of the three foretold images one is spared: the fourth goes for it, though it was not thought to be needed."""
+    for number in range(16):
+        world.pull_old(f"app{number:02}", days=100 - number)
+    world.runtime.failures["remove_image"] = [ImageInUseError("image used by 123")]
+    report = world.report(Trigger.PRESSURE)
+    assert [e.outcome for e in report.evictions] == [EvictionOutcome.SPARED] + [EvictionOutcome.EVICTED] * 3
+    assert (report.stopped_because, report.not_reached) == (StopReason.LOW_MARK, 12)
+
+
+def test_three_removals_that_free_nothing_end_a_pressure_sweep(world: World) -> None:
+    """Foretold 50 MB each and measured nothing: the fourth image is not taken."""
+    for number in range(16):
+        world.pull_old(f"app{number:02}")
+    world.disk.stuck = world.simulated.read_usage()
+    report = world.report(Trigger.PRESSURE)
+    assert [e.outcome for e in report.evictions] == [EvictionOutcome.EVICTED] * 3
+    assert (report.stopped_because, report.not_reached) == (StopReason.NO_PROGRESS, 13)
+
+
+def test_a_failure_between_them_is_no_removal(world: World) -> None:
+    """An image that failed frees nothing and is not counted: the third that went is the end."""
+    for number in range(16):
+        world.pull_old(f"app{number:02}")
+    world.disk.stuck = world.simulated.read_usage()
+    world.runtime.failures["remove_image"] = [None, REJECTED]
+    report = world.report(Trigger.PRESSURE)
+    assert [e.outcome for e in report.evictions].count(EvictionOutcome.EVICTED) == 3
+    assert (len(report.evictions), report.stopped_because) == (4, StopReason.NO_PROGRESS)
+
+
+@pytest.mark.parametrize(("trigger", "blind"), [(Trigger.NIGHTLY, False), (Trigger.PRESSURE, True)])
+def test_a_standstill_needs_pressure_and_a_forecast(world: World, trigger: Trigger, *, blind: bool) -> None:
+    """At night, and where nothing is foretold, removals that free nothing end no sweep."""
+    for number in range(16):
+        world.pull_old(f"app{number:02}")
+    world.runtime.blind = blind
+    world.disk.stuck = world.simulated.read_usage()
+    report = world.report(trigger)
+    assert (len(report.evictions), report.stopped_because) == (16, StopReason.DONE)
+
+
+def test_records_that_are_left_are_a_failure_with_their_names(world: World) -> None:
+    """An image that is gone while a record named by its id holds its layers is failed, and says what is left."""
+    image_id = world.pull_old("a")
+    world.runtime.leftovers = [(image_id, "registry.example.com/a:v1")]
+    (eviction,) = world.report(Trigger.NIGHTLY).evictions
+    assert eviction.outcome is EvictionOutcome.FAILED
+    assert eviction.error == f"the image is gone, but not its records: {image_id}, registry.example.com/a:v1"
+    assert (eviction.estimated_bytes, eviction.reclaimed_bytes) == (None, None)
+
+
+def test_records_that_cannot_be_looked_for_are_a_failure(world: World) -> None:
+    """Where it is not known whether records are left, the eviction is not called a success; the next one follows."""
+    world.pull_old("a", days=80)
+    world.pull_old("b")
+    world.runtime.failures["list_leftovers"] = [DOWN]
+    first, second = world.report(Trigger.NIGHTLY).evictions
+    assert first.outcome is EvictionOutcome.FAILED
+    assert first.error == f"the image is gone; not known whether records of it are left: {DOWN}"
+    assert second.outcome is EvictionOutcome.EVICTED
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_an_image_left_with_only_its_id_goes_by_a_rule_for_none(world: World, *, allowed: bool) -> None:
+    """A record named only by its id is an image without references: `<none>` with `local: true` takes it."""
+    build = Build((("left", 50 * MB),), created_at=world.timer.wall - timedelta(days=60))
+    image_id = world.simulated.load(build.image_id, build)
+    world.timer.move(days=2)
+    none = Rule("left", (parse_pattern("<none>"),), timedelta(days=30), local=allowed)
+    report = world.report(Trigger.NIGHTLY, Policy(rules=(COMPANY, none)))
+    assert [e.verdict.image.id for e in report.evictions] == [image_id] * allowed
+    assert len(world.simulated.list_images()) == 1 - allowed
 
 
 def test_grace_can_be_set_aside(world: World) -> None:

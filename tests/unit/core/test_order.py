@@ -6,6 +6,7 @@ from itertools import permutations
 
 from cleaner.core.model import Clock, EvictReason, Image, Observation, Policy, Trigger
 from cleaner.core.policy import plan
+from support.graphs import make_layers
 from support.values import (
     COMPANY,
     DAY,
@@ -73,6 +74,27 @@ def test_pressure_takes_the_greater_age_first_then_the_smaller_id() -> None:
     older = make_image(9, created=20 * DAY + MICROSECOND)
     twins = make_image(1, created=20 * DAY), make_image(2, created=20 * DAY)
     assert order(Trigger.PRESSURE, make_policy(), make_observation(older, *twins)) == ids(older, *twins)
+
+
+def test_of_equal_ages_what_frees_more_goes_first() -> None:
+    """Under every trigger more bytes break a tie in age, then the id does; more bytes never beat an older image."""
+    older = make_image(9, created=40 * DAY + MICROSECOND)
+    small, large, same = (make_image(number, created=40 * DAY) for number in (1, 2, 3))
+    layers = make_layers(
+        {older.id: "o", small.id: "s base", large.id: "l base", same.id: "t base"},
+        {"o": 1, "s": 5, "l": 6, "t": 6, "base": 1000},
+    )
+    observation = make_observation(older, small, large, same, layers=layers)
+    for trigger in Trigger:
+        assert order(trigger, make_policy(), observation) == ids(older, large, same, small)
+
+
+def test_bytes_break_ties_only_after_grace_and_expiry() -> None:
+    """An image inside the long grace goes after one outside, however much it frees."""
+    inside, outside = make_image(1, pulled=24 * HOUR - MICROSECOND), make_image(2, pulled=24 * HOUR)
+    layers = make_layers({inside.id: "i", outside.id: "o"}, {"i": 1000, "o": 1})
+    observation = make_observation(inside, outside, layers=layers)
+    assert order(Trigger.PRESSURE, make_policy(), observation) == ids(outside, inside)
 
 
 def test_each_image_ages_by_its_own_rules_clock() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from random import Random
 
 import pytest
@@ -22,6 +23,8 @@ from cleaner.core.model import (
     Verdict,
 )
 from cleaner.core.policy import plan
+from cleaner.core.reclaim import NOTHING, Layers, Size
+from support.graphs import freed_by_definition, gains_by_definition, make_layers
 from support.values import (
     COMPANY,
     DAY,
@@ -74,11 +77,12 @@ def test_reasons_win_in_the_order_of_the_design() -> None:
     image = replace(make_image(1, [f"{COMPANY}/app:1"], created=DAY, pulled=HOUR, pinned=True), readable=False)
     user, sandbox, protect = [image.id], [image.id], [f"{COMPANY}/app"]
     rule = make_rule("r.io/other", keep_newest=1)
+    trigger, layers = Trigger.NIGHTLY, make_layers({image.id: "layer"}, {})
     seen: list[Reason] = []
 
     def look() -> None:
-        policy = make_policy(rule, protect=protect)
-        seen.append(verdict_on(image, policy, observation=make_observation(image, used=user, sandbox=sandbox)).reason)
+        observation = make_observation(image, used=user, sandbox=sandbox, layers=layers)
+        seen.append(verdict_on(image, make_policy(rule, protect=protect), trigger, observation).reason)
 
     look()
     image = replace(image, readable=True)
@@ -99,7 +103,10 @@ def test_reasons_win_in_the_order_of_the_design() -> None:
     look()
     rule = make_rule()
     look()
+    trigger = Trigger.PRESSURE
+    look()
     image = replace(image, created_at=NOW - 30 * DAY)
+    layers = make_layers({image.id: "layer"}, {"layer": 1})
     look()
     assert seen == [*KeepReason, EvictReason.EXPIRED]
 
@@ -285,6 +292,61 @@ def test_neighbours_of_the_company_are_not_the_company() -> None:
         assert reason_for([f"{name}:1", f"{name}@{DIGEST}"], make_policy()) is KeepReason.UNMATCHED
 
 
+# ---- bytes
+
+
+def test_pressure_keeps_what_frees_no_layer() -> None:
+    """Images whose layers stay whatever goes are no_gain under pressure, and go at night all the same."""
+    candidates = [make_image(number) for number in (1, 2, 3, 4)]
+    held, bare, unknown, gaining = (image.id for image in candidates)
+    layers = make_layers(
+        {held: "m1 base", bare: "m2", gaining: "m3 own"},
+        {"m1": 5, "m2": 5, "m3": 5, "base": 1000, "own": 1},
+        containers=frozenset({"base"}),
+        metadata=frozenset({"m1", "m2", "m3"}),
+    )
+    observation = make_observation(*candidates, layers=layers)
+    pressure = plan(observation, make_policy(), Trigger.PRESSURE, NOW)
+    assert [verdict.image.id for verdict in pressure.evictions] == [gaining]
+    assert {v.image.id: v.reason for v in pressure.kept} == dict.fromkeys((held, bare, unknown), KeepReason.NO_GAIN)
+    assert {verdict.rule for verdict in pressure.kept} == {"company"}
+    for trigger in (Trigger.NIGHTLY, Trigger.MANUAL):
+        assert len(plan(observation, make_policy(), trigger, NOW).evictions) == len(candidates)
+
+
+def test_images_that_share_a_layer_gain_together() -> None:
+    """Of twins on the same layers neither frees anything alone, and both go."""
+    twins = make_image(1), make_image(2)
+    layers = make_layers({image.id: "shared" for image in twins}, {"shared": 7})
+    planned = plan(make_observation(*twins, layers=layers), make_policy(), Trigger.PRESSURE, NOW)
+    assert [verdict.reclaimable for verdict in planned.evictions] == [NOTHING, Size(7, 1)]
+    assert planned.reclaimable == Size(7, 1)
+
+
+def test_a_layer_of_an_image_that_stays_is_no_gain() -> None:
+    """What an image shares with one that is kept is not freed by it."""
+    going, kept = make_image(1), make_image(2, pinned=True)
+    layers = make_layers({going.id: "shared", kept.id: "shared own"}, {"shared": 7, "own": 3})
+    planned = plan(make_observation(going, kept, layers=layers), make_policy(), Trigger.PRESSURE, NOW)
+    assert {verdict.image.id: (verdict.reason, verdict.reclaimable) for verdict in planned.kept} == {
+        going.id: (KeepReason.NO_GAIN, NOTHING),
+        kept.id: (KeepReason.PINNED, Size(3, 1)),
+    }
+    assert planned.reclaimable == NOTHING
+
+
+@pytest.mark.parametrize("trigger", list(Trigger))
+def test_of_layers_that_are_not_to_be_trusted_nothing_is_made(trigger: Trigger) -> None:
+    """With an incomplete graph the plan is the one without any: no figure, no no_gain, no other order."""
+    images = [make_image(number) for number in (1, 2, 3)]
+    layers = make_layers({images[2].id: "own"}, {"own": 7}, complete=False)
+    blind = plan(make_observation(*images), make_policy(), trigger, NOW)
+    assert plan(make_observation(*images, layers=layers), make_policy(), trigger, NOW) == blind
+    assert blind.reclaimable is None
+    assert {verdict.reclaimable for verdict in blind.evictions} == {None}
+    assert (blind.not_reached, blind.low_mark_reachable) == ((), None)
+
+
 # ---- the whole plan
 
 
@@ -415,7 +477,19 @@ class Table:
                 return True
         return False
 
-    def reason(self, image: Image) -> Reason:  # noqa: C901, PLR0911 a line of the table each
+    def reason(self, image: Image) -> Reason:
+        reason, layers = self.reason_before_bytes(image), self.observation.layers
+        if self.trigger is not Trigger.PRESSURE or isinstance(reason, KeepReason) or not (layers and layers.complete):
+            return reason
+        others = self.observation.images
+        candidates = [other.id for other in others if isinstance(self.reason_before_bytes(other), EvictReason)]
+        return reason if gains_by_definition(layers, image.id, candidates) else KeepReason.NO_GAIN
+
+    def bytes_alone(self, image: Image) -> int:
+        layers = self.observation.layers
+        return freed_by_definition(layers, [image.id]).bytes if layers and layers.complete else 0
+
+    def reason_before_bytes(self, image: Image) -> Reason:  # noqa: C901, PLR0911 a line of the table each
         if not image.readable:
             return KeepReason.UNREADABLE
         if self.needed(image, {name for container in self.observation.containers for name in container.image_names}):
@@ -444,12 +518,13 @@ class Table:
             return EvictReason.EXPIRED
         return EvictReason.PRESSURE if pressure else KeepReason.UNEXPIRED
 
-    def order(self, verdict: Verdict) -> tuple[bool, bool, timedelta, str]:
+    def order(self, verdict: Verdict) -> tuple[bool, bool, timedelta, int, str]:
         pressure = self.trigger is Trigger.PRESSURE
         inside = pressure and self.is_recent(verdict.image, self.policy.grace)
         unexpired = pressure and verdict.reason is not EvictReason.EXPIRED
         clock = next(entry.rule.age_from for entry in self.entries if entry.rule.name == verdict.rule)
-        return inside, unexpired, -self.age(verdict.image, clock), verdict.image.id
+        age = self.age(verdict.image, clock)
+        return inside, unexpired, -age, -self.bytes_alone(verdict.image), verdict.image.id
 
 
 NAMES = ["r.io/a", "r.io/b", "r.io/b/c", "q.io/a"]
@@ -492,6 +567,24 @@ def random_entry(random: Random, name: str) -> Entry:
     return Entry(patterns, rule)
 
 
+def random_layers(random: Random) -> Layers | None:
+    """None, or manifests over layers that images, containers and others hold; now and then not to be trusted."""
+    if random.random() < 0.3:
+        return None
+    keys = [f"key{number}" for number in range(6)]
+    manifests = {image_id: f"manifest{number}" for number, image_id in enumerate(IDS) if random.random() < 0.9}
+    return Layers(
+        sizes={key: Size(random.randint(0, 3), 1) for key in some(random, [*keys, *manifests.values()], 8)},
+        edges={manifest: some(random, keys, 3) for manifest in manifests.values()},
+        images={image_id: frozenset({manifest}) for image_id, manifest in manifests.items()},
+        containers=frozenset(some(random, keys, 1)),
+        other_namespaces=frozenset(some(random, keys, 1)),
+        unnamed=frozenset(some(random, keys, 1)),
+        metadata=frozenset(manifests.values()),
+        complete=random.random() < 0.9,
+    )
+
+
 def random_table(seed: int) -> Table:
     """One node, policy and trigger of very many; the same for the same seed."""
     random = Random(seed)  # noqa: S311 no secret
@@ -506,7 +599,8 @@ def random_table(seed: int) -> Table:
     entries = tuple(random_entry(random, name) for name in ("one", "two", "three"))
     protect = some(random, ["r.io/a:1", "r.io/b/**", "<none>", "*/a:2"], 1)
     policy = make_policy(*(entry.rule for entry in entries), protect=protect)
-    return Table(observation, entries, protect, policy, random.choice(list(Trigger)))
+    table = Table(observation, entries, protect, policy, random.choice(list(Trigger)))
+    return replace(table, observation=replace(observation, layers=random_layers(random)))
 
 
 @pytest.fixture(scope="module")
@@ -568,10 +662,29 @@ def test_what_is_needed_is_never_evicted(tables: list[Table]) -> None:
 
 
 def test_pressure_takes_what_the_night_takes_and_more(tables: list[Table]) -> None:
-    """With a shorter grace, pressure leaves nothing that the nightly trigger would have taken."""
+    """With a shorter grace, pressure leaves nothing that the nightly trigger would have taken, save what is no_gain."""
     for table in tables:
-        assert evicted(replace(table, trigger=Trigger.NIGHTLY)) <= evicted(replace(table, trigger=Trigger.PRESSURE))
+        pressure = planned(replace(table, trigger=Trigger.PRESSURE))
+        gainless = {verdict.image.id for verdict in pressure.kept if verdict.reason is KeepReason.NO_GAIN}
+        taken = {verdict.image.id for verdict in pressure.evictions}
+        assert evicted(replace(table, trigger=Trigger.NIGHTLY)) <= taken | gainless
         assert evicted(replace(table, trigger=Trigger.NIGHTLY)) == evicted(replace(table, trigger=Trigger.MANUAL))
+
+
+def test_bytes_are_those_of_the_definition(tables: list[Table]) -> None:
+    """Evictions add up, one by one, to what they free together; what is kept says what it would free alone."""
+    for table in tables:
+        layers, result = table.observation.trusted_layers, planned(table)
+        if layers is None:
+            assert {verdict.reclaimable for verdict in (*result.evictions, *result.kept)} <= {None}
+            assert result.reclaimable is None
+            continue
+        ids = [verdict.image.id for verdict in result.evictions]
+        freed = list(accumulate((verdict.reclaimable or NOTHING for verdict in result.evictions), initial=NOTHING))
+        assert freed == [freed_by_definition(layers, ids[:count]) for count in range(len(ids) + 1)]
+        assert result.reclaimable == freed[-1]
+        for verdict in result.kept:
+            assert verdict.reclaimable == freed_by_definition(layers, [verdict.image.id])
 
 
 def test_another_container_never_evicts_more(tables: list[Table]) -> None:

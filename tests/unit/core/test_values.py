@@ -62,6 +62,7 @@ def test_reasons_are_the_words_of_the_design_in_its_order() -> None:
         "recent",
         "newest",
         "unexpired",
+        "no_gain",
     ]
 
 

@@ -1,5 +1,6 @@
 """Values and events for the outlets' tests: one night and one burst on a node that never was."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from cleaner.core.errors import DiskUnreadableError, RuntimeUnavailableError
@@ -37,6 +38,7 @@ from cleaner.core.model import (
     Verdict,
 )
 from cleaner.core.pressure import Mark, Marks
+from cleaner.core.reclaim import Holder, Size
 
 MIDNIGHT = datetime(2026, 6, 15, tzinfo=UTC)
 GIB = 1024**3
@@ -80,6 +82,13 @@ KEPT = (staying(10, KeepReason.IN_USE), staying(11, KeepReason.IN_USE), staying(
 NIGHT = Plan(Trigger.NIGHTLY, (going(1), going(2), going(3), going(4)), KEPT)
 PRESSURE = Plan(Trigger.PRESSURE, (going(5, EvictReason.PRESSURE),), KEPT)
 
+HELD = {holder: number * GIB for number, holder in enumerate(Holder, 1)}
+COUNTED = ImagesCounted(
+    replace(NIGHT, reclaimable=Size(4 * GIB, 400)), replace(PRESSURE, reclaimable=Size(GIB, 9)), HELD
+)
+COUNTED_BLIND = ImagesCounted(NIGHT, PRESSURE, None)
+"""On a runtime that does not tell what images share."""
+
 
 def report(**changes: object) -> SweepReport:
     """A nightly sweep that evicted one image, failed on one, spared one and did not reach one."""
@@ -121,7 +130,7 @@ EVERYTHING: tuple[Event, ...] = (
     Checked(None, None),
     Checked(FULL, NEXT),
     ObservationFailed(AWAY),
-    ImagesCounted(NIGHT),
+    COUNTED,
     ClockJumped(900.0),
     ClockTrusted(),
     SweepStarted(NIGHT, FULL),

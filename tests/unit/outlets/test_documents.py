@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cleaner.core.model import EvictReason, Image, KeepReason, Plan, StopReason, Trigger, Verdict
+from cleaner.core.reclaim import Size
 from cleaner.outlets.documents import plan_document, sweep_document
-from unit.outlets.happenings import BYTES_ONLY, EVICTED, FULL, NIGHT, going, report
+from unit.outlets.happenings import BYTES_ONLY, EVICTED, FULL, HELD, NIGHT, going, report
 
 FILESYSTEM_KEYS = ["path", "capacity_bytes", "available_bytes", "used_percent", "inodes_used_percent"]
 
@@ -28,8 +29,8 @@ def _plan(all_verdicts: list[Verdict]) -> Plan:
 
 
 def test_a_plan_has_all_keys_of_the_contract() -> None:
-    """Every key is there, in the contract's order; what has no source yet is null."""
-    document = plan_document(NIGHT, FULL, ["said beforehand"])
+    """Every key is there, in the contract's order; what cannot be known is null."""
+    document = plan_document(NIGHT, FULL, None, ["said beforehand"])
     assert list(document) == [
         "trigger",
         "filesystem",
@@ -45,9 +46,28 @@ def test_a_plan_has_all_keys_of_the_contract() -> None:
     assert document["notices"] == ["said beforehand"]
 
 
+def test_a_plan_says_what_it_frees_and_who_holds_the_rest() -> None:
+    """Where the runtime tells what images share, bytes and holders are figures, and what is not needed is kept."""
+    size = Size(5000, 3)
+    (first, *others) = NIGHT.evictions
+    plan = Plan(
+        Trigger.PRESSURE, (replace(first, reclaimable=size),), NIGHT.kept, size, tuple(others), low_mark_reachable=True
+    )
+    document = plan_document(plan, FULL, HELD)
+    assert (document["reclaimable_bytes"], document["low_mark_reachable"]) == (5000, True)
+    assert document["held_bytes"] == {holder.value: held_bytes for holder, held_bytes in HELD.items()}
+    images = document["images"]
+    assert isinstance(images, list)
+    assert [(i["verdict"], i["reason"], i["reclaimable_bytes"]) for i in images[:2]] == [
+        ("evict", "expired", 5000),
+        ("keep", "not_reached", None),
+    ]
+    assert len(images) == len(NIGHT.evictions) + len(NIGHT.kept)
+
+
 def test_a_filesystem_has_all_keys_of_the_contract() -> None:
     """A filesystem says what is used as the kubelet does, and null where inodes have no limit."""
-    filesystem = plan_document(NIGHT, BYTES_ONLY)["filesystem"]
+    filesystem = plan_document(NIGHT, BYTES_ONLY, None)["filesystem"]
     assert isinstance(filesystem, dict)
     assert list(filesystem) == FILESYSTEM_KEYS
     assert filesystem["used_percent"] == 80
@@ -56,13 +76,13 @@ def test_a_filesystem_has_all_keys_of_the_contract() -> None:
 
 def test_a_plan_without_a_filesystem_says_null() -> None:
     """A filesystem that could not be read is null, and none is listed."""
-    document = plan_document(NIGHT, None)
+    document = plan_document(NIGHT, None, None)
     assert (document["filesystem"], document["filesystems"]) == (None, [])
 
 
 def test_an_image_of_a_plan_has_all_keys_of_the_contract() -> None:
     """An image to evict says why, by which rule, and every time that is known."""
-    images = plan_document(NIGHT, FULL)["images"]
+    images = plan_document(NIGHT, FULL, None)["images"]
     assert isinstance(images, list)
     assert images[0] == {
         "id": going(1).image.id,
@@ -82,7 +102,7 @@ def test_an_image_of_a_plan_has_all_keys_of_the_contract() -> None:
 def test_references_are_tags_then_digests_each_sorted() -> None:
     """References come sorted even from a runtime that does not sort them."""
     verdict = replace(going(1), image=Image("i", ("z:1", "b:1"), ("y@sha256:2", "a@sha256:1")))
-    images = plan_document(Plan(Trigger.MANUAL, (verdict,), ()), FULL)["images"]
+    images = plan_document(Plan(Trigger.MANUAL, (verdict,), ()), FULL, None)["images"]
     assert isinstance(images, list)
     assert images[0]["references"] == ["b:1", "z:1", "a@sha256:1", "y@sha256:2"]
 
@@ -139,7 +159,7 @@ def test_unmeasured_bytes_are_null() -> None:
 @given(verdicts)
 def test_a_plan_names_every_image_once(all_verdicts: list[Verdict]) -> None:
     """Each image is in the plan's document exactly once, and the document is JSON."""
-    document = json.loads(json.dumps(plan_document(_plan(all_verdicts), FULL)))
+    document = json.loads(json.dumps(plan_document(_plan(all_verdicts), FULL, None)))
     assert sorted(image["id"] for image in document["images"]) == sorted(v.image.id for v in all_verdicts)
 
 

@@ -16,19 +16,21 @@ from cleaner.core.events import (
     DiskUnread,
     Event,
     EvictionEnded,
-    ImagesCounted,
     ObservationFailed,
     RuntimeDown,
     SweepEnded,
     SweepReport,
+    SweepStarted,
 )
 from cleaner.core.model import EvictionOutcome, RuntimeVersion, StopReason, Trigger
+from cleaner.core.reclaim import Size
 from cleaner.outlets.logger import make_logger
 from cleaner.outlets.logs import Logs
 from unit.outlets.happenings import (
     AWAY,
     BURST_REPORT,
     CONTAINERD,
+    COUNTED,
     DRY_REPORT,
     EVERYTHING,
     EVICTED,
@@ -38,6 +40,7 @@ from unit.outlets.happenings import (
     PLANNED,
     SPARED,
     UNREAD,
+    going,
     report,
 )
 
@@ -142,9 +145,18 @@ def test_a_sweep_that_is_not_enough_is_a_warning(ended: SweepReport, level: str)
     assert _lines(SweepEnded(ended, ended.started_at))[-1]["level"] == level
 
 
+@pytest.mark.parametrize(("reachable", "level"), [(None, "info"), (True, "info"), (False, "warning")])
+def test_a_low_mark_out_of_reach_is_said_beforehand(*, reachable: bool | None, level: str) -> None:
+    """A sweep whose candidates all together are not enough is a warning at its start."""
+    plan = replace(NIGHT, low_mark_reachable=reachable, reclaimable=Size(5, 1), not_reached=(going(9),))
+    (line,) = _lines(SweepStarted(plan, FULL))
+    assert (line["level"], line["low_mark_reachable"]) == (level, reachable)
+    assert (line["to_evict"], line["not_needed"], line["reclaimable_bytes"]) == (4, 1, 5)
+
+
 def test_a_round_in_which_nothing_happened_is_not_logged() -> None:
     """Rounds and counts of images leave no line at the default level."""
-    assert _names(Checked(FULL, None), ImagesCounted(NIGHT)) == []
+    assert _names(Checked(FULL, None), COUNTED) == []
 
 
 def test_a_runtime_is_logged_when_it_changes() -> None:
@@ -176,7 +188,7 @@ def test_an_unread_disk_is_logged_until_it_is_read_again() -> None:
 def test_images_that_cannot_be_counted_are_logged_once() -> None:
     """Failing to count images is one line until it works again."""
     failed = ObservationFailed(AWAY)
-    assert _names(failed, failed, ImagesCounted(NIGHT), failed) == ["observation_failed", "observation_failed"]
+    assert _names(failed, failed, COUNTED, failed) == ["observation_failed", "observation_failed"]
 
 
 def test_a_clock_that_jumped_is_a_warning() -> None:

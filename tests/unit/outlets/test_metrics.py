@@ -12,7 +12,6 @@ from cleaner.core.events import (
     Checked,
     Event,
     EvictionEnded,
-    ImagesCounted,
     RuntimeDown,
     RuntimeUp,
     SweepEnded,
@@ -24,10 +23,14 @@ from unit.outlets.happenings import (
     AWAY,
     BYTES_ONLY,
     CONTAINERD,
+    COUNTED,
+    COUNTED_BLIND,
     DRY_REPORT,
     EVERYTHING,
     EVICTED,
     FULL,
+    GIB,
+    HELD,
     MARKS,
     MIDNIGHT,
     NIGHT,
@@ -88,7 +91,7 @@ def test_no_series_appears_later() -> None:
     before = _own_lines(_metrics().registry)
     after = _own_lines(_after_everything().registry)
     series = {line.rpartition(" ")[0] for line in after.splitlines() if not line.startswith("#")}
-    known_later = {"cleaner_runtime_info", "timestamp_seconds"}
+    known_later = {"cleaner_runtime_info", "timestamp_seconds", "reclaimable_bytes", "held_bytes"}
     missing = {name for name in series if name not in before and not any(word in name for word in known_later)}
     assert missing == set()
 
@@ -129,7 +132,7 @@ def test_planned_evictions_move_no_eviction_counter() -> None:
     metrics = _metrics([EvictionEnded(Trigger.NIGHTLY, PLANNED), SweepEnded(DRY_REPORT, MIDNIGHT)])
     quiet = _metrics()
     moved = set(_own_lines(metrics.registry).splitlines()) - set(_own_lines(quiet.registry).splitlines())
-    assert {line for line in moved if "evict" in line or "reclaimed" in line} == set()
+    assert {line for line in moved if "evict" in line or "reclaimed" in line or "estimated" in line} == set()
     assert _value(metrics, "sweeps_total", trigger="nightly") == 1
 
 
@@ -138,16 +141,33 @@ def test_evictions_are_counted_as_they_happen_and_once() -> None:
     metrics = _metrics([EvictionEnded(Trigger.NIGHTLY, EVICTED), SweepEnded(report(), MIDNIGHT)])
     assert _value(metrics, "evictions_total", reason="expired") == 1
     assert _value(metrics, "reclaimed_bytes_total", reason="expired") == EVICTED.reclaimed_bytes
+    assert _value(metrics, "estimated_bytes_total", reason="expired") == EVICTED.estimated_bytes
     assert _value(metrics, "eviction_failures_total") == 0
 
 
 def test_image_states_add_up_to_all_images() -> None:
     """Every state has a series, and the sum is the plan's images."""
-    metrics = _metrics([ImagesCounted(NIGHT)])
+    metrics = _metrics([COUNTED])
     states = {state: _value(metrics, "images", state=state) for state in ("evictable", *KeepReason)}
     assert sum(value or 0 for value in states.values()) == len(NIGHT.evictions) + len(NIGHT.kept)
     assert None not in states.values()
     assert (states["evictable"], states["in_use"], states["pinned"]) == (4, 2, 0)
+
+
+def test_what_could_be_freed_and_who_holds_the_rest_is_shown() -> None:
+    """Each trigger's candidates have the bytes that they free together, and each holder its bytes."""
+    metrics = _metrics([COUNTED])
+    assert _value(metrics, "reclaimable_bytes", trigger="nightly") == 4 * GIB
+    assert _value(metrics, "reclaimable_bytes", trigger="pressure") == GIB
+    assert {holder: _value(metrics, "filesystem_held_bytes", holder=holder) for holder in HELD} == HELD
+
+
+def test_bytes_that_cannot_be_foretold_have_no_sample() -> None:
+    """Where the runtime does not tell what images share there is no figure, not even an earlier one."""
+    for events in ([], [COUNTED_BLIND], [COUNTED, COUNTED_BLIND]):
+        metrics = _metrics(events)
+        assert _value(metrics, "reclaimable_bytes", trigger="nightly") is None
+        assert _value(metrics, "filesystem_held_bytes", holder="in_use") is None
 
 
 def test_a_runtime_that_went_is_down() -> None:

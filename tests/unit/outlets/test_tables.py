@@ -7,8 +7,9 @@ import pytest
 
 from cleaner.core.events import EvictionEnded, SweepFailed, SweepStarted
 from cleaner.core.model import KeepReason, Plan, StopReason, Trigger
+from cleaner.core.reclaim import Holder, Size
 from cleaner.outlets.progress import Progress
-from cleaner.outlets.tables import MOST_ROWS, WHY_ENDED, WHY_KEPT, print_plan, print_sweep
+from cleaner.outlets.tables import MOST_ROWS, WHY_ENDED, WHY_KEPT, print_held, print_plan, print_sweep
 from unit.outlets.happenings import (
     AWAY,
     BYTES_ONLY,
@@ -17,6 +18,7 @@ from unit.outlets.happenings import (
     EVICTED,
     FAILED,
     FULL,
+    GIB,
     NIGHT,
     SPARED,
     going,
@@ -48,15 +50,57 @@ def _row(text: str, word: str) -> list[str]:
 
 
 def test_a_plan_has_a_row_per_image() -> None:
-    """A row has verdict, reason, rule, age, size, reference and short id."""
+    """A row has verdict, reason, rule, age, bytes that it frees, size, reference and short id."""
     text = _plan_text()
     assert _row(text, "app1") == [
-        *("evict", "expired", "company", "45d", "1.0", "GiB"),
+        *("evict", "expired", "company", "45d", "-", "1.0", "GiB"),
         "registry.gitlab.com/golem-ai/app1:1.0",
         "000000000000",
     ]
     assert _row(text, "kept10")[:4] == ["keep", "in_use", "-", "-"]
     assert "A nightly sweep would evict 4 images and keep 3." in text
+
+
+def test_a_plan_says_what_it_frees() -> None:
+    """Where bytes are foretold each row has its own, and the closing line those of all that would go."""
+    (first, second, *others) = NIGHT.evictions
+    plan = Plan(
+        Trigger.PRESSURE,
+        (replace(first, reclaimable=Size(3 * GIB, 3)),),
+        NIGHT.kept,
+        Size(9 * GIB, 9),
+        (replace(second, reclaimable=Size(6 * GIB, 6)), *others),
+        low_mark_reachable=True,
+    )
+    text = _plan_text(plan)
+    assert _row(text, "app1")[4:8] == ["3.0", "GiB", "1.0", "GiB"]
+    assert _row(text, "app2")[:8] == ["not", "needed", "expired", "company", "45d", "6.0", "GiB", "2.0"]
+    assert "A pressure sweep would evict 1 image, which frees 3.0 GiB, and keep 6, 3 of them not needed." in text
+    assert "low mark" not in text
+
+
+@pytest.mark.parametrize(("count", "shown"), [(MOST_ROWS, True), (MOST_ROWS + 1, False)])
+def test_many_images_that_are_not_needed_are_counted(count: int, *, shown: bool) -> None:
+    """More than fifty candidates that are not needed are a number, unless all are asked for."""
+    rest = tuple(going(number) for number in range(2, count + 2))
+    plan = Plan(Trigger.PRESSURE, (going(1),), (), Size(9, 9), rest, low_mark_reachable=True)
+    assert ("not needed  " in _plan_text(plan)) is shown
+    assert f"keep {count}, {count} of them not needed." in _plan_text(plan)
+    assert f"app{count + 1}:1.0" in _plan_text(plan, all_rows=True)
+
+
+def test_a_low_mark_out_of_reach_is_said() -> None:
+    """Where all candidates are not enough the plan says so."""
+    assert "Even all of that does not reach the low mark." in _plan_text(replace(NIGHT, low_mark_reachable=False))
+
+
+def test_holders_are_a_line() -> None:
+    """Who holds what is used is one line without those that hold nothing, and none where it is not known."""
+    stream = io.StringIO()
+    print_held(None, stream)
+    assert not stream.getvalue()
+    print_held({Holder.IN_USE: 2 * GIB, Holder.KEPT: 0, Holder.OTHER: GIB}, stream)
+    assert stream.getvalue() == "Held by: in_use 2.0 GiB, other 1.0 GiB.\n"
 
 
 def test_a_plan_says_what_is_used_and_the_notices() -> None:
@@ -124,9 +168,9 @@ def test_an_empty_node_has_a_plan_too() -> None:
 
 
 def test_a_sweep_says_what_went_what_stayed_and_why() -> None:
-    """A sweep has a row per eviction with what it freed, the kept ones, and a closing line."""
+    """A sweep has a row per eviction with what was foretold and what it freed, the kept ones, and a closing line."""
     text = _sweep_text()
-    assert _row(text, "app1")[:6] == ["evicted", "expired", "company", "45d", "6.0", "GiB"]
+    assert _row(text, "app1")[:8] == ["evicted", "expired", "company", "45d", "7.0", "GiB", "6.0", "GiB"]
     assert "still there after RemoveImage" in text
     assert _row(text, "kept12")[:2] == ["kept", "recent"]
     assert (
@@ -183,6 +227,21 @@ def test_progress_has_a_line_per_eviction() -> None:
         "[2/4] failed registry.gitlab.com/golem-ai/app2:1.0 (expired, 45d old): still there after RemoveImage",
         "[3/4] spared registry.gitlab.com/golem-ai/app3:1.0 (expired, 45d old): a container uses it now",
         "The nightly sweep failed: nobody listens at /run/containerd/containerd.sock",
+    ]
+
+
+def test_progress_counts_on_where_more_goes_than_was_foretold() -> None:
+    """Images that are not needed count as images, and one that goes after all as one more."""
+    stream = io.StringIO()
+    progress = Progress(stream)
+    plan = replace(NIGHT, evictions=NIGHT.evictions[:1], not_reached=NIGHT.evictions[1:])
+    progress.record(SweepStarted(plan, BYTES_ONLY))
+    for eviction in (FAILED, EVICTED):
+        progress.record(EvictionEnded(Trigger.PRESSURE, eviction))
+    assert [line.split()[:5] for line in stream.getvalue().splitlines()] == [
+        ["nightly", "sweep:", "1", "of", "7"],
+        ["[1/1]", "failed", "registry.gitlab.com/golem-ai/app2:1.0", "(expired,", "45d"],
+        ["[2/2]", "evicted", "registry.gitlab.com/golem-ai/app1:1.0", "(expired,", "45d"],
     ]
 
 

@@ -1,0 +1,167 @@
+"""What removing images really frees, and who holds what the disk has, from containerd's reference graph.
+
+Refuses the sizes that a runtime gives an image, which count shared layers once for each image that has them: only what
+nothing reaches any more is freed (facts: containerd, the reference graph).
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import chain
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What something takes on the disk."""
+
+    bytes: int
+    inodes: int
+
+    def __add__(self, other: "Size") -> "Size":
+        return Size(self.bytes + other.bytes, self.inodes + other.inodes)
+
+
+NOTHING = Size(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """containerd's reference graph as read; its keys are opaque text, one for each blob or snapshot."""
+
+    sizes: Mapping[str, Size]
+    """Of every blob and committed snapshot; blobs rounded up to the block size."""
+    edges: Mapping[str, tuple[str, ...]]
+    """Key -> the keys that it holds. Any key may be missing from `sizes` (gone meanwhile, or a container's own
+    snapshot): it takes nothing, and what it holds stays held."""
+    images: Mapping[str, frozenset[str]]
+    """CRI image id -> the keys that its records point to (target digests)."""
+    containers: frozenset[str]
+    """Keys that containers hold: their own snapshots, and the parents of these."""
+    other_namespaces: frozenset[str]
+    """Keys that other containerd namespaces hold."""
+    unnamed: frozenset[str]
+    """Keys held by leases, by gc.root labels and by records that belong to no CRI image."""
+    metadata: frozenset[str] = frozenset()
+    """Keys of manifests and configs: a few KiB that go with every image, and no reason to take one."""
+    complete: bool = True
+    """False where some snapshotter's usage cannot be trusted: the caller shows no figure made from this."""
+
+
+class Holder(StrEnum):
+    """Who holds what a filesystem has; the first that does, in this order."""
+
+    IN_USE = "in_use"
+    KEPT = "kept"
+    OTHER_NAMESPACES = "other_namespaces"
+    UNNAMED = "unnamed"
+    EVICTABLE = "evictable"
+    OTHER = "other"
+
+
+def reclaimable(layers: Layers, image_ids: Collection[str]) -> Size:
+    """What is freed once the records of all these images are gone.
+
+    An id that is not known frees nothing; nor does what nothing held before, which is no image's to free.
+    """
+    return _walk_what_stays(layers, frozenset(image_ids)).reach(_records_of(layers, image_ids))
+
+
+def marginal(layers: Layers, order: Sequence[str]) -> dict[str, Size]:
+    """What each image frees given that those before it are gone.
+
+    In the given order; an id that is repeated counts where it is first. The sum is `reclaimable` of them all.
+    """
+    ids = tuple(dict.fromkeys(order))
+    walk = _walk_what_stays(layers, frozenset(ids))
+    # The last to go frees all that is not held by what stays; the one before it, what is then left; and so on.
+    freed = {image_id: walk.reach(_records_of(layers, (image_id,))) for image_id in reversed(ids)}
+    return {image_id: freed[image_id] for image_id in ids}
+
+
+def gaining(layers: Layers, image_ids: Collection[str]) -> frozenset[str]:
+    """Of these images, those of which a layer is freed once all of them are gone."""
+    stays = _walk_what_stays(layers, frozenset(image_ids)).reached | layers.metadata
+
+    def gains(image_id: str) -> bool:
+        return any(key in layers.sizes and key not in stays for key in _reach_of(layers, image_id))
+
+    return frozenset(image_id for image_id in image_ids if gains(image_id))
+
+
+def alone(layers: Layers) -> dict[str, Size]:
+    """What each image frees if it is the only one to go: what it reaches and nothing else does."""
+    walk = _Walk(layers)
+    walk.reach(chain(layers.containers, layers.other_namespaces, layers.unnamed))
+    reach = {image_id: _reach_of(layers, image_id) for image_id in layers.images}
+    holders = Counter(chain.from_iterable(reach.values()))
+    return {
+        image_id: sum_of(layers, (key for key in keys if holders[key] == 1 and key not in walk.reached))
+        for image_id, keys in reach.items()
+    }
+
+
+def sum_of(layers: Layers, keys: Iterable[str]) -> Size:
+    """Size of some keys."""
+    sizes = [layers.sizes.get(key, NOTHING) for key in keys]
+    return Size(sum(size.bytes for size in sizes), sum(size.inodes for size in sizes))
+
+
+def held(layers: Layers, used_bytes: int, in_use: Collection[str], evictable: Collection[str]) -> dict[Holder, int]:
+    """Bytes by the first holder that reaches them; always all holders, none negative.
+
+    in_use: these images and all containers; kept: all images in neither collection; evictable: what only these images
+    hold; other: the rest of what is used, such as containers' own files. The sum is `used_bytes`, save where the
+    images take more than that, since both were not read at once: then other is 0 and nothing is scaled.
+    """
+    kept = layers.images.keys() - set(in_use) - set(evictable)
+    roots: dict[Holder, Iterable[str]] = {
+        Holder.IN_USE: chain(layers.containers, _records_of(layers, in_use)),
+        Holder.KEPT: _records_of(layers, kept),
+        Holder.OTHER_NAMESPACES: layers.other_namespaces,
+        Holder.UNNAMED: layers.unnamed,
+        Holder.EVICTABLE: _records_of(layers, evictable),
+    }
+    walk = _Walk(layers)
+    found = {holder: walk.reach(keys).bytes for holder, keys in roots.items()}
+    return {**found, Holder.OTHER: max(0, used_bytes - sum(found.values()))}
+
+
+class _Walk:
+    """One walk through the graph, in steps; each key counts in the step that reaches it first."""
+
+    def __init__(self, layers: Layers) -> None:
+        self._layers = layers
+        self.reached: set[str] = set()
+
+    def reach(self, roots: Iterable[str]) -> Size:
+        """Size of what these roots hold and no earlier step has reached."""
+        size = NOTHING
+        pending = list(roots)
+        while pending:
+            key = pending.pop()
+            if key not in self.reached:
+                self.reached.add(key)
+                size += self._layers.sizes.get(key, NOTHING)
+                pending.extend(self._layers.edges.get(key, ()))
+        return size
+
+
+def _walk_what_stays(layers: Layers, going: frozenset[str]) -> _Walk:
+    """A walk that has reached all that is held by anything but the images that go."""
+    staying = _records_of(layers, layers.images.keys() - going)
+    walk = _Walk(layers)
+    walk.reach(chain(layers.containers, layers.other_namespaces, layers.unnamed, staying))
+    return walk
+
+
+def _reach_of(layers: Layers, image_id: str) -> set[str]:
+    """All keys that one image's records reach."""
+    walk = _Walk(layers)
+    walk.reach(_records_of(layers, (image_id,)))
+    return walk.reached
+
+
+def _records_of(layers: Layers, image_ids: Iterable[str]) -> Iterator[str]:
+    """The keys that the records of these images point to; none for an id that is not known."""
+    return chain.from_iterable(layers.images.get(image_id, ()) for image_id in image_ids)

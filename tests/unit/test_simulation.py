@@ -1,0 +1,67 @@
+"""The simulated node's layers: what they foretell is what its disk measures."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cleaner.core.reclaim import Size, reclaimable
+from cleaner.simulation.node import Build, SimulatedNode
+from support.fakes import FakeTimer
+from support.nodes import MB
+
+LAYERS = {f"layer{number}": 10**number for number in range(6)}
+NUMBERS = st.integers(0, 4)
+BUILDS = st.lists(st.frozensets(st.sampled_from(list(LAYERS))), min_size=5, max_size=5)
+
+
+def reference(number: int) -> str:
+    return f"registry.example.com/app{number}:v1"
+
+
+def make_node(directory: Path, builds: list[frozenset[str]], used: set[int]) -> SimulatedNode:
+    """A node with an image for each build, and a container for each number in `used`."""
+    node = SimulatedNode(directory, 100 * MB, FakeTimer())
+    for number, names in enumerate(builds):
+        layers = tuple((name, LAYERS[name]) for name in sorted(names))
+        node.pull(reference(number), Build(layers, note=str(number)))
+    for number in used:
+        node.start_container(reference(number))
+    return node
+
+
+@settings(deadline=None, derandomize=True, database=None)
+@given(BUILDS, st.sets(NUMBERS, max_size=2), st.sets(NUMBERS, max_size=2), st.sets(NUMBERS))
+def test_what_is_foretold_is_what_is_measured(
+    builds: list[frozenset[str]], used: set[int], lost: set[int], gone: set[int]
+) -> None:
+    """However images share layers, and whatever containers hold, a removal frees the foretold bytes and inodes."""
+    with TemporaryDirectory() as directory:
+        node = make_node(Path(directory), builds, used)
+        ids = [Build(tuple((n, LAYERS[n]) for n in sorted(b)), note=str(i)).image_id for i, b in enumerate(builds)]
+        for number in lost:
+            node.remove_image(ids[number])
+        removed = [ids[number] for number in gone]
+        foretold = reclaimable(node.read_layers(node.list_images()), removed)
+        before = node.read_usage()
+        for image_id in removed:
+            node.remove_image(image_id)
+        after = node.read_usage()
+    freed = Size(after.available_bytes - before.available_bytes, after.inodes_available - before.inodes_available)
+    assert freed == foretold
+
+
+def test_an_image_that_came_after_the_list_holds_its_layers(tmp_path: Path) -> None:
+    """What was pulled between the list and the look at the layers is nobody's to free."""
+    node = make_node(tmp_path, [frozenset({"layer1"}), frozenset({"layer1", "layer2"})], set())
+    first = [image for image in node.list_images() if reference(0) in image.tags]
+    assert reclaimable(node.read_layers(tuple(first)), [first[0].id]) == Size(0, 0)
+
+
+def test_a_removal_leaves_nothing(tmp_path: Path) -> None:
+    """On the simulated node a removal takes all records."""
+    node = make_node(tmp_path, [frozenset({"layer1"})], set())
+    (image,) = node.list_images()
+    node.remove_image(image.id)
+    assert node.list_leftovers(image) == ()
