@@ -3,7 +3,7 @@
 Refuses to know what a call is for; `client` and `containerd` do.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from time import monotonic
@@ -19,6 +19,10 @@ from cleaner.runtime.methods import Answer, Method, Request, Socket, Span
 from cleaner.runtime.retry import retrying
 
 Part = TypeVar("Part", bound=Message)
+Value = TypeVar("Value")
+
+_TOGETHER = 64
+"""Calls under way at once: 1,500 of `Snapshots.Usage` take 0.33 s so, 0.55 s one by one; 250 only more memory."""
 
 ObserveCall = Callable[[str, float, bool], None]
 """Method name, seconds, and whether the runtime answered; must not raise."""
@@ -55,6 +59,18 @@ class Calls:
         answer: Answer = self._retrying(self.ask, method, request)
         return answer
 
+    def read_many(self, method: Method[Request, Answer], requests: Sequence[Request]) -> list[Answer | None]:
+        """Many reads of one kind, under way together; answers in the given order, None for what is not there."""
+        batches = (requests[start : start + _TOGETHER] for start in range(0, len(requests), _TOGETHER))
+        return [answer for batch in batches for answer in self._retrying(self._ask_together, method, batch)]
+
+    def read_stream(
+        self, method: Method[Request, Answer], request: Request, digest: Callable[[Iterator[Answer]], Value]
+    ) -> Value:
+        """What `digest` makes of a stream's parts as they arrive; it begins anew where the stream broke off."""
+        value: Value = self._retrying(self._digest, method, request, digest)
+        return value
+
     def read_list(self, whole: Method[Any, Answer], parts: Method[Any, Part]) -> list[Answer] | list[Part]:
         """A list in one answer, or in the answers of a stream where one message cannot hold it.
 
@@ -69,17 +85,38 @@ class Calls:
 
     def _read_parts(self, whole: Method[Any, Any], parts: Method[Any, Part], refusal: CallRejectedError) -> list[Part]:
         try:
-            answers: list[Part] = self._retrying(self._collect, parts)
+            return self.read_stream(parts, parts.request(), list)
         except CallRejectedError as error:
             if not error.not_offered:
                 raise
             message = f"{whole.name}: the list exceeds the limit of one message, and this runtime has no {parts.name}"
             raise RuntimeRejectedError(f"{message} ({refusal})") from error
-        return answers
 
-    def _collect(self, method: Method[Any, Answer]) -> list[Answer]:
+    def _digest(
+        self, method: Method[Request, Answer], request: Request, digest: Callable[[Iterator[Answer]], Value]
+    ) -> Value:
         with self._reported(method):
-            return list(self._stub(method, stream=True)(method.request(), timeout=self._seconds(method)))
+            stub = self._stub(method, stream=True)
+            return digest(stub(request, timeout=self._seconds(method), metadata=method.metadata))
+
+    def _ask_together(self, method: Method[Request, Answer], requests: Sequence[Request]) -> list[Answer | None]:
+        start, seconds = self._stub(method).future, self._seconds(method)  # type: ignore[attr-defined]
+        futures = [start(request, timeout=seconds, metadata=method.metadata) for request in requests]
+        try:
+            return [self._result(method, future) for future in futures]
+        finally:
+            for future in futures:
+                future.cancel()
+
+    def _result(self, method: Method[Any, Answer], future: "grpc.Future[Answer]") -> Answer | None:
+        """What it waited for this one is reported, so that the reports of a batch add up to its time."""
+        try:
+            with self._reported(method):
+                return future.result()
+        except CallRejectedError as error:
+            if error.not_found:
+                return None
+            raise
 
     @contextmanager
     def _reported(self, method: Method[Any, Any]) -> Iterator[None]:
@@ -89,7 +126,7 @@ class Calls:
         except grpc.RpcError as error:
             failure = failure_of(method.name, error)
             self.outages += isinstance(failure, NotServingError)
-            self._observe_call(method.name, monotonic() - started, is_an_answer(failure))
+            self._observe_call(method.name, monotonic() - started, is_an_answer(failure, optional=method.optional))
             raise failure from error
         self._observe_call(method.name, monotonic() - started, True)  # noqa: FBT003 - a Callable has no keywords
 

@@ -4,7 +4,7 @@ Refuses to remember what can change: only what is fixed for an id is read once (
 container mounts, what a sandbox runs), and forgotten with it.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -13,13 +13,17 @@ from typing import Self, TypeVar
 from cleaner.core.errors import RuntimeRejectedError
 from cleaner.core.model import Container, Image, RuntimeVersion
 from cleaner.core.ports import Stop
+from cleaner.core.reclaim import Layers
 from cleaner.runtime import methods, translate
 from cleaner.runtime.calls import Calls, ObserveCall
 from cleaner.runtime.channel import open_channel
 from cleaner.runtime.containerd import PullTimes
+from cleaner.runtime.containers import read_image_by_container, with_names
 from cleaner.runtime.endpoint import Endpoint
 from cleaner.runtime.failures import CallRejectedError
+from cleaner.runtime.graph import GraphReader
 from cleaner.runtime.methods import DEADLINES, Socket, Span
+from cleaner.runtime.own_api import OwnApi
 from cleaner.runtime.pb import cri_pb2 as pb
 
 _Value = TypeVar("_Value")
@@ -31,6 +35,9 @@ def _observe_nothing(_method: str, _seconds: float, _answered: bool) -> None:  #
 
 class CriRuntime:
     """A `core.ports.Runtime` behind one or two sockets; used from one thread."""
+
+    layers_refusal: str | None
+    """Why the last `read_layers` gave none although there is the API; None where it did not fail."""
 
     def __init__(
         self,
@@ -46,7 +53,10 @@ class CriRuntime:
         images = runtime if image_endpoint in {None, endpoint} else open_channel(image_endpoint)
         self._channels = {Socket.RUNTIME: runtime, Socket.IMAGES: images}
         self._calls = Calls(self._channels, deadlines, stop, observe_call)
-        self._pull_times = PullTimes(self._calls)
+        self._own_api = OwnApi(self._calls)
+        self._pull_times = PullTimes(self._own_api)
+        self._graph = GraphReader(self._own_api)
+        self.layers_refusal = None
         self._created: dict[str, datetime | None] = {}
         self._mounted: dict[str, frozenset[str]] = {}
         self._sandbox_images: dict[str, str | None] = {}
@@ -90,17 +100,31 @@ class CriRuntime:
         return tuple(replace(image, pulled_at=pulled[image.id]) for image in images)
 
     def list_containers(self) -> tuple[Container, ...]:
-        """Every container of every state: a list without a filter has them all."""
+        """Every container of every state, also those that CRI does not list; a list without a filter has them all."""
         answers = self._calls.read_list(methods.LIST_CONTAINERS, methods.STREAM_CONTAINERS)
         named = translate.names_by_container(message for answer in answers for message in answer.containers)
         _complete(self._mounted, named, self._read_mounted)
-        return tuple(Container(known, named[known] | self._mounted[known]) for known in sorted(self._mounted))
+        listed = [Container(known, named[known] | self._mounted[known]) for known in self._mounted]
+        return tuple(sorted(listed + self._list_unlisted(named), key=lambda container: container.id))
 
     def list_sandbox_images(self) -> frozenset[str]:
         """Images of all sandboxes, ready or not, and of the next one where the runtime tells it."""
         answer = self._calls.read(methods.LIST_SANDBOXES, pb.ListPodSandboxRequest())
         _complete(self._sandbox_images, [sandbox.id for sandbox in answer.items], self._read_sandbox_image)
         return frozenset(filter(None, [*self._sandbox_images.values(), self._read_next_sandbox_image()]))
+
+    def read_layers(self, images: Iterable[Image]) -> Layers | None:
+        """What holds which bytes, for all images as they were just listed; None where that is not known.
+
+        It is not where the runtime has no such API, nor where it answers with an error, which `layers_refusal` then
+        tells: what an image frees only ranks it, so a sweep goes on without.
+        """
+        self.layers_refusal = None
+        try:
+            return self._graph.read(images)
+        except RuntimeRejectedError as error:
+            self.layers_refusal = str(error)
+            return None
 
     def read_image(self, image_id: str) -> Image | None:
         """One image as it is now, in a few quick calls; only `created`, which an id fixes, may be from memory."""
@@ -119,6 +143,15 @@ class CriRuntime:
         except CallRejectedError as error:
             if not error.not_found:
                 raise
+
+    def _list_unlisted(self, listed: Collection[str]) -> list[Container]:
+        """Containers that are neither CRI's nor sandboxes; sandboxes are asked for where some are not known yet."""
+        others = read_image_by_container(self._own_api)
+        _drop(others, [*listed, *self._sandbox_images])
+        if others:
+            answer = self._calls.read(methods.LIST_SANDBOXES, pb.ListPodSandboxRequest())
+            _drop(others, [sandbox.id for sandbox in answer.items])
+        return with_names(self._own_api, others) if others else []
 
     def _with_created(self, image: Image) -> Image | None:
         """The image with its build time, not readable where that failed; None where it is gone."""
@@ -177,8 +210,12 @@ class CriRuntime:
 
 
 def _keep_only(memory: dict[str, _Value], ids: Collection[str]) -> None:
-    for gone in memory.keys() - ids:
-        del memory[gone]
+    _drop(memory, memory.keys() - ids)
+
+
+def _drop(memory: dict[str, _Value], ids: Iterable[str]) -> None:
+    for known in ids:
+        memory.pop(known, None)
 
 
 def _complete(memory: dict[str, _Value], ids: Collection[str], read: Callable[[str], _Value]) -> None:

@@ -1,16 +1,15 @@
-"""When an image was pulled, by the image records of containerd's own API on the same socket.
+"""What the image records of containerd's own API tell: when an image was pulled, and which names are the same image.
 
 Refuses a guess: without that API there is no pull time, and with it a failed read is an error.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from cleaner.core.model import Image
-from cleaner.runtime.calls import Calls
-from cleaner.runtime.failures import CallRejectedError
-from cleaner.runtime.methods import GET_RECORD, LIST_RECORDS, Answer, Method, Request
+from cleaner.runtime.methods import GET_RECORD, LIST_RECORDS
+from cleaner.runtime.own_api import MissingApiError, OwnApi
 from cleaner.runtime.pb import containerd_images_pb2 as pb
 from cleaner.runtime.translate import translate_time
 
@@ -43,16 +42,14 @@ class Records:
 class PullTimes:
     """Reads pull times, of all images or freshly of one."""
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, api: OwnApi) -> None:
         """Read nothing yet."""
-        self._calls = calls
+        self._api = api
         self._other_names: dict[str, frozenset[str]] = {}
-        self._missing_since: int | None = None
 
     def read_all(self, images: Iterable[Image]) -> Mapping[str, datetime | None]:
         """By image id; all None where the runtime has no such API."""
-        answer = self._read(LIST_RECORDS, pb.ListImagesRequest())
-        records = index_records(answer.images if answer else ())
+        records = index_records(self._list_records())
         pulled = {image.id: records.newest(records.targets_of(image)) for image in images}
         self._other_names = {image.id: others for image in images if (others := records.other_names(image))}
         return pulled
@@ -68,26 +65,38 @@ class PullTimes:
         records = index_records([*own, *(record for record in others if record.target.digest in targets)])
         return records.newest(targets)
 
+    def _list_records(self) -> Iterable[pb.Image]:
+        try:
+            answer = self._api.read(LIST_RECORDS, pb.ListImagesRequest())
+        except MissingApiError:
+            return ()
+        return answer.images if answer else ()
+
     def _read_records(self, names: Iterable[str]) -> list[pb.Image]:
         """Those that are there."""
-        answers = (self._read(GET_RECORD, pb.GetImageRequest(name=name)) for name in names)
-        return [answer.image for answer in answers if answer is not None]
-
-    def _read(self, method: Method[Request, Answer], request: Request) -> Answer | None:
-        """None for what is not there, be it a record or the whole API.
-
-        That the API is missing is remembered until nobody served a call: another runtime may have come.
-        """
-        if self._missing_since == self._calls.outages:
-            return None
         try:
-            return self._calls.read(method, request)
-        except CallRejectedError as error:
-            if error.not_offered:
-                self._missing_since = self._calls.outages
-            elif not error.not_found:
-                raise
-            return None
+            return read_records(self._api, names)
+        except MissingApiError:
+            return []
+
+
+def read_records(api: OwnApi, names: Iterable[str]) -> list[pb.Image]:
+    """The records of these names; those that are there."""
+    answers = (api.read(GET_RECORD, pb.GetImageRequest(name=name)) for name in names)
+    return [answer.image for answer in answers if answer is not None]
+
+
+def read_namesakes(api: OwnApi, names: Collection[str]) -> dict[str, frozenset[str]]:
+    """For each name its target, and the names of all records with that target: one of them is the image's id.
+
+    A name that has no record is its own only namesake. One list for all: the filter is of containerd's own syntax.
+    """
+    targets = {record.name: record.target.digest for record in read_records(api, names)}
+    filters = [f'target.digest=="{target}"' for target in sorted(set(targets.values()))]
+    answer = api.read(LIST_RECORDS, pb.ListImagesRequest(filters=filters)) if filters else None
+    known = index_records(answer.images if answer else ()).names_by_target
+    same = {name: known.get(target, frozenset()) | {target} for name, target in targets.items()}
+    return {name: same.get(name, frozenset()) | {name} for name in names}
 
 
 def index_records(messages: Iterable[pb.Image]) -> Records:

@@ -63,9 +63,14 @@ def failure_of(method_name: str, error: grpc.RpcError) -> CleanerError:
     return CallRejectedError(text, code, details)
 
 
-def is_an_answer(failure: CleanerError) -> bool:
-    """Whether a failed call only says what things are like: gone, or in use. Metrics count no failure then."""
-    return isinstance(failure, ImageInUseError) or (isinstance(failure, CallRejectedError) and failure.not_found)
+def is_an_answer(failure: CleanerError, *, optional: bool = False) -> bool:
+    """Whether a failed call only says what things are like: gone, in use, or an optional service that is not there.
+
+    Metrics count no failure then.
+    """
+    if isinstance(failure, CallRejectedError):
+        return failure.not_found or (optional and failure.not_offered)
+    return isinstance(failure, ImageInUseError)
 
 
 def one_line(text: str) -> str:

@@ -4,14 +4,22 @@ Refuses to make one: that is in `calls`. What is not in this table cannot be ask
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import Enum, auto
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 from google.protobuf.message import Message
 
-from cleaner.runtime.pb import containerd_images_pb2, cri_pb2
+from cleaner.runtime.pb import (
+    containerd_containers_pb2,
+    containerd_content_pb2,
+    containerd_images_pb2,
+    containerd_leases_pb2,
+    containerd_namespaces_pb2,
+    containerd_snapshots_pb2,
+    cri_pb2,
+)
 
 Request = TypeVar("Request", bound=Message)
 Answer = TypeVar("Answer", bound=Message)
@@ -52,17 +60,43 @@ class Method(Generic[Request, Answer]):
     metadata: tuple[tuple[str, str], ...] = ()
 
     @property
+    def service(self) -> str:
+        """The service that it belongs to; a runtime has all of a service, or nothing of it."""
+        return self.path.rsplit("/", 1)[0]
+
+    @property
     def name(self) -> str:
         """What errors and metrics call it: `ListImages` of CRI, `Images.List` of containerd."""
-        service, name = self.path.rsplit("/", 1)
-        return name if service.startswith("/runtime.v1.") else f"{service.rsplit('.', 1)[-1]}.{name}"
+        name = self.path.rsplit("/", 1)[1]
+        return f"{self.service.rsplit('.', 1)[-1]}.{name}" if self.optional else name
+
+    @property
+    def optional(self) -> bool:
+        """Whether it is containerd's own, which a runtime may lack."""
+        return not self.service.startswith("/runtime.v1.")
+
+    def in_namespace(self, namespace: str) -> Self:
+        """The same call about another namespace of containerd."""
+        return replace(self, metadata=_namespace(namespace))
+
+
+CRI_NAMESPACE = "k8s.io"
+"""Where containerd's CRI plugin keeps all that it has."""
+
+
+def _namespace(name: str) -> tuple[tuple[str, str], ...]:
+    return (("containerd-namespace", name),)
+
+
+def _own(
+    path: str, request: type[Request], answer: type[Answer], span: Span, socket: Socket = Socket.IMAGES
+) -> Method[Request, Answer]:
+    """A call of containerd's own API, in CRI's namespace."""
+    return Method(f"/containerd.services.{path}", request, answer, socket, span, _namespace(CRI_NAMESPACE))
 
 
 _RUNTIME = "/runtime.v1.RuntimeService"
 _IMAGES = "/runtime.v1.ImageService"
-_RECORDS = "/containerd.services.images.v1.Images"
-_CRI_NAMESPACE = (("containerd-namespace", "k8s.io"),)
-"""Where containerd's CRI plugin keeps all that it has."""
 
 VERSION = Method(f"{_RUNTIME}/Version", cri_pb2.VersionRequest, cri_pb2.VersionResponse, Socket.RUNTIME, Span.STATUS)
 STATUS = Method(f"{_RUNTIME}/Status", cri_pb2.StatusRequest, cri_pb2.StatusResponse, Socket.RUNTIME, Span.STATUS)
@@ -116,19 +150,65 @@ REMOVE_IMAGE = Method(
 IMAGE_FILESYSTEM = Method(
     f"{_IMAGES}/ImageFsInfo", cri_pb2.ImageFsInfoRequest, cri_pb2.ImageFsInfoResponse, Socket.IMAGES, Span.STATUS
 )
-LIST_RECORDS = Method(
-    f"{_RECORDS}/List",
+LIST_RECORDS = _own(
+    "images.v1.Images/List",
     containerd_images_pb2.ListImagesRequest,
     containerd_images_pb2.ListImagesResponse,
-    Socket.IMAGES,
     Span.LISTING,
-    _CRI_NAMESPACE,
 )
-GET_RECORD = Method(
-    f"{_RECORDS}/Get",
+GET_RECORD = _own(
+    "images.v1.Images/Get",
     containerd_images_pb2.GetImageRequest,
     containerd_images_pb2.GetImageResponse,
-    Socket.IMAGES,
     Span.STATUS,
-    _CRI_NAMESPACE,
+)
+LIST_CONTENT = _own(
+    "content.v1.Content/List",
+    containerd_content_pb2.ListContentRequest,
+    containerd_content_pb2.ListContentResponse,
+    Span.LISTING,
+)
+LIST_SNAPSHOTS = _own(
+    "snapshots.v1.Snapshots/List",
+    containerd_snapshots_pb2.ListSnapshotsRequest,
+    containerd_snapshots_pb2.ListSnapshotsResponse,
+    Span.LISTING,
+)
+SNAPSHOT_USAGE = _own(
+    "snapshots.v1.Snapshots/Usage",
+    containerd_snapshots_pb2.UsageRequest,
+    containerd_snapshots_pb2.UsageResponse,
+    Span.STATUS,
+)
+LIST_LEASES = _own(
+    "leases.v1.Leases/List",
+    containerd_leases_pb2.ListRequest,
+    containerd_leases_pb2.ListResponse,
+    Span.LISTING,
+)
+LEASE_RESOURCES = _own(
+    "leases.v1.Leases/ListResources",
+    containerd_leases_pb2.ListResourcesRequest,
+    containerd_leases_pb2.ListResourcesResponse,
+    Span.STATUS,
+)
+LIST_NAMESPACES = _own(
+    "namespaces.v1.Namespaces/List",
+    containerd_namespaces_pb2.ListNamespacesRequest,
+    containerd_namespaces_pb2.ListNamespacesResponse,
+    Span.LISTING,
+)
+LIST_OWN_CONTAINERS = _own(
+    "containers.v1.Containers/List",
+    containerd_containers_pb2.ListContainersRequest,
+    containerd_containers_pb2.ListContainersResponse,
+    Span.LISTING,
+    Socket.RUNTIME,
+)
+STREAM_OWN_CONTAINERS = _own(
+    "containers.v1.Containers/ListStream",
+    containerd_containers_pb2.ListContainersRequest,
+    containerd_containers_pb2.ListContainerMessage,
+    Span.LISTING,
+    Socket.RUNTIME,
 )

@@ -1,5 +1,7 @@
 """A small CRI server on a Unix socket: it answers as CRI-O does, or as containerd where it has image records.
 
+A containerd serves its own API too, from the plain values of `containerd_services`.
+
 Refuses to be a runtime: nothing is pulled, run or stored. What it holds are plain values that a test may change.
 """
 
@@ -7,9 +9,9 @@ Refuses to be a runtime: nothing is pulled, run or stored. What it holds are pla
 
 import json
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +23,7 @@ from cleaner.runtime.pb import containerd_images_pb2 as records_pb
 from cleaner.runtime.pb import containerd_images_pb2_grpc as records_grpc
 from cleaner.runtime.pb import cri_pb2 as pb
 from cleaner.runtime.pb import cri_pb2_grpc as cri_grpc
+from support.containerd_services import Namespace, add_services
 
 Context = grpc.ServicerContext
 
@@ -90,11 +93,13 @@ class Record:
     target: str
     created_at: datetime | None = None
     updated_at: datetime | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     def message(self) -> records_pb.Image:
         """As containerd sends it."""
         return records_pb.Image(
             name=self.name,
+            labels=dict(self.labels),
             target={"digest": self.target},
             created_at=self.created_at,
             updated_at=self.updated_at,
@@ -117,7 +122,7 @@ class Call:
     method: str
     """As metrics name it: `ListImages`, `Images.Get`."""
     about: str
-    """The image, container, sandbox or record that was named; empty for lists."""
+    """The image, container, sandbox, record, snapshot, lease or snapshotter that was named; empty for other lists."""
     metadata: dict[str, str]
 
 
@@ -140,6 +145,8 @@ class CrioServer:
         self.containers = {container.id: container for container in containers}
         self.sandboxes = {sandbox.id: sandbox for sandbox in sandboxes}
         self.records = None if records is None else {record.name: record for record in records}
+        self.namespaces = {"k8s.io": Namespace()}
+        """Of containerd; what CRI has is in the first."""
         self.on_remove = on_remove
         self.version = ("cri-o", "1.36.0") if records is None else ("containerd", "2.1.9")
         self.mountpoints: Sequence[str] = ("/var/lib/containers/storage/overlay-images",)
@@ -174,6 +181,7 @@ class CrioServer:
         cri_grpc.add_ImageServiceServicer_to_server(_ImageService(self), server)  # type: ignore[no-untyped-call]
         if self.records is not None:
             records_grpc.add_ImagesServicer_to_server(_Records(self), server)  # type: ignore[no-untyped-call]
+            add_services(server, self.namespaces)
         server.add_insecure_port(f"unix:{self.socket}")
         server.start()
         self._server = server
@@ -265,13 +273,13 @@ class _Script(grpc.ServerInterceptor):  # type: ignore[type-arg]
 
 def _metric_name(path: str) -> str:
     service, method = path.strip("/").split("/")
-    return f"Images.{method}" if service.startswith("containerd.") else method
+    return f"{service.rsplit('.', 1)[-1]}.{method}" if service.startswith("containerd.") else method
 
 
 def _subject(request: Any) -> str:
-    for field in ("container_id", "pod_sandbox_id", "name"):
-        if hasattr(request, field):
-            return str(getattr(request, field))
+    for name in ("container_id", "pod_sandbox_id", "name", "key", "id", "snapshotter"):
+        if hasattr(request, name):
+            return str(getattr(request, name))
     return str(request.image.image) if hasattr(request, "image") else ""
 
 
@@ -363,7 +371,8 @@ class _Records(records_grpc.ImagesServicer):
         return records_pb.GetImageResponse(image=record.message())
 
     def List(self, request: records_pb.ListImagesRequest, context: Context) -> records_pb.ListImagesResponse:
-        records = (self._server.records or {}).values()
+        wanted = [filter_.removeprefix('target.digest=="').removesuffix('"') for filter_ in request.filters]
+        records = [found for found in (self._server.records or {}).values() if not wanted or found.target in wanted]
         return records_pb.ListImagesResponse(images=[record.message() for record in records])
 
 

@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 import grpc
@@ -10,9 +12,8 @@ import pytest
 
 from cleaner.core.errors import ImageInUseError, RuntimeRejectedError, RuntimeUnavailableError
 from cleaner.core.model import RuntimeVersion
-from cleaner.runtime import CriRuntime, Endpoint, methods
+from cleaner.runtime import CriRuntime, Endpoint, methods, pb
 from cleaner.runtime.failures import failure_of, one_line
-from cleaner.runtime.pb import containerd_images_pb2, cri_pb2
 from cleaner.runtime.retry import ATTEMPTS
 from support.crio_server import CrioServer, ServedContainer, ServedImage
 
@@ -65,7 +66,8 @@ def test_length_of_details() -> None:
 
 def test_method_table() -> None:
     """Every method that can be called is one of the API's, with the types that the API gives it."""
-    files = (cri_pb2.DESCRIPTOR, containerd_images_pb2.DESCRIPTOR)
+    names = (found.name for found in iter_modules(pb.__path__, f"{pb.__name__}."))
+    files = [import_module(name).DESCRIPTOR for name in names if name.endswith("_pb2")]
     known = {
         f"/{service.full_name}/{call.name}": (call.input_type.full_name, call.output_type.full_name)
         for file in files

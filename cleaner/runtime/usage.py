@@ -1,0 +1,52 @@
+"""What committed snapshots take on the disk, asked once for each: it never changes.
+
+Refuses snapshotters whose usage means something else than files on this disk.
+"""
+
+from collections.abc import Collection, Sequence
+
+from cleaner.core.reclaim import Size
+from cleaner.runtime.labels import snapshot_key
+from cleaner.runtime.methods import CRI_NAMESPACE, SNAPSHOT_USAGE
+from cleaner.runtime.own_api import OwnApi
+from cleaner.runtime.pb import containerd_snapshots_pb2 as pb
+
+TRUSTED = frozenset({"overlayfs", "native", "btrfs", "zfs", "erofs"})
+"""Others fetch lazily (stargz, nydus), or fill a device of their own (devmapper)."""
+
+_OWN_DIRECTORIES = {"overlayfs": Size(2 * 4096, 2)}
+"""What a removal frees beside the usage: the snapshot's folder and its `work`; `fs` is in the usage.
+
+Measured on ext4 with containerd 1.6, 1.7 and 2.1; XFS and btrfs keep so small a folder in its inode.
+"""
+_NOTHING = Size(0, 0)
+
+
+class SnapshotSizes:
+    """Remembers what it read, by key."""
+
+    def __init__(self, api: OwnApi) -> None:
+        """Know nothing yet."""
+        self._api = api
+        self._known: dict[str, Size] = {}
+
+    def read(self, namespace: str, snapshotter: str, names: Sequence[str]) -> dict[str, Size]:
+        """By key; those that are gone meanwhile are left out."""
+        keys = {key_in(namespace, snapshotter, name): name for name in names}
+        new = [(key, name) for key, name in keys.items() if key not in self._known]
+        requests = [pb.UsageRequest(snapshotter=snapshotter, key=name) for _, name in new]
+        answers = self._api.read_many(SNAPSHOT_USAGE.in_namespace(namespace), requests)
+        own = _OWN_DIRECTORIES.get(snapshotter, _NOTHING)
+        for (key, _), answer in zip(new, answers, strict=True):
+            if answer is not None:
+                self._known[key] = Size(answer.size, answer.inodes) + own
+        return {key: self._known[key] for key in keys if key in self._known}
+
+    def keep_only(self, keys: Collection[str]) -> None:
+        """Forget all others: a snapshot may come back as another."""
+        self._known = {key: size for key, size in self._known.items() if key in keys}
+
+
+def key_in(namespace: str, snapshotter: str, name: str) -> str:
+    """A snapshot's key; those of CRI's namespace do not name it."""
+    return snapshot_key(snapshotter, name, None if namespace == CRI_NAMESPACE else namespace)
