@@ -126,6 +126,10 @@ class CriRuntime:
             self.layers_refusal = str(error)
             return None
 
+    def list_leftovers(self, image: Image) -> tuple[str, ...]:
+        """Names of containerd's records that still point to an image that CRI has no more; none without its API."""
+        return self._pull_times.list_leftovers(image)
+
     def read_image(self, image_id: str) -> Image | None:
         """One image as it is now, in a few quick calls; only `created`, which an id fixes, may be from memory."""
         known = image_id in self._created

@@ -7,11 +7,16 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from cleaner.core.model import Image
 from cleaner.runtime.methods import GET_RECORD, LIST_RECORDS
 from cleaner.runtime.own_api import MissingApiError, OwnApi
 from cleaner.runtime.pb import containerd_images_pb2 as pb
-from cleaner.runtime.translate import translate_time
+from cleaner.runtime.translate import is_in_calendar, translate_time
+
+_Moment = tuple[int, int]
+"""Seconds since 1970, and nanoseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,7 @@ class PullTimes:
         """Read nothing yet."""
         self._api = api
         self._other_names: dict[str, frozenset[str]] = {}
+        self._last_read: tuple[str, frozenset[str]] = ("", frozenset())
 
     def read_all(self, images: Iterable[Image]) -> Mapping[str, datetime | None]:
         """By image id; all None where the runtime has no such API."""
@@ -60,10 +66,21 @@ class PullTimes:
         By name, since any filter makes containerd read every record: 15 ms for 1,000 images, and 0.4 ms a name.
         """
         own = self._read_records(_own_names(image))
-        targets = {record.target.digest for record in own}
+        targets = frozenset(record.target.digest for record in own)
+        self._last_read = (image.id, targets)
         others = self._read_records(self._other_names.get(image.id, ()))
         records = index_records([*own, *(record for record in others if record.target.digest in targets)])
         return records.newest(targets)
+
+    def list_leftovers(self, image: Image) -> tuple[str, ...]:
+        """Names under which an image's records are there though it is gone, by its targets when it was last read.
+
+        Its names may have come to point to other images since; a record named by its id is always its own.
+        """
+        last_id, targets = self._last_read
+        names = {*_own_names(image), *self._other_names.get(image.id, ())}
+        left = [record for record in self._read_records(names) if image.id in (record.name, last_id)]
+        return tuple(sorted(r.name for r in left if r.name == image.id or r.target.digest in targets))
 
     def _list_records(self) -> Iterable[pb.Image]:
         try:
@@ -103,19 +120,21 @@ def index_records(messages: Iterable[pb.Image]) -> Records:
     """Records by name and by target."""
     targets: dict[str, str] = {}
     names: dict[str, set[str]] = {}
-    newest: dict[str, datetime] = {}
+    newest: dict[str, _Moment] = {}
     for message in messages:
         target = targets[message.name] = message.target.digest
         names.setdefault(target, set()).add(message.name)
-        time = _newest_time(message)
-        if time is not None and (target not in newest or time > newest[target]):
-            newest[target] = time
-    return Records(targets, {target: frozenset(known) for target, known in names.items()}, newest)
+        if moments := _moments(message):
+            newest[target] = max(newest.get(target, moments[0]), *moments)
+    times = {target: translate_time(Timestamp(seconds=at[0], nanos=at[1])) for target, at in newest.items()}
+    known = {target: frozenset(found) for target, found in names.items()}
+    return Records(targets, known, {target: time for target, time in times.items() if time is not None})
 
 
-def _newest_time(message: pb.Image) -> datetime | None:
+def _moments(message: pb.Image) -> list[_Moment]:
+    """The times of a record, as numbers: an image has three records, and one of their six times counts."""
     stamps = [getattr(message, name) for name in ("created_at", "updated_at") if message.HasField(name)]
-    return max(filter(None, map(translate_time, stamps)), default=None)
+    return [(stamp.seconds, stamp.nanos) for stamp in stamps if is_in_calendar(stamp)]
 
 
 def _own_names(image: Image) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from cleaner.core.model import Image
 from cleaner.core.reclaim import Layers, Size
 from cleaner.runtime.containerd import Records
-from cleaner.runtime.labels import Marks, blob_key, record_key
+from cleaner.runtime.labels import Marks, blob_key, is_blob, record_key
 
 BLOCK_BYTES = 4096
 """Of ext4 and XFS by default."""
@@ -53,6 +53,7 @@ class Draft:
         """The graph, with the records sorted by the CRI images that they are."""
         targets = {image.id: records.targets_of(image) for image in images}
         nameless = records.names_by_target.keys() - frozenset().union(*targets.values())
+        metadata = frozenset(key for key in self.edges if is_blob(key))
         renamed = self._part_bytes_from_references()
         return Layers(
             sizes=self.sizes,
@@ -61,6 +62,7 @@ class Draft:
             containers=_rename(self.containers, renamed),
             other_namespaces=frozenset(self.other_namespaces),
             unnamed=_rename(self.unnamed, renamed) | self._keys_of(nameless, records, renamed) | self.flat,
+            metadata=metadata,
             complete=complete,
         )
 

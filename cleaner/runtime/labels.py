@@ -44,6 +44,11 @@ def blob_key(digest: str) -> str:
     return sys.intern(f"blob:{digest}")
 
 
+def is_blob(key: str) -> bool:
+    """Whether a key is a blob's."""
+    return key.startswith("blob:")
+
+
 def snapshot_key(snapshotter: str, name: str, namespace: str | None = None) -> str:
     """A snapshot, which each namespace has for itself; without a namespace it is CRI's."""
     return sys.intern(":".join(filter(None, ("snapshot", namespace, snapshotter, name))))

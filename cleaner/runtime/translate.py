@@ -20,6 +20,8 @@ _NO_NAMES = frozenset({"", "<none>", "<none>:<none>", "<none>@<none>"})
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
+"""The first of the years 1 and the last of 9999."""
 _GO_ZERO_TIME = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -126,6 +128,11 @@ def parse_time(text: str) -> datetime | None:
         return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
+
+
+def is_in_calendar(timestamp: Timestamp) -> bool:
+    """Whether it is a time at all: not Go's zero time, and not past what Python can hold."""
+    return _FIRST_SECOND < timestamp.seconds < _LAST_SECOND
 
 
 def translate_time(timestamp: Timestamp) -> datetime | None:

@@ -72,6 +72,7 @@ def test_graph_of_an_image(containerd: CrioServer, connect: Connect) -> None:
         containers=frozenset(),
         other_namespaces=frozenset(),
         unnamed=frozenset(),
+        metadata=frozenset({"blob:m1", "blob:c1"}),
         complete=True,
     )
 

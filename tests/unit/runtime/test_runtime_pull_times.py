@@ -197,3 +197,39 @@ def test_records_fail(containerd: CrioServer, connect: Connect, code: grpc.Statu
     containerd.fail("Images.List", code)
     with pytest.raises(error):
         runtime.list_images()
+
+
+def test_no_leftovers(containerd: CrioServer, connect: Connect) -> None:
+    """An image that went with all of its records leaves nothing."""
+    hold(containerd, Record(ID, "sha256:m1"), Record(TAG, "sha256:m1"))
+    runtime = connect(containerd)
+    (image,) = runtime.list_images()
+    hold(containerd, image=ServedImage("sha256:c2"))
+    assert runtime.list_leftovers(image) == ()
+
+
+def test_leftovers(containerd: CrioServer, connect: Connect) -> None:
+    """Records with the target that the last look saw are left over; a tag that points elsewhere by now is not."""
+    hold(containerd, Record(ID, "sha256:m1"), Record(TAG, "sha256:m1"), Record("Import Of Today", "sha256:m1"))
+    runtime = connect(containerd)
+    (image,) = runtime.list_images()
+    runtime.read_image(ID)
+    assert containerd.records is not None
+    containerd.records[TAG] = Record(TAG, "sha256:m2")
+    assert runtime.list_leftovers(image) == ("Import Of Today", ID)
+
+
+def test_leftover_named_by_its_id(containerd: CrioServer, connect: Connect) -> None:
+    """Without a look at the image, only the record that is named by its id is surely its own."""
+    hold(containerd, Record(ID, "sha256:m1"), Record(TAG, "sha256:m1"))
+    runtime = connect(containerd)
+    (image,) = runtime.list_images()
+    assert runtime.list_leftovers(image) == (ID,)
+
+
+def test_leftovers_without_the_api(crio: CrioServer, connect: Connect) -> None:
+    """A runtime without records leaves none."""
+    crio.images = {"c1": ServedImage("c1", (TAG,), (DIGEST,))}
+    runtime = connect(crio)
+    (image,) = runtime.list_images()
+    assert runtime.list_leftovers(image) == ()
