@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from cleaner.core.findings import Finding, Grade
+from cleaner.core.foresight import reason_unknown
 from cleaner.core.model import Observation, Policy, Trigger, Usage
 from cleaner.core.policy import plan
 from cleaner.core.pressure import Marks, at_high
@@ -23,7 +24,7 @@ def check_node(node: Node, policy: Policy, triggers: Triggers) -> Iterator[Findi
     yield _marks(usage, triggers.marks)
     observation = observe(node)
     yield _pull_times(observation)
-    yield _bytes(observation)
+    yield _bytes(observation, node.runtime.layers_refusal)
     yield _sandbox(observation)
     yield _images(observation, policy, node.timer.now())
 
@@ -61,14 +62,11 @@ def _pull_times(observation: Observation) -> Finding:
     return Finding("pull times", Grade.NOTE, detail)
 
 
-def _bytes(observation: Observation) -> Finding:
-    if observation.layers is None:
-        detail = "not foretold: the runtime has no containerd API, which alone tells what images share"
-        return Finding("reclaimable bytes", Grade.NOTE, detail)
-    if not observation.layers.complete:
-        detail = "not foretold: a snapshotter is in use whose usage figures are not to be trusted"
-        return Finding("reclaimable bytes", Grade.NOTE, detail)
-    return Finding("reclaimable bytes", Grade.OK, f"foretold from {len(observation.layers.sizes)} blobs and snapshots")
+def _bytes(observation: Observation, refusal: str | None) -> Finding:
+    if because := reason_unknown(observation.layers, refusal):
+        return Finding("reclaimable bytes", Grade.NOTE, f"not foretold: {because}")
+    count = len(observation.layers.sizes) if observation.layers else 0
+    return Finding("reclaimable bytes", Grade.OK, f"foretold from {count} blobs and snapshots")
 
 
 def _sandbox(observation: Observation) -> Finding:

@@ -4,7 +4,7 @@ Refuses to decide: when a sweep is due is `core.triggers`, what goes is `core.po
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from cleaner.core.errors import CleanerError, DiskUnreadableError, EnvironmentUnusableError
@@ -21,18 +21,22 @@ from cleaner.core.events import (
     ObservationFailed,
     RuntimeDown,
     RuntimeUp,
+    SpaceCounted,
     SweepEnded,
     SweepFailed,
 )
-from cleaner.core.foresight import holders_of
-from cleaner.core.model import Mode, Observation, Plan, RuntimeVersion, Trigger, Usage
+from cleaner.core.foresight import holders_of, reason_unknown
+from cleaner.core.model import Mode, Observation, Plan, Resource, RuntimeVersion, Trigger, Usage
 from cleaner.core.policy import plan
 from cleaner.core.ports import Outlet, Stop, Timer
+from cleaner.core.pressure import above_low
 from cleaner.core.triggers import Moment, Triggers
 from cleaner.core.window import ClockSense
-from cleaner.sweep import Node, Sweep, SweepRequest, SweepSettings, observe
+from cleaner.sweep import Node, Sweep, SweepRequest, SweepSettings, look
 
 COUNT_EVERY_SECONDS = 60.0
+SPACE_EVERY_SECONDS = 600.0
+"""For what changes without an image or a container: leases, other namespaces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,9 @@ class Daemon:
         self._first_sweep_at = self._timer.monotonic() + settings.startup_delay.total_seconds()
         self._count_at = 0.0
         self._fingerprint = 0
+        self._policy = settings.sweep.policy
+        self._contents = 0
+        self._space_at = 0.0
 
     def run(self) -> None:
         """Loop until a stop is requested; EnvironmentUnusableError where nothing but a person can help."""
@@ -178,14 +185,28 @@ class Daemon:
         """What the nightly plan says now, for the metrics; and what a changed node is told by."""
         self._count_at = self._timer.monotonic() + COUNT_EVERY_SECONDS
         try:
-            observation = observe(node)
+            observation = look(node)
+            self._emit(ImagesCounted(plan(observation, self._policy, Trigger.NIGHTLY, self._timer.now())))
+            if self._is_space_stale(observation, usage):
+                self._count_space(node, observation, usage)
         except CleanerError as error:
             self._emit(ObservationFailed(error))
-            return
-        policy, now = self._settings.sweep.policy, self._timer.now()
-        nightly, pressure = (plan(observation, policy, trigger, now) for trigger in (Trigger.NIGHTLY, Trigger.PRESSURE))
+
+    def _is_space_stale(self, observation: Observation, usage: Usage) -> bool:
+        """An unchanged node's layers are not read again, save now and then, and under pressure."""
+        changed = contents_of(observation) != self._contents
+        pressing = above_low(usage, self._settings.sweep.marks, frozenset(Resource))
+        return changed or bool(pressing) or self._timer.monotonic() >= self._space_at
+
+    def _count_space(self, node: Node, observation: Observation, usage: Usage) -> None:
+        self._space_at = self._timer.monotonic() + SPACE_EVERY_SECONDS
+        self._contents = contents_of(observation)
+        observation = replace(observation, layers=node.runtime.read_layers(observation.images))
+        now = self._timer.now()
+        nightly, pressure = (plan(observation, self._policy, t, now) for t in (Trigger.NIGHTLY, Trigger.PRESSURE))
         self._fingerprint = fingerprint(observation, pressure)
-        self._emit(ImagesCounted(nightly, pressure, holders_of(observation, pressure, usage)))
+        because = reason_unknown(observation.layers, node.runtime.layers_refusal)
+        self._emit(SpaceCounted(nightly, pressure, holders_of(observation, pressure, usage), because))
 
     def _emit(self, event: Event) -> None:
         for outlet in self._outlets:
@@ -197,6 +218,10 @@ def fingerprint(observation: Observation, pressure: Plan) -> int:
 
     Of the images, the containers and the candidates: an image whose grace ends is a new one.
     """
-    images = frozenset(image.id for image in observation.images)
-    containers = frozenset(container.id for container in observation.containers)
-    return hash((images, containers, frozenset(verdict.image.id for verdict in pressure.evictions)))
+    candidates = frozenset(verdict.image.id for verdict in pressure.evictions)
+    return hash((contents_of(observation), candidates))
+
+
+def contents_of(observation: Observation) -> int:
+    """Changes when images or containers do."""
+    return hash((observation.images, frozenset(container.id for container in observation.containers)))

@@ -4,7 +4,7 @@ Refuses to log or count: it yields what happened, and the caller hands that to t
 """
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cleaner.core.errors import CleanerError, DiskUnreadableError, ImageInUseError
 from cleaner.core.events import (
@@ -67,13 +67,19 @@ class SweepRequest:
 
 
 def observe(node: Node) -> Observation:
-    """One look at the node; raises where a list cannot be read. Images first: what starts meanwhile counts."""
+    """One look at the node, with what its images share; raises where a list cannot be read."""
+    observation = look(node)
+    return replace(observation, layers=node.runtime.read_layers(observation.images))
+
+
+def look(node: Node) -> Observation:
+    """What is there and in use. Images first: what starts meanwhile counts."""
     images = node.runtime.list_images()
     sandbox_images = node.runtime.list_sandbox_images()
     containers = node.runtime.list_containers()
     in_use = ids_in_use(images, needs_of(containers, sandbox_images))
     memory = node.recollection.remember(images, in_use, node.timer.now())
-    return Observation(images, containers, sandbox_images, memory, node.runtime.read_layers(images))
+    return Observation(images, containers, sandbox_images, memory)
 
 
 class Sweep:

@@ -151,12 +151,21 @@ class ObservationFailed:
 
 @dataclass(frozen=True, slots=True)
 class ImagesCounted:
-    """The node as of now: what the gauges show of its images."""
+    """The nightly plan as of now: what the `images` gauge shows; its sizes may be unknown."""
+
+    nightly: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceCounted:
+    """What each trigger would free, and who holds the space; told when the node changed, or now and then."""
 
     nightly: Plan
     pressure: Plan
     held: Mapping[Holder, int] | None
-    """Bytes by holder, by the pressure plan's verdicts; None where the runtime cannot tell."""
+    """Bytes by holder, by the pressure plan's verdicts; None where they are not known."""
+    unknown_because: str | None = None
+    """Why they are not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +199,7 @@ Event = (
     | Checked
     | DiskUnread
     | ImagesCounted
+    | SpaceCounted
     | ObservationFailed
     | ClockJumped
     | ClockTrusted

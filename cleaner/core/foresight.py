@@ -10,7 +10,7 @@ from itertools import accumulate
 
 from cleaner.core.model import KeepReason, Observation, Plan, Resource, Usage
 from cleaner.core.pressure import Marks, above_low, at_high
-from cleaner.core.reclaim import NOTHING, Holder, Size, held
+from cleaner.core.reclaim import NOTHING, Holder, Layers, Size, held
 
 
 def excess_of(usage: Usage, marks: Marks) -> Size:
@@ -43,6 +43,13 @@ def foresee(planned: Plan, usage: Usage, marks: Marks) -> Plan:
         not_reached=planned.evictions[needed:],
         low_mark_reachable=_covers(planned.reclaimable, excess),
     )
+
+
+def reason_unknown(layers: Layers | None, refusal: str | None) -> str | None:
+    """Why no bytes are foretold; None where they are."""
+    if layers is None:
+        return refusal or "the runtime has no containerd API, which alone tells what images share"
+    return None if layers.complete else "a snapshotter is in use whose usage figures are not to be trusted"
 
 
 def holders_of(observation: Observation, planned: Plan, usage: Usage) -> Mapping[Holder, int] | None:

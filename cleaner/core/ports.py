@@ -14,6 +14,11 @@ from cleaner.core.reclaim import Layers
 class Runtime(Protocol):
     """A container runtime. Every call may raise RuntimeUnavailableError or RuntimeRejectedError."""
 
+    @property
+    def layers_refusal(self) -> str | None:
+        """Why the last `read_layers` gave none although the runtime could tell; None where it did not fail."""
+        ...
+
     def read_version(self) -> RuntimeVersion:
         """Name and version of the runtime; the cheapest sign of life."""
         ...

@@ -24,6 +24,7 @@ from cleaner.core.events import (
     ObservationFailed,
     RuntimeDown,
     RuntimeUp,
+    SpaceCounted,
     SweepEnded,
     SweepFailed,
     SweepReport,
@@ -44,6 +45,7 @@ class Logs:
         self._runtime: object = None
         self._disk_unread = False
         self._unobserved: ErrorKind | None = None
+        self._bytes_unknown = False
         self._planned: dict[Trigger, frozenset[str]] = {}
 
     def record(self, event: Event) -> None:
@@ -61,6 +63,8 @@ class Logs:
                 self._record_daemon(event)
             case ObservationFailed() | ImagesCounted():
                 self._record_observation(event)
+            case SpaceCounted():
+                self._record_space(event)
 
     def _record_sweep(self, event: SweepStarted | EvictionStarted | EvictionEnded | SweepEnded | SweepFailed) -> None:
         match event:
@@ -117,6 +121,14 @@ class Logs:
         elif event.error.kind != self._unobserved:
             self._logger.warning("observation_failed", kind=event.error.kind, error=str(event.error))
             self._unobserved = event.error.kind
+
+    def _record_space(self, event: SpaceCounted) -> None:
+        """Once, until bytes are foretold again: all else works without."""
+        if event.unknown_because and not self._bytes_unknown:
+            self._logger.warning("bytes_unknown", because=event.unknown_because)
+        elif self._bytes_unknown and not event.unknown_because:
+            self._logger.info("bytes_known_again")
+        self._bytes_unknown = bool(event.unknown_because)
 
     def _record_eviction(self, trigger: Trigger, eviction: Eviction) -> None:
         failed = eviction.outcome is EvictionOutcome.FAILED

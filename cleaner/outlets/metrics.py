@@ -19,6 +19,7 @@ from cleaner.core.events import (
     ImagesCounted,
     RuntimeDown,
     RuntimeUp,
+    SpaceCounted,
     SweepEnded,
     SweepFailed,
     SweepReport,
@@ -83,7 +84,9 @@ class Metrics:
             case RuntimeUp() | RuntimeDown():
                 self._record_runtime(event)
             case ImagesCounted():
-                self._readings.count_images(event)
+                self._readings.count_images(event.nightly)
+            case SpaceCounted():
+                self._readings.count_space(event)
             case EvictionEnded():
                 self._evictions.record(event.eviction)
             case SweepEnded():

@@ -12,8 +12,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from cleaner.core.errors import CleanerError
-from cleaner.core.events import ImagesCounted
-from cleaner.core.model import KeepReason, Resource, Trigger, Usage
+from cleaner.core.events import SpaceCounted
+from cleaner.core.model import KeepReason, Plan, Resource, Trigger, Usage
 from cleaner.core.pressure import Marks
 from cleaner.core.reclaim import Holder, Size
 
@@ -42,12 +42,14 @@ class Readings(Collector):
         self.next_nightly_at: datetime | None = None
         registry.register(self)
 
-    def count_images(self, counted: ImagesCounted) -> None:
-        """Take the node as of now; the sum over the states of the nightly plan is all images."""
-        plan = counted.nightly
+    def count_images(self, plan: Plan) -> None:
+        """Take the nightly plan as of now; the sum over the states is all images."""
         counts = Counter(verdict.reason.value for verdict in plan.kept)
         self._images = {EVICTABLE: len(plan.evictions)} | {reason: counts[reason.value] for reason in KeepReason}
-        self._reclaimable = {p.trigger: p.reclaimable for p in (counted.nightly, counted.pressure)}
+
+    def count_space(self, counted: SpaceCounted) -> None:
+        """Take what is foretold; nothing of before stays where nothing is foretold now."""
+        self._reclaimable = {plan.trigger: plan.reclaimable for plan in (counted.nightly, counted.pressure)}
         self._held = counted.held or {}
 
     def record_sweep(self, at: float, *, success: bool) -> None:

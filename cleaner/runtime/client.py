@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self, TypeVar
 
-from cleaner.core.errors import RuntimeRejectedError
+from cleaner.core.errors import CleanerError, RuntimeRejectedError
 from cleaner.core.model import Container, Image, RuntimeVersion
 from cleaner.core.ports import Stop
 from cleaner.core.reclaim import Layers
@@ -95,9 +95,9 @@ class CriRuntime:
         del answers  # Megabytes on a large node.
         self._pins_images = any(image.pinned for image in listed)
         _keep_only(self._created, {image.id for image in listed})
-        images = [image for image in map(self._with_created, listed) if image]
-        pulled = self._pull_times.read_all(images)
-        return tuple(replace(image, pulled_at=pulled[image.id]) for image in images)
+        pulled = self._pull_times.read_all(listed)
+        images = (self._with_times(image, pulled[image.id]) for image in listed)
+        return tuple(image for image in images if image)
 
     def list_containers(self) -> tuple[Container, ...]:
         """Every container of every state, also those that CRI does not list; a list without a filter has them all."""
@@ -116,13 +116,13 @@ class CriRuntime:
     def read_layers(self, images: Iterable[Image]) -> Layers | None:
         """What holds which bytes, for all images as they were just listed; None where that is not known.
 
-        It is not where the runtime has no such API, nor where it answers with an error, which `layers_refusal` then
-        tells: what an image frees only ranks it, so a sweep goes on without.
+        It is not where the runtime has no such API, nor where it answers with an error or not in time, which
+        `layers_refusal` then tells: what an image frees only ranks it, and a full disk must not wait for that.
         """
         self.layers_refusal = None
         try:
             return self._graph.read(images)
-        except RuntimeRejectedError as error:
+        except CleanerError as error:
             self.layers_refusal = str(error)
             return None
 
@@ -157,10 +157,11 @@ class CriRuntime:
             _drop(others, [sandbox.id for sandbox in answer.items])
         return with_names(self._own_api, others) if others else []
 
-    def _with_created(self, image: Image) -> Image | None:
-        """The image with its build time, not readable where that failed; None where it is gone."""
+    def _with_times(self, image: Image, pulled_at: datetime | None) -> Image | None:
+        """The image with its build and pull times, not readable where the first failed; None where it is gone."""
         if image.id in self._created:
-            return replace(image, created_at=self._created[image.id])
+            return translate.with_times(image, self._created[image.id], pulled_at)
+        image = replace(image, pulled_at=pulled_at)
         try:
             answer = self._read_status(image.id, verbose=True)
         except CallRejectedError:

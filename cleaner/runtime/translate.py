@@ -130,6 +130,11 @@ def parse_time(text: str) -> datetime | None:
         return None
 
 
+def with_times(image: Image, created_at: datetime | None, pulled_at: datetime | None) -> Image:
+    """A readable image with these times; `replace` would take five times as long, for each image of each list."""
+    return Image(image.id, image.tags, image.digests, image.size_bytes, image.pinned, created_at, pulled_at)
+
+
 def is_in_calendar(timestamp: Timestamp) -> bool:
     """Whether it is a time at all: not Go's zero time, and not past what Python can hold."""
     return _FIRST_SECOND < timestamp.seconds < _LAST_SECOND

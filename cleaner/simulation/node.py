@@ -56,6 +56,7 @@ class SimulatedNode:
     inodes: int = 10_000
     sandbox_image: str = "registry.k8s.io/pause:3.9"
     measures_removals: bool = True
+    layers_refusal: str | None = None
     _records: dict[str, _Record] = field(default_factory=dict)
     _containers: dict[str, Container] = field(default_factory=dict)
     _held: dict[str, Build] = field(default_factory=dict)

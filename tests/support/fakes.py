@@ -93,6 +93,10 @@ class ScriptedRuntime:
     leftovers: list[tuple[str, ...]] = field(default_factory=list)
     """What the next removals leave of their images; then what the other runtime says."""
 
+    @property
+    def layers_refusal(self) -> str | None:
+        return self.inner.layers_refusal
+
     def read_version(self) -> RuntimeVersion:
         self._enter("read_version")
         return self.inner.read_version()

@@ -12,6 +12,7 @@ from typing import TypeVar
 from cleaner.core.errors import CleanerError
 from cleaner.core.model import Container, Image, RuntimeVersion
 from cleaner.core.ports import Runtime
+from cleaner.core.reclaim import Layers
 
 Answer = TypeVar("Answer")
 
@@ -37,6 +38,16 @@ class RecordedRuntime:
     calls: list[Call] = field(default_factory=list)
     before: dict[str, Callable[[str], None]] = field(default_factory=dict)
     """By method: what happens on the node just before a call; it is given the call's subject."""
+
+    @property
+    def layers_refusal(self) -> str | None:
+        return self.inner.layers_refusal
+
+    def read_layers(self, images: tuple[Image, ...]) -> Layers | None:
+        return self._noted("read_layers", lambda: self.inner.read_layers(images))
+
+    def list_leftovers(self, image: Image) -> tuple[str, ...]:
+        return self._noted("list_leftovers", lambda: self.inner.list_leftovers(image), image.id)
 
     def read_version(self) -> RuntimeVersion:
         return self._noted("read_version", self.inner.read_version)

@@ -27,6 +27,7 @@ from cleaner.core.events import (
     ObservationFailed,
     RuntimeDown,
     RuntimeUp,
+    SpaceCounted,
     SweepEnded,
     SweepFailed,
 )
@@ -155,14 +156,15 @@ def test_no_sweep_within_the_startup_delay(world: World) -> None:
     assert watch.recorder.of(ImagesCounted)
 
 
-def test_images_are_counted_once_a_minute(world: World) -> None:
+def test_space_is_counted_when_the_node_changed(world: World) -> None:
     """The count has both triggers' plans with their bytes, and who holds what is used, to the byte."""
     world.simulated.write_file("logs", 100 * MB)
     world.pull_layers("expired", {"base": 10, "old": 20})
     world.pull_layers("young", {"base": 10, "new": 30}, days=5)
     watch = Watch(world)
     watch.run_for(seconds=119)
-    counted, _ = watch.recorder.of(ImagesCounted)
+    (counted,) = watch.recorder.of(SpaceCounted)
+    assert len(watch.recorder.of(ImagesCounted)) == 2
     assert (counted.nightly.trigger, counted.pressure.trigger) == (Trigger.NIGHTLY, Trigger.PRESSURE)
     assert (counted.nightly.reclaimable, counted.pressure.reclaimable) == (Size(20 * MB, 1), Size(60 * MB, 3))
     assert counted.held == {**dict.fromkeys(Holder, 0), Holder.EVICTABLE: 60 * MB, Holder.OTHER: 100 * MB}
@@ -174,9 +176,29 @@ def test_a_runtime_that_cannot_tell_has_counts_without_bytes(world: World) -> No
     world.runtime.blind = True
     watch = Watch(world)
     watch.run_for(seconds=10)
-    (counted,) = watch.recorder.of(ImagesCounted)
+    (counted,) = watch.recorder.of(SpaceCounted)
     assert len(counted.nightly.evictions) == 1
     assert (counted.nightly.reclaimable, counted.pressure.reclaimable, counted.held) == (None, None, None)
+    assert counted.unknown_because == "the runtime has no containerd API, which alone tells what images share"
+
+
+@pytest.mark.parametrize(("minutes", "counts"), [(9.9, 1), (10.1, 2)])
+def test_an_unchanged_node_is_counted_in_full_now_and_then(world: World, minutes: float, counts: int) -> None:
+    """Layers of an unchanged node are read again after ten minutes only, its images every minute."""
+    world.pull_old("app")
+    watch = Watch(world, mode=Mode.PRESSURE)
+    watch.run_for(minutes=minutes)
+    assert len(watch.recorder.of(SpaceCounted)) == counts
+
+
+def test_a_changed_node_is_counted_at_once(world: World) -> None:
+    """A new image has its layers read with the next count."""
+    watch = Watch(world)
+    watch.run_for(seconds=70)
+    world.pull_old("app", days=1)
+    world.stop.stopped = False
+    watch.run_for(seconds=70)
+    assert len(watch.recorder.of(SpaceCounted)) == 2
 
 
 def test_mode_pressure_has_no_nights(world: World) -> None:

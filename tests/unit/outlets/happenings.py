@@ -20,6 +20,7 @@ from cleaner.core.events import (
     ObservationFailed,
     RuntimeDown,
     RuntimeUp,
+    SpaceCounted,
     SweepEnded,
     SweepFailed,
     SweepReport,
@@ -83,10 +84,9 @@ NIGHT = Plan(Trigger.NIGHTLY, (going(1), going(2), going(3), going(4)), KEPT)
 PRESSURE = Plan(Trigger.PRESSURE, (going(5, EvictReason.PRESSURE),), KEPT)
 
 HELD = {holder: number * GIB for number, holder in enumerate(Holder, 1)}
-COUNTED = ImagesCounted(
-    replace(NIGHT, reclaimable=Size(4 * GIB, 400)), replace(PRESSURE, reclaimable=Size(GIB, 9)), HELD
-)
-COUNTED_BLIND = ImagesCounted(NIGHT, PRESSURE, None)
+SPACE = SpaceCounted(replace(NIGHT, reclaimable=Size(4 * GIB, 400)), replace(PRESSURE, reclaimable=Size(GIB, 9)), HELD)
+SPACE_UNKNOWN = SpaceCounted(NIGHT, PRESSURE, None, "the runtime has no containerd API")
+COUNTED = ImagesCounted(NIGHT)
 """On a runtime that does not tell what images share."""
 
 
@@ -131,6 +131,8 @@ EVERYTHING: tuple[Event, ...] = (
     Checked(FULL, NEXT),
     ObservationFailed(AWAY),
     COUNTED,
+    SPACE_UNKNOWN,
+    SPACE,
     ClockJumped(900.0),
     ClockTrusted(),
     SweepStarted(NIGHT, FULL),

@@ -24,7 +24,6 @@ from unit.outlets.happenings import (
     BYTES_ONLY,
     CONTAINERD,
     COUNTED,
-    COUNTED_BLIND,
     DRY_REPORT,
     EVERYTHING,
     EVICTED,
@@ -35,6 +34,8 @@ from unit.outlets.happenings import (
     MIDNIGHT,
     NIGHT,
     PLANNED,
+    SPACE,
+    SPACE_UNKNOWN,
     UNREAD,
     report,
 )
@@ -156,7 +157,7 @@ def test_image_states_add_up_to_all_images() -> None:
 
 def test_what_could_be_freed_and_who_holds_the_rest_is_shown() -> None:
     """Each trigger's candidates have the bytes that they free together, and each holder its bytes."""
-    metrics = _metrics([COUNTED])
+    metrics = _metrics([SPACE])
     assert _value(metrics, "reclaimable_bytes", trigger="nightly") == 4 * GIB
     assert _value(metrics, "reclaimable_bytes", trigger="pressure") == GIB
     assert {holder: _value(metrics, "filesystem_held_bytes", holder=holder) for holder in HELD} == HELD
@@ -164,7 +165,7 @@ def test_what_could_be_freed_and_who_holds_the_rest_is_shown() -> None:
 
 def test_bytes_that_cannot_be_foretold_have_no_sample() -> None:
     """Where the runtime does not tell what images share there is no figure, not even an earlier one."""
-    for events in ([], [COUNTED_BLIND], [COUNTED, COUNTED_BLIND]):
+    for events in ([], [SPACE_UNKNOWN], [SPACE, SPACE_UNKNOWN]):
         metrics = _metrics(events)
         assert _value(metrics, "reclaimable_bytes", trigger="nightly") is None
         assert _value(metrics, "filesystem_held_bytes", holder="in_use") is None

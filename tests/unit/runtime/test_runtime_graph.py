@@ -304,11 +304,12 @@ def test_refused_read(containerd: CrioServer, connect: Connect, method: str) -> 
 
 @pytest.mark.parametrize("method", SERVICES)
 def test_unavailable(containerd: CrioServer, connect: Connect, method: str) -> None:
-    """A runtime that does not answer is an error, as everywhere."""
+    """A read that takes too long leaves no graph: a full disk must not wait for what only ranks its images."""
     hold(containerd)
     containerd.fail(method, Code.DEADLINE_EXCEEDED)
-    with pytest.raises(RuntimeUnavailableError, match=method):
-        connect(containerd).read_layers(())
+    runtime = connect(containerd)
+    assert runtime.read_layers(()) is None
+    assert str(runtime.layers_refusal).startswith(f"{method}: DEADLINE_EXCEEDED")
 
 
 @pytest.mark.parametrize("method", SERVICES)
