@@ -20,8 +20,6 @@ from lab.images import BuiltImage
 from support.containerd_ctr import create_container, lease, name_again, share
 from support.lab_node import disk_of, runtime_of
 
-pytestmark = pytest.mark.lab
-
 REGISTRY = "registry.gitlab.com"
 KIB = 1024
 CHAIN = tuple(Layer(KIB * (200 + 90 * number), 1000 + number) for number in range(7))
