@@ -104,7 +104,12 @@ def measure_reads(lab: Lab) -> None:
     with CriRuntime(endpoint, NeverStop()) as runtime:
         row_of("list_images, first time", timed(runtime.list_images))
         row_of("list_images, again (what is fixed by id is kept)", timed(runtime.list_images))
-        ids = [image.id for image in runtime.list_images()]
+        images = runtime.list_images()
+        row_of("read_layers, first time", timed(lambda: runtime.read_layers(images)))
+        row_of(
+            "read_layers, again (usage is kept; only when the node changed)", timed(lambda: runtime.read_layers(images))
+        )
+        ids = [image.id for image in images]
 
     def one_client_per_image() -> None:
         for image_id in ids:
@@ -219,7 +224,7 @@ def row_of(what: str, cost: Cost) -> None:
 
 def row(what: str, wall: str, cpu: str) -> None:
     """Columns of fixed width."""
-    print(f"{what:<55}{wall:>8}{cpu:>8}", flush=True)
+    print(f"{what:<63}{wall:>8}{cpu:>8}", flush=True)
 
 
 if __name__ == "__main__":

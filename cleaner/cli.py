@@ -4,6 +4,7 @@ Refuses decisions: it builds the parts and lets them do their work.
 """
 
 import argparse
+import gc
 import json
 import os
 import socket
@@ -105,6 +106,7 @@ def _run(arguments: argparse.Namespace, environ: Environ) -> int:
         usage.node = node
         return node
 
+    gc.freeze()  # what is there by now stays: no collection has to walk through it again
     try:
         Daemon(connect, _daemon_settings_of(config, environ), timer, stop, [Logs(logger), metrics, health]).run()
     finally:

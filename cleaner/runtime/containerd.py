@@ -17,6 +17,7 @@ from cleaner.runtime.translate import is_in_calendar, translate_time
 
 _Moment = tuple[int, int]
 """Seconds since 1970, and nanoseconds."""
+_NEVER: _Moment = (-(1 << 62), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,17 +125,15 @@ def index_records(messages: Iterable[pb.Image]) -> Records:
     for message in messages:
         target = targets[message.name] = message.target.digest
         names.setdefault(target, set()).add(message.name)
-        if moments := _moments(message):
-            newest[target] = max(newest.get(target, moments[0]), *moments)
+        for field in ("updated_at", "created_at"):
+            # As numbers, and first of all by the seconds: an image has three records, and one of six times counts.
+            stamp = getattr(message, field)
+            known = newest.get(target, _NEVER)
+            if stamp.seconds >= known[0] and message.HasField(field) and is_in_calendar(stamp):
+                newest[target] = max(known, (stamp.seconds, stamp.nanos))
     times = {target: translate_time(Timestamp(seconds=at[0], nanos=at[1])) for target, at in newest.items()}
-    known = {target: frozenset(found) for target, found in names.items()}
-    return Records(targets, known, {target: time for target, time in times.items() if time is not None})
-
-
-def _moments(message: pb.Image) -> list[_Moment]:
-    """The times of a record, as numbers: an image has three records, and one of their six times counts."""
-    stamps = [getattr(message, name) for name in ("created_at", "updated_at") if message.HasField(name)]
-    return [(stamp.seconds, stamp.nanos) for stamp in stamps if is_in_calendar(stamp)]
+    named = {target: frozenset(found) for target, found in names.items()}
+    return Records(targets, named, {target: time for target, time in times.items() if time is not None})
 
 
 def _own_names(image: Image) -> tuple[str, ...]:
