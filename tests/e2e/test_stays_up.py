@@ -104,7 +104,7 @@ def test_runtime_comes_and_goes(lab: Lab, tmp_path: Path) -> None:
 def test_list_that_fails(lab: Lab, folder: Path) -> None:
     """While the containers cannot be listed, a sweep fails and nothing goes; once they can, it goes on."""
     images = [served(number) for number in range(5)]
-    with CrioServer(folder / "cri.sock", images=images, records=()) as server:
+    with CrioServer(folder / "cri.sock", images=images) as server:
         server.fail("ListContainers", grpc.StatusCode.INTERNAL, "no list today")
         # The next try is one check later: time enough to look at the first failure.
         pressure = pressure_of(lab, 1) | {"check_every": "5s"}
