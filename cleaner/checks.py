@@ -8,7 +8,7 @@ from datetime import datetime
 
 from cleaner.core.findings import Finding, Grade
 from cleaner.core.foresight import reason_unknown
-from cleaner.core.model import Observation, Policy, Trigger, Usage
+from cleaner.core.model import Mode, Observation, Policy, Trigger, Usage
 from cleaner.core.policy import plan
 from cleaner.core.pressure import Marks, at_high
 from cleaner.core.triggers import Triggers
@@ -27,6 +27,14 @@ def check_node(node: Node, policy: Policy, triggers: Triggers) -> Iterator[Findi
     yield _bytes(observation, node.runtime.layers_refusal)
     yield _sandbox(observation)
     yield _images(observation, policy, node.timer.now())
+
+
+def check_rules(mode: Mode, policy: Policy, missing: tuple[str, ...]) -> Finding:
+    """Whether the daemon would start with this configuration, and by which rules."""
+    if missing:
+        return Finding("configuration", Grade.NOTE, missing[0])
+    names = ", ".join(rule.name for rule in policy.rules)
+    return Finding("configuration", Grade.OK, f"mode {mode}, rules: {names}")
 
 
 def check_schedule(triggers: Triggers, now: datetime) -> Finding:

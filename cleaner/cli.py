@@ -20,7 +20,7 @@ from typing import TextIO
 import attrs
 
 from cleaner.arguments import parser
-from cleaner.checks import check_node, check_schedule
+from cleaner.checks import check_node, check_rules, check_schedule
 from cleaner.config import Config, default_config, effective, load_config, missing_in
 from cleaner.core.errors import (
     CleanerError,
@@ -38,7 +38,7 @@ from cleaner.core.ports import Outlet, Stop
 from cleaner.core.triggers import Triggers
 from cleaner.core.window import calendar_of
 from cleaner.daemon import Daemon, DaemonSettings
-from cleaner.node.allocator import hold_little_memory
+from cleaner.node.allocator import TrimAfterCounts, hold_little_memory
 from cleaner.node.clock import NeverStop, SignalStop, SystemTimer, pause
 from cleaner.node.disk import open_disk
 from cleaner.node.recollection import ProcessRecollection
@@ -108,7 +108,13 @@ def _run(arguments: argparse.Namespace, environ: Environ) -> int:
 
     gc.freeze()  # what is there by now stays: no collection has to walk through it again
     try:
-        Daemon(connect, _daemon_settings_of(config, environ), timer, stop, [Logs(logger), metrics, health]).run()
+        Daemon(
+            connect,
+            _daemon_settings_of(config, environ),
+            timer,
+            stop,
+            [Logs(logger), metrics, health, TrimAfterCounts()],
+        ).run()
     finally:
         runtime.close()
         web.close()
@@ -159,7 +165,7 @@ def _check(arguments: argparse.Namespace, environ: Environ) -> int:
     """Findings on the configuration and the node; the status is that of the first error."""
     config = load_config(arguments.config, environ, rules_required=False)
     triggers = _triggers_of(config, environ)
-    findings, status = [_check_rules(config)], DONE
+    findings, status = [check_rules(config.mode, config.policy, missing_in(config))], DONE
     try:
         with _runtime_of(config, NeverStop()) as runtime:
             node = _connect(config, environ, runtime, NeverStop())
@@ -284,14 +290,6 @@ def _report_of(sweep: Sweep, outlet: Outlet) -> SweepReport:
         if isinstance(event, SweepEnded):
             return event.report
     raise AssertionError("a sweep ends with its report")
-
-
-def _check_rules(config: Config) -> Finding:
-    missing = missing_in(config)
-    if missing:
-        return Finding("configuration", Grade.NOTE, missing[0])
-    names = ", ".join(rule.name for rule in config.policy.rules)
-    return Finding("configuration", Grade.OK, f"mode {config.mode}, rules: {names}")
 
 
 def _print_json(document: documents.Document) -> None:

@@ -87,7 +87,6 @@ def split_suffixes(text: str) -> tuple[str, str | None, str | None]:
     return name[:colon] if has_tag else name, tag, digest if at else None
 
 
-@lru_cache(maxsize=8192)
 def parse_reference(text: str) -> Reference | None:
     """One reference; None for what the grammar does not know (`<none>`, a bare id)."""
     if _HEX_ID.fullmatch(text):

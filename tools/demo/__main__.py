@@ -83,23 +83,22 @@ def _run_daemon(lab: Lab) -> None:
 
 def _print_images(images: list[Record], evictions: dict[str, Record]) -> None:
     """Each image as the plan has it, with what became of it."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for image in images:
-        eviction = evictions.get(image["id"], {})
-        outcome = eviction.get("outcome") or ("not reached" if image["verdict"] == "evict" else "kept")
-        freed = eviction.get("reclaimed_bytes")
+        eviction: Record = evictions.get(image["id"], {})
         rows.append(
             (
-                outcome,
-                image["reason"],
+                eviction.get("outcome", "kept"),
+                str(eviction.get("reason", image["reason"])),
                 image["rule"] or "-",
                 human_bytes(image["size_bytes"]),
-                "-" if freed is None else human_bytes(freed),
+                human_bytes(eviction.get("estimated_bytes", image["reclaimable_bytes"])),
+                human_bytes(eviction.get("reclaimed_bytes")),
                 (image["references"] or ["<none>"])[0],
                 short_id(image["id"]),
             )
         )
-    print_rows(("outcome", "reason", "rule", "size>", "freed>", "image", "id"), rows, sys.stdout)
+    print_rows(("outcome", "reason", "rule", "size>", "foretold>", "freed>", "image", "id"), rows, sys.stdout)
 
 
 def _records(log: Path, event: str) -> list[Record]:
