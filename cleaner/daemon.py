@@ -187,24 +187,24 @@ class Daemon:
         try:
             observation = look(node)
             self._emit(ImagesCounted(plan(observation, self._policy, Trigger.NIGHTLY, self._timer.now())))
-            if self._is_space_stale(observation, usage):
+            contents = contents_of(observation)
+            if self._is_space_stale(contents, usage):
+                self._contents = contents
                 self._count_space(node, observation, usage)
         except CleanerError as error:
             self._emit(ObservationFailed(error))
 
-    def _is_space_stale(self, observation: Observation, usage: Usage) -> bool:
+    def _is_space_stale(self, contents: int, usage: Usage) -> bool:
         """An unchanged node's layers are not read again, save now and then, and under pressure."""
-        changed = contents_of(observation) != self._contents
         pressing = above_low(usage, self._settings.sweep.marks, frozenset(Resource))
-        return changed or bool(pressing) or self._timer.monotonic() >= self._space_at
+        return contents != self._contents or bool(pressing) or self._timer.monotonic() >= self._space_at
 
     def _count_space(self, node: Node, observation: Observation, usage: Usage) -> None:
         self._space_at = self._timer.monotonic() + SPACE_EVERY_SECONDS
-        self._contents = contents_of(observation)
         observation = replace(observation, layers=node.runtime.read_layers(observation.images))
         now = self._timer.now()
         nightly, pressure = (plan(observation, self._policy, t, now) for t in (Trigger.NIGHTLY, Trigger.PRESSURE))
-        self._fingerprint = fingerprint(observation, pressure)
+        self._fingerprint = fingerprint(self._contents, pressure)
         because = reason_unknown(observation.layers, node.runtime.layers_refusal)
         self._emit(SpaceCounted(nightly, pressure, holders_of(observation, pressure, usage), because))
 
@@ -213,13 +213,12 @@ class Daemon:
             outlet.record(event)
 
 
-def fingerprint(observation: Observation, pressure: Plan) -> int:
+def fingerprint(contents: int, pressure: Plan) -> int:
     """Changes when a pressure sweep could do better than the last one.
 
-    Of the images, the containers and the candidates: an image whose grace ends is a new one.
+    Of what is there and the candidates: an image whose grace ends is a new one.
     """
-    candidates = frozenset(verdict.image.id for verdict in pressure.evictions)
-    return hash((contents_of(observation), candidates))
+    return hash((contents, frozenset(verdict.image.id for verdict in pressure.evictions)))
 
 
 def contents_of(observation: Observation) -> int:

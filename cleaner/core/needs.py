@@ -20,10 +20,10 @@ class Needs:
 
     def reason_to_keep(self, image: Image) -> KeepReason | None:
         """in_use, sandbox or pinned; None where nothing of the runtime needs it."""
-        keys = _keys_of((image.id, *image.references))
-        if keys & self.in_use:
+        keys = [identity_keys(name) for name in (image.id, *image.references)]
+        if any(not key.isdisjoint(self.in_use) for key in keys):
             return KeepReason.IN_USE
-        if keys & self.sandbox:
+        if any(not key.isdisjoint(self.sandbox) for key in keys):
             return KeepReason.SANDBOX
         return KeepReason.PINNED if image.pinned else None
 

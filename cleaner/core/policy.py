@@ -197,10 +197,13 @@ def _repositories(image: Image) -> frozenset[str]:
 
 
 def _is_protected(image: Image, policy: Policy) -> bool:
+    if not policy.protect:
+        return False
     if not image.references:
         return any(pattern.matches_no_reference for pattern in policy.protect)
-    understood = tuple(text for text in image.references if parse_reference(text))
-    names = names_of(understood) or ()
+    names = names_of(image.references)
+    if names is None:  # one that makes no sense must not hide another that is protected
+        names = names_of(tuple(text for text in image.references if parse_reference(text))) or ()
     return any(pattern.matches(name, without_tag=True) for pattern in policy.protect for name in names)
 
 
