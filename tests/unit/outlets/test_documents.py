@@ -1,4 +1,4 @@
-"""The JSON of `plan` and `sweep`, as design.md has it."""
+"""The JSON of `plan` and `sweep`: every key of the contract, and null for what is not known."""
 
 import json
 from dataclasses import replace
