@@ -1,6 +1,6 @@
 """Who needs an image: containers, sandboxes; and the last look before a removal.
 
-Refuses exact matching: CRI runtimes name one image in many ways (facts: CRI ListContainers, ContainerStatus), so ids,
+Refuses exact matching: CRI runtimes name one image in many ways (CRI ListContainers, ContainerStatus), so ids,
 digests and full tags are compared, and one match is enough.
 """
 

@@ -1,7 +1,7 @@
 """What removing images really frees, and who holds what the disk has, from containerd's reference graph.
 
 Refuses the sizes that a runtime gives an image, which count shared layers once for each image that has them: only what
-nothing reaches any more is freed (facts: containerd, the reference graph).
+nothing reaches any more is freed (containerd, core/metadata/gc.go).
 """
 
 from collections import Counter
