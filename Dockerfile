@@ -11,9 +11,12 @@ RUN python -m venv /opt/build && /opt/build/bin/pip install --no-cache-dir hatch
 
 FROM python:3.12-slim-bookworm
 ARG REVISION=unknown
-ENV CLEANER_REVISION=${REVISION} PYTHONDONTWRITEBYTECODE=1
+# On the PATH for `kubectl exec POD -- cleaner history`.
+ENV CLEANER_REVISION=${REVISION} PYTHONDONTWRITEBYTECODE=1 PATH=/opt/cleaner/bin:${PATH}
 COPY --from=build /opt/cleaner /opt/cleaner
 # Root without capabilities: what the runtime's socket asks for. The DaemonSet drops all capabilities.
+# The ledger is in /var/lib/cleaner: mount the node's directory there. No VOLUME: one of its own for each container would
+# look like memory, and go with the container.
 USER 0:0
 EXPOSE 10099
 ENTRYPOINT ["/opt/cleaner/bin/cleaner"]

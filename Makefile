@@ -7,7 +7,7 @@ CODE    := cleaner tests tools benchmarks
 PROTOS  := $(wildcard cleaner/runtime/pb/*.proto)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check unit e2e lint format types protos protos-check wheel lock bench pictures clean
+.PHONY: help demo test check unit e2e lint format types protos protos-check wheel lock bench bench-gentle bench-churn bench-crossings dashboards alerts pictures clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -67,9 +67,25 @@ lock: ## resolve pyproject.toml into requirements/, with hashes
 	build/lock/bin/uv pip compile --quiet --upgrade pyproject.toml --group dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' -o requirements/dev.txt
 
-bench: $(VENV)/.wheel ## figures on 1,000 images of a real containerd (root), and foretold beside measured bytes
+bench: $(VENV)/.wheel ## figures on 1,000 images of a real containerd (root), of a year of memory, and foretold beside measured bytes
 	@PYTHONPATH=tools $(BIN)/python -m benchmarks.light
+	@PYTHONPATH=tools $(BIN)/python -m benchmarks.ledger
 	@$(BIN)/pytest -q -rP -p no:cacheprovider tests/e2e/test_estimates.py -k removals
+
+bench-gentle: $(VENV)/.wheel ## how long pods take to start during a nightly sweep, and without (root)
+	@PYTHONPATH=tools $(BIN)/python -m benchmarks.gentle
+
+bench-churn: $(VENV)/.wheel ## how full the disk gets while images are pulled without end, at rising rates (root)
+	@PYTHONPATH=tools:tests $(BIN)/python -m benchmarks.churn
+
+bench-crossings: $(VENV)/.wheel ## how long after a crossing of the mark the first byte is freed (root)
+	@PYTHONPATH=tools:tests $(BIN)/python -m benchmarks.crossings
+
+dashboards: $(VENV)/.dependencies ## write the boards of dashboards/ from tools/dashboards/
+	@PYTHONPATH=tools $(BIN)/python -m dashboards
+
+alerts: $(VENV)/.dependencies ## write the PrometheusRule from the groups in alerts/
+	@PYTHONPATH=tools $(BIN)/python -m rules
 
 pictures: $(VENV)/.wheel ## draw the README's pictures from the program's output
 	@PYTHONPATH=tools $(BIN)/python -m pictures

@@ -3,6 +3,7 @@
 It refuses to judge: it prints figures, each beside what it is to be compared with.
 """
 
+import math
 import os
 import platform
 import signal
@@ -13,12 +14,14 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
+from statistics import median
 
 import psutil
 
@@ -29,7 +32,10 @@ from lab import ImageSpec, Lab, Layer
 IMAGES = 1000
 LARGE = 60
 IDLE_SECONDS = 180
+SETTLE_SECONDS = 10
+"""The last sweep is counted before its count of all images is over, which is no idling."""
 SWEEPS = 3
+LOOKS = 50
 CLEANER = Path(sys.executable).with_name("cleaner")
 REGISTRY = "registry.gitlab.com"
 MIB = 1 << 20
@@ -42,6 +48,7 @@ nightly: {{splay: 0s, schedule: "0 0 1 1 *"}}
 pressure: {{grace: 0s, bytes: {{high: 75, low: 74}}}}
 startup_delay: 0s
 web: {{listen: "127.0.0.1:{port}"}}
+state: {{path: "{ledger}"}}
 """
 
 
@@ -61,7 +68,7 @@ def main() -> int:
         fill_with_images(lab)
         config = Path(folder) / "cleaner.yaml"
         port = free_port()
-        config.write_text(CONFIG.format(port=port))
+        config.write_text(CONFIG.format(port=port, ledger=Path(folder) / "ledger.db"))
         environ = os.environ | {"CONTAINER_RUNTIME_ENDPOINT": lab.endpoint}
         measure_plan(config, environ)
         measure_reads(lab)
@@ -109,6 +116,7 @@ def measure_reads(lab: Lab) -> None:
         row_of(
             "read_layers, again (usage is kept; only when the node changed)", timed(lambda: runtime.read_layers(images))
         )
+        measure_pulls(lab, runtime)
         ids = [image.id for image in images]
 
     def one_client_per_image() -> None:
@@ -118,6 +126,25 @@ def measure_reads(lab: Lab) -> None:
 
     row_of("a connection per image, as a script has (no process)", timed(one_client_per_image))
     print(flush=True)
+
+
+def measure_pulls(lab: Lab, runtime: CriRuntime) -> None:
+    """A look at pulls, as each check has one: while nothing is pulled, and in the midst of a pull."""
+    row("read_pulls, nothing is pulled: milliseconds", *milliseconds(runtime.read_pulls))
+    (image,) = lab.push(ImageSpec("golem-ai/pulled", layers=tuple(Layer(2 * MIB, IMAGES + n) for n in range(12))))
+    with lab.throttled(MIB) as road, ThreadPoolExecutor(1) as pool:
+        pull = pool.submit(lab.pull, image.reference(REGISTRY))
+        wait_until(lambda: bool(runtime.read_pulls()), "a pull")
+        row("read_pulls, an image of 13 layers is pulled: milliseconds", *milliseconds(runtime.read_pulls))
+        road.set_rate(math.inf)
+        pull.result()
+
+
+def milliseconds(work: Callable[[], object]) -> tuple[str, str]:
+    """Medians of some runs in this process, as text: wall and CPU."""
+    costs = [timed(work) for _ in range(LOOKS)]
+    seconds = (median(cost.wall_seconds for cost in costs), median(cost.cpu_seconds for cost in costs))
+    return f"{1000 * seconds[0]:.1f}", f"{1000 * seconds[1]:.1f}"
 
 
 def measure_daemon(lab: Lab, config: Path, environ: dict[str, str], port: int) -> None:
@@ -130,6 +157,7 @@ def measure_daemon(lab: Lab, config: Path, environ: dict[str, str], port: int) -
             lab.drop_ballast()
         evicted = int(sum(value for name, value in scrape(port).items() if name.startswith("cleaner_evictions_total")))
         print(f"{SWEEPS} pressure sweeps, {evicted} images evicted")
+        time.sleep(SETTLE_SECONDS)
         before = process.cpu_times()
         switches = process.num_ctx_switches().voluntary
         time.sleep(IDLE_SECONDS)

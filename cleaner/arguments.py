@@ -4,11 +4,15 @@ Refuses to act on what it read; that is `cli`.
 """
 
 import argparse
+import re
 from datetime import timedelta
 from pathlib import Path
 
 from cleaner.config.durations import parse_duration
 from cleaner.core.model import Trigger
+from cleaner.core.references import parse_pattern
+from cleaner.outlets.tables import MOST_ROWS
+from cleaner.outlets.wanted import IdPrefix, Wanted
 
 DEFAULT_CONFIG = Path("/etc/cleaner/cleaner.yaml")
 
@@ -16,6 +20,10 @@ EPILOG = """\
 exit status: 0 done, 1 a sweep or an eviction failed, 2 bad configuration or usage, 3 the environment is not usable
 
 CONTAINER_RUNTIME_ENDPOINT and IMAGE_SERVICE_ENDPOINT say where the runtime listens, and win over the file."""
+
+_EVERY_IMAGE = "a row for every image, however many are kept"
+_ID_DIGITS = re.compile(r"[0-9a-f]{6,64}")
+"""Fewer may well be those of several images."""
 
 
 def parser(version: str) -> argparse.ArgumentParser:
@@ -31,6 +39,7 @@ def parser(version: str) -> argparse.ArgumentParser:
     _add_run(commands)
     _add_plan(commands)
     _add_sweep(commands)
+    _add_history(commands)
     _add_check(commands)
     _add_demo(commands)
     return root
@@ -52,7 +61,7 @@ def _add_plan(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
 
 def _add_sweep(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    command = _add(commands, "sweep", "one sweep now: what is past its rule's max_age goes")
+    command = _add(commands, "sweep", "one sweep now, without rests: what is past its rule's max_age goes")
     command.add_argument(
         "--trigger",
         choices=[trigger.value for trigger in (Trigger.MANUAL, Trigger.NIGHTLY, Trigger.PRESSURE)],
@@ -71,8 +80,35 @@ def _add_sweep(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     _add_output(command)
 
 
+def _add_history(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = _add(
+        commands,
+        "history",
+        "what was evicted, when and why, whether it came back, and what went without us; changes nothing",
+    )
+    command.add_argument(
+        "--image",
+        type=_wanted,
+        metavar="PATTERN",
+        help="only images with such a reference, like docker.io/library/nginx or ghcr.io/**:v1; "
+        "or the image with this id, of which 6 digits are enough",
+    )
+    command.add_argument(
+        "--since",
+        type=_duration,
+        metavar="DURATION",
+        help="only what went in the last 12h, 7d or the like (default: all that is kept)",
+    )
+    command.add_argument(
+        "--observed",
+        action="store_true",
+        help="instead: what would have gone in mode observe, and whether it was pulled or used since",
+    )
+    _add_output(command, rows=f"a row for every eviction; without it the table shows the newest {MOST_ROWS}")
+
+
 def _add_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    _add_output(_add(commands, "check", "look at the configuration and the environment; changes nothing"), rows=False)
+    _add_output(_add(commands, "check", "look at the configuration and the environment; changes nothing"), rows=None)
 
 
 def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -90,12 +126,12 @@ def _add(
     return command
 
 
-def _add_output(command: argparse.ArgumentParser, *, rows: bool = True) -> None:
+def _add_output(command: argparse.ArgumentParser, *, rows: str | None = _EVERY_IMAGE) -> None:
     command.add_argument(
         "-o", "--output", choices=["table", "json"], default="table", help="for people or programs (default: table)"
     )
     if rows:
-        command.add_argument("--all", action="store_true", help="a row for every image, however many are kept")
+        command.add_argument("--all", action="store_true", help=rows)
 
 
 def _duration(text: str) -> timedelta:
@@ -103,6 +139,19 @@ def _duration(text: str) -> timedelta:
         return parse_duration(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
+
+
+def _wanted(text: str) -> Wanted:
+    """A pattern as the policy has them, or the beginning of an image id; no text is both."""
+    digits = text.lower().removeprefix("sha256:")
+    if _ID_DIGITS.fullmatch(digits):
+        return IdPrefix(digits)
+    if text.lower().startswith("sha256:"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no image id; write 6 to 64 of its hexadecimal digits")
+    try:
+        return parse_pattern(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} {error}") from None
 
 
 def _positive(text: str) -> int:

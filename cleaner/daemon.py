@@ -5,8 +5,9 @@ Refuses to decide: when a sweep is due is `core.triggers`, what goes is `core.po
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from cleaner.census import Census
 from cleaner.core.errors import CleanerError, DiskUnreadableError, EnvironmentUnusableError
 from cleaner.core.events import (
     Checked,
@@ -16,27 +17,29 @@ from cleaner.core.events import (
     DaemonStopped,
     DiskUnread,
     Event,
-    ImagesCounted,
     LoopBroke,
-    ObservationFailed,
+    NightEnded,
+    NightHeld,
     RuntimeDown,
     RuntimeUp,
-    SpaceCounted,
     SweepEnded,
     SweepFailed,
+    SweepWaits,
 )
-from cleaner.core.foresight import holders_of, reason_unknown
-from cleaner.core.model import Mode, Observation, Plan, Resource, RuntimeVersion, Trigger, Usage
-from cleaner.core.policy import plan
-from cleaner.core.ports import Outlet, Stop, Timer
-from cleaner.core.pressure import above_low
+from cleaner.core.model import Mode, RuntimeVersion, StopReason, Trigger
+from cleaner.core.outlook import Outlook
+from cleaner.core.pace import Pace
+from cleaner.core.ports import Ledger, Outlet, Stop, Timer
+from cleaner.core.pressure import Targets
+from cleaner.core.report import SweepReport
 from cleaner.core.triggers import Moment, Triggers
-from cleaner.core.window import ClockSense
-from cleaner.sweep import Node, Sweep, SweepRequest, SweepSettings, look
+from cleaner.core.usage import Usage
+from cleaner.lookahead import LookAhead
+from cleaner.sweep import Node, Sweep, SweepRequest, SweepSettings
+from cleaner.timekeeper import Timekeeper
 
-COUNT_EVERY_SECONDS = 60.0
-SPACE_EVERY_SECONDS = 600.0
-"""For what changes without an image or a container: leases, other namespaces."""
+LONGEST_WAIT_SECONDS = 300.0
+"""For the turn of a pressure sweep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +50,22 @@ class DaemonSettings:
     """As they are at the start."""
     sweep: SweepSettings
     check_every: timedelta
+    """Between two looks at the disk; they come sooner as a mark comes nearer."""
+    horizon: timedelta
+    """A mark that is nearer than this at a steady rate is acted on."""
+    sample_every: timedelta
+    """Between two looks at what is there and in use."""
     startup_delay: timedelta
     evictions_per_night: int
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What there is before the runtime answers."""
+
+    timer: Timer
+    stop: Stop
+    ledger: Ledger
 
 
 class Daemon:
@@ -58,31 +75,32 @@ class Daemon:
         self,
         connect: Callable[[], Node],
         settings: DaemonSettings,
-        timer: Timer,
-        stop: Stop,
+        host: Host,
         outlets: Iterable[Outlet],
     ) -> None:
-        """`connect` gives the node once its runtime answers.
+        """`connect` gives the node of this host once its runtime answers.
 
         It raises RuntimeUnavailableError while the runtime is away, EnvironmentUnusableError for what will not pass
         by itself.
         """
         self._connect = connect
         self._settings = settings
-        self._triggers = settings.triggers
-        self._timer = timer
-        self._stop = stop
+        self._timer = Timekeeper(host.timer, host.ledger.noted())
+        self._ledger = host.ledger
+        self._triggers = replace(settings.triggers, night=host.ledger.last_night())
+        self._stop = host.stop
         self._outlets = tuple(outlets)
+        sample_seconds = settings.sample_every.total_seconds()
+        self._census = Census(settings.sweep, sample_seconds, self._timer, host.ledger, self._emit)
         self._node: Node | None = None
-        self._runtime_down: bool = False
         self._version: RuntimeVersion | None = None
-        self._sense = ClockSense(self._timer.now(), self._timer.monotonic())
+        self._clock_sane = True
+        self._waiting_since: float | None = None
+        self._ahead = LookAhead(settings.sweep.marks, settings.horizon, self._timer, self._emit)
+        self._pause_seconds = 0.0
+        self._hurries = False
+        """Whether the next round is to come at once."""
         self._first_sweep_at = self._timer.monotonic() + settings.startup_delay.total_seconds()
-        self._count_at = 0.0
-        self._fingerprint = 0
-        self._policy = settings.sweep.policy
-        self._contents = 0
-        self._space_at = 0.0
 
     def run(self) -> None:
         """Loop until a stop is requested; EnvironmentUnusableError where nothing but a person can help."""
@@ -92,54 +110,67 @@ class Daemon:
                 self._check()
             except EnvironmentUnusableError:
                 raise
-            except Exception as error:  # noqa: BLE001 the one broad except: nothing unforeseen ends the watch
+            except Exception as error:  # noqa: BLE001 - nothing unforeseen ends the watch
                 self._put_off_sweeps()
                 self._emit(LoopBroke(error))
-            self._stop.wait(self._settings.check_every.total_seconds())
+            self._rest()
         self._emit(DaemonStopped())
+
+    def _rest(self) -> None:
+        """Wait for the next round, connected to nothing; not where pressure has ended a night to go first."""
+        if self._hurries:
+            self._hurries = False
+            return
+        if self._node is not None:
+            self._node.runtime.disconnect()
+        self._stop.wait(self._pause_seconds)
 
     def _check(self) -> None:
         """One round: look at the clock, the runtime and the disk, then do what is due."""
+        self._pause_seconds = self._settings.check_every.total_seconds()
         self._look_at_clock()
         node = self._answering_node()
         usage = self._read_usage()
-        self._emit(Checked(usage, self._triggers.next_nightly(self._timer.now())))
-        if node is None or usage is None:
+        outlook = self._look_ahead(node, usage) if node and usage else None
+        self._emit(Checked(usage, self._triggers.next_nightly(self._timer.now()), outlook))
+        if node is None or usage is None or outlook is None:
             return
-        self._triggers = self._triggers.relaxed(usage)
-        trigger = self._due(usage)
-        if trigger is not None:
-            self._sweep(node, trigger)
-        elif self._timer.monotonic() >= self._count_at:
-            self._count_images(node, usage)
+        self._triggers = self._triggers.relaxed(outlook.expected)
+        moment = self._moment(outlook.expected, usage, outlook.early)
+        trigger = self._due(moment)
+        swept = trigger is not None and self._sweep_in_turn(node, trigger, moment)
+        if not swept and self._census.due:
+            self._census.count(node, usage)
 
     def _look_at_clock(self) -> None:
-        was_sane = self._sense.sane
-        self._sense = self._sense.look(self._timer.now(), self._timer.monotonic())
-        if was_sane and not self._sense.sane:
-            self._emit(ClockJumped(self._sense.offset.total_seconds()))
-        elif self._sense.sane and not was_sane:
+        if correction := self._timer.take_correction():
+            self._ledger.shift(correction)
+            self._triggers = self._triggers.shifted(correction)
+            self._census.shift(correction)
+        now, was_sane = self._timer.now(), self._clock_sane
+        self._clock_sane = self._timer.sense.sane
+        if was_sane and not self._clock_sane:
+            self._emit(ClockJumped(self._timer.sense.deviation.total_seconds()))
+        elif self._clock_sane and not was_sane:
             self._emit(ClockTrusted())
+        if self._clock_sane:
+            self._end_night(self._triggers.corrected(now))
 
     def _answering_node(self) -> Node | None:
-        """The node if its runtime answers; says so once per change."""
+        """The node if its runtime answers."""
         try:
-            self._node = self._node or self._connect()
+            self._node = self._node or replace(self._connect(), timer=self._timer)
             version = self._node.runtime.read_version()
         except EnvironmentUnusableError:
             raise
         except CleanerError as error:
-            self._runtime_gone(error)
+            self._emit(RuntimeDown(error))
+            self._version = None
             return None
         if version != self._version:
             self._emit(RuntimeUp(version, self._node.disk.path))
-        self._version, self._runtime_down = version, False
+        self._version = version
         return self._node
-
-    def _runtime_gone(self, error: CleanerError) -> None:
-        if not self._runtime_down:
-            self._emit(RuntimeDown(error))
-        self._version, self._runtime_down = None, True
 
     def _read_usage(self) -> Usage | None:
         """None while the disk is not known yet or cannot be read."""
@@ -149,78 +180,115 @@ class Daemon:
             self._emit(DiskUnread(error))
             return None
 
-    def _due(self, usage: Usage) -> Trigger | None:
-        if self._timer.monotonic() < self._first_sweep_at:
+    def _look_ahead(self, node: Node, usage: Usage) -> Outlook:
+        """What is coming, and with it when to look again."""
+        outlook = self._ahead.look(node, usage, self._census.evictable, self._census.fingerprint)
+        self._pause_seconds = self._ahead.pause(usage, self._settings.check_every)
+        return outlook
+
+    def _due(self, moment: Moment) -> Trigger | None:
+        if moment.monotonic < self._first_sweep_at:
             return None
-        return self._triggers.due(self._moment(usage))
+        if self._census.looked and self._triggers.held_for_memory(moment):
+            self._emit(NightHeld(self._census.watched_since))
+        return self._triggers.due(moment)
 
-    def _moment(self, usage: Usage) -> Moment:
-        now, monotonic = self._timer.now(), self._timer.monotonic()
-        return Moment(now, monotonic, usage, self._fingerprint, self._sense.sane)
-
-    def _sweep(self, node: Node, trigger: Trigger) -> None:
-        """Sweep, and let its end decide on the next one; a failure is handled here."""
-        settings = self._settings
-        request = SweepRequest(
-            trigger,
-            dry_run=settings.triggers.mode is Mode.OBSERVE,
-            limit=settings.evictions_per_night if trigger is Trigger.NIGHTLY else None,
+    def _moment(self, usage: Usage, measured: Usage, early: Targets | None = None) -> Moment:
+        return Moment(
+            now=self._timer.now(),
+            monotonic=self._timer.monotonic(),
+            usage=usage,
+            fingerprint=self._census.fingerprint,
+            clock_sane=self._timer.sense.sane,
+            watched_since=self._census.watched_since,
+            early=early or {},
+            kubelet=self._ahead.kubelet,
+            measured=measured,
         )
+
+    def _sweep_in_turn(self, node: Node, trigger: Trigger, moment: Moment) -> bool:
+        with self._ledger.turn() as ours:
+            request = self._request(trigger, moment)
+            if request is None:
+                return False
+            if ours or self._has_waited(trigger):
+                self._waiting_since = None
+                self._sweep(node, request)
+                return True
+            self._emit(SweepWaits(trigger))
+            return False
+
+    def _has_waited(self, trigger: Trigger) -> bool:
+        """Pressure waits for a sweep that may stand still for a while only: each removal has its own last look."""
+        now = self._timer.monotonic()
+        self._waiting_since = now if self._waiting_since is None else self._waiting_since
+        return trigger is Trigger.PRESSURE and now - self._waiting_since >= LONGEST_WAIT_SECONDS
+
+    def _request(self, trigger: Trigger, moment: Moment) -> SweepRequest | None:
+        """A night's limit counts over restarts; None where nobody knows how much of it is used up, or it is over."""
+        settings = self._settings
+        dry_run = settings.triggers.mode is Mode.OBSERVE
+        request = SweepRequest(trigger, dry_run=dry_run, kubelet=moment.kubelet)
+        if trigger is not Trigger.NIGHTLY:
+            return replace(request, early=moment.early)
+        occurrence = self._triggers.occurrence_due(moment)
+        evicted = self._ledger.evicted_since(occurrence) if occurrence else None
+        if occurrence is None or evicted is None:
+            return None
+        limit = max(0, settings.evictions_per_night - evicted)
+        return replace(request, limit=limit, pace=self._pace(occurrence, moment))
+
+    def _pace(self, occurrence: datetime, moment: Moment) -> Pace:
+        """Gentle, within its window, and behind pressure: nobody else looks at the disk while a sweep runs."""
+        calendar = self._triggers.calendar
+        sample_seconds = self._settings.sample_every.total_seconds()
+        ends_at = calendar.end_of(occurrence, moment.now)
+        return Pace(calendar.nightly.duty, ends_at, sample_seconds, self._is_pressing)
+
+    def _is_pressing(self, usage: Usage) -> bool:
+        """Whether a pressure sweep would be due now: not so where the last one could do no better."""
+        expected = self._expect(self._node, usage) if self._node else usage
+        self._triggers = self._triggers.relaxed(expected)
+        return self._triggers.due(self._moment(expected, usage)) is Trigger.PRESSURE
+
+    def _sweep(self, node: Node, request: SweepRequest) -> None:
+        """Sweep, and let its end decide on the next one; a failure is handled here."""
+        sweep = Sweep(node, self._settings.sweep, request)
         try:
-            for event in Sweep(node, settings.sweep, request).events():
+            for event in sweep.events():
                 self._emit(event)
                 if isinstance(event, SweepEnded):
-                    usage = event.report.filesystem_after
-                    self._count_images(node, usage)
-                    self._triggers = self._triggers.after(event.report, self._moment(usage))
+                    self._end(node, event.report, sweep.given_up)
         except CleanerError as error:
             self._put_off_sweeps()
-            self._emit(SweepFailed(trigger, error, self._triggers.retry_seconds))
+            self._emit(SweepFailed(request.trigger, error, self._triggers.retry_seconds, self._timer.now()))
+
+    def _end(self, node: Node, report: SweepReport, given_up: frozenset[str]) -> None:
+        usage = report.filesystem_after
+        self._ahead.swept(report)
+        self._pause_seconds = self._ahead.pause(usage, self._settings.check_every)
+        presses_on = self._triggers.presses_on(report, self._moment(usage, usage))
+        self._hurries = presses_on or report.stopped_because is StopReason.PRESSURE
+        if not self._hurries:
+            self._census.count(node, usage)
+        if given_up:
+            self._ahead.give_up(given_up, self._census.fingerprint)
+        self._end_night(self._triggers.after(report, self._moment(self._expect(node, usage), usage)))
+
+    def _expect(self, node: Node, usage: Usage) -> Usage:
+        """The usage as if the pulls of this moment were done."""
+        return self._ahead.expect(node, usage, self._census.evictable, self._census.fingerprint)
+
+    def _end_night(self, triggers: Triggers) -> None:
+        """Take over what holds now; a nightly occurrence that is over is told."""
+        if triggers.night is not None and triggers.night != self._triggers.night:
+            self._emit(NightEnded(triggers.night))
+        self._triggers = triggers
 
     def _put_off_sweeps(self) -> None:
         check_seconds = self._settings.check_every.total_seconds()
         self._triggers = self._triggers.after_failure(self._timer.monotonic(), check_seconds)
 
-    def _count_images(self, node: Node, usage: Usage) -> None:
-        """What the nightly plan says now, for the metrics; and what a changed node is told by."""
-        self._count_at = self._timer.monotonic() + COUNT_EVERY_SECONDS
-        try:
-            observation = look(node)
-            self._emit(ImagesCounted(plan(observation, self._policy, Trigger.NIGHTLY, self._timer.now())))
-            contents = contents_of(observation)
-            if self._is_space_stale(contents, usage):
-                self._contents = contents
-                self._count_space(node, observation, usage)
-        except CleanerError as error:
-            self._emit(ObservationFailed(error))
-
-    def _is_space_stale(self, contents: int, usage: Usage) -> bool:
-        """An unchanged node's layers are not read again, save now and then, and under pressure."""
-        pressing = above_low(usage, self._settings.sweep.marks, frozenset(Resource))
-        return contents != self._contents or bool(pressing) or self._timer.monotonic() >= self._space_at
-
-    def _count_space(self, node: Node, observation: Observation, usage: Usage) -> None:
-        self._space_at = self._timer.monotonic() + SPACE_EVERY_SECONDS
-        observation = replace(observation, layers=node.runtime.read_layers(observation.images))
-        now = self._timer.now()
-        nightly, pressure = (plan(observation, self._policy, t, now) for t in (Trigger.NIGHTLY, Trigger.PRESSURE))
-        self._fingerprint = fingerprint(self._contents, pressure)
-        because = reason_unknown(observation.layers, node.runtime.layers_refusal)
-        self._emit(SpaceCounted(nightly, pressure, holders_of(observation, pressure, usage), because))
-
     def _emit(self, event: Event) -> None:
         for outlet in self._outlets:
             outlet.record(event)
-
-
-def fingerprint(contents: int, pressure: Plan) -> int:
-    """Changes when a pressure sweep could do better than the last one.
-
-    Of what is there and the candidates: an image whose grace ends is a new one.
-    """
-    return hash((contents, frozenset(verdict.image.id for verdict in pressure.evictions)))
-
-
-def contents_of(observation: Observation) -> int:
-    """Changes when images or containers do."""
-    return hash((observation.images, frozenset(container.id for container in observation.containers)))

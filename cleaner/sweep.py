@@ -4,36 +4,24 @@ Refuses to log or count: it yields what happened, and the caller hands that to t
 """
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from cleaner.core.errors import CleanerError, DiskUnreadableError, ImageInUseError
-from cleaner.core.events import (
-    Event,
-    Eviction,
-    EvictionEnded,
-    EvictionStarted,
-    SweepEnded,
-    SweepReport,
-    SweepStarted,
-)
-from cleaner.core.foresight import foresee
-from cleaner.core.model import (
-    EvictionOutcome,
-    Image,
-    Observation,
-    Plan,
-    Policy,
-    Resource,
-    StopReason,
-    Trigger,
-    Usage,
-    Verdict,
-)
-from cleaner.core.needs import ids_in_use, needs_of, reason_to_spare
-from cleaner.core.policy import plan
-from cleaner.core.ports import Disk, Recollection, Runtime, Stop, Timer
-from cleaner.core.pressure import Marks, above_low, at_high
+from cleaner.core.events import Event, EvictionEnded, EvictionStarted, SweepEnded, SweepStarted
+from cleaner.core.foresight import holders_of
+from cleaner.core.goal import Goal
+from cleaner.core.model import EvictionOutcome, Observation, Plan, Policy, StopReason, Trigger, Verdict
+from cleaner.core.needs import ids_in_use, keys_used_after, needs_of, reason_to_spare
+from cleaner.core.pace import Pace
+from cleaner.core.ports import Disk, Kubelet, Ledger, Registries, Runtime, Stop, Timer
+from cleaner.core.pressure import KubeletMark, Marks, Targets
 from cleaner.core.progress import Forecast, Progress
+from cleaner.core.report import Eviction, SweepReport
+from cleaner.core.usage import Usage
+from cleaner.drive import Drive
+from cleaner.pauses import Pauses
+from cleaner.planning import plan_within_reach
+from cleaner.removal import remove_and_confirm
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +32,11 @@ class Node:
     disk: Disk
     timer: Timer
     stop: Stop
-    recollection: Recollection
+    ledger: Ledger
+    registries: Registries | None = None
+    """None: nobody is asked, and all count as up."""
+    kubelet: Kubelet | None = None
+    """None where nobody is to look at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +56,12 @@ class SweepRequest:
     dry_run: bool = False
     limit: int | None = None
     """Evictions at most; None: as many as there are."""
+    early: Targets = field(default_factory=dict)
+    """Under pressure: parts that are driven down before they reach their high mark, and how far."""
+    kubelet: KubeletMark = field(default_factory=KubeletMark)
+    """From when on the kubelet acts by itself."""
+    pace: Pace | None = None
+    """Of a sweep that nobody waits for; None: without a rest, to its end."""
 
 
 def observe(node: Node) -> Observation:
@@ -77,8 +75,9 @@ def look(node: Node) -> Observation:
     images = node.runtime.list_images()
     sandbox_images = node.runtime.list_sandbox_images()
     containers = node.runtime.list_containers()
-    in_use = ids_in_use(images, needs_of(containers, sandbox_images))
-    memory = node.recollection.remember(images, in_use, node.timer.now())
+    used = (*containers, *node.runtime.take_uses())
+    in_use = ids_in_use(images, needs_of(used, sandbox_images))
+    memory = node.ledger.remember(images, in_use, node.timer.now())
     return Observation(images, containers, sandbox_images, memory)
 
 
@@ -91,37 +90,51 @@ class Sweep:
         self._request = request
         self._started_at = node.timer.now()
         self._started = node.timer.monotonic()
-        self._driven: frozenset[Resource] = frozenset()
+        goal = Goal(settings.marks, request.kubelet, request.early)
+        self._drive = Drive(node.runtime, node.disk, goal, makes_room=request.trigger is Trigger.PRESSURE)
         self._evictions: list[Eviction] = []
+        self._planned_at = self._started_at
+        self._used: frozenset[str] = frozenset()
+        """Identity keys of all that was seen in use since the plan."""
         self._progress = Progress()
         self._forecast = Forecast(None, None)
+
+    @property
+    def given_up(self) -> frozenset[str]:
+        """Digests of pulls that had no room even without all candidates."""
+        return self._drive.given_up
 
     def events(self) -> Iterator[Event]:
         """Do it, yielding before and after each eviction, the report last.
 
         CleanerError where it cannot know what it must: nothing more is evicted then.
         """
-        before = self._measure()
-        if self._request.trigger is Trigger.PRESSURE and not self._driven:
+        before = self._drive.measure(0)
+        if self._request.trigger is Trigger.PRESSURE and not self._drive.goal.targets:
             yield self._ended(before, None, StopReason.NOT_NEEDED)
             return
         observation = observe(self._node)
-        planned = plan(observation, self._settings.policy, self._request.trigger, self._node.timer.now())
+        self._planned_at, policy = self._node.timer.now(), self._settings.policy
+        trigger, registries = self._request.trigger, self._node.registries
+        planned, asked = plan_within_reach(observation, policy, trigger, self._planned_at, registries)
+        if asked is not None:
+            yield asked
         if self._request.trigger is Trigger.PRESSURE:
-            planned = foresee(planned, before, self._settings.marks)
+            planned = self._drive.foresee(planned, before)
         self._forecast = Forecast(observation.trusted_layers, planned)
-        yield SweepStarted(planned, before)
+        yield self._begun(observation, planned, before)
         if self._request.dry_run:
             because = self._list(planned)
         else:
             because = yield from self._evict(planned)
         yield self._ended(before, planned, because)
 
-    def _measure(self) -> Usage:
-        """A new measurement; what reaches its high mark is driven down from then on."""
-        usage = self._node.disk.read_usage()
-        self._driven |= at_high(usage, self._settings.marks)
-        return usage
+    def _begun(self, observation: Observation, planned: Plan, usage: Usage) -> SweepStarted:
+        """Where the low mark is out of reach, what holds the space is said first."""
+        held = holders_of(observation, planned, usage) if planned.low_mark_reachable is False else None
+        drive, dry_run = self._drive, self._request.dry_run
+        early, expected_bytes = drive.goal.early, drive.expected_bytes
+        return SweepStarted(planned, usage, self._started_at, dry_run, early, expected_bytes, drive.given_up, held)
 
     def _list(self, planned: Plan) -> StopReason:
         """What would go, up to the limit, and under pressure until the foretold bytes reach the low mark."""
@@ -132,18 +145,25 @@ class Sweep:
         ]
         if len(listed) < len(planned.evictions):
             return StopReason.LIMIT
+        if self._drive.goal.confined:
+            return StopReason.KUBELET_MARK
         return StopReason.LOW_MARK if planned.low_mark_reachable else StopReason.DONE
 
     def _evict(self, planned: Plan) -> Generator[Event, None, StopReason]:
-        for verdict in planned.evictions + planned.not_reached:
-            if because := self._reason_to_stop():
+        pauses = self._pauses()
+        for verdict in self._candidates(planned):
+            if because := self._reason_to_stop() or (pauses.take() if pauses else None):
                 return because
-            yield EvictionStarted(self._request.trigger, verdict)
+            yield EvictionStarted(self._request.trigger, verdict, self._node.timer.now())
             eviction = self._evict_one(verdict)
             self._forecast.take(eviction)
             self._evictions.append(eviction)
-            yield EvictionEnded(self._request.trigger, eviction)
-        return StopReason.LOW_MARK if self._low_mark_met() else StopReason.DONE
+            yield EvictionEnded(self._request.trigger, eviction, self._node.timer.now())
+        return self._goal_met() or StopReason.DONE
+
+    def _candidates(self, planned: Plan) -> tuple[Verdict, ...]:
+        """Beyond the foretold low mark only where a measurement tells in time that it is met."""
+        return planned.evictions + (planned.not_reached if self._node.disk.measures_removals else ())
 
     def _reason_to_stop(self) -> StopReason | None:
         if self._node.stop.requested():
@@ -154,14 +174,22 @@ class Sweep:
             return StopReason.FAILURES
         if self._request.trigger is Trigger.PRESSURE and self._progress.stands_still:
             return StopReason.NO_PROGRESS
-        return StopReason.LOW_MARK if self._low_mark_met() else None
+        return self._goal_met()
 
-    def _low_mark_met(self) -> bool:
-        """Under pressure only, by a measurement made now."""
+    def _pauses(self) -> Pauses | None:
+        pace, node = self._request.pace, self._node
+        return Pauses(pace, node.disk, node.timer, node.stop, self._look_again) if pace else None
+
+    def _look_again(self) -> None:
+        """What was used since the plan is spared, though it may be in no list any more."""
+        self._used |= keys_used_after(self._planned_at, look(self._node).memory.last_used_at)
+
+    def _goal_met(self) -> StopReason | None:
+        """Under pressure only, by a measurement made now; None while there is more to free."""
         if self._request.trigger is not Trigger.PRESSURE:
-            return False
-        usage = self._measure()
-        return not above_low(usage, self._settings.marks, self._driven)
+            return None
+        self._drive.measure(len(self._evictions))
+        return self._drive.met()
 
     def _count(self, outcome: EvictionOutcome) -> int:
         return sum(eviction.outcome is outcome for eviction in self._evictions)
@@ -182,57 +210,29 @@ class Sweep:
         runtime = self._node.runtime
         present = runtime.read_image(verdict.image.id)
         sandbox_images = runtime.list_sandbox_images()
-        containers = runtime.list_containers()
-        return reason_to_spare(verdict.image, present, needs_of(containers, sandbox_images))
+        needs = needs_of(runtime.list_containers(), sandbox_images)
+        self._used |= needs.in_use
+        return reason_to_spare(verdict.image, present, replace(needs, used=self._used))
 
     def _remove(self, verdict: Verdict, before: Usage) -> Eviction:
         began = self._node.timer.monotonic()
         try:
-            refusal = self._remove_and_confirm(verdict.image)
+            refusal = remove_and_confirm(self._node.runtime, verdict.image)
         except ImageInUseError as error:
             return Eviction(verdict, EvictionOutcome.SPARED, str(error))
         seconds = self._node.timer.monotonic() - began
         if refusal is not None:
             return Eviction(verdict, EvictionOutcome.FAILED, refusal, seconds=seconds)
-        freed_bytes = self._freed_since(before)
+        freed_bytes = self._freed_since(before) if self._node.disk.measures_removals else None
         estimated_bytes = self._forecast.bytes_of(verdict)
-        self._progress.note(before.free_bytes, freed_bytes, estimated_bytes)
+        self._progress.note(before.freeable_bytes, freed_bytes, estimated_bytes)
         return Eviction(
             verdict,
             EvictionOutcome.EVICTED,
             estimated_bytes=estimated_bytes,
-            reclaimed_bytes=freed_bytes if self._node.disk.measures_removals else None,
+            reclaimed_bytes=freed_bytes,
             seconds=seconds,
         )
-
-    def _remove_and_confirm(self, image: Image) -> str | None:
-        """None once the image is gone, whatever the call answered; else what is wrong.
-
-        One that is there with another pull time was gone too: somebody has pulled it again since.
-        """
-        answer = "the runtime called it removed"
-        try:
-            self._node.runtime.remove_image(image.id)
-        except ImageInUseError:
-            raise
-        except CleanerError as error:
-            answer = str(error)
-        try:
-            present = self._node.runtime.read_image(image.id)
-        except CleanerError as error:
-            return f"{answer}; not known whether it is gone: {error}"
-        if present is None:
-            return self._leftovers_of(image)
-        pulled_again = present.readable and present.pulled_at != image.pulled_at
-        return None if pulled_again else f"{answer}; the image is still there"
-
-    def _leftovers_of(self, image: Image) -> str | None:
-        """What of an image that is gone still pins its layers (containerd issue 13875); None where nothing does."""
-        try:
-            names = self._node.runtime.list_leftovers(image)
-        except CleanerError as error:
-            return f"the image is gone; not known whether records of it are left: {error}"
-        return f"the image is gone, but not its records: {', '.join(names)}" if names else None
 
     def _freed_since(self, before: Usage) -> int | None:
         """Measured on the settled disk; None where it cannot be read."""
@@ -240,10 +240,17 @@ class Sweep:
             after = self._node.disk.read_settled_usage()
         except DiskUnreadableError:
             return None
-        return max(0, after.free_bytes - before.free_bytes)
+        return after.freed_since(before)
+
+    def _read_or(self, last: Usage) -> Usage:
+        """What happened is reported, also where the disk cannot be read at the end."""
+        try:
+            return self._node.disk.read_usage()
+        except DiskUnreadableError:
+            return last
 
     def _ended(self, before: Usage, planned: Plan | None, because: StopReason) -> SweepEnded:
-        after = before if self._request.dry_run or planned is None else self._node.disk.read_usage()
+        after = before if self._request.dry_run or planned is None else self._read_or(before)
         report = SweepReport(
             trigger=self._request.trigger,
             dry_run=self._request.dry_run,
@@ -255,7 +262,7 @@ class Sweep:
             evictions=tuple(self._evictions),
             plan=planned,
             not_reached=_count_candidates(planned) - len(self._evictions),
-            low_mark_met=not above_low(after, self._settings.marks, self._driven),
+            low_mark_met=self._drive.goal.is_low_met(after),
         )
         return SweepEnded(report, self._node.timer.now())
 

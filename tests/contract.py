@@ -5,13 +5,17 @@ tests learn from the simulation holds on a node.
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
+import pytest
+
 from cleaner.core.model import Image, KeepReason
 from cleaner.core.needs import needs_of
 from cleaner.core.ports import Disk, Runtime
+from cleaner.core.usage import Filesystem
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -59,6 +63,10 @@ class Bench(Protocol):
 
     def pull(self, reference: str) -> str:
         """Pull what is published, by tag or digest; gives the image id."""
+        ...
+
+    def pulling(self, reference: str) -> AbstractContextManager[None]:
+        """A pull of what is published: begun, with most of it to come, and there when the with-block ends."""
         ...
 
     def load(self, build: Build, name: str) -> str:
@@ -344,7 +352,7 @@ def an_image_comes_back_as_another_pull(bench: Bench) -> None:
 @promise
 def the_disk_is_the_one_that_the_runtime_names(bench: Bench) -> None:
     """The disk that is measured lies where the runtime says that its images are."""
-    assert bench.disk.path == bench.runtime.read_image_filesystem()
+    assert bench.disk.path == bench.runtime.read_filesystems()[Filesystem.IMAGES]
 
 
 @promise
@@ -403,6 +411,36 @@ def a_removed_image_in_use_is_still_named_by_its_container(bench: Bench) -> None
     bench.pull(image.tags[0])
     assert reason_to_keep(bench, listed(bench, image.id)) is KeepReason.IN_USE
     bench.remove(container_id)
+
+
+@promise
+def a_pull_in_progress_is_foretold(bench: Bench) -> None:
+    """What a pull will still take is told by its manifest's digest while it goes on, and neither before nor after."""
+    # The node's images foretell those to come.
+    pulled(bench, Build("contract/alike", layers=(("alike", 16 * MIB),)))
+    build = Build("contract/slow", layers=tuple((f"slow-{number}", 2 * MIB) for number in range(5)))
+    digest, empty = bench.publish(build), available(bench)
+    assert bench.runtime.read_layers(bench.runtime.list_images()) is not None
+    assert bench.runtime.read_pulls() == ()
+    with bench.pulling(build.reference()):
+        (pull,) = bench.runtime.read_pulls()
+        taken = empty - bench.disk.read_usage().available_bytes
+    assert (bench.runtime.read_pulls(), bench.runtime.pulls_refusal) == ((), None)
+    assert pull.digest == digest
+    foretold = taken + pull.content_bytes + pull.snapshot_bytes
+    assert foretold == pytest.approx(empty - available(bench), rel=0.25)
+
+
+@promise
+def a_pull_of_known_layers_takes_next_to_nothing(bench: Bench) -> None:
+    """Layers that are there already are not foretold for another image that has them too."""
+    shared = tuple((f"known-{number}", 2 * MIB) for number in range(3))
+    pulled(bench, Build("contract/known", layers=shared))
+    build = Build("contract/known-too", layers=(*shared, ("known-own", MIB)))
+    bench.publish(build)
+    with bench.pulling(build.reference()):
+        (pull,) = bench.runtime.read_pulls()
+    assert pull.content_bytes + pull.snapshot_bytes < 4 * MIB
 
 
 def pulled(bench: Bench, build: Build) -> Image:

@@ -16,21 +16,30 @@ from cattrs import Converter
 from cattrs.gen import make_dict_structure_fn, override
 
 from cleaner.config import values as value_of
-from cleaner.config.values import Listen, Parser
+from cleaner.config.alerting import AlertmanagerKeys
+from cleaner.config.values import PARSE, Listen, Parser
+from cleaner.config.values import by as _by
 from cleaner.core.model import Clock, Mode
 from cleaner.core.references import Pattern
+from cleaner.core.regret import REGRET_WINDOW
 
 Hook = Callable[[Any, Any], Any]
 """What cattrs calls with a value and the type that is wanted."""
 
-PARSE = "parse"
-EXAMPLE = "example"
-"""Under these names a key's metadata holds its parser, and what to write where a required key is missing."""
-
 _SECOND = timedelta(seconds=1)
 _LONGEST_PAUSE = timedelta(minutes=2)
 """Between two checks: /livez calls a loop dead that is silent for five minutes."""
+_LONGEST_HORIZON = timedelta(hours=1)
+"""The rise of a few minutes says nothing of more."""
+_LONGEST_SAMPLE = timedelta(minutes=1)
+"""Between two looks at what is in use: clocks are never older than a minute."""
 _CONVERTER = Converter(detailed_validation=True, forbid_extra_keys=True)
+
+
+class RegistryName(str):
+    """A registry as references name it: `registry.example.com`, `localhost:5000`."""
+
+    __slots__ = ()
 
 
 class LogLevel(StrEnum):
@@ -50,10 +59,6 @@ class LogFormat(StrEnum):
     AUTO = "auto"
 
 
-def _by(parse: Parser[object], example: str | None = None) -> dict[str, object]:
-    return {PARSE: parse, EXAMPLE: example}
-
-
 def _patterns(value: object) -> tuple[Pattern, ...]:
     return _CONVERTER.structure(value, tuple[Pattern, ...])
 
@@ -62,6 +67,12 @@ def _some_patterns(value: object) -> tuple[Pattern, ...]:
     if value is None or value == []:
         raise ValueError("matches nothing; write at least one pattern, or remove the rule")
     return _patterns(value)
+
+
+def _mirrors(value: object) -> dict[RegistryName, tuple[RegistryName, ...]]:
+    if not isinstance(value, dict | None):
+        raise ValueError(f"{value_of.kind_of(value)}; write REGISTRY: [MIRROR, ...] for each registry that has mirrors")
+    return _CONVERTER.structure(value or {}, dict[RegistryName, tuple[RegistryName, ...]])
 
 
 @frozen
@@ -85,11 +96,20 @@ class RuleKeys:
 
 
 @frozen
+class RegretKeys:
+    """Section `policy.regret`."""
+
+    limit: float = field(default=0.05, metadata=_by(value_of.share))
+    hold: timedelta = field(default=timedelta(hours=72), metadata=_by(value_of.duration()))
+
+
+@frozen
 class PolicyKeys:
     """Section `policy`."""
 
     grace: timedelta = field(default=timedelta(hours=24), metadata=_by(value_of.duration()))
     protect: tuple[Pattern, ...] = ()
+    regret: RegretKeys = RegretKeys()
     rules: tuple[RuleKeys, ...] = ()
 
 
@@ -101,7 +121,9 @@ class NightlyKeys:
     timezone: ZoneInfo = field(default=ZoneInfo("UTC"), metadata=_by(value_of.zone))
     window: timedelta = field(default=timedelta(hours=4), metadata=_by(value_of.duration(_SECOND)))
     splay: timedelta = field(default=timedelta(hours=1), metadata=_by(value_of.duration()))
+    overdue: timedelta = field(default=timedelta(hours=48), metadata=_by(value_of.duration(_SECOND)))
     evictions_per_night: int = field(default=200, metadata=_by(value_of.integer(1)))
+    duty: float = field(default=0.2, metadata=_by(value_of.some_share))
 
 
 @frozen
@@ -110,6 +132,8 @@ class BytesKeys:
 
     high: float = field(default=75.0, metadata=_by(value_of.percent))
     low: float = field(default=65.0, metadata=_by(value_of.percent))
+    high_available: int | None = field(default=None, metadata=_by(value_of.optional(value_of.size)))
+    low_available: int | None = field(default=None, metadata=_by(value_of.optional(value_of.size)))
 
 
 @frozen
@@ -130,6 +154,18 @@ class PressureKeys:
     bytes: BytesKeys = BytesKeys()
     inodes: InodesKeys = InodesKeys()
     grace: timedelta = field(default=timedelta(minutes=5), metadata=_by(value_of.duration()))
+    horizon: timedelta = field(default=timedelta(minutes=10), metadata=_by(value_of.duration(maximum=_LONGEST_HORIZON)))
+    ignore_registries: bool = field(default=True, metadata=_by(value_of.flag))
+
+
+@frozen
+class RegistriesKeys:
+    """Section `registries`."""
+
+    check: bool = field(default=False, metadata=_by(value_of.flag))
+    plain_http: tuple[RegistryName, ...] = ()
+    also: dict[RegistryName, tuple[RegistryName, ...]] = field(factory=dict, metadata=_by(_mirrors))
+    ca_file: str | None = field(default=None, metadata=_by(value_of.optional(value_of.absolute_path)))
 
 
 @frozen
@@ -144,6 +180,27 @@ class FilesystemKeys:
     """Section `filesystem`."""
 
     path: str | None = field(default=None, metadata=_by(value_of.optional(value_of.absolute_path)))
+
+
+@frozen
+class KubeletKeys:
+    """Section `kubelet`."""
+
+    config: str | None = field(
+        default="/var/lib/kubelet/config.yaml", metadata=_by(value_of.optional(value_of.absolute_path))
+    )
+    config_dir: str | None = field(default=None, metadata=_by(value_of.optional(value_of.absolute_path)))
+
+
+@frozen
+class StateKeys:
+    """Section `state`."""
+
+    path: str = field(default="/var/lib/cleaner/ledger.db", metadata=_by(value_of.absolute_path))
+    sample_every: timedelta = field(
+        default=timedelta(minutes=1), metadata=_by(value_of.duration(_SECOND, _LONGEST_SAMPLE))
+    )
+    keep: timedelta = field(default=timedelta(days=90), metadata=_by(value_of.duration(REGRET_WINDOW)))
 
 
 @frozen
@@ -170,11 +227,15 @@ class FileKeys:
     policy: PolicyKeys = PolicyKeys()
     nightly: NightlyKeys = NightlyKeys()
     pressure: PressureKeys = PressureKeys()
+    registries: RegistriesKeys = RegistriesKeys()
     limits: LimitsKeys = LimitsKeys()
     filesystem: FilesystemKeys = FilesystemKeys()
+    kubelet: KubeletKeys = KubeletKeys()
+    state: StateKeys = StateKeys()
     web: WebKeys = WebKeys()
     startup_delay: timedelta = field(default=timedelta(seconds=30), metadata=_by(value_of.duration()))
     log: LogKeys = LogKeys()
+    alertmanager: AlertmanagerKeys | None = None
 
 
 def read_keys(tree: object) -> FileKeys:
@@ -223,4 +284,5 @@ def _ignoring_type(parse: Parser[object]) -> Hook:
 
 _CONVERTER.register_structure_hook_factory(attrs.has, _section_hook)
 _CONVERTER.register_structure_hook_factory(_is_tuple, _list_hook)
+_CONVERTER.register_structure_hook(RegistryName, lambda value, _: RegistryName(value_of.registry(value)))
 _CONVERTER.register_structure_hook(Pattern, _ignoring_type(value_of.pattern))

@@ -18,9 +18,10 @@ from cattrs.errors import (
     IterableValidationNote,
 )
 
+from cleaner.config.alerting import SECRETIVE, AlertmanagerKeys, BasicKeys
 from cleaner.config.durations import duration_text
-from cleaner.config.keys import EXAMPLE, PARSE, FileKeys, RuleKeys, read_keys
-from cleaner.config.values import nearest
+from cleaner.config.keys import FileKeys, RuleKeys, read_keys
+from cleaner.config.values import EXAMPLE, PARSE, nearest, size_text
 
 KeyPath = tuple[object, ...]
 """Keys and list indexes from the top of the file."""
@@ -29,6 +30,7 @@ LONGEST_VALUE = 80
 LONGEST_RULE = 240
 """A proposal may repeat the value."""
 ABSENT = "(absent)"
+HIDDEN = "(not shown)"
 RULES_REQUIRED = (
     "what may be evicted must be said; write "
     'rules: [{name: company, match: ["registry.example.com/team/**"], max_age: 30d}]'
@@ -36,10 +38,13 @@ RULES_REQUIRED = (
 
 _BELOW = (
     (("nightly",), "splay", "window"),
+    (("nightly",), "window", "overdue"),
     (("pressure", "bytes"), "low", "high"),
+    (("pressure", "bytes"), "high_available", "low_available"),
     (("pressure", "inodes"), "low", "high"),
 )
 """Section, the key that must be less, and the key that it must be less than."""
+_CREDENTIALS = re.compile(r"(?<=://).*@", re.DOTALL)
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _HUGE = 10**LONGEST_VALUE
 
@@ -71,6 +76,7 @@ def show(value: object) -> str:
     if isinstance(value, dict):
         return "{...}" if value else "{}"
     if isinstance(value, str):
+        value = _CREDENTIALS.sub("***@", value)
         return _cut(json.dumps(value, ensure_ascii=not value.isprintable()), LONGEST_VALUE)
     if isinstance(value, int) and abs(value) >= _HUGE:
         return "(huge number)"
@@ -79,7 +85,7 @@ def show(value: object) -> str:
 
 def read_tree(tree: object) -> tuple[FileKeys | None, list[Problem]]:
     """The file's values and no problems, or None and all of the problems, in no order."""
-    problems = [*_relations(tree), *_repeated_names(tree)]
+    problems = [*_relations(tree), *_lone_low(tree), *_repeated_names(tree), *_alertmanager(tree)]
     try:
         keys = read_keys(tree)
     except BaseValidationError as error:
@@ -99,7 +105,15 @@ def _problems_of(error: BaseException, path: KeyPath, tree: object) -> Iterator[
     elif isinstance(error, KeyError):
         yield Problem(path, ABSENT, f"is required; write {_example(path)}")
     else:
-        yield Problem(path, show(_at(tree, path)), str(error))
+        yield Problem(path, _shown(path, tree), str(error))
+
+
+def _shown(path: KeyPath, tree: object) -> str:
+    """The value, unless it may be or hold a secret."""
+    value = _at(tree, path)
+    written = value if isinstance(value, list) else [value]
+    is_url = path == ("alertmanager", "url") and any(isinstance(one, str) and set("@?#") & set(one) for one in written)
+    return HIDDEN if is_url or any(path[: len(part)] == part for part in SECRETIVE) else show(value)
 
 
 def _step(error: BaseException) -> KeyPath:
@@ -114,8 +128,9 @@ def _proposal(name: str, known: list[str]) -> str:
 
 
 def _example(path: KeyPath) -> str:
-    """Only rules have required keys."""
-    return str(attrs.fields_dict(RuleKeys)[str(path[-1])].metadata[EXAMPLE])
+    """Required keys have names of their own."""
+    required = (field for section in (RuleKeys, AlertmanagerKeys, BasicKeys) for field in attrs.fields(section))
+    return next(str(field.metadata[EXAMPLE]) for field in required if field.name == path[-1])
 
 
 def _relations(tree: object) -> Iterator[Problem]:
@@ -132,6 +147,14 @@ def _relations(tree: object) -> Iterator[Problem]:
         else:
             rule = f"is not above {_said(lesser, low, written)}; write more, or a {lesser} below it"
             yield Problem((*path, greater), show(written[greater]), rule)
+
+
+def _lone_low(tree: object) -> Iterator[Problem]:
+    """A low mark in bytes says nothing without a high one."""
+    path: KeyPath = ("pressure", "bytes", "low_available")
+    low, high = _at(tree, path), _at(tree, (*path[:-1], "high_available"))
+    if low is not None and high is None:
+        yield Problem(path, show(low), "counts with high_available only; write that too, a smaller size")
 
 
 def _section_of(path: KeyPath) -> type:
@@ -153,7 +176,10 @@ def _value_or_default(section: type, name: str, written: dict[object, object]) -
 
 
 def _said(name: str, value: float | timedelta, written: dict[object, object]) -> str:
-    spoken = f"{value:g}" if isinstance(value, float) else duration_text(value)
+    if isinstance(value, timedelta):
+        spoken = duration_text(value)
+    else:
+        spoken = size_text(value) if isinstance(value, int) else f"{value:g}"
     return f"{name}, which is {spoken}" + ("" if name in written else " where the file does not say")
 
 
@@ -165,6 +191,17 @@ def _repeated_names(tree: object) -> Iterator[Problem]:
         if isinstance(name, str) and first.setdefault(name, index) != index:
             path = ("policy", "rules", index, "name")
             yield Problem(path, show(name), f"is the name of policy.rules[{first[name]}] too; write another")
+
+
+def _alertmanager(tree: object) -> Iterator[Problem]:
+    """Of what excludes each other, and of what goes together only."""
+    section = ("alertmanager",)
+    if _at(tree, (*section, "basic")) is not None and _at(tree, (*section, "bearer_token_file")) is not None:
+        yield Problem((*section, "bearer_token_file"), HIDDEN, "cannot go with basic; remove one of them")
+    for one, other in (("cert_file", "key_file"), ("key_file", "cert_file")):
+        path = (*section, "tls", one)
+        if _at(tree, path) is not None and _at(tree, (*section, "tls", other)) is None:
+            yield Problem(path, show(_at(tree, path)), f"is of no use without {other}; write both, or none")
 
 
 def _at(tree: object, path: KeyPath) -> object:

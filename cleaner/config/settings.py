@@ -12,14 +12,25 @@ from pathlib import Path
 import attrs
 from attrs import frozen
 
+from cleaner.config.alerting import AlertmanagerKeys
 from cleaner.config.document import Document, read_document
 from cleaner.config.durations import duration_text
-from cleaner.config.keys import FileKeys, LogKeys, RuleKeys
+from cleaner.config.keys import (
+    FileKeys,
+    KubeletKeys,
+    LogKeys,
+    PolicyKeys,
+    PressureKeys,
+    RegistriesKeys,
+    RuleKeys,
+    StateKeys,
+)
 from cleaner.config.problems import ABSENT, RULES_REQUIRED, Problem, read_tree, show
-from cleaner.config.values import Listen, endpoint
+from cleaner.config.values import Listen, endpoint, size_text
 from cleaner.core.errors import ConfigError
 from cleaner.core.model import Mode, Policy, Rule
-from cleaner.core.pressure import Mark, Marks
+from cleaner.core.pressure import AvailableMark, Mark, Marks
+from cleaner.core.regret import RegretLimit
 from cleaner.core.window import Nightly
 
 RUNTIME_VARIABLE = "CONTAINER_RUNTIME_ENDPOINT"
@@ -27,8 +38,14 @@ IMAGE_VARIABLE = "IMAGE_SERVICE_ENDPOINT"
 """The names that crictl reads too."""
 
 HASH_DIGITS = 12
+LOW_SHARE = 1.4
+"""Where only `high_available` is written, so much more is to be available at the low mark: as 35 % is to 25 %."""
 
+Kubelet = KubeletKeys
 Log = LogKeys
+Registries = RegistriesKeys
+State = StateKeys
+Alertmanager = AlertmanagerKeys
 
 
 @frozen
@@ -50,12 +67,18 @@ class Config:
     nightly: Nightly
     marks: Marks
     check_every: timedelta
+    horizon: timedelta
+    registries: Registries
     failures_per_sweep: int
     filesystem_path: str | None
     """None where the runtime is to say it."""
+    kubelet: Kubelet
+    state: State
     web: Listen
     startup_delay: timedelta
     log: Log
+    alertmanager: Alertmanager | None = None
+    """None where nobody is to be told."""
     hash: str = ""
     """Of the effective settings: the same for files that mean the same."""
 
@@ -93,20 +116,34 @@ def effective(config: Config) -> dict[str, object]:
         "policy": {
             "grace": duration_text(config.policy.grace),
             "protect": [pattern.text for pattern in config.policy.protect],
+            "regret": {
+                "limit": _share_text(config.policy.regret.share),
+                "hold": duration_text(config.policy.regret.hold),
+            },
             "rules": [_rule_settings(rule) for rule in config.policy.rules],
         },
         "nightly": _nightly_settings(config.nightly),
         "pressure": {
             "check_every": duration_text(config.check_every),
-            "bytes": _mark_settings(config.marks.bytes),
+            "bytes": _mark_settings(config.marks.bytes) | _available_settings(config.marks.available),
             "inodes": _mark_settings(config.marks.inodes),
             "grace": duration_text(config.policy.pressure_grace),
+            "horizon": duration_text(config.horizon),
+            "ignore_registries": config.policy.pressure_ignores_registries,
         },
+        "registries": _registries_settings(config.registries),
         "limits": {"failures_per_sweep": config.failures_per_sweep},
         "filesystem": {"path": config.filesystem_path},
+        "kubelet": attrs.asdict(config.kubelet),
+        "state": {
+            "path": config.state.path,
+            "sample_every": duration_text(config.state.sample_every),
+            "keep": duration_text(config.state.keep),
+        },
         "web": {"listen": str(config.web)},
         "startup_delay": duration_text(config.startup_delay),
         "log": {"level": config.log.level.value, "format": config.log.format.value},
+        "alertmanager": _alertmanager_settings(config.alertmanager) if config.alertmanager else None,
     }
 
 
@@ -151,16 +188,33 @@ def _build(keys: FileKeys, from_environ: Mapping[str, str]) -> Config:
     return Config(
         mode=keys.mode,
         runtime=attrs.evolve(runtime, **from_environ),
-        policy=Policy(tuple(map(_rule, keys.policy.rules)), keys.policy.protect, keys.policy.grace, pressure.grace),
+        policy=_policy(keys.policy, pressure),
         nightly=Nightly(**attrs.asdict(keys.nightly, recurse=False)),
-        marks=Marks(Mark(pressure.bytes.high, pressure.bytes.low), Mark(pressure.inodes.high, pressure.inodes.low)),
+        marks=_marks(pressure),
         check_every=pressure.check_every,
+        horizon=pressure.horizon,
+        registries=keys.registries,
         failures_per_sweep=keys.limits.failures_per_sweep,
         filesystem_path=keys.filesystem.path,
+        kubelet=keys.kubelet,
+        state=keys.state,
         web=keys.web.listen,
         startup_delay=keys.startup_delay,
         log=keys.log,
+        alertmanager=keys.alertmanager,
     )
+
+
+def _marks(keys: PressureKeys) -> Marks:
+    high, low = keys.bytes.high_available, keys.bytes.low_available
+    available = None if high is None else AvailableMark(high, low or round(high * LOW_SHARE))
+    return Marks(Mark(keys.bytes.high, keys.bytes.low), Mark(keys.inodes.high, keys.inodes.low), available)
+
+
+def _policy(keys: PolicyKeys, pressure: PressureKeys) -> Policy:
+    regret = RegretLimit(keys.regret.limit, keys.regret.hold)
+    rules = tuple(map(_rule, keys.rules))
+    return Policy(rules, keys.protect, regret, keys.grace, pressure.grace, pressure.ignore_registries)
 
 
 def _rule(keys: RuleKeys) -> Rule:
@@ -189,12 +243,44 @@ def _nightly_settings(nightly: Nightly) -> dict[str, object]:
         "timezone": nightly.timezone.key,
         "window": duration_text(nightly.window),
         "splay": duration_text(nightly.splay),
+        "overdue": duration_text(nightly.overdue),
         "evictions_per_night": nightly.evictions_per_night,
+        "duty": _share_text(nightly.duty),
+    }
+
+
+def _alertmanager_settings(keys: Alertmanager) -> dict[str, object]:
+    return attrs.asdict(keys) | {
+        "url": list(keys.url),
+        "timeout": duration_text(keys.timeout),
+        "repeat_every": duration_text(keys.repeat_every),
+        "runtime_down_for": duration_text(keys.runtime_down_for),
+    }
+
+
+def _registries_settings(registries: Registries) -> dict[str, object]:
+    return {
+        "check": registries.check,
+        "plain_http": list(registries.plain_http),
+        "also": {registry: list(mirrors) for registry, mirrors in registries.also.items()},
+        "ca_file": registries.ca_file,
     }
 
 
 def _mark_settings(mark: Mark) -> dict[str, object]:
     return {"high": _number(mark.high), "low": _number(mark.low)}
+
+
+def _available_settings(mark: AvailableMark | None) -> dict[str, object]:
+    return {
+        "high_available": mark and size_text(mark.high_bytes),
+        "low_available": mark and size_text(mark.low_bytes),
+    }
+
+
+def _share_text(share: float) -> str:
+    """`5%`, as the file has it."""
+    return f"{100 * share:g}%"
 
 
 def _number(value: float) -> float:

@@ -17,12 +17,16 @@ from attrs import frozen
 from cronsim import CronSim, CronSimError
 
 from cleaner.config.durations import LONGEST, duration_text, parse_duration
-from cleaner.core.references import Pattern, parse_pattern
+from cleaner.core.references import Pattern, is_registry, parse_pattern, parse_reference
 
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
 
 Parser = Callable[[object], T]
+
+PARSE = "parse"
+EXAMPLE = "example"
+"""Under these names a key's metadata holds its parser, and what to write where a required key is missing."""
 
 CRON_FIELDS = 5
 HIGHEST_PORT = 65535
@@ -38,6 +42,10 @@ _KINDS = {
     type(None): "is empty",
 }
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://.*")
+_SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,3})?)%")
+_SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([KMGTP])i(?:B)?")
+_BINARY_PREFIXES = ("", "K", "M", "G", "T", "P")
+LARGEST_SIZE = 1024**6
 _LISTEN = re.compile(r"(\[[^\[\]]+\]|[^\[\]:]*):([0-9]{1,5})")
 _HOST_NAME = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)*[a-z](?:[a-z0-9-]*[a-z0-9])?", re.ASCII | re.IGNORECASE)
 _ANY_DAY = datetime(2024, 1, 1, tzinfo=UTC)
@@ -54,6 +62,11 @@ class Listen:
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
+
+
+def by(parse: Parser[object], example: str | None = None) -> dict[str, object]:
+    """The metadata of a key."""
+    return {PARSE: parse, EXAMPLE: example}
 
 
 def kind_of(value: object) -> str:
@@ -106,6 +119,43 @@ def percent(value: object) -> float:
     if not 0 < value <= WHOLE_PERCENT:
         raise ValueError("is no share of a whole; write a number above 0 and up to 100")
     return float(value)
+
+
+def share(value: object) -> float:
+    """A share of a whole, written with its sign: `5%`; from 0 to 1."""
+    match = _SHARE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError('is no share; write a number with its sign, such as "5%"')
+    if (percent := float(match[1])) > WHOLE_PERCENT:
+        raise ValueError("is more than the whole; write 100% or less")
+    return percent / WHOLE_PERCENT
+
+
+def size(value: object) -> int:
+    """Bytes, written with a unit: `40GiB`; `40Gi`, as Kubernetes has it, is the same."""
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError('is no size; write a number with a unit, such as "40GiB" or "500MiB"')
+    unit: int = 1024 ** _BINARY_PREFIXES.index(match[2])
+    found = round(float(match[1]) * unit)
+    if not 0 < found <= LARGEST_SIZE:
+        raise ValueError('is no size that a disk has; write one such as "40GiB"')
+    return found
+
+
+def size_text(size_bytes: int) -> str:
+    """In the largest unit that leaves a whole number: `40GiB`."""
+    power = 0
+    while power + 1 < len(_BINARY_PREFIXES) and size_bytes % 1024 == 0:
+        size_bytes, power = size_bytes // 1024, power + 1
+    return f"{size_bytes}{_BINARY_PREFIXES[power]}iB" if power else f"{size_bytes}B"
+
+
+def some_share(value: object) -> float:
+    """A share of a whole that is not nothing: above 0, up to 1."""
+    if not (some := share(value)):
+        raise ValueError('is nothing; write more than 0%, such as "20%"')
+    return some
 
 
 def choice(kind: type[E]) -> Parser[E]:
@@ -173,7 +223,7 @@ def zone(value: object) -> ZoneInfo:
 def listen(value: object) -> Listen:
     """`host:port` or `[IPv6]:port`."""
     match = _LISTEN.fullmatch(value) if isinstance(value, str) else None
-    if match is None or not (host := match[1]) or not _is_host(host):
+    if match is None or not (host := match[1]) or not is_host(host):
         raise ValueError('is no address to listen on; write "host:port", such as "0.0.0.0:10099" or "[::]:10099"')
     if int(match[2]) > HIGHEST_PORT:
         raise ValueError(f"has a port that does not exist; write one from 0 to {HIGHEST_PORT}")
@@ -197,8 +247,26 @@ def absolute_path(value: object) -> str:
     return path
 
 
-def optional(parse: Parser[str]) -> Parser[str | None]:
-    """The same text, or nothing."""
+def registry(value: object) -> str:
+    """A registry by the name that references have: `registry.example.com` or `localhost:5000`."""
+    name = text(value)
+    if "://" in name:
+        raise ValueError("is a URL; write its host[:port] alone, and in registries.plain_http too where it has no TLS")
+    if "/" in name or "@" in name:
+        raise ValueError("is more than a registry; write its host[:port] alone, without path and login")
+    reference = parse_reference(f"{name}/image") if is_registry(name) else None
+    if reference is None:
+        raise ValueError('is no registry; write host[:port], such as "registry.example.com" or "localhost:5000"')
+    if reference.registry != name:
+        raise ValueError(f"is not as references have it; write {reference.registry}")
+    port = name.rpartition(":")[2]
+    if port.isdecimal() and not 0 < int(port) <= HIGHEST_PORT:
+        raise ValueError(f"has a port that does not exist; write one from 1 to {HIGHEST_PORT}")
+    return name
+
+
+def optional(parse: Parser[T]) -> Parser[T | None]:
+    """The same, or nothing."""
     return lambda value: None if value is None else parse(value)
 
 
@@ -208,7 +276,7 @@ def _with_units(value: int) -> str:
     return f"{value}s, {value}m, {value}h or {value}d"
 
 
-def _is_host(host: str) -> bool:
+def is_host(host: str) -> bool:
     """A name, or an address that stands in brackets exactly if it is IPv6."""
     try:
         address = ipaddress.ip_address(host.strip("[]"))

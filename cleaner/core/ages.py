@@ -1,6 +1,7 @@
 """How old an image is, by each clock, and how recently somebody wanted it.
 
-Refuses to believe implausible times: a build date before Docker existed is no date, the future is now.
+Refuses to believe implausible times: a build date before Docker existed is no date, the future is now, and no image was
+pulled long before its arrival was watched.
 """
 
 from collections.abc import Mapping
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from cleaner.core.model import Clock, Image, Memory, Rule
+from cleaner.core.trust import CLOCK_JUMP
 
 FIRST_PLAUSIBLE = datetime(2013, 3, 20, tzinfo=UTC)
 """Docker's first release: reproducible builds write 0001, 1970 or 1980 instead of a date."""
@@ -24,13 +26,18 @@ class Times:
     last_used_at: datetime | None
 
     def aged_since(self, clock: Clock) -> datetime:
-        """When the age begins: an unknown build falls back to the pull, an unknown pull to first seen."""
+        """When the age begins: an unknown build falls back to the pull, an unknown pull to first seen.
+
+        One that was never seen in use is idle since whichever of these is later.
+        """
         if clock is Clock.CREATED and self.created_at is not None:
             return self.created_at
-        return self.arrived_at
+        return self.idle_since if clock is Clock.LAST_USED else self.arrived_at
 
     def relies_on_memory(self, clock: Clock) -> bool:
         """Whether first seen stands in for a time that is not known."""
+        if clock is Clock.LAST_USED:
+            return all(at is None or at < self.first_seen_at for at in (self.pulled_at, self.last_used_at))
         known = self.pulled_at is not None or (clock is Clock.CREATED and self.created_at is not None)
         return not known
 
@@ -40,6 +47,11 @@ class Times:
         return self.first_seen_at if self.pulled_at is None else self.pulled_at
 
     @property
+    def idle_since(self) -> datetime:
+        """Last used, pulled or first seen, whichever is latest."""
+        return max(self.wanted_at, self.first_seen_at)
+
+    @property
     def wanted_at(self) -> datetime:
         """Arrived or last used, whichever is later: what grace counts from."""
         return self.arrived_at if self.last_used_at is None else max(self.arrived_at, self.last_used_at)
@@ -47,13 +59,26 @@ class Times:
 
 def times_of(image: Image, memory: Memory, now: datetime) -> Times:
     """The believable times of an image."""
-    created_at, pulled_at = _plausible(image.created_at), _plausible(image.pulled_at)
+    created_at, pulled_at = _plausible(image.created_at), _believed_pull(image, memory)
     return Times(
         created_at=None if created_at is None or created_at > now else created_at,
         pulled_at=None if pulled_at is None else min(pulled_at, now),
         first_seen_at=min(memory.first_seen_at.get(image.id, now), now),
         last_used_at=_at_most(memory.last_used_at, image.id, now),
     )
+
+
+def _believed_pull(image: Image, memory: Memory) -> datetime | None:
+    """None also where its arrival was watched, and lies long after: then the wall clock was behind at the pull.
+
+    The runtime keeps such a time for ever, while first seen follows each correction of the clock. Long is more than
+    passes between two looks (a minute, and a sweep): what is less is how late an arrival is seen.
+    """
+    pulled_at, first_seen_at = _plausible(image.pulled_at), memory.first_seen_at.get(image.id)
+    if pulled_at is None or first_seen_at is None or memory.since is None:
+        return pulled_at
+    watched = first_seen_at > memory.since
+    return None if watched and first_seen_at - pulled_at > CLOCK_JUMP else pulled_at
 
 
 def _plausible(time: datetime | None) -> datetime | None:

@@ -8,60 +8,23 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cleaner.core.errors import CleanerError
-from cleaner.core.model import (
-    EvictionOutcome,
-    Plan,
-    RuntimeVersion,
-    StopReason,
-    Trigger,
-    Usage,
-    Verdict,
-)
+from cleaner.core.history import Night, PastEviction, PastSweep, VanishedImage
+from cleaner.core.kubelet import Collision, KubeletAct, KubeletConfig
+from cleaner.core.model import Plan, RuntimeVersion, Trigger, Verdict
+from cleaner.core.outlook import Outlook
 from cleaner.core.reclaim import Holder
+from cleaner.core.regret import Regret
+from cleaner.core.report import Eviction, SweepReport
+from cleaner.core.usage import Resource, Usage
 
 
 @dataclass(frozen=True, slots=True)
-class Eviction:
-    """One image's way through a sweep, and how it ended."""
+class RegistriesAsked:
+    """A sweep asked the registries of its candidates whether they answer."""
 
-    verdict: Verdict
-    outcome: EvictionOutcome
-    error: str | None = None
-    """Why it failed or was spared; None otherwise."""
-    estimated_bytes: int | None = None
-    """Foretold; None where nothing is foretold."""
-    reclaimed_bytes: int | None = None
-    """Measured, never negative; None where nothing was removed or the filesystem cannot say."""
-    seconds: float | None = None
-    """From the call of RemoveImage to its confirmation; None where nothing was removed."""
-
-
-@dataclass(frozen=True, slots=True)
-class SweepReport:
-    """One whole sweep: every image is in `evictions`, or counted in `kept` or `not_reached`."""
-
-    trigger: Trigger
-    dry_run: bool
-    started_at: datetime
-    duration_seconds: float
-    filesystem_before: Usage
-    filesystem_after: Usage
-    stopped_because: StopReason
-    evictions: tuple[Eviction, ...]
-    plan: Plan | None
-    """None where the sweep was not needed and so nothing was listed."""
-    not_reached: int
-    """Candidates that the sweep ended before."""
-    low_mark_met: bool
-    """Whether every resource that was driven ended at or below its low mark."""
-
-    @property
-    def reclaimed_bytes(self) -> int | None:
-        """Measured bytes of all evictions; None where the filesystem cannot say it per image."""
-        gone = [e for e in self.evictions if e.outcome is EvictionOutcome.EVICTED]
-        if any(eviction.reclaimed_bytes is None for eviction in gone):
-            return None
-        return sum(eviction.reclaimed_bytes or 0 for eviction in gone)
+    up: frozenset[str]
+    down: Mapping[str, str]
+    """Registry: why it counts as down. Its images stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +33,16 @@ class SweepStarted:
 
     plan: Plan
     usage: Usage
+    started_at: datetime
+    dry_run: bool
+    early: bool = False
+    """Whether nothing has reached its high mark yet, but soon will."""
+    expected_bytes: int = 0
+    """What pulls in progress will still take: room is made for that too."""
+    given_up: frozenset[str] = frozenset()
+    """Digests of pulls that have no room even without all candidates."""
+    held: Mapping[Holder, int] | None = None
+    """Bytes by holder, where the low mark is out of reach; else, and where that is not known, None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +51,7 @@ class EvictionStarted:
 
     trigger: Trigger
     verdict: Verdict
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +60,7 @@ class EvictionEnded:
 
     trigger: Trigger
     eviction: Eviction
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +78,7 @@ class SweepFailed:
     trigger: Trigger
     error: CleanerError
     retry_seconds: float
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +98,7 @@ class RuntimeUp:
 
 @dataclass(frozen=True, slots=True)
 class RuntimeDown:
-    """The runtime stopped answering, or is not there yet."""
+    """The runtime does not answer, in each round again."""
 
     error: CleanerError
 
@@ -133,6 +109,8 @@ class Checked:
 
     usage: Usage | None
     next_nightly_at: datetime | None
+    outlook: Outlook | None = None
+    """What is coming; None where `usage` is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,18 +144,113 @@ class SpaceCounted:
     """Bytes by holder, by the pressure plan's verdicts; None where they are not known."""
     unknown_because: str | None = None
     """Why they are not known."""
+    low_mark_reachable: bool | None = None
+    """Whether all that is evictable would bring usage to its low marks; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClockJumped:
-    """The wall clock jumped against the monotonic one: the nightly sweep holds."""
+    """The wall clock jumped against the monotonic one, or does not fit the ledger: the nightly sweep holds."""
 
-    jumped_seconds: float
+    off_seconds: float
+    """Positive where it is ahead."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClockTrusted:
     """The wall clock is back, or has run true for a day: the nightly sweep holds no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class NightEnded:
+    """A nightly occurrence is dealt with: it is not swept for again."""
+
+    night: Night
+
+
+@dataclass(frozen=True, slots=True)
+class NightHeld:
+    """A nightly sweep would be due, but the agent knows the node for less than the grace period, or not at all."""
+
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class SweepWaits:
+    """A sweep is due, but another process of this node sweeps; it is tried again in the next round."""
+
+    trigger: Trigger
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerUp:
+    """What the agent remembers is on disk, for the first time or again."""
+
+    installed_at: datetime | None
+    aside: str | None
+    """Where a file lies that could not be read and was set aside; None where there was none."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerDown:
+    """The ledger cannot be read or written: memory lives in this process only."""
+
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class SweepLearned:
+    """Another process of this node swept."""
+
+    sweep: PastSweep
+
+
+@dataclass(frozen=True, slots=True)
+class EvictionLearned:
+    """An eviction by another process of this node, or one that was under way when this daemon's predecessor died."""
+
+    eviction: PastEviction
+
+
+@dataclass(frozen=True, slots=True)
+class EvictionObserved:
+    """In mode observe: an image would have gone, told once."""
+
+    eviction: PastEviction
+
+
+@dataclass(frozen=True, slots=True)
+class EvictionRegretted:
+    """An evicted image was pulled again within a week, or one that would have gone was pulled or used."""
+
+    eviction: PastEviction
+
+
+@dataclass(frozen=True, slots=True)
+class ImagesVanished:
+    """Images that went without an eviction of ours, and were still gone at a later look; all of one look."""
+
+    images: tuple[VanishedImage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KubeletRead:
+    """What the kubelet does with images by itself: told once the disk is known, and when it changed."""
+
+    config: KubeletConfig
+    acts: Mapping[Resource, KubeletAct]
+    """Without the resources for which it never acts."""
+    collisions: tuple[Collision, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleHeld:
+    """Too much of what a rule evicted came back: the nightly trigger keeps its images for a while."""
+
+    rule: str
+    regret: Regret
+    since: datetime
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +276,20 @@ Event = (
     | ObservationFailed
     | ClockJumped
     | ClockTrusted
+    | NightEnded
+    | NightHeld
+    | SweepWaits
+    | LedgerUp
+    | LedgerDown
+    | SweepLearned
+    | EvictionLearned
+    | EvictionObserved
+    | EvictionRegretted
+    | ImagesVanished
+    | KubeletRead
+    | RuleHeld
     | LoopBroke
+    | RegistriesAsked
     | SweepStarted
     | EvictionStarted
     | EvictionEnded

@@ -12,6 +12,8 @@ class Grade(StrEnum):
 
     OK = "ok"
     NOTE = "note"
+    WARNING = "warning"
+    """Nothing fails, but somebody should act."""
     ERROR = "error"
 
 

@@ -8,41 +8,58 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import accumulate
 
-from cleaner.core.model import KeepReason, Observation, Plan, Resource, Usage
-from cleaner.core.pressure import Marks, above_low, at_high
+from cleaner.core.model import KeepReason, Observation, Plan
+from cleaner.core.pressure import Marks, Targets, above, at_high, low_targets
 from cleaner.core.reclaim import NOTHING, Holder, Layers, Size, held
+from cleaner.core.usage import Part, Resource, Usage
 
 
-def excess_of(usage: Usage, marks: Marks) -> Size:
-    """What has to be freed until every driven resource is at or below its low mark; nothing of those that are.
-
-    Driven are those at their high mark, as a sweep has it; where none is, all of them, as if the sweep came now.
-    """
-    above = above_low(usage, marks, at_high(usage, marks) or frozenset(Resource))
-    return Size(
-        bytes=_missing(usage.capacity_bytes, usage.available_bytes, marks.bytes.low) if Resource.BYTES in above else 0,
-        inodes=_missing(usage.inodes, usage.inodes_available, marks.inodes.low) if Resource.INODES in above else 0,
-    )
+def targets_now(usage: Usage, marks: Marks) -> Targets:
+    """What a pressure sweep would drive down now; where nothing is at its high mark, everything, as if one came."""
+    return low_targets(usage, marks, at_high(usage, marks) or None)
 
 
-def foresee(planned: Plan, usage: Usage, marks: Marks) -> Plan:
-    """A pressure plan that ends where its foretold bytes and inodes reach the low mark.
+def excess_of(usage: Usage, targets: Targets) -> Mapping[Part, int]:
+    """How many bytes or inodes have to be freed of the parts that are above their target; no other parts."""
+    by_filesystem = {each.filesystem: each for each in usage.all}
+    return {
+        part: _missing(by_filesystem[part.filesystem], part.resource, targets[part]) for part in above(usage, targets)
+    }
+
+
+def foresee(planned: Plan, usage: Usage, targets: Targets) -> Plan:
+    """A pressure plan that ends where what it is foretold to free reaches the targets.
 
     The whole order where nothing is to be freed, where all of it is not enough, or where nothing is foretold.
     """
     if planned.reclaimable is None:
         return planned
-    excess = excess_of(usage, marks)
-    freed = accumulate(verdict.reclaimable or NOTHING for verdict in planned.evictions)
-    needed = next((number for number, size in enumerate(freed, 1) if _covers(size, excess)), len(planned.evictions))
-    if excess == NOTHING:
+    excess, apart = excess_of(usage, targets), usage.content_apart
+    if not excess:
         return replace(planned, low_mark_reachable=True)
+    freed = accumulate(verdict.reclaimable or NOTHING for verdict in planned.evictions)
+    covering = (number for number, size in enumerate(freed, 1) if _covers(size, excess, apart=apart))
+    needed = next(covering, len(planned.evictions))
     return replace(
         planned,
         evictions=planned.evictions[:needed],
         not_reached=planned.evictions[needed:],
-        low_mark_reachable=_covers(planned.reclaimable, excess),
+        low_mark_reachable=_covers(planned.reclaimable, excess, apart=apart),
     )
+
+
+def out_of_reach(usage: Usage, targets: Targets, freed: Size) -> frozenset[Part]:
+    """The parts that are still above their target when so much more is freed; each is judged by itself."""
+    excess, apart = excess_of(usage, targets), usage.content_apart
+    return frozenset(part for part, missing in excess.items() if freed.of(part, content_apart=apart) < missing)
+
+
+def left_after(planned: Plan, done: int) -> Size | None:
+    """What the candidates after the first `done` are foretold to free; None where nothing is."""
+    if planned.reclaimable is None:
+        return None
+    candidates = planned.evictions + planned.not_reached
+    return sum((verdict.reclaimable or NOTHING for verdict in candidates[done:]), NOTHING)
 
 
 def reason_unknown(layers: Layers | None, refusal: str | None) -> str | None:
@@ -58,12 +75,13 @@ def holders_of(observation: Observation, planned: Plan, usage: Usage) -> Mapping
         return None
     in_use = [verdict.image.id for verdict in planned.kept if verdict.reason is KeepReason.IN_USE]
     evictable = [verdict.image.id for verdict in planned.evictions + planned.not_reached]
-    return held(observation.trusted_layers, usage.capacity_bytes - usage.free_bytes, in_use, evictable)
+    used_bytes = sum(each.capacity_bytes - each.free_bytes for each in usage.freeable)
+    return held(observation.trusted_layers, used_bytes, in_use, evictable)
 
 
-def _missing(capacity: int, available: int, low_percent: float) -> int:
-    return max(0, math.ceil(capacity * (100 - low_percent) / 100) - available)
+def _missing(usage: Usage, resource: Resource, target: float) -> int:
+    return max(0, math.ceil(usage.capacity(resource) * (100 - target) / 100) - usage.available(resource))
 
 
-def _covers(freed: Size, excess: Size) -> bool:
-    return freed.bytes >= excess.bytes and freed.inodes >= excess.inodes
+def _covers(freed: Size, excess: Mapping[Part, int], *, apart: bool) -> bool:
+    return all(freed.of(part, content_apart=apart) >= missing for part, missing in excess.items())

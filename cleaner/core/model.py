@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from cleaner.core.reclaim import Layers, Size
 from cleaner.core.references import Pattern
+from cleaner.core.regret import Regret, RegretLimit
 
 
 class Mode(StrEnum):
@@ -33,6 +34,7 @@ class Clock(StrEnum):
 
     CREATED = "created"
     PULLED = "pulled"
+    LAST_USED = "last_used"
 
 
 class KeepReason(StrEnum):
@@ -48,6 +50,8 @@ class KeepReason(StrEnum):
     RECENT = "recent"
     NEWEST = "newest"
     UNEXPIRED = "unexpired"
+    HELD = "held"
+    REGISTRY_DOWN = "registry_down"
     NO_GAIN = "no_gain"
 
 
@@ -77,13 +81,9 @@ class StopReason(StrEnum):
     LIMIT = "limit"
     FAILURES = "failures"
     NO_PROGRESS = "no_progress"
-
-
-class Resource(StrEnum):
-    """What of a filesystem can run out."""
-
-    BYTES = "bytes"
-    INODES = "inodes"
+    KUBELET_MARK = "kubelet_mark"
+    PRESSURE = "pressure"
+    WINDOW = "window"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +123,19 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What the agent remembers of images, by image id."""
+    """What the agent remembers of a node."""
 
-    since: datetime
-    """Since when it watches this node without a gap in its memory."""
+    since: datetime | None
+    """Since when it watches this node without a gap; None where it cannot know, and so knows nobody's habits."""
     first_seen_at: Mapping[str, datetime] = field(default_factory=dict)
+    """By image id, as is the next."""
     last_used_at: Mapping[str, datetime] = field(default_factory=dict)
+    installed_at: datetime | None = None
+    """The agent's first run on this node; None where that is not known."""
+    held_until: Mapping[str, datetime] = field(default_factory=dict)
+    """By name of a rule: until when the nightly trigger keeps its images, since too many came back."""
+    regrets: Mapping[str, Regret] = field(default_factory=dict)
+    """By name of a rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +149,8 @@ class Observation:
     memory: Memory
     layers: Layers | None = None
     """What images share; None where the runtime cannot tell."""
+    registries_down: frozenset[str] = frozenset()
+    """Registries, as references name them, that do not answer; none where nobody asked."""
 
     @property
     def trusted_layers(self) -> Layers | None:
@@ -169,8 +178,11 @@ class Policy:
 
     rules: tuple[Rule, ...]
     protect: tuple[Pattern, ...] = ()
+    regret: RegretLimit = field(default_factory=RegretLimit)
     grace: timedelta = timedelta(hours=24)
     pressure_grace: timedelta = timedelta(minutes=5)
+    pressure_ignores_registries: bool = True
+    """Whether pressure takes what its registry, being down, may not give again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,38 +225,6 @@ class Plan:
     """Candidates that are not needed: those before them are foretold to reach the low mark."""
     low_mark_reachable: bool | None = None
     """Whether all candidates together are foretold to reach it; None where nobody asked or nothing is foretold."""
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What one filesystem holds, as a user who is not root sees it."""
-
-    path: str
-    capacity_bytes: int
-    available_bytes: int
-    inodes: int
-    """0 where the filesystem has no limit."""
-    inodes_available: int
-    free_bytes: int
-    """Root's reserve included: while a full disk refills it, a removal shows here and not in `available_bytes`."""
-
-    @property
-    def used_percent(self) -> float:
-        """The kubelet's figure: 100 x (1 - available / capacity); 0 for an empty filesystem."""
-        return _used_percent(self.capacity_bytes, self.available_bytes)
-
-    @property
-    def inodes_used_percent(self) -> float | None:
-        """Like `used_percent`; None where there is no limit."""
-        return _used_percent(self.inodes, self.inodes_available) if self.inodes else None
-
-    def percent(self, resource: Resource) -> float | None:
-        """Used share of one resource, in percent; None where it has no limit."""
-        return self.used_percent if resource is Resource.BYTES else self.inodes_used_percent
-
-
-def _used_percent(capacity: int, available: int) -> float:
-    return 100 * (capacity - available) / capacity if capacity > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True)

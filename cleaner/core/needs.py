@@ -4,8 +4,9 @@ Refuses exact matching: CRI runtimes name one image in many ways (CRI ListContai
 digests and full tags are compared, and one match is enough.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from cleaner.core.model import Container, Image, KeepReason
 from cleaner.core.references import identity_keys
@@ -17,6 +18,12 @@ class Needs:
 
     in_use: frozenset[str]
     sandbox: frozenset[str]
+    used: frozenset[str] = frozenset()
+    """In use at some time since the plan, though perhaps no more."""
+
+    def used_meanwhile(self, image: Image) -> bool:
+        """Whether a container had it since the plan."""
+        return any(not identity_keys(name).isdisjoint(self.used) for name in (image.id, *image.references))
 
     def reason_to_keep(self, image: Image) -> KeepReason | None:
         """in_use, sandbox or pinned; None where nothing of the runtime needs it."""
@@ -41,6 +48,11 @@ def ids_in_use(images: Iterable[Image], needs: Needs) -> frozenset[str]:
     return frozenset(image.id for image in images if needs.reason_to_keep(image) is KeepReason.IN_USE)
 
 
+def keys_used_after(planned_at: datetime, last_used_at: Mapping[str, datetime]) -> frozenset[str]:
+    """Identity keys of the images, by id, that were used after the plan: what was known then is in it."""
+    return _keys_of(image_id for image_id, used_at in last_used_at.items() if used_at > planned_at)
+
+
 def reason_to_spare(planned: Image, present: Image | None, needs: Needs) -> str | None:
     """What the last look found against removing an image; None: nothing, it may go."""
     if present is None:
@@ -49,6 +61,10 @@ def reason_to_spare(planned: Image, present: Image | None, needs: Needs) -> str 
         return "its status could not be read"
     if reason := needs.reason_to_keep(present):
         return f"now {reason.value}"
+    return "used since the plan" if needs.used_meanwhile(present) else _change_of(planned, present)
+
+
+def _change_of(planned: Image, present: Image) -> str | None:
     if present.references != planned.references:
         return "its references changed"
     if present.pulled_at != planned.pulled_at:

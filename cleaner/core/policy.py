@@ -25,6 +25,8 @@ from cleaner.core.model import (
 from cleaner.core.needs import Needs, needs_of
 from cleaner.core.reclaim import NOTHING, Layers, Size, alone, gaining, marginal, reclaimable
 from cleaner.core.references import Name, names_of, parse_reference
+from cleaner.core.registries import is_any_down
+from cleaner.core.regret import is_held
 
 
 def plan(observation: Observation, policy: Policy, trigger: Trigger, now: datetime) -> Plan:
@@ -88,7 +90,10 @@ class _Judge:
 
     def __init__(self, observation: Observation, policy: Policy, trigger: Trigger, now: datetime) -> None:
         self._policy = policy
+        self._trigger = trigger
         self._pressure = trigger is Trigger.PRESSURE
+        self._held_until = observation.memory.held_until
+        self._registries_down = observation.registries_down
         self._now = now
         self._needs: Needs = needs_of(observation.containers, observation.sandbox_images)
         self._times = {image.id: times_of(image, observation.memory, now) for image in observation.images}
@@ -102,7 +107,10 @@ class _Judge:
         if rules is None:
             return self._verdict_of(image, reason or KeepReason.UNMATCHED, None)
         rule = self._longest_keeping(image, rules)
-        return self._verdict_of(image, self._reason_by_rule(image, rule), rule)
+        by_rule = self._reason_by_rule(image, rule)
+        if isinstance(by_rule, EvictReason) and is_any_down(image, self._registries_down):
+            by_rule = KeepReason.REGISTRY_DOWN
+        return self._verdict_of(image, by_rule, rule)
 
     def order(self, verdict: Verdict) -> tuple[bool, bool, datetime, str]:
         """Sort key of an eviction; what goes first is smallest."""
@@ -119,12 +127,13 @@ class _Judge:
         return KeepReason.PROTECTED if _is_protected(image, self._policy) else None
 
     def _longest_keeping(self, image: Image, rules: tuple[Rule, ...]) -> Rule:
-        """Of several rules the one that keeps longest decides: for ever, as newest, or by its expiry."""
+        """Of several rules the one that keeps longest decides: for ever, as newest, by its expiry, or on hold."""
         times = self._times[image.id]
 
-        def keeps(rule: Rule) -> tuple[bool, bool, timedelta]:
+        def keeps(rule: Rule) -> tuple[bool, bool, timedelta, bool, timedelta]:
             remaining = rule.max_age - age(times, rule, self._now)
-            return _is_local(image, rule), self._newest.keeps(image, rule), remaining
+            unexpired = max(remaining, timedelta(0))
+            return _is_local(image, rule), self._newest.keeps(image, rule), unexpired, self._is_held(rule), remaining
 
         return max(rules, key=keeps)
 
@@ -138,8 +147,11 @@ class _Judge:
         if self._newest.keeps(image, rule):
             return KeepReason.NEWEST
         if is_expired(times, rule, self._now):
-            return EvictReason.EXPIRED
+            return KeepReason.HELD if self._is_held(rule) else EvictReason.EXPIRED
         return EvictReason.PRESSURE if self._pressure else KeepReason.UNEXPIRED
+
+    def _is_held(self, rule: Rule) -> bool:
+        return self._trigger is Trigger.NIGHTLY and is_held(rule.name, self._held_until, self._now)
 
     def _verdict_of(self, image: Image, reason: KeepReason | EvictReason, rule: Rule | None) -> Verdict:
         times = self._times[image.id]
@@ -158,7 +170,7 @@ class _Judge:
 def _memory_keeps(reason: KeepReason | EvictReason, times: Times, rule: Rule) -> bool:
     """Whether an unknown time, for which first seen stands in, is what keeps the image."""
     if reason is KeepReason.RECENT:
-        return times.pulled_at is None and times.wanted_at == times.first_seen_at
+        return times.pulled_at is None and times.wanted_at != times.last_used_at
     return reason is KeepReason.UNEXPIRED and times.relies_on_memory(rule.age_from)
 
 

@@ -3,12 +3,29 @@
 Refuses implementations: those are in `runtime`, `node`, `outlets` and `simulation`.
 """
 
-from datetime import datetime
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
 from typing import Protocol
 
-from cleaner.core.events import Event
-from cleaner.core.model import Container, Image, Memory, RuntimeVersion, Usage
+from cleaner.core.events import (
+    Event,
+    EvictionLearned,
+    EvictionObserved,
+    EvictionRegretted,
+    ImagesVanished,
+    SweepLearned,
+)
+from cleaner.core.history import Night
+from cleaner.core.kubelet import KubeletConfig
+from cleaner.core.model import Container, Image, Memory, RuntimeVersion
+from cleaner.core.pulls import Pull
 from cleaner.core.reclaim import Layers
+from cleaner.core.trust import Noted
+from cleaner.core.usage import Filesystem, Usage
+
+News = SweepLearned | EvictionLearned | EvictionObserved | EvictionRegretted | ImagesVanished
+"""What a ledger tells of."""
 
 
 class Runtime(Protocol):
@@ -19,12 +36,21 @@ class Runtime(Protocol):
         """Why the last `read_layers` gave none although the runtime could tell; None where it did not fail."""
         ...
 
+    @property
+    def pulls_refusal(self) -> str | None:
+        """Why the last `read_pulls` gave nothing although the runtime could tell; None where it did not fail."""
+        ...
+
+    def disconnect(self) -> None:
+        """Let go of the connection until the next call: one that waits costs wake-ups."""
+        ...
+
     def read_version(self) -> RuntimeVersion:
         """Name and version of the runtime; the cheapest sign of life."""
         ...
 
-    def read_image_filesystem(self) -> str:
-        """Path of the filesystem that holds the images (CRI ImageFsInfo), on the host."""
+    def read_filesystems(self) -> Mapping[Filesystem, str]:
+        """Paths on the host: always of the images' filesystem, and of the others where the runtime tells them."""
         ...
 
     def list_images(self) -> tuple[Image, ...]:
@@ -43,8 +69,16 @@ class Runtime(Protocol):
         """One image as it is now, never from memory (its `created_at` may be); None where it is gone."""
         ...
 
+    def take_uses(self) -> tuple[Container, ...]:
+        """Containers made since this was last asked, though they may be gone: for when an image was last used."""
+        ...
+
     def read_layers(self, images: tuple[Image, ...]) -> Layers | None:
         """What these images, just listed, share; None where the runtime cannot tell."""
+        ...
+
+    def read_pulls(self) -> tuple[Pull, ...]:
+        """What is being pulled now; () where the runtime cannot tell."""
         ...
 
     def list_leftovers(self, image: Image) -> tuple[str, ...]:
@@ -61,7 +95,7 @@ class Runtime(Protocol):
 
 
 class Disk(Protocol):
-    """The filesystem that holds the images. Every call may raise DiskUnreadableError."""
+    """The filesystem that holds the images, and the others. Every call may raise DiskUnreadableError."""
 
     def read_usage(self) -> Usage:
         """What is used at this moment."""
@@ -77,8 +111,21 @@ class Disk(Protocol):
         ...
 
     @property
+    def unseen(self) -> tuple[str, ...]:
+        """Paths of other filesystems that the runtime fills, and that cannot be seen from here."""
+        ...
+
+    @property
     def measures_removals(self) -> bool:
         """Whether the filesystem shows what one removal freed within a second."""
+        ...
+
+
+class Kubelet(Protocol):
+    """The kubelet's own configuration. Nothing here raises: what is not known are its defaults, and why."""
+
+    def read(self) -> KubeletConfig:
+        """As it lies on the node now."""
         ...
 
 
@@ -106,11 +153,67 @@ class Stop(Protocol):
         ...
 
 
-class Recollection(Protocol):
-    """What the agent remembers of images between looks."""
+class Ledger(Protocol):
+    """What the agent remembers of a node. Nothing here raises: a doubt is a `Memory` that knows less."""
+
+    @property
+    def refusal(self) -> str | None:
+        """Why nothing is kept on disk at this time; None where it is."""
+        ...
+
+    @property
+    def aside(self) -> str | None:
+        """Where the broken file lies that was set aside since the ledger was opened; None where none was."""
+        ...
 
     def remember(self, images: tuple[Image, ...], in_use: frozenset[str], now: datetime) -> Memory:
-        """Note what is there and which image ids are in use now; forget what is gone; give all that is known."""
+        """Note what is there and which image ids are in use now; note what came back or went; give all that is known.
+
+        Evictions that a process left unfinished are settled by whether the image is among these, unless another
+        process sweeps at this time.
+        """
+        ...
+
+    def noted(self) -> Noted | None:
+        """What tells whether the wall clock is right: the newest time that it holds, and the latest look of this boot.
+
+        None where it holds no time.
+        """
+        ...
+
+    def shift(self, offset: timedelta) -> None:
+        """Move what was noted by a wall clock that turned out to be behind: nothing looks older by the correction."""
+        ...
+
+    def last_night(self) -> Night | None:
+        """The latest nightly occurrence that was dealt with."""
+        ...
+
+    def evicted_since(self, occurrence: datetime) -> int | None:
+        """How many images nightly sweeps evicted for an occurrence, in this process or before it; None: not known."""
+        ...
+
+    def news(self) -> tuple[News, ...]:
+        """What happened that no outlet was told yet, oldest first; each is given once."""
+        ...
+
+    def turn(self) -> AbstractContextManager[bool]:
+        """A sweep's turn: True while no other process of this node sweeps; False at once where one does."""
+        ...
+
+
+class Registries(Protocol):
+    """Whether what is evicted could be pulled again. Nothing here raises: one that cannot be asked is down."""
+
+    def down(self, registries: frozenset[str], seconds: float) -> Mapping[str, str]:
+        """Those of them that are down with all of their mirrors, and why; takes about `seconds` at most.
+
+        Each is asked once, and not again for minutes.
+        """
+        ...
+
+    def known_down(self) -> frozenset[str]:
+        """Those that were down when they were last asked; asks nobody."""
         ...
 
 

@@ -6,9 +6,9 @@ Refuses to measure; the sweep tells what it measured.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cleaner.core.events import Eviction
 from cleaner.core.model import EvictionOutcome, Plan, Verdict
 from cleaner.core.reclaim import Layers, Size, marginal
+from cleaner.core.report import Eviction
 
 WORTH_BYTES = 1 << 20
 """From here on a removal is foretold enough to be judged by what it frees."""

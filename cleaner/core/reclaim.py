@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
 
+from cleaner.core.usage import Filesystem, Part, Resource
+
 
 @dataclass(frozen=True, slots=True)
 class Size:
@@ -17,12 +19,41 @@ class Size:
 
     bytes: int
     inodes: int
+    content_bytes: int = 0
+    """What of it lies in the content store: blobs, where the rest is snapshots."""
+    content_inodes: int = 0
 
     def __add__(self, other: "Size") -> "Size":
-        return Size(self.bytes + other.bytes, self.inodes + other.inodes)
+        return Size(
+            self.bytes + other.bytes,
+            self.inodes + other.inodes,
+            self.content_bytes + other.content_bytes,
+            self.content_inodes + other.content_inodes,
+        )
+
+    def of(self, part: Part, *, content_apart: bool) -> int:
+        """What it takes of one part, whether the content store lies on a filesystem of its own or with the images."""
+        whole, content = (
+            (self.bytes, self.content_bytes) if part.resource is Resource.BYTES else (self.inodes, self.content_inodes)
+        )
+        if part.filesystem is Filesystem.CONTENT:
+            return content
+        return whole - content if content_apart else whole
 
 
 NOTHING = Size(0, 0)
+BLOCK_BYTES = 4096
+"""Of ext4 and XFS by default: what a file takes is a multiple of it."""
+
+
+def rounded_up(size_bytes: int) -> int:
+    """What a file of this size takes."""
+    return -(-size_bytes // BLOCK_BYTES) * BLOCK_BYTES
+
+
+def blob_size(size_bytes: int) -> Size:
+    """What a blob takes, which lies in the content store."""
+    return Size(rounded_up(size_bytes), 1, rounded_up(size_bytes), 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +134,7 @@ def alone(layers: Layers) -> dict[str, Size]:
 
 def sum_of(layers: Layers, keys: Iterable[str]) -> Size:
     """Size of some keys."""
-    sizes = [layers.sizes.get(key, NOTHING) for key in keys]
-    return Size(sum(size.bytes for size in sizes), sum(size.inodes for size in sizes))
+    return sum((layers.sizes.get(key, NOTHING) for key in keys), NOTHING)
 
 
 def held(layers: Layers, used_bytes: int, in_use: Collection[str], evictable: Collection[str]) -> dict[Holder, int]:

@@ -3,15 +3,31 @@
 Refuses to act: it is a value; the daemon asks `due`, sweeps, and keeps what `after` or `after_failure` gives.
 """
 
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
-from cleaner.core.events import SweepReport
-from cleaner.core.model import Mode, Resource, StopReason, Trigger, Usage
-from cleaner.core.pressure import Marks, Standstill, above_low, at_high, next_standstill
+from cleaner.core.history import Night
+from cleaner.core.model import Mode, StopReason, Trigger
+from cleaner.core.pressure import (
+    KubeletMark,
+    Marks,
+    Standstill,
+    Targets,
+    above_low,
+    at_high,
+    in_danger,
+    next_standstill,
+)
+from cleaner.core.report import SweepReport
+from cleaner.core.trust import CLOCK_JUMP
+from cleaner.core.usage import Usage
 from cleaner.core.window import Calendar
 
 LONGEST_RETRY_SECONDS = 60.0
+UNFINISHED = frozenset({StopReason.STOP_REQUESTED, StopReason.PRESSURE})
+"""A night that ended so goes on within its window."""
+HELPED = frozenset({StopReason.DONE, StopReason.KUBELET_MARK, StopReason.LOW_MARK})
+"""A pressure sweep that ended so did what it could."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +37,17 @@ class Moment:
     now: datetime
     monotonic: float
     usage: Usage
+    """As if the pulls in progress were done."""
     fingerprint: int
     """Of the images, containers and candidates last listed."""
     clock_sane: bool
+    watched_since: datetime | None
+    """Since when the agent remembers this node; None where it does not."""
+    early: Targets = field(default_factory=dict)
+    """Parts that are to be driven down before they reach their high mark."""
+    kubelet: KubeletMark = field(default_factory=KubeletMark)
+    measured: Usage | None = None
+    """Without pulls; None where that is the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +57,9 @@ class Triggers:
     mode: Mode
     marks: Marks
     calendar: Calendar
-    done: datetime | None = None
+    grace: timedelta
+    """So long the node must have been watched before the first nightly sweep: until then its habits are not known."""
+    night: Night | None = None
     """The latest nightly occurrence that was dealt with."""
     standstill: Standstill | None = None
     retry_at: float = 0.0
@@ -46,13 +72,21 @@ class Triggers:
             return None
         if self._pressure_due(moment):
             return Trigger.PRESSURE
-        return Trigger.NIGHTLY if self._nightly_due(moment) is not None else None
+        return Trigger.NIGHTLY if self.occurrence_due(moment) is not None else None
+
+    def occurrence_due(self, moment: Moment) -> datetime | None:
+        """The nightly occurrence to sweep for; None where there is none, or too little is known."""
+        return None if self._knows_too_little(moment) else self._occurrence_waiting(moment)
+
+    def held_for_memory(self, moment: Moment) -> bool:
+        """Whether a nightly sweep would be due, were the node known for longer."""
+        return self._knows_too_little(moment) and self._occurrence_waiting(moment) is not None
 
     def relaxed(self, usage: Usage) -> "Triggers":
         """What holds once a usage is seen: at or below every low mark, a standstill is over."""
-        if self.standstill is None or above_low(usage, self.marks, frozenset(Resource)):
+        if self.standstill is None:
             return self
-        return replace(self, standstill=None)
+        return replace(self, standstill=self.standstill.lowered(usage) if above_low(usage, self.marks) else None)
 
     def next_nightly(self, now: datetime) -> datetime | None:
         """When the next nightly sweep begins; None where the mode has none."""
@@ -63,10 +97,36 @@ class Triggers:
         calm = replace(self, retry_at=0.0, retry_seconds=0.0)
         if report.trigger is Trigger.PRESSURE:
             return replace(calm, standstill=self._standstill_after(report, moment))
-        if report.stopped_because is StopReason.STOP_REQUESTED:
+        if report.trigger is not Trigger.NIGHTLY or report.stopped_because in UNFINISHED:
             return calm
-        occurrence = self.calendar.due(report.started_at, self.done)
-        return replace(calm, done=occurrence or self.done)
+        occurrence = self.calendar.latest(report.started_at)
+        if occurrence is None or (self.night is not None and occurrence <= self.night.occurrence):
+            return calm
+        return replace(calm, night=Night(occurrence, moment.now))
+
+    def shifted(self, correction: timedelta) -> "Triggers":
+        """What holds once the time itself is corrected: since the last night no more time passed than before."""
+        if self.night is None:
+            return self
+        return replace(self, night=replace(self.night, ended_at=self.night.ended_at + correction))
+
+    def corrected(self, now: datetime) -> "Triggers":
+        """What holds where a clock that was ahead noted a night that is yet to come: what has begun by now is done.
+
+        One a few minutes ahead was swept for before the clock was set back a little, and stays.
+        """
+        if self.night is None or self.night.occurrence - now <= CLOCK_JUMP:
+            return self
+        return replace(self, night=Night(self.calendar.latest(now) or now, now))
+
+    def presses_on(self, report: SweepReport, moment: Moment) -> bool:
+        """Whether the next sweep is to come at once: this one helped, and the kubelet is about to act all the same.
+
+        What became a candidate meanwhile was not in its plan. The last of such sweeps evicts nothing, so they end.
+        """
+        if report.trigger is not Trigger.PRESSURE or report.stopped_because not in HELPED or not report.evicted_any:
+            return False
+        return bool(in_danger(moment.measured or moment.usage, moment.kubelet))
 
     def after_failure(self, monotonic: float, check_seconds: float) -> "Triggers":
         """What holds once a sweep failed: it is tried again after a wait that doubles, to a minute at most."""
@@ -74,18 +134,44 @@ class Triggers:
         return replace(self, retry_at=monotonic + seconds, retry_seconds=seconds)
 
     def _pressure_due(self, moment: Moment) -> bool:
-        if not at_high(moment.usage, self.marks):
+        if not (moment.early or at_high(moment.usage, self.marks)):
             return False
-        return self.standstill is None or self.standstill.may_repeat(moment.usage, moment.fingerprint, moment.monotonic)
+        if self.standstill is None:
+            return True
+        if self.standstill.ahead and at_high(moment.measured or moment.usage, self.marks):
+            return True  # the mark itself is reached, as it was not before
+        return self.standstill.may_repeat(
+            moment.usage, moment.fingerprint, moment.monotonic, moment.kubelet, moment.measured
+        )
 
-    def _nightly_due(self, moment: Moment) -> datetime | None:
+    def _knows_too_little(self, moment: Moment) -> bool:
+        return moment.watched_since is None or moment.now - moment.watched_since < self.grace
+
+    def _occurrence_waiting(self, moment: Moment) -> datetime | None:
         if self.mode is Mode.PRESSURE or not moment.clock_sane:
             return None
-        return self.calendar.due(moment.now, self.done)
+        since = moment.now if moment.watched_since is None else moment.watched_since + self.grace
+        return self.calendar.due(moment.now, self.night, since)
 
     def _standstill_after(self, report: SweepReport, moment: Moment) -> Standstill | None:
         if report.stopped_because is StopReason.NOT_NEEDED:
             return self.standstill
-        if report.low_mark_met or report.stopped_because is StopReason.STOP_REQUESTED:
+        measured = moment.measured or moment.usage
+        if report.stopped_because is StopReason.STOP_REQUESTED or self._is_met(report, moment.usage, measured):
             return None
-        return next_standstill(self.standstill, Standstill(moment.fingerprint, moment.usage, moment.monotonic))
+        if report.evicted_any and (self.presses_on(report, moment) or not at_high(moment.usage, self.marks)):
+            return None
+        ended = Standstill(
+            moment.fingerprint,
+            moment.usage,
+            moment.monotonic,
+            measured=measured,
+            ahead=not any(at_high(each, self.marks) for each in (report.filesystem_before, measured)),
+        )
+        return next_standstill(self.standstill, ended)
+
+    def _is_met(self, report: SweepReport, usage: Usage, measured: Usage) -> bool:
+        """With the pulls in progress too, unless the sweep's own last look counted them: they alone would repeat it."""
+        evicted_enough = report.stopped_because is StopReason.LOW_MARK and not report.dry_run
+        only_pulls_press = bool(at_high(usage, self.marks)) and not at_high(measured, self.marks)
+        return report.low_mark_met and (evicted_enough or not only_pulls_press)

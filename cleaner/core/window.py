@@ -10,11 +10,9 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
-CLOCK_JUMP = timedelta(minutes=10)
-"""A wall clock that moves further than this against the monotonic one holds the nightly sweep."""
+from cleaner.core.history import Night
 
-BELIEVED_AFTER = timedelta(hours=24)
-"""A wall clock that jumped and then ran true for so long is believed again."""
+_END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +25,11 @@ class Nightly:
     window: timedelta
     splay: timedelta
     """Longest delay after an occurrence; below `window`."""
+    overdue: timedelta
+    """So long after the last nightly sweep an occurrence that was missed is caught up with at any hour."""
     evictions_per_night: int
+    duty: float = 0.2
+    """Share of the time of a nightly sweep in which it works, above 0 and up to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +40,28 @@ class Calendar:
     delay: timedelta
     """This node's share of the splay."""
 
-    def due(self, now: datetime, done: datetime | None) -> datetime | None:
+    def due(self, now: datetime, night: Night | None, since: datetime) -> datetime | None:
         """The occurrence (UTC) to sweep for now, or None.
 
-        Only the latest occurrence counts, from its delay on and before its window ends; `done` is the latest
-        occurrence that was dealt with.
+        Only the latest occurrence counts, from its delay on and before its window ends. One that was missed counts
+        after that too, once the last nightly sweep is overdue. `night`: the latest that was dealt with; `since`: from
+        when on one could have been.
         """
-        occurrence = self._latest(now - self.delay)
-        if occurrence is None or (done is not None and occurrence <= done):
+        occurrence = self.latest(now)
+        if occurrence is None or (night is not None and occurrence <= night.occurrence):
             return None
-        return occurrence if now - occurrence < self.nightly.window else None
+        waited = now - max(since, night.ended_at if night else since)
+        missed = occurrence >= since and waited >= self.nightly.overdue
+        return occurrence if missed or now - occurrence < self.nightly.window else None
+
+    def end_of(self, occurrence: datetime, now: datetime) -> datetime | None:
+        """When the window of an occurrence is over; None where it was over before now: who catches up has no end."""
+        end = occurrence + min(self.nightly.window, _END_OF_TIME - occurrence)
+        return end if now < end else None
+
+    def latest(self, now: datetime) -> datetime | None:
+        """The latest occurrence (UTC) whose delay on this node is over."""
+        return self._latest(now - self.delay)
 
     def next_start(self, now: datetime) -> datetime | None:
         """When (UTC) the next sweep would begin, this node's delay included; None if never again."""
@@ -79,29 +93,3 @@ def calendar_of(nightly: Nightly, node_name: str) -> Calendar:
     splay_seconds = int(nightly.splay.total_seconds())
     digest = int.from_bytes(hashlib.sha256(node_name.encode()).digest()[:8], "big")
     return Calendar(nightly, timedelta(seconds=digest % splay_seconds if splay_seconds else 0))
-
-
-@dataclass(frozen=True, slots=True)
-class ClockSense:
-    """Whether the wall clock may be believed: between two looks it must run along with the monotonic one."""
-
-    wall: datetime
-    monotonic: float
-    """Seconds, at the same look."""
-    offset: timedelta = timedelta(0)
-    """How far jumps have moved the wall clock; a jump back takes a jump away."""
-    jumped_at: float = 0.0
-    """Monotonic seconds of the latest jump."""
-
-    @property
-    def sane(self) -> bool:
-        """False while jumps leave it more than 10 minutes off."""
-        return abs(self.offset) <= CLOCK_JUMP
-
-    def look(self, wall: datetime, monotonic: float) -> "ClockSense":
-        """The state after another look; a new time that held for a day is believed."""
-        jump = wall - self.wall - timedelta(seconds=monotonic - self.monotonic)
-        if abs(jump) > CLOCK_JUMP:
-            return ClockSense(wall, monotonic, self.offset + jump, monotonic)
-        held = monotonic - self.jumped_at >= BELIEVED_AFTER.total_seconds()
-        return ClockSense(wall, monotonic, timedelta(0) if held else self.offset, self.jumped_at)

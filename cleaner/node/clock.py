@@ -3,11 +3,15 @@
 Refuses signal handlers: SIGTERM and SIGINT are blocked and waited for, which also works as PID 1.
 """
 
+import hashlib
 import select
 import signal
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+"""A new random text at each boot; the same in every container (proc_sys_kernel(5))."""
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 
 
@@ -21,6 +25,18 @@ class SystemTimer:
     def monotonic(self) -> float:
         """Seconds since boot, suspend included: a node that slept did not jump."""
         return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def read_boot(path: Path = BOOT_ID) -> int | None:
+    """Which boot of the machine this is: what `monotonic` says may be compared within one; None where nothing tells.
+
+    A hash of 63 bits, which SQLite holds.
+    """
+    try:
+        text = path.read_bytes().strip()
+    except OSError:
+        return None
+    return int.from_bytes(hashlib.sha256(text).digest()[:8]) >> 1 if text else None
 
 
 class SignalStop:

@@ -1,18 +1,18 @@
-"""Usage of the filesystem that holds the images: bytes from psutil, inodes from statvfs.
+"""Usage of the filesystems that images, content and containers fill: bytes from psutil, inodes from statvfs.
 
 Refuses another filesystem in its place: a path that is not mounted from the host is an error, never its parent.
 """
 
 import ctypes
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
 
 from cleaner.core.errors import DiskUnreadableError, EnvironmentUnusableError
-from cleaner.core.model import Usage
+from cleaner.core.usage import Filesystem, Usage
 
 SETTLE_STEP_SECONDS = 0.05
 SETTLE_STEPS = 20
@@ -31,40 +31,65 @@ class Mount:
 
     mountpoint: str
     filesystem_type: str
+    device: str = ""
+    """Major and minor number; the same for all mounts of one filesystem."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One filesystem, and the path that it is looked at through."""
+
+    filesystem: Filesystem
+    path: str
+    filesystem_type: str
 
 
 class MountedDisk:
-    """A mounted filesystem, looked at through one path."""
+    """The mounted filesystems of a node, that of the images first."""
 
-    def __init__(self, path: str, filesystem_type: str, pause: Callable[[float], None]) -> None:
-        self._path = path
-        self._type = filesystem_type
+    def __init__(self, places: Sequence[Place], pause: Callable[[float], None], unseen: Sequence[str] = ()) -> None:
+        """`unseen`: paths of other filesystems that the runtime names and this process does not see."""
+        self.unseen = tuple(unseen)
+        self._images, *self._others = places
         self._pause = pause
 
     @property
     def path(self) -> str:
-        """Where it is looked at."""
-        return self._path
+        """Where that of the images is looked at."""
+        return self._images.path
 
     @property
     def measures_removals(self) -> bool:
         """False for zfs, bcachefs and subvolumes of btrfs."""
-        return self._type not in FREES_UNSEEN and SUBVOLUMES not in self._path
+        return all(place.filesystem_type not in FREES_UNSEEN and SUBVOLUMES not in place.path for place in self._freed)
 
     def read_usage(self) -> Usage:
         """What a user who is not root could still write (`f_bavail`), as the kubelet counts it."""
-        try:
-            space = psutil.disk_usage(self._path)
-            inodes = os.statvfs(self._path)
-        except OSError as error:
-            raise DiskUnreadableError(f"cannot read the usage of {self._path}: {error.strerror}") from error
-        return Usage(self._path, space.total, space.free, inodes.f_files, inodes.f_favail, space.total - space.used)
+        others = tuple(map(_read_usage, self._others))
+        return replace(_read_usage(self._images), others=others)
 
     def read_settled_usage(self) -> Usage:
-        """Read until two readings 50 ms apart agree, for at most 1 s; flush first where space is freed later."""
-        if self._type in FREES_LATER:
-            _flush(self._path)
+        """Read until nothing more was freed in 50 ms, for at most 1 s; flush first where space is freed later."""
+        for place in self._freed:
+            if place.filesystem_type in FREES_LATER:
+                _flush(place.path)
         return settle(self.read_usage, self._pause)
+
+    @property
+    def _freed(self) -> list[Place]:
+        """Those that the removal of an image frees."""
+        return [place for place in (self._images, *self._others) if place.filesystem is not Filesystem.CONTAINERS]
+
+
+def _read_usage(place: Place) -> Usage:
+    path = place.path
+    try:
+        space = psutil.disk_usage(path)
+        inodes = os.statvfs(path)
+    except OSError as error:
+        raise DiskUnreadableError(f"cannot read the usage of {path}: {error.strerror}") from error
+    free = space.total - space.used
+    return Usage(path, space.total, space.free, inodes.f_files, inodes.f_favail, free, place.filesystem)
 
 
 def _flush(path: str) -> None:
@@ -80,37 +105,65 @@ def _flush(path: str) -> None:
 
 
 def settle(read_usage: Callable[[], Usage], pause: Callable[[float], None]) -> Usage:
-    """The first reading that equals the one 50 ms before it; the last one where none does."""
+    """The first reading with no more free than 50 ms before it; the last one where all have more.
+
+    Less is none of a removal's doing: others write, as pulls do, and whoever waited for them would be too late.
+    """
     usage = read_usage()
     for _ in range(SETTLE_STEPS):
         pause(SETTLE_STEP_SECONDS)
         before, usage = usage, read_usage()
-        if usage == before:
+        if not _has_more(usage, before):
             break
     return usage
 
 
-def open_disk(
-    path: str, *, in_pod: bool, pause: Callable[[float], None], mounts: tuple["Mount", ...] | None = None
-) -> MountedDisk:
-    """The filesystem at `path`; EnvironmentUnusableError says what is wrong and what to mount.
+def _has_more(usage: Usage, before: Usage) -> bool:
+    """Whether bytes or inodes of any filesystem that a removal frees became free."""
+    pairs = zip(usage.freeable, before.freeable, strict=True)
+    return any(now.free_bytes > was.free_bytes or now.inodes_available > was.inodes_available for now, was in pairs)
 
-    `in_pod`: whether this process runs in a container, where only what is mounted is the host's. `mounts`: instead of
-    those that this process sees.
+
+def open_disk(
+    paths: Mapping[Filesystem, str],
+    *,
+    in_pod: bool,
+    pause: Callable[[float], None],
+    mounts: tuple["Mount", ...] | None = None,
+) -> MountedDisk:
+    """The filesystems at these paths; EnvironmentUnusableError says what is wrong with that of the images.
+
+    Others count where they are not the same as one before them; those that are not seen here are left out. `in_pod`:
+    whether this process runs in a container, where only what is mounted is the host's. `mounts`: instead of those that
+    this process sees.
     """
+    mounts = read_mounts() if mounts is None else mounts
+    place, device = _find(Filesystem.IMAGES, paths[Filesystem.IMAGES], in_pod=in_pod, mounts=mounts)
+    places, unseen = {device: place}, []
+    for filesystem in (Filesystem.CONTENT, Filesystem.CONTAINERS):
+        if filesystem in paths:
+            try:
+                other, device = _find(filesystem, paths[filesystem], in_pod=in_pod, mounts=mounts)
+                places.setdefault(device, other)
+            except EnvironmentUnusableError:
+                unseen.append(paths[filesystem])
+    return MountedDisk(tuple(places.values()), pause, unseen)
+
+
+def _find(filesystem: Filesystem, path: str, *, in_pod: bool, mounts: tuple["Mount", ...]) -> tuple[Place, str]:
+    """Where a filesystem is looked at, and its device."""
     if not Path(path).is_dir():
         raise EnvironmentUnusableError(f"{path} is no directory here; {_advice(path)}")
-    mounts = read_mounts() if mounts is None else mounts
     mount = mount_of(os.path.realpath(path), mounts)
     root = mount_of("/", mounts)
     if mount.mountpoint == "/" and (in_pod or root.filesystem_type in CONTAINER_ROOTS):
         raise EnvironmentUnusableError(f"{path} lies on this container's own filesystem; {_advice(path)}")
-    disk = MountedDisk(path, mount.filesystem_type, pause)
-    if disk.read_usage().capacity_bytes == 0:
+    place = Place(filesystem, path, mount.filesystem_type)
+    if _read_usage(place).capacity_bytes == 0:
         raise EnvironmentUnusableError(
             f"{path} is a filesystem without capacity ({mount.filesystem_type}); {_advice(path)}"
         )
-    return disk
+    return place, mount.device
 
 
 def _advice(path: str) -> str:
@@ -126,10 +179,11 @@ def read_mounts(source: Path = Path("/proc/self/mountinfo")) -> tuple[Mount, ...
 def _parse_mount(line: str) -> Mount:
     """Fields up to ` - ` vary in number; the type follows it. Blanks in paths are octal escapes."""
     left, _, right = line.partition(" - ")
-    mountpoint = left.split(" ")[4]
+    fields = left.split(" ")
+    mountpoint = fields[4]
     for escape, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         mountpoint = mountpoint.replace(escape, character)
-    return Mount(mountpoint, right.split(" ")[0])
+    return Mount(mountpoint, right.split(" ")[0], fields[2])
 
 
 def mount_of(path: str, mounts: tuple[Mount, ...]) -> Mount:

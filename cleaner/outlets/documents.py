@@ -6,10 +6,11 @@ Refuses to leave a key out: what is not known is null, and what there is none of
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from cleaner.core.events import Eviction, SweepReport
 from cleaner.core.findings import Finding
-from cleaner.core.model import Image, Plan, Usage, Verdict
+from cleaner.core.model import Image, Plan, Verdict
 from cleaner.core.reclaim import Holder
+from cleaner.core.report import Eviction, SweepReport
+from cleaner.core.usage import Usage
 from cleaner.outlets.units import rfc3339
 
 Document = dict[str, object]
@@ -22,7 +23,7 @@ def plan_document(
     return {
         "trigger": plan.trigger.value,
         "filesystem": _filesystem(usage),
-        "filesystems": [_filesystem(usage)] if usage else [],
+        "filesystems": [_filesystem(each) for each in usage.all] if usage else [],
         "reclaimable_bytes": plan.reclaimable.bytes if plan.reclaimable else None,
         "low_mark_reachable": plan.low_mark_reachable,
         "held_bytes": None if held is None else {holder.value: held_bytes for holder, held_bytes in held.items()},
@@ -75,6 +76,7 @@ def _filesystem(usage: Usage | None) -> Document | None:
         "available_bytes": usage.available_bytes,
         "used_percent": usage.used_percent,
         "inodes_used_percent": usage.inodes_used_percent,
+        "name": usage.filesystem.value,
     }
 
 

@@ -3,7 +3,6 @@
 Refuses labels without a bound: no image, node or cluster; images are in the log, nodes are target labels.
 """
 
-import time
 from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -14,18 +13,26 @@ from cleaner.core.events import (
     Checked,
     DaemonStarted,
     Event,
-    Eviction,
     EvictionEnded,
+    EvictionLearned,
+    EvictionObserved,
+    EvictionRegretted,
     ImagesCounted,
+    ImagesVanished,
+    KubeletRead,
+    LedgerDown,
+    LedgerUp,
     RuntimeDown,
     RuntimeUp,
     SpaceCounted,
     SweepEnded,
     SweepFailed,
-    SweepReport,
+    SweepLearned,
 )
-from cleaner.core.model import EvictionOutcome, EvictReason, StopReason, Trigger, Usage
+from cleaner.core.history import PastEviction
+from cleaner.core.model import EvictionOutcome, EvictReason, StopReason, Trigger
 from cleaner.core.pressure import Marks
+from cleaner.core.usage import Usage
 from cleaner.outlets.readings import Readings
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -60,7 +67,6 @@ class Metrics:
         registry: CollectorRegistry | None = None,
         read_usage: Callable[[], Usage | None] = lambda: None,
         runtime_methods: Iterable[str] = RUNTIME_METHODS,
-        now: Callable[[], float] = time.time,
     ) -> None:
         # The library has only this switch for the whole process; `_created` would double the counters' series.
         disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -68,12 +74,12 @@ class Metrics:
         self._readings = Readings(self.registry, read_usage)
         self._sweeps = _Sweeps(self.registry)
         self._evictions = _Evictions(self.registry)
+        self._memory = _Memory(self.registry)
         self._runtime = _Runtime(self.registry, runtime_methods)
         self._messages = Counter(
             "cleaner_log_messages_total", "Lines written to the log.", ["level"], registry=self.registry
         )
         _begin_at_zero(self._messages, LOG_LEVELS)
-        self._now = now
         ProcessCollector(registry=self.registry)
 
     def record(self, event: Event) -> None:
@@ -81,20 +87,21 @@ class Metrics:
         match event:
             case DaemonStarted() | Checked():
                 self._readings.next_nightly_at = event.next_nightly_at
+                self._readings.outlook = event.outlook if isinstance(event, Checked) else None
             case RuntimeUp() | RuntimeDown():
                 self._record_runtime(event)
-            case ImagesCounted():
-                self._readings.count_images(event.nightly)
-            case SpaceCounted():
-                self._readings.count_space(event)
+            case ImagesCounted() | SpaceCounted() | KubeletRead():
+                self._readings.record(event)
+            case ImagesVanished():
+                self._memory.vanished.inc(len(event.images))
             case EvictionEnded():
-                self._evictions.record(event.eviction)
-            case SweepEnded():
-                self._sweeps.record_end(event.report)
-                self._readings.record_sweep(event.ended_at.timestamp(), success=True)
-            case SweepFailed():
-                self._sweeps.record_failure(event.trigger)
-                self._readings.record_sweep(self._now(), success=False)
+                eviction = event.eviction
+                sizes = eviction.estimated_bytes, eviction.reclaimed_bytes
+                self._evictions.record(eviction.outcome, eviction.verdict.reason.value, *sizes)
+            case SweepEnded() | SweepFailed() | SweepLearned():
+                self._record_sweep(event)
+            case LedgerUp() | LedgerDown() | EvictionLearned() | EvictionObserved() | EvictionRegretted():
+                self._record_memory(event)
             case _:
                 pass
 
@@ -114,6 +121,39 @@ class Metrics:
         """Show which configuration is in force, and its marks."""
         self._readings.config = (mode, config_hash)
         self._readings.marks = marks
+
+    def _record_sweep(self, event: SweepEnded | SweepFailed | SweepLearned) -> None:
+        match event:
+            case SweepEnded():
+                report = event.report
+                self._sweeps.record_end(report.trigger, report.stopped_because, report.duration_seconds)
+                self._readings.record_sweep(event.ended_at.timestamp(), success=True)
+            case SweepFailed():
+                self._sweeps.record_failure(event.trigger)
+                self._readings.record_sweep(event.at.timestamp(), success=False)
+            case SweepLearned():
+                sweep = event.sweep
+                if sweep.stopped_because is None:
+                    self._sweeps.record_failure(sweep.trigger)
+                else:
+                    self._sweeps.record_end(sweep.trigger, sweep.stopped_because, sweep.duration_seconds)
+                self._readings.learn_sweep(sweep.ended_at.timestamp(), success=sweep.stopped_because is not None)
+
+    def _record_memory(
+        self, event: LedgerUp | LedgerDown | EvictionLearned | EvictionObserved | EvictionRegretted
+    ) -> None:
+        match event:
+            case LedgerUp() | LedgerDown():
+                self._memory.up.set(isinstance(event, LedgerUp))
+                if isinstance(event, LedgerUp):
+                    self._readings.installed_at = event.installed_at
+            case EvictionLearned():
+                past = event.eviction
+                self._evictions.record(past.outcome, past.reason, past.estimated_bytes, past.reclaimed_bytes)
+            case EvictionObserved():
+                self._memory.observed.inc()
+            case EvictionRegretted():
+                self._memory.regret(event.eviction)
 
     def _record_runtime(self, event: RuntimeUp | RuntimeDown) -> None:
         self._runtime.up.set(isinstance(event, RuntimeUp))
@@ -143,10 +183,10 @@ class _Sweeps:
         for counter, values in ((self._all, Trigger), (self._failures, Trigger), (self._stops, StopReason)):
             _begin_at_zero(counter, values)
 
-    def record_end(self, report: SweepReport) -> None:
-        self._all.labels(report.trigger.value).inc()
-        self._stops.labels(report.stopped_because.value).inc()
-        self._duration.observe(report.duration_seconds)
+    def record_end(self, trigger: Trigger, because: str, seconds: float) -> None:
+        self._all.labels(trigger.value).inc()
+        self._stops.labels(str(because)).inc()
+        self._duration.observe(seconds)
 
     def record_failure(self, trigger: Trigger) -> None:
         self._all.labels(trigger.value).inc()
@@ -164,27 +204,53 @@ class _Evictions:
         self._estimated = Counter(
             "cleaner_estimated_bytes_total", "Bytes foretold to be freed.", ["reason"], registry=registry
         )
-        self._failed = Counter(
-            "cleaner_eviction_failures_total", "Images still there after a removal.", registry=registry
-        )
+        self._failed = Counter("cleaner_eviction_failures_total", "Evictions that failed.", registry=registry)
         self._spared = Counter("cleaner_evictions_spared_total", "Images that the last look saved.", registry=registry)
         _begin_at_zero(self._gone, EvictReason)
         _begin_at_zero(self._reclaimed, EvictReason)
         _begin_at_zero(self._estimated, EvictReason)
 
-    def record(self, eviction: Eviction) -> None:
-        reason = eviction.verdict.reason.value
-        match eviction.outcome:
+    def record(self, outcome: EvictionOutcome, reason: str, estimated: int | None, reclaimed: int | None) -> None:
+        match outcome:
             case EvictionOutcome.EVICTED:
                 self._gone.labels(reason).inc()
-                self._reclaimed.labels(reason).inc(eviction.reclaimed_bytes or 0)
-                self._estimated.labels(reason).inc(eviction.estimated_bytes or 0)
+                self._reclaimed.labels(reason).inc(reclaimed or 0)
+                self._estimated.labels(reason).inc(estimated or 0)
             case EvictionOutcome.FAILED:
                 self._failed.inc()
             case EvictionOutcome.SPARED:
                 self._spared.inc()
             case EvictionOutcome.PLANNED:
                 pass
+
+
+class _Memory:
+    """Whether it lasts, and what it says of evictions that were a mistake."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.up = Gauge("cleaner_ledger_up", "Whether the ledger can be read and written.", registry=registry)
+        self._repulls = Counter(
+            "cleaner_repulls_total", "Evicted images pulled again within a week.", registry=registry
+        )
+        self._repulled = Counter(
+            "cleaner_repulled_bytes_total", "Sizes of these images, as the runtime gives them.", registry=registry
+        )
+        self.observed = Counter(
+            "cleaner_observed_evictions_total", "Images that would have gone in mode observe.", registry=registry
+        )
+        self._regretted = Counter(
+            "cleaner_observed_regrets_total", "Of these, pulled or used afterwards.", registry=registry
+        )
+        self.vanished = Counter(
+            "cleaner_images_vanished_total", "Images that went without this agent.", registry=registry
+        )
+
+    def regret(self, past: PastEviction) -> None:
+        if past.outcome is EvictionOutcome.PLANNED:
+            self._regretted.inc()
+            return
+        self._repulls.inc()
+        self._repulled.inc(past.size_bytes)
 
 
 class _Runtime:

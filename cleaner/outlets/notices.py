@@ -3,25 +3,51 @@
 Refuses what the tables say already.
 """
 
-from cleaner.core.model import Mode, Plan, Trigger
+from datetime import datetime, timedelta
+
+from cleaner.core.events import RegistriesAsked
+from cleaner.core.model import Memory, Mode, Plan, Trigger
+from cleaner.outlets.units import human_age
 
 
 def memory_notices(plan: Plan | None) -> tuple[str, ...]:
-    """Says where a missing pull time decides, for which first seen by this process stands in."""
+    """Says where first seen stands in for a time that is not known, and keeps the image."""
     kept = sum(verdict.by_memory for verdict in plan.kept) if plan else 0
     if not kept:
         return ()
     notice = (
-        f"{kept} of the kept images have no known pull time: their age or grace counts from when this process first "
-        "saw them, which is now. The daemon sees them earlier; `sweep --grace 0s` sets their grace aside."
+        f"{kept} of the kept images have no known pull time or use: their age or grace counts from when the agent "
+        "first saw them; where it has no memory yet, that is now. `sweep --grace 0s` sets their grace aside."
     )
     return (notice,)
+
+
+def watch_notices(memory: Memory, mode: Mode, trigger: Trigger, grace: timedelta, now: datetime) -> tuple[str, ...]:
+    """Says that the daemon's nightly sweep waits until it knows the node."""
+    if mode is Mode.PRESSURE or trigger is Trigger.PRESSURE:
+        return ()
+    if memory.since is None:
+        return ("Nothing is remembered of this node, so last uses are not known: the daemon's nightly sweep waits.",)
+    known = now - memory.since
+    if known >= grace:
+        return ()
+    wait = f"its nightly sweep waits until that is {human_age(grace)}"
+    return (f"The agent has watched this node for {human_age(known)} only: {wait}.",)
 
 
 def mode_notices(mode: Mode, trigger: Trigger) -> tuple[str, ...]:
     """Says where the daemon would not do what the plan shows."""
     if mode is Mode.OBSERVE:
-        return ("The mode is observe: the daemon plans and reports this, and evicts nothing.",)
+        return ("The mode is observe: this is planned and reported, and nothing is evicted.",)
     if mode is Mode.PRESSURE and trigger is not Trigger.PRESSURE:
         return ("The mode is pressure: the daemon has no nightly sweep.",)
     return ()
+
+
+def registry_notices(asked: RegistriesAsked | None) -> tuple[str, ...]:
+    """Says which registries do not answer, so that their images stay."""
+    down = asked.down if asked else {}
+    return tuple(
+        f"The registry {registry} is down ({because}): its images stay, since it could not give them again."
+        for registry, because in down.items()
+    )

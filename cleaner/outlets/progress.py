@@ -6,9 +6,10 @@ Refuses to redraw: lines that stay can be scrolled, copied and piped.
 from contextlib import suppress
 from typing import TextIO
 
-from cleaner.core.events import Event, Eviction, EvictionEnded, SweepFailed, SweepStarted
+from cleaner.core.events import Event, EvictionEnded, RegistriesAsked, SweepFailed, SweepStarted
 from cleaner.core.model import EvictionOutcome
-from cleaner.outlets.tables import first_name
+from cleaner.core.report import Eviction
+from cleaner.outlets.tables import first_name, held_line
 from cleaner.outlets.units import human_age, human_bytes, human_percent, one_line
 
 
@@ -26,11 +27,17 @@ class Progress:
             case SweepStarted():
                 self._done, self._planned = 0, len(event.plan.evictions)
                 self._print(_start_line(event))
+                if event.plan.low_mark_reachable is False:
+                    held = f" {held_line(event.held)}" if event.held else ""
+                    self._print(f"All candidates together do not reach the low mark.{held}")
             case EvictionEnded():
                 self._done += 1
                 # Under pressure it may take more than was foretold.
                 self._planned = max(self._planned, self._done)
                 self._print(f"[{self._done}/{self._planned}] {_eviction_line(event.eviction)}")
+            case RegistriesAsked():
+                for registry, because in event.down.items():
+                    self._print(f"The registry {registry} is down ({because}): its images stay.")
             case SweepFailed():
                 self._print(f"The {event.trigger} sweep failed: {event.error}")
             case _:

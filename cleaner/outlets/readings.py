@@ -6,19 +6,20 @@ Refuses to invent: what is not known yet has no sample, so that `time() - x` is 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import product
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from cleaner.core.errors import CleanerError
-from cleaner.core.events import SpaceCounted
-from cleaner.core.model import KeepReason, Plan, Resource, Trigger, Usage
+from cleaner.core.events import ImagesCounted, KubeletRead, SpaceCounted
+from cleaner.core.model import KeepReason, Plan, Trigger
+from cleaner.core.outlook import Outlook
 from cleaner.core.pressure import Marks
 from cleaner.core.reclaim import Holder, Size
+from cleaner.core.usage import Filesystem, Resource, Usage
 
-FILESYSTEM = "images"
-"""Label value of the filesystem that holds the images."""
 EVICTABLE = "evictable"
 """Label value of images that the nightly sweep would take."""
 
@@ -33,14 +34,28 @@ class Readings(Collector):
         self._images = dict.fromkeys((EVICTABLE, *KeepReason), 0)
         self._reclaimable: Mapping[Trigger, Size | None] = {}
         self._held: Mapping[Holder, int] = {}
+        self._low_mark_reachable: bool | None = None
         self._last_sweep: Value = None
         self._last_success: Value = None
         self.build: tuple[str, str] | None = None
         self.runtime: tuple[str, str] | None = None
         self.config: tuple[str, str] | None = None
         self.marks: Marks | None = None
+        self.outlook: Outlook | None = None
+        self.kubelet: KubeletRead | None = None
         self.next_nightly_at: datetime | None = None
+        self.installed_at: datetime | None = None
         registry.register(self)
+
+    def record(self, event: ImagesCounted | SpaceCounted | KubeletRead) -> None:
+        """Take what was counted or read last."""
+        match event:
+            case ImagesCounted():
+                self.count_images(event.nightly)
+            case SpaceCounted():
+                self.count_space(event)
+            case KubeletRead():
+                self.kubelet = event
 
     def count_images(self, plan: Plan) -> None:
         """Take the nightly plan as of now; the sum over the states is all images."""
@@ -51,6 +66,7 @@ class Readings(Collector):
         """Take what is foretold; nothing of before stays where nothing is foretold now."""
         self._reclaimable = {plan.trigger: plan.reclaimable for plan in (counted.nightly, counted.pressure)}
         self._held = counted.held or {}
+        self._low_mark_reachable = counted.low_mark_reachable
 
     def record_sweep(self, at: float, *, success: bool) -> None:
         """Note when the last sweep ended, in seconds since 1970, and whether it failed."""
@@ -58,22 +74,33 @@ class Readings(Collector):
         if success:
             self._last_success = at
 
+    def learn_sweep(self, at: float, *, success: bool) -> None:
+        """The same for one that another process made: it may have ended before the last of this one."""
+        self._last_sweep = max(at, self._last_sweep or at)
+        if success:
+            self._last_success = max(at, self._last_success or at)
+
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """All families, with a sample for each value that is known."""
         yield _info("build", "The build that runs.", ["version", "revision"], self.build)
         yield _info("runtime", "The container runtime.", ["name", "version"], self.runtime)
         yield _info("config", "The configuration in force.", ["mode", "hash"], self.config)
-        yield from self._filesystems()
-        yield from self._watermarks()
+        usage = self._usage()
+        yield from self._filesystems(usage)
+        yield from self._watermarks(usage)
+        yield from self._kubelet()
         yield self._states()
         yield self._reclaimables()
         yield self._holders()
+        yield from self._forecasts()
         yield from self._times()
 
-    def _filesystems(self) -> Iterator[GaugeMetricFamily]:
-        for name, what, value in _sizes(self._usage()):
+    def _filesystems(self, usage: Usage | None) -> Iterator[GaugeMetricFamily]:
+        for name, what in _SIZES.items():
             family = GaugeMetricFamily(f"cleaner_filesystem_{name}", what, labels=["filesystem"])
-            yield _with(family, [FILESYSTEM], value)
+            for each in usage.all if usage else ():
+                _with(family, [each.filesystem.value], _sizes(each)[name])
+            yield family
 
     def _usage(self) -> Usage | None:
         try:
@@ -81,7 +108,7 @@ class Readings(Collector):
         except CleanerError:
             return None
 
-    def _watermarks(self) -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
+    def _watermarks(self, usage: Usage | None) -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
         labels = ["filesystem", "resource"]
         high = GaugeMetricFamily(
             "cleaner_high_watermark_ratio", "From this share used on, images are evicted.", labels=labels
@@ -90,11 +117,31 @@ class Readings(Collector):
             "cleaner_low_watermark_ratio", "Down to this share used, images are evicted.", labels=labels
         )
         marks = self.marks
-        if marks is not None:
-            for resource in Resource:
-                _with(high, [FILESYSTEM, resource.value], marks.of(resource).high / 100)
-                _with(low, [FILESYSTEM, resource.value], marks.of(resource).low / 100)
+        if usage is None or marks is None:
+            return high, low
+        for each, resource in product(usage.freeable, Resource):
+            mark = marks.of(each, resource)
+            _with(high, [each.filesystem.value, resource.value], mark.high / 100)
+            _with(low, [each.filesystem.value, resource.value], mark.low / 100)
         return high, low
+
+    def _kubelet(self) -> Iterator[GaugeMetricFamily]:
+        """Nothing while it was not looked at."""
+        read = self.kubelet
+        mark = GaugeMetricFamily(
+            "cleaner_kubelet_watermark_ratio",
+            "Above this share used, the kubelet removes images by itself.",
+            labels=["filesystem", "resource"],
+        )
+        for resource, act in (read.acts if read else {}).items():
+            _with(mark, [Filesystem.IMAGES.value, resource.value], act.above_percent / 100)
+        yield mark
+        collides = any(collision.acts_first for collision in read.collisions) if read else None
+        for name, what, value in (
+            ("collision", "Whether the kubelet acts at or before one of our high marks.", collides),
+            ("config_read", "Whether its configuration was read; else its defaults are assumed.", _was_read(read)),
+        ):
+            yield _with(GaugeMetricFamily(f"cleaner_kubelet_{name}", what, labels=[]), [], value)
 
     def _states(self) -> GaugeMetricFamily:
         family = GaugeMetricFamily(
@@ -120,22 +167,62 @@ class Readings(Collector):
             _with(family, [holder.value], held_bytes)
         return family
 
+    def _forecasts(self) -> Iterator[GaugeMetricFamily]:
+        outlook, reachable = self.outlook, self._low_mark_reachable
+        for name, what, value in (
+            (
+                "time_to_high_watermark_seconds",
+                "Until the first high watermark at the steady rate of filling.",
+                outlook.seconds_to_high if outlook else None,
+            ),
+            (
+                "runway_seconds",
+                "Until the kubelet's own mark, with everything evictable gone.",
+                outlook.runway_seconds if outlook else None,
+            ),
+            (
+                "pulls_expected_bytes",
+                "What pulls in progress will still take.",
+                outlook.pulls_bytes if outlook else None,
+            ),
+            (
+                "low_watermark_reachable",
+                "Whether evicting every candidate under pressure would reach the low watermarks.",
+                None if reachable is None else float(reachable),
+            ),
+        ):
+            yield _with(GaugeMetricFamily(f"cleaner_{name}", what, labels=[]), [], value)
+
     def _times(self) -> Iterator[GaugeMetricFamily]:
-        upcoming = self.next_nightly_at
+        upcoming, installed = self.next_nightly_at, self.installed_at
         for name, what, value in (
             ("last_sweep", "End of the last sweep, failed or not.", self._last_sweep),
             ("last_sweep_success", "End of the last sweep that did not fail.", self._last_success),
+            ("installed", "First run on this node.", installed.timestamp() if installed else None),
             ("next_nightly", "Begin of the next nightly sweep.", upcoming.timestamp() if upcoming else None),
         ):
             yield _with(GaugeMetricFamily(f"cleaner_{name}_timestamp_seconds", what, labels=[]), [], value)
 
 
-def _sizes(usage: Usage | None) -> Iterator[tuple[str, str, Value]]:
-    limited = usage if usage is not None and usage.inodes else None
-    yield "size_bytes", "Size of the filesystem.", usage.capacity_bytes if usage else None
-    yield "avail_bytes", "Bytes that a user who is not root may still use.", usage.available_bytes if usage else None
-    yield "files", "Inodes of the filesystem.", limited.inodes if limited else None
-    yield "files_free", "Inodes that are free.", limited.inodes_available if limited else None
+def _was_read(kubelet: KubeletRead | None) -> Value:
+    return None if kubelet is None else kubelet.config.because is None
+
+
+_SIZES = {
+    "size_bytes": "Size of the filesystem.",
+    "avail_bytes": "Bytes that a user who is not root may still use.",
+    "files": "Inodes of the filesystem.",
+    "files_free": "Inodes that are free.",
+}
+
+
+def _sizes(usage: Usage) -> Mapping[str, Value]:
+    return {
+        "size_bytes": usage.capacity_bytes,
+        "avail_bytes": usage.available_bytes,
+        "files": usage.inodes or None,
+        "files_free": usage.inodes_available if usage.inodes else None,
+    }
 
 
 def _info(name: str, what: str, labels: Sequence[str], values: Sequence[str] | None) -> GaugeMetricFamily:

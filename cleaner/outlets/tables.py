@@ -7,10 +7,11 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TextIO
 
-from cleaner.core.events import SweepReport
 from cleaner.core.findings import Finding
-from cleaner.core.model import EvictionOutcome, Image, KeepReason, Plan, StopReason, Usage, Verdict
+from cleaner.core.model import EvictionOutcome, Image, KeepReason, Plan, StopReason, Verdict
 from cleaner.core.reclaim import Holder
+from cleaner.core.report import SweepReport
+from cleaner.core.usage import Usage
 from cleaner.outlets.samples import Samples, changes
 from cleaner.outlets.units import (
     human_age,
@@ -42,8 +43,10 @@ WHY_KEPT = {
     KeepReason.LOCAL: "it cannot be pulled again",
     KeepReason.RECENT: "pulled or used within grace",
     KeepReason.NEWEST: "among the newest of its repository",
-    KeepReason.NO_GAIN: "no layer of it would be freed, even if every candidate went",
     KeepReason.UNEXPIRED: "not older than its rule's max_age",
+    KeepReason.HELD: "its rule is on hold: too much of what it evicted came back",
+    KeepReason.REGISTRY_DOWN: "its registry does not answer, so it could not be pulled again",
+    KeepReason.NO_GAIN: "no layer of it would be freed, even if every candidate went",
 }
 
 WHY_ENDED = {
@@ -53,7 +56,10 @@ WHY_ENDED = {
     StopReason.STOP_REQUESTED: "it was asked to stop",
     StopReason.LIMIT: "the limit of evictions is reached",
     StopReason.NO_PROGRESS: "three removals in a row freed next to nothing",
+    StopReason.KUBELET_MARK: "the low mark is out of reach, and the kubelet's own is safe",
     StopReason.FAILURES: "too many evictions failed",
+    StopReason.PRESSURE: "the disk asks for a pressure sweep first",
+    StopReason.WINDOW: "the nightly window is over",
 }
 
 Row = tuple[str, ...]
@@ -83,7 +89,10 @@ def print_plan(
     kept += f", {len(plan.not_reached)} of them not needed" if plan.not_reached else ""
     _say(console, f"A {plan.trigger} sweep would evict {_images(len(plan.evictions))}{frees} and keep {kept}.")
     if plan.low_mark_reachable is False:
-        _say(console, "Even all of that does not reach the low mark.")
+        _say(
+            console,
+            "Even all of that does not reach the low mark. A sweep takes only what keeps the kubelet from acting.",
+        )
     _say(console, *notices)
 
 
@@ -104,8 +113,13 @@ def print_sweep(report: SweepReport, stream: TextIO, *, notices: Sequence[str] =
 def print_held(held: Mapping[Holder, int] | None, stream: TextIO) -> None:
     """Who holds what is used; nothing where that cannot be known."""
     if held is not None:
-        parts = (f"{holder.value} {human_bytes(held_bytes)}" for holder, held_bytes in held.items() if held_bytes)
-        _say(_console(stream), f"Held by: {', '.join(parts)}.")
+        _say(_console(stream), held_line(held))
+
+
+def held_line(held: Mapping[Holder, int]) -> str:
+    """The holders that hold anything."""
+    parts = (f"{holder.value} {human_bytes(held_bytes)}" for holder, held_bytes in held.items() if held_bytes)
+    return f"Held by: {', '.join(parts)}."
 
 
 def print_check(findings: Sequence[Finding], settings: Mapping[str, object], stream: TextIO) -> None:

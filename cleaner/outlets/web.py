@@ -24,7 +24,8 @@ MOST_CLIENTS = 16
 """Served at once, a thread each; one more, and the oldest is dropped."""
 LIVE_SECONDS = 300.0
 """The longest silence of a healthy loop is one removal: RemoveImage may take its deadline of 120 s, and the last
-look before it, asking whether the image is gone, with retries, and settling take a minute at worst."""
+look before it, asking whether the image is gone, with retries, and settling take a minute at worst. A nightly sweep's
+rest after it is a silence of its own, of half a minute."""
 
 
 class Health:
@@ -41,6 +42,10 @@ class Health:
         self._beat = self._monotonic()
         if isinstance(event, RuntimeUp | RuntimeDown):
             self._ready = isinstance(event, RuntimeUp)
+
+    def record_runtime_call(self, _method: str, _seconds: float, _answered: bool) -> None:  # noqa: FBT001
+        """Beat: the first look at a node asks for each image, which no event tells of."""
+        self._beat = self._monotonic()
 
     def reason_not_live(self) -> str | None:
         """None while the last beat is younger than the limit; never a question of the runtime."""

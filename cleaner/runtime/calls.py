@@ -14,8 +14,9 @@ from google.protobuf.message import Message
 
 from cleaner.core.errors import RuntimeRejectedError
 from cleaner.core.ports import Stop
+from cleaner.runtime.channel import Channels
 from cleaner.runtime.failures import CallRejectedError, NotServingError, failure_of, is_an_answer
-from cleaner.runtime.methods import Answer, Method, Request, Socket, Span
+from cleaner.runtime.methods import Answer, Method, Request, Span
 from cleaner.runtime.retry import retrying
 
 Part = TypeVar("Part", bound=Message)
@@ -36,7 +37,7 @@ class Calls:
 
     def __init__(
         self,
-        channels: Mapping[Socket, grpc.Channel],
+        channels: Channels,
         deadlines: Mapping[Span, timedelta],
         stop: Stop,
         observe_call: ObserveCall,
@@ -92,6 +93,11 @@ class Calls:
             message = f"{whole.name}: the list exceeds the limit of one message, and this runtime has no {parts.name}"
             raise RuntimeRejectedError(f"{message} ({refusal})") from error
 
+    def disconnect(self) -> None:
+        """End the connections until the next call."""
+        self._stubs.clear()
+        self._channels.disconnect()
+
     def _digest(
         self, method: Method[Request, Answer], request: Request, digest: Callable[[Iterator[Answer]], Value]
     ) -> Value:
@@ -132,7 +138,7 @@ class Calls:
 
     def _stub(self, method: Method[Any, Any], *, stream: bool = False) -> Callable[..., Any]:
         if method.path not in self._stubs:
-            channel = self._channels[method.socket]
+            channel = self._channels.of(method.socket)
             connect = channel.unary_stream if stream else channel.unary_unary
             self._stubs[method.path] = connect(
                 method.path,

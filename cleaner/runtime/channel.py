@@ -1,11 +1,14 @@
-"""The gRPC channel to one socket, set up for a daemon that is idle nearly always.
+"""The gRPC channels to a runtime's sockets, set up for a daemon that is idle nearly always.
 
 Refuses gRPC's defaults where they suit data centres: long back-off, proxies, retries of its own.
 """
 
+from collections.abc import Mapping
+
 import grpc
 
 from cleaner.runtime.endpoint import Endpoint
+from cleaner.runtime.methods import Socket
 
 _MEBIBYTE = 1024 * 1024
 
@@ -27,6 +30,26 @@ _OPTIONS = (
 )
 
 
-def open_channel(endpoint: Endpoint) -> grpc.Channel:
-    """A channel that connects with its first call; no check that anybody is there."""
-    return grpc.insecure_channel(endpoint.target, options=_OPTIONS)
+class Channels:
+    """Channels that are open only from a first call to the next `disconnect`.
+
+    An open one keeps gRPC's threads, up to one a core, looking for work ten times a second: 3 s of CPU an hour on two
+    cores, against 1.3 ms for opening it again.
+    """
+
+    def __init__(self, endpoints: Mapping[Socket, Endpoint]) -> None:
+        """Nothing is opened yet."""
+        self._endpoints = endpoints
+        self._open: dict[Endpoint, grpc.Channel] = {}
+
+    def of(self, socket: Socket) -> grpc.Channel:
+        """The channel of a socket, which connects with its first call; one for both where they are the same."""
+        endpoint = self._endpoints[socket]
+        if endpoint not in self._open:
+            self._open[endpoint] = grpc.insecure_channel(endpoint.target, options=_OPTIONS)
+        return self._open[endpoint]
+
+    def disconnect(self) -> None:
+        """Close what is open, and with the last channel gRPC's threads; fine where nothing is."""
+        while self._open:
+            self._open.popitem()[1].close()

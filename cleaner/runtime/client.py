@@ -10,23 +10,31 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self, TypeVar
 
-from cleaner.core.errors import CleanerError, RuntimeRejectedError
+from cleaner.core.errors import CleanerError, RuntimeRejectedError, RuntimeUnavailableError
 from cleaner.core.model import Container, Image, RuntimeVersion
 from cleaner.core.ports import Stop
+from cleaner.core.pulls import Pull
 from cleaner.core.reclaim import Layers
+from cleaner.core.usage import Filesystem
 from cleaner.runtime import methods, translate
 from cleaner.runtime.calls import Calls, ObserveCall
-from cleaner.runtime.channel import open_channel
+from cleaner.runtime.channel import Channels
 from cleaner.runtime.containerd import PullTimes
-from cleaner.runtime.containers import read_image_by_container, with_names
+from cleaner.runtime.containers import as_far_as_named, read_image_by_container, with_names
 from cleaner.runtime.endpoint import Endpoint
-from cleaner.runtime.failures import CallRejectedError
+from cleaner.runtime.failures import CallRejectedError, NotServingError
+from cleaner.runtime.filesystems import read_filesystems
 from cleaner.runtime.graph import GraphReader
 from cleaner.runtime.methods import DEADLINES, Socket, Span
 from cleaner.runtime.own_api import OwnApi
 from cleaner.runtime.pb import cri_pb2 as pb
+from cleaner.runtime.pulls import PullReader
+from cleaner.runtime.uses import Uses
 
 _Value = TypeVar("_Value")
+
+_MOST_HANGING = 3
+"""So many images of a list may have a status that does not come in time; each costs its deadline."""
 
 
 def _observe_nothing(_method: str, _seconds: float, _answered: bool) -> None:  # noqa: FBT001 - ObserveCall's shape
@@ -49,18 +57,19 @@ class CriRuntime:
         deadlines: Mapping[Span, timedelta] = DEADLINES,
     ) -> None:
         """Nothing is connected before the first call; a stop request ends waiting for a runtime that is away."""
-        runtime = open_channel(endpoint)
-        images = runtime if image_endpoint in {None, endpoint} else open_channel(image_endpoint)
-        self._channels = {Socket.RUNTIME: runtime, Socket.IMAGES: images}
-        self._calls = Calls(self._channels, deadlines, stop, observe_call)
+        channels = Channels({Socket.RUNTIME: endpoint, Socket.IMAGES: image_endpoint or endpoint})
+        self._calls = Calls(channels, deadlines, stop, observe_call)
         self._own_api = OwnApi(self._calls)
         self._pull_times = PullTimes(self._own_api)
         self._graph = GraphReader(self._own_api)
+        self._pulls = PullReader(self._own_api)
+        self._uses = Uses(endpoint)
         self.layers_refusal = None
         self._created: dict[str, datetime | None] = {}
         self._mounted: dict[str, frozenset[str]] = {}
         self._sandbox_images: dict[str, str | None] = {}
         self._pins_images = False
+        self._hanging = 0
 
     def __enter__(self) -> Self:
         return self
@@ -71,26 +80,31 @@ class CriRuntime:
         self.close()
 
     def close(self) -> None:
-        """End the connections; no call works afterwards."""
-        for channel in self._channels.values():
-            channel.close()
+        """End everything, watching too."""
+        self._uses.stop()
+        self.disconnect()
+
+    def disconnect(self) -> None:
+        """End the connections; the next call opens them again, and what is remembered or watched stays."""
+        self._calls.disconnect()
+
+    def watch_uses(self) -> None:
+        """Note from now on what is made, in a thread with the caller's signal mask; for who stays."""
+        self._uses.start()
 
     def read_version(self) -> RuntimeVersion:
         """Name and version; asked once, so that a runtime that is away is known at once."""
         answer = self._calls.ask(methods.VERSION, pb.VersionRequest())
         return RuntimeVersion(answer.runtime_name, answer.runtime_version)
 
-    def read_image_filesystem(self) -> str:
-        """The first image filesystem's path, which for CRI-O is a directory below its storage root."""
-        answer = self._calls.read(methods.IMAGE_FILESYSTEM, pb.ImageFsInfoRequest())
-        mountpoint = answer.image_filesystems[0].fs_id.mountpoint if answer.image_filesystems else ""
-        if not mountpoint:
-            raise RuntimeRejectedError("ImageFsInfo: it names no image filesystem")
-        return mountpoint
+    def read_filesystems(self) -> Mapping[Filesystem, str]:
+        """Where the runtime keeps images, and where else what pulls and containers fill, as far as it tells."""
+        return read_filesystems(self._calls, self._own_api)
 
     def list_images(self) -> tuple[Image, ...]:
         """All images by id, each with both its times where they can be known."""
         answers = self._calls.read_list(methods.LIST_IMAGES, methods.STREAM_IMAGES)
+        self._hanging = 0
         listed = translate.merge_images(message for answer in answers for message in answer.images)
         del answers  # Megabytes on a large node.
         self._pins_images = any(image.pinned for image in listed)
@@ -107,6 +121,18 @@ class CriRuntime:
         listed = [Container(known, named[known] | self._mounted[known]) for known in self._mounted]
         return tuple(sorted(listed + self._list_unlisted(named), key=lambda container: container.id))
 
+    def take_uses(self) -> tuple[Container, ...]:
+        """What was made since this was last asked, by id, sandboxes too; none without `watch_uses` or containerd's API.
+
+        Where the names of the images cannot be read nothing is lost: it is told next time.
+        """
+        made = self._uses.take()
+        try:
+            return tuple(sorted(as_far_as_named(self._own_api, made), key=lambda container: container.id))
+        except CleanerError:
+            self._uses.put_back(made)
+            raise
+
     def list_sandbox_images(self) -> frozenset[str]:
         """Images of all sandboxes, ready or not, and of the next one where the runtime tells it."""
         answer = self._calls.read(methods.LIST_SANDBOXES, pb.ListPodSandboxRequest())
@@ -121,10 +147,21 @@ class CriRuntime:
         """
         self.layers_refusal = None
         try:
-            return self._graph.read(images)
+            layers = self._graph.read(images)
         except CleanerError as error:
             self.layers_refusal = str(error)
             return None
+        self._pulls.learn(layers)
+        return layers
+
+    @property
+    def pulls_refusal(self) -> str | None:
+        """Why the last `read_pulls` gave nothing although there is the API; None where it did not fail."""
+        return self._pulls.refusal
+
+    def read_pulls(self) -> tuple[Pull, ...]:
+        """What is being pulled, foretold by the ratio of the images of the last `read_layers`; () where that fails."""
+        return self._pulls.read()
 
     def list_leftovers(self, image: Image) -> tuple[str, ...]:
         """Names of containerd's records that still point to an image that CRI has no more; none without its API."""
@@ -164,6 +201,14 @@ class CriRuntime:
         image = replace(image, pulled_at=pulled_at)
         try:
             answer = self._read_status(image.id, verbose=True)
+        except NotServingError:
+            raise
+        except RuntimeUnavailableError:
+            # One that hangs must not keep the others from going for ever; several are a runtime that hangs.
+            self._hanging += 1
+            if self._hanging > _MOST_HANGING:
+                raise
+            return replace(image, readable=False)
         except CallRejectedError:
             return replace(image, readable=False)
         return None if answer is None else self._learn_created(image, answer)

@@ -33,3 +33,11 @@ def with_names(api: OwnApi, image_by_container: Mapping[str, str]) -> list[Conta
     """These containers with every name of their images, as far as there still are records of these."""
     same = read_namesakes(api, set(image_by_container.values()) - {""})
     return [Container(known, same.get(image, frozenset())) for known, image in image_by_container.items()]
+
+
+def as_far_as_named(api: OwnApi, image_by_container: Mapping[str, str]) -> list[Container]:
+    """These containers with every name of their images, or the one name that is given where nothing tells others."""
+    try:
+        return with_names(api, image_by_container)
+    except MissingApiError:
+        return [Container(known, frozenset({image})) for known, image in image_by_container.items()]

@@ -7,12 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from cleaner.core.model import Image
-from cleaner.core.reclaim import Layers, Size
+from cleaner.core.reclaim import Layers, Size, blob_size
 from cleaner.runtime.containerd import Records
 from cleaner.runtime.labels import Marks, blob_key, is_blob, record_key
-
-BLOCK_BYTES = 4096
-"""Of ext4 and XFS by default."""
 
 
 @dataclass(slots=True)
@@ -32,7 +29,7 @@ class Draft:
     def add_blob(self, digest: str, size_bytes: int) -> str:
         """A blob of any namespace; gives its key."""
         key = blob_key(digest)
-        self.sizes[key] = Size(-(-size_bytes // BLOCK_BYTES) * BLOCK_BYTES, 1)
+        self.sizes[key] = blob_size(size_bytes)
         return key
 
     def add_marks(self, key: str, marks: Marks) -> None:

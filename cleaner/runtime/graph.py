@@ -1,7 +1,8 @@
 """containerd's reference graph, read over its own API: what holds which bytes on the disk.
 
 Refuses half a graph: a read that fails is an error, and without that API there is none. What comes between two of the
-lists seems to be held by nobody, and is no image's to free. Source of the rules: containerd `core/metadata/gc.go`.
+lists seems to be held by nobody, and is no image's to free. Leases are read before records: a pull drops its lease only
+once its record is there, so one of the two tells what it shares. Source of the rules: containerd `core/metadata/gc.go`.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -64,8 +65,8 @@ class GraphReader:
 
     def _read(self, images: Iterable[Image]) -> Layers:
         draft = Draft()
-        records = self._read_records(draft)
         self._read_leases(draft)
+        records = self._read_records(draft)
         self._read_containers(draft)
         self._read_content(draft)
         complete = draft.snapshotters <= TRUSTED

@@ -14,6 +14,9 @@ EXPIRE = "containerd.io/gc.expire"
 FLAT = "containerd.io/gc.flat"
 """On a lease: what it names is held, and not what that holds in its turn."""
 
+CHILD = "containerd.io/gc.ref.content."
+"""On a manifest or an index, before what names one of the blobs that it holds."""
+
 _PREFIX = "containerd.io/gc."
 _ROOT = "containerd.io/gc.root"
 _REFERENCE = re.compile(
@@ -49,9 +52,19 @@ def is_blob(key: str) -> bool:
     return key.startswith("blob:")
 
 
+def is_snapshot(key: str) -> bool:
+    """Whether a key is a snapshot's."""
+    return key.startswith("snapshot:")
+
+
 def snapshot_key(snapshotter: str, name: str, namespace: str | None = None) -> str:
     """A snapshot, which each namespace has for itself; without a namespace it is CRI's."""
     return sys.intern(":".join(filter(None, ("snapshot", namespace, snapshotter, name))))
+
+
+def snapshotter_of(key: str) -> str:
+    """Whose snapshot a key of CRI's namespace is."""
+    return key.split(":")[1]
 
 
 def record_key(name: str) -> str:

@@ -14,7 +14,9 @@ from google.protobuf.message import Message
 from cleaner.runtime.pb import (
     containerd_containers_pb2,
     containerd_content_pb2,
+    containerd_events_pb2,
     containerd_images_pb2,
+    containerd_introspection_pb2,
     containerd_leases_pb2,
     containerd_namespaces_pb2,
     containerd_snapshots_pb2,
@@ -38,6 +40,8 @@ class Span(Enum):
     STATUS = auto()
     LISTING = auto()
     REMOVAL = auto()
+    ENDLESS = auto()
+    """A stream without a deadline."""
 
 
 DEADLINES: Mapping[Span, timedelta] = {
@@ -168,6 +172,30 @@ LIST_CONTENT = _own(
     containerd_content_pb2.ListContentResponse,
     Span.LISTING,
 )
+CONTENT_INFO = _own(
+    "content.v1.Content/Info",
+    containerd_content_pb2.InfoRequest,
+    containerd_content_pb2.InfoResponse,
+    Span.STATUS,
+)
+READ_CONTENT = _own(
+    "content.v1.Content/Read",
+    containerd_content_pb2.ReadContentRequest,
+    containerd_content_pb2.ReadContentResponse,
+    Span.STATUS,
+)
+LIST_INGESTS = _own(
+    "content.v1.Content/ListStatuses",
+    containerd_content_pb2.ListStatusesRequest,
+    containerd_content_pb2.ListStatusesResponse,
+    Span.LISTING,
+)
+SNAPSHOT_STAT = _own(
+    "snapshots.v1.Snapshots/Stat",
+    containerd_snapshots_pb2.StatSnapshotRequest,
+    containerd_snapshots_pb2.StatSnapshotResponse,
+    Span.STATUS,
+)
 LIST_SNAPSHOTS = _own(
     "snapshots.v1.Snapshots/List",
     containerd_snapshots_pb2.ListSnapshotsRequest,
@@ -210,5 +238,18 @@ STREAM_OWN_CONTAINERS = _own(
     containerd_containers_pb2.ListContainersRequest,
     containerd_containers_pb2.ListContainerMessage,
     Span.LISTING,
+    Socket.RUNTIME,
+)
+LIST_PLUGINS = _own(
+    "introspection.v1.Introspection/Plugins",
+    containerd_introspection_pb2.PluginsRequest,
+    containerd_introspection_pb2.PluginsResponse,
+    Span.STATUS,
+)
+SUBSCRIBE = _own(
+    "events.v1.Events/Subscribe",
+    containerd_events_pb2.SubscribeRequest,
+    containerd_events_pb2.Envelope,
+    Span.ENDLESS,
     Socket.RUNTIME,
 )

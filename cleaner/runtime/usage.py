@@ -36,15 +36,19 @@ class SnapshotSizes:
         new = [(key, name) for key, name in keys.items() if key not in self._known]
         requests = [pb.UsageRequest(snapshotter=snapshotter, key=name) for _, name in new]
         answers = self._api.read_many(SNAPSHOT_USAGE.in_namespace(namespace), requests)
-        own = _OWN_DIRECTORIES.get(snapshotter, _NOTHING)
         for (key, _), answer in zip(new, answers, strict=True):
             if answer is not None:
-                self._known[key] = Size(answer.size, answer.inodes) + own
+                self._known[key] = size_of(snapshotter, answer)
         return {key: self._known[key] for key in keys if key in self._known}
 
     def keep_only(self, keys: Collection[str]) -> None:
         """Forget all others: a snapshot may come back as another."""
         self._known = {key: size for key, size in self._known.items() if key in keys}
+
+
+def size_of(snapshotter: str, usage: pb.UsageResponse) -> Size:
+    """What a snapshot of this usage takes on the disk."""
+    return Size(usage.size, usage.inodes) + _OWN_DIRECTORIES.get(snapshotter, _NOTHING)
 
 
 def key_in(namespace: str, snapshotter: str, name: str) -> str:

@@ -4,16 +4,18 @@ Refuses to be kinder than containerd: like it, a removal asks nobody, and a cont
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from cleaner.core.errors import DiskUnreadableError, RuntimeRejectedError
-from cleaner.core.model import Container, Image, RuntimeVersion, Usage
+from cleaner.core.model import Container, Image, RuntimeVersion
 from cleaner.core.ports import Timer
+from cleaner.core.pulls import PendingLayer, Pull, foretell
 from cleaner.core.reclaim import Layers, Size
 from cleaner.core.references import parse_reference
+from cleaner.core.usage import Filesystem, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +59,11 @@ class SimulatedNode:
     sandbox_image: str = "registry.k8s.io/pause:3.9"
     measures_removals: bool = True
     layers_refusal: str | None = None
+    pulls_refusal: str | None = None
     _records: dict[str, _Record] = field(default_factory=dict)
     _containers: dict[str, Container] = field(default_factory=dict)
     _held: dict[str, Build] = field(default_factory=dict)
+    _pulling: dict[str, Build] = field(default_factory=dict)
     _started: int = 0
     _pinned: set[str] = field(default_factory=set)
 
@@ -73,9 +77,18 @@ class SimulatedNode:
         parsed = parse_reference(reference)
         if parsed is None or parsed.digest not in {None, build.manifest_digest}:
             raise ValueError(f"{reference!r} is no reference to this build")
+        self._pulling.pop(reference, None)
         by_tag = [] if parsed.digest else [f"{parsed.full_repository}:{parsed.tag or 'latest'}"]
         by_digest = f"{parsed.full_repository}@{build.manifest_digest}"
         return self._add([build.image_id, by_digest, *by_tag], build, pinned=pinned)
+
+    def begin_pull(self, reference: str, build: Build) -> None:
+        """A pull that has not fetched a byte yet: it goes on until `pull` has the same reference, or `abort_pull`."""
+        self._pulling[reference] = build
+
+    def abort_pull(self, reference: str) -> None:
+        """End a pull that was begun, without an image."""
+        del self._pulling[reference]
 
     def load(self, reference: str, build: Build) -> str:
         """Import a build under a tag, without a digest: no registry has it."""
@@ -111,13 +124,16 @@ class SimulatedNode:
 
     # core.ports.Runtime
 
+    def disconnect(self) -> None:
+        """It is in this process."""
+
     def read_version(self) -> RuntimeVersion:
         """A name that nobody takes for a real runtime."""
         return RuntimeVersion("simulated", "1")
 
-    def read_image_filesystem(self) -> str:
+    def read_filesystems(self) -> Mapping[Filesystem, str]:
         """The directory itself."""
-        return str(self.directory)
+        return {Filesystem.IMAGES: str(self.directory)}
 
     def list_images(self) -> tuple[Image, ...]:
         """All images, by id."""
@@ -129,6 +145,10 @@ class SimulatedNode:
     def list_containers(self) -> tuple[Container, ...]:
         """All containers, by id."""
         return tuple(self._containers[container_id] for container_id in sorted(self._containers))
+
+    def take_uses(self) -> tuple[Container, ...]:
+        """Here nobody watches."""
+        return ()
 
     def list_sandbox_images(self) -> frozenset[str]:
         """The pause image."""
@@ -158,6 +178,20 @@ class SimulatedNode:
             unnamed=frozenset(name for i, build in builds.items() if i not in listed for name, _ in build.layers),
         )
 
+    def read_pulls(self) -> tuple[Pull, ...]:
+        """Layers that are not there yet; here they are unpacked as they are fetched, and take their size once."""
+        return foretell(
+            {
+                build.manifest_digest: [
+                    PendingLayer(layer, "", size_bytes, fetched_bytes=0)
+                    for layer, size_bytes in build.layers
+                    if not self._layer_file(layer).exists()
+                ]
+                for build in self._pulling.values()
+            },
+            ratio=1.0,
+        )
+
     def list_leftovers(self, _image: Image) -> tuple[str, ...]:
         """Here a removal takes all records."""
         return ()
@@ -168,6 +202,11 @@ class SimulatedNode:
     def path(self) -> str:
         """The directory."""
         return str(self.directory)
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """There is no other."""
+        return ()
 
     def read_usage(self) -> Usage:
         """What the files take, of the size limit."""

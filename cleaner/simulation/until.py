@@ -3,7 +3,8 @@
 Refuses to wait for ever: a sweep that does not come within its rounds ends it too.
 """
 
-from cleaner.core.events import Event, SweepEnded, SweepReport
+from cleaner.core.events import Event, SweepEnded
+from cleaner.core.report import SweepReport
 
 MOST_ROUNDS = 30
 

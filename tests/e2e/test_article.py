@@ -317,7 +317,8 @@ def test_cri_o_with_an_image_volume(tmp_path: Path) -> None:
     """On a CRI-O, an image that is mounted as a volume is in use, a refusal spares, and the rest of the old goes."""
     config = tmp_path / "cleaner.yaml"
     # Any filesystem does, but a root that is a container's own.
-    config.write_text(config_text(policy=POLICY, filesystem={"path": "/dev/shm"}), encoding="utf-8")  # noqa: S108
+    state = {"path": str(tmp_path / "ledger.db")}
+    config.write_text(config_text(policy=POLICY, filesystem={"path": "/dev/shm"}, state=state))  # noqa: S108
     with crio_node(tmp_path / "crio.sock") as server:
         endpoint = f"unix://{server.socket}"
         plan = parsed(run_cleaner_at(["plan", "-o", "json"], endpoint, config))
@@ -339,4 +340,4 @@ def check_crio_plan(plan: Document) -> None:
     expected = {"mounted": "in_use", "running": "in_use", "pause": "pinned"}
     assert reasons == {image.id: expected.get(name, "recent") for name, image in lab_crio.IMAGES.items()}
     assert {image["pulled_at"] for image in plan["images"]} == {None}
-    assert "3 of the kept images have no known pull time" in plan["notices"][0]
+    assert "3 of the kept images have no known pull time" in plan["notices"][-1]

@@ -1,7 +1,10 @@
 """Real containerds, of every version that there is, keep the promises of the contract, behind the product's client."""
 
+import math
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
@@ -12,6 +15,9 @@ from contract import PROMISES, Build, Promise, name_of
 from lab import ImageSpec, Lab, Layer, Pod
 from lab.waiting import wait_until
 from support.lab_node import disk_of, runtime_of
+
+SLOW = 1 << 20
+"""Bytes a second, at which even a small pull can be looked at."""
 
 
 class LabBench:
@@ -33,6 +39,15 @@ class LabBench:
 
     def pull(self, reference: str) -> str:
         return self._lab.pull(reference)
+
+    @contextmanager
+    def pulling(self, reference: str) -> Iterator[None]:
+        with self._lab.throttled(SLOW) as road, ThreadPoolExecutor(1) as pool:
+            pulling = pool.submit(self._lab.pull, reference)
+            wait_until(lambda: any(pull.snapshot_bytes for pull in self.runtime.read_pulls()), "the pull has begun")
+            yield
+            road.set_rate(math.inf)
+            pulling.result()
 
     def load(self, build: Build, name: str) -> str:
         return self._lab.load(spec_of(build), name).image_id

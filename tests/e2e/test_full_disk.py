@@ -29,7 +29,7 @@ def test_full_of_something_else(tmp_path: Path) -> None:
     """What images cannot free is tried once, said, and not tried again and again; nor because an image came."""
     with Lab(version="2", size_mib=300) as lab:
         ids = [pull_aged(lab, number) for number in range(2)]
-        lab.fill(90.0)
+        lab.fill(94.0)
         pressure = {"check_every": "1s", "grace": "0s", "bytes": {"high": 75, "low": 65}}
         with DaemonProcess(tmp_path, lab.endpoint, mode="pressure", policy=RULES, pressure=pressure) as daemon:
             sweep = trace_sweep(daemon)

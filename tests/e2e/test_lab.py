@@ -4,18 +4,22 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from lab import VERSIONS, ImageSpec, Lab, LabError, Layer, reap_abandoned
 from lab.config import Folders
+from lab.disk import read_usage
 from lab.mirror import Mirror, find_mirror
 from lab.node import Node
 from lab.toolbox import fetch_toolbox
 
 APP = ImageSpec("golem-ai/app", "v1", (Layer(300_000, 1), Layer(200_000, 2, compressible=True)), "1970-01-01T00:00:00Z")
+MIB = 1 << 20
 OTHER = ImageSpec("golem-ai/other", "v1", (Layer(300_000, 1), Layer(1_000, 3, files=10)))
 TOOLS = Path(__file__).parents[2] / "tools"
 
@@ -50,6 +54,32 @@ def test_version_is_the_one_asked_for(lab: Lab) -> None:
     """A lab's version is what containerd says, of the series that was asked for."""
     assert lab.version.split(".")[0] in ("1", "2")
     assert lab.ctr("version").count(lab.version) >= 1
+
+
+def test_a_throttled_pull(lab: Lab) -> None:
+    """A pull through the slow road lasts as its rate says, stands still at none, and breaks where the road is cut."""
+    slow, broken = lab.push(
+        ImageSpec("golem-ai/slow", layers=(Layer(MIB, 70),)), ImageSpec("golem-ai/broken", layers=(Layer(MIB, 71),))
+    )
+    with lab.throttled(0) as road, ThreadPoolExecutor(1) as pool:
+        began = time.monotonic()
+        pull = pool.submit(lab.pull, slow.reference("registry.gitlab.com"))
+        road.set_rate(4 * MIB)
+        assert pull.result() == slow.image_id
+        assert road.served_bytes >= MIB
+        assert time.monotonic() - began >= 0.8 * road.served_bytes / (4 * MIB)
+        road.set_rate(0)
+        pull = pool.submit(lab.pull, broken.reference("registry.gitlab.com"))
+        road.cut()
+        with pytest.raises(LabError, match="PullImage"):
+            pull.result()
+    assert lab.pull(broken.reference("registry.gitlab.com")) == broken.image_id
+
+
+def test_repeated_blocks(lab: Lab) -> None:
+    """A layer of which each block comes three times in a row is a blob of a third of its size."""
+    [image] = lab.push(ImageSpec("golem-ai/repeated", layers=(Layer(3 * MIB, 72, repeats=3),), base=False))
+    assert image.layers[0].size_bytes == pytest.approx(MIB, rel=0.05)
 
 
 def test_pull_by_tag_and_by_digest(lab: Lab) -> None:
@@ -193,6 +223,18 @@ def test_nothing_is_left(version: str) -> None:
         interrupt(lab)
     assert left_behind(lab.folder) == []
     assert shim_sockets() == sockets
+
+
+def test_a_second_disk_goes_too() -> None:
+    """A content store with a disk of its own leaves nothing behind either; blobs lie there, snapshots do not."""
+    lab = Lab(version="2", content_mib=60)
+    with lab:
+        before = read_usage(lab.content).available_bytes, lab.usage().available_bytes
+        [image] = lab.push(ImageSpec("golem-ai/apart", "v1", (Layer(6_000_000, 9),)))
+        lab.pull(image.reference("quay.io"))
+        after = read_usage(lab.content).available_bytes, lab.usage().available_bytes
+        assert all(6_000_000 < was - now < 9_000_000 for was, now in zip(before, after, strict=True))
+    assert left_behind(lab.folder) == []
 
 
 def interrupt(lab: Lab) -> None:

@@ -12,11 +12,13 @@ from datetime import timedelta
 
 import pytest
 
-from cleaner.core.events import Eviction, EvictionEnded
-from cleaner.core.model import EvictionOutcome, Policy, Rule, Trigger, Usage
+from cleaner.core.events import EvictionEnded
+from cleaner.core.model import EvictionOutcome, Policy, Rule, Trigger
 from cleaner.core.ports import Disk
 from cleaner.core.pressure import Mark, Marks
 from cleaner.core.references import parse_pattern
+from cleaner.core.report import Eviction
+from cleaner.core.usage import Usage
 from cleaner.sweep import Node, Sweep, SweepRequest, SweepSettings
 from lab import BuiltImage, ImageSpec, Lab, LabError, Layer, Pod
 from support.lab_node import node_of
@@ -46,6 +48,10 @@ class PromptDisk:
     @property
     def path(self) -> str:
         return self.inner.path
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        return ()
 
     @property
     def measures_removals(self) -> bool:

@@ -192,10 +192,29 @@ def test_port_that_is_taken(folder: Path) -> None:
     endpoint = f"unix://{folder}/none.sock"
     with DaemonProcess(folder, endpoint, policy=RULES) as first:
         config = folder / "second.yaml"
-        config.write_text(config_text(policy=RULES, web={"listen": f"127.0.0.1:{first.port}"}), encoding="utf-8")
+        config.write_text(
+            config_text(
+                policy=RULES, web={"listen": f"127.0.0.1:{first.port}"}, state={"path": str(folder / "second.db")}
+            ),
+            encoding="utf-8",
+        )
         second = run_cleaner_at(["run"], endpoint, config)
         assert second.returncode == 3
         [line] = second.stderr.splitlines()
         print(f"\n{line}")
         assert f"127.0.0.1:{first.port} is taken" in line
+        assert first.get("/livez")[0] == OK
+
+
+def test_second_daemon_of_a_node(folder: Path) -> None:
+    """A second daemon with the same state says so in one line and ends; the first one goes on."""
+    endpoint, state = f"unix://{folder}/none.sock", {"path": str(folder / "ledger.db")}
+    with DaemonProcess(folder, endpoint, policy=RULES, state=state) as first:
+        config = folder / "second.yaml"
+        config.write_text(config_text(policy=RULES, web={"listen": "127.0.0.1:0"}, state=state), encoding="utf-8")
+        second = run_cleaner_at(["run"], endpoint, config)
+        assert second.returncode == 3
+        [line] = second.stderr.splitlines()
+        print(f"\n{line}")
+        assert "another cleaner runs on this node" in line
         assert first.get("/livez")[0] == OK

@@ -5,6 +5,7 @@ Refuses garbage collection: what a test holds stays until the test takes it away
 
 # ruff: noqa: N802 - the methods of a servicer have the names of the API
 
+import queue
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -14,12 +15,19 @@ from cleaner.runtime.pb import containerd_containers_pb2 as containers_pb
 from cleaner.runtime.pb import containerd_containers_pb2_grpc as containers_grpc
 from cleaner.runtime.pb import containerd_content_pb2 as content_pb
 from cleaner.runtime.pb import containerd_content_pb2_grpc as content_grpc
+from cleaner.runtime.pb import containerd_events_pb2 as events_pb
+from cleaner.runtime.pb import containerd_events_pb2_grpc as events_grpc
+from cleaner.runtime.pb import containerd_introspection_pb2 as introspection_pb
+from cleaner.runtime.pb import containerd_introspection_pb2_grpc as introspection_grpc
 from cleaner.runtime.pb import containerd_leases_pb2 as leases_pb
 from cleaner.runtime.pb import containerd_leases_pb2_grpc as leases_grpc
 from cleaner.runtime.pb import containerd_namespaces_pb2 as namespaces_pb
 from cleaner.runtime.pb import containerd_namespaces_pb2_grpc as namespaces_grpc
 from cleaner.runtime.pb import containerd_snapshots_pb2 as snapshots_pb
 from cleaner.runtime.pb import containerd_snapshots_pb2_grpc as snapshots_grpc
+
+_READ_BYTES = 1000
+"""So much of a blob comes in one message; of containerd 1 MiB."""
 
 Context = grpc.ServicerContext
 Labels = Mapping[str, str]
@@ -32,6 +40,17 @@ class Blob:
     digest: str
     size: int = 1000
     labels: Labels = field(default_factory=dict)
+    document: bytes = b""
+    """What it reads as."""
+
+
+@dataclass(frozen=True)
+class Ingest:
+    """One blob that is being written."""
+
+    ref: str
+    offset: int = 0
+    total: int = 0
 
 
 @dataclass(frozen=True)
@@ -84,18 +103,46 @@ class Namespace:
     blobs: list[Blob] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
     leases: list[Lease] = field(default_factory=list)
+    ingests: list[Ingest] = field(default_factory=list)
     containers: list[OwnContainer] = field(default_factory=list)
     vanished: set[str] = field(default_factory=set)
-    """Names of snapshots and leases that are listed, and gone when they are asked about."""
+    """Names of snapshots, leases and blobs that are listed or known, and gone when they are asked about or read."""
 
 
 Namespaces = dict[str, Namespace]
 
 
-def add_services(server: grpc.Server, namespaces: Namespaces) -> None:
-    """Serve these namespaces."""
+@dataclass
+class Exchange:
+    """Hands events to who has subscribed; it does not filter."""
+
+    filters: list[list[str]] = field(default_factory=list)
+    """What each subscriber wanted, as soon as it is told of events; those that are gone too."""
+    subscribers: list["queue.SimpleQueue[events_pb.Envelope | None]"] = field(default_factory=list)
+
+    def publish(
+        self, container_id: str, image: str, topic: str = "/containers/create", namespace: str = "k8s.io"
+    ) -> None:
+        """Tell all subscribers of one container."""
+        made = events_pb.ContainerCreate(id=container_id, image=image)
+        self.send(events_pb.Envelope(namespace=namespace, topic=topic, event={"value": made.SerializeToString()}))
+
+    def send(self, envelope: events_pb.Envelope) -> None:
+        """Tell all subscribers anything."""
+        for subscriber in self.subscribers:
+            subscriber.put(envelope)
+
+
+Roots = dict[str, str | None]
+"""By a plugin's type and id, as its folder is named: where it keeps what it has; None where it does not say."""
+
+
+def add_services(server: grpc.Server, namespaces: Namespaces, events: Exchange, roots: Roots) -> None:
+    """Serve these namespaces, events and plugins."""
+    introspection_grpc.add_IntrospectionServicer_to_server(_Introspection(roots), server)  # type: ignore[no-untyped-call]
     containers_grpc.add_ContainersServicer_to_server(_Containers(namespaces), server)  # type: ignore[no-untyped-call]
     content_grpc.add_ContentServicer_to_server(_Content(namespaces), server)  # type: ignore[no-untyped-call]
+    events_grpc.add_EventsServicer_to_server(_Events(events), server)  # type: ignore[no-untyped-call]
     leases_grpc.add_LeasesServicer_to_server(_Leases(namespaces), server)  # type: ignore[no-untyped-call]
     namespaces_grpc.add_NamespacesServicer_to_server(_Namespaces(namespaces), server)  # type: ignore[no-untyped-call]
     snapshots_grpc.add_SnapshotsServicer_to_server(_Snapshots(namespaces), server)  # type: ignore[no-untyped-call]
@@ -104,6 +151,20 @@ def add_services(server: grpc.Server, namespaces: Namespaces) -> None:
 def _of(namespaces: Namespaces, context: Context) -> Namespace:
     metadata = {key: str(value) for key, value in context.invocation_metadata()}
     return namespaces[metadata["containerd-namespace"]]
+
+
+class _Introspection(introspection_grpc.IntrospectionServicer):
+    def __init__(self, roots: Roots) -> None:
+        self._roots = roots
+
+    def Plugins(self, request: introspection_pb.PluginsRequest, context: Context) -> introspection_pb.PluginsResponse:
+        wanted = {filter_.removeprefix("type==") for filter_ in request.filters}
+        plugins = []
+        for name, root in self._roots.items():
+            kind, _, plugin_id = name.rpartition(".")
+            exports = {"root": root} if root is not None else {"platform": "linux"}
+            plugins.append(introspection_pb.Plugin(type=kind, id=plugin_id, exports=exports))
+        return introspection_pb.PluginsResponse(plugins=[one for one in plugins if one.type in wanted])
 
 
 class _Content(content_grpc.ContentServicer):
@@ -116,6 +177,35 @@ class _Content(content_grpc.ContentServicer):
         for blob in _of(self._namespaces, context).blobs:
             found = content_pb.Info(digest=blob.digest, size=blob.size, labels=dict(blob.labels))
             yield content_pb.ListContentResponse(info=[found])
+
+    def Info(self, request: content_pb.InfoRequest, context: Context) -> content_pb.InfoResponse:
+        blob = self._find(request.digest, context)
+        return content_pb.InfoResponse(
+            info=content_pb.Info(digest=blob.digest, size=blob.size, labels=dict(blob.labels))
+        )
+
+    def Read(
+        self, request: content_pb.ReadContentRequest, context: Context
+    ) -> Iterator[content_pb.ReadContentResponse]:
+        if request.digest in _of(self._namespaces, context).vanished:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"content {request.digest}: not found")
+        document = self._find(request.digest, context).document
+        for start in range(0, len(document), _READ_BYTES):
+            yield content_pb.ReadContentResponse(offset=start, data=document[start : start + _READ_BYTES])
+
+    def ListStatuses(
+        self, request: content_pb.ListStatusesRequest, context: Context
+    ) -> content_pb.ListStatusesResponse:
+        ingests = _of(self._namespaces, context).ingests
+        statuses = [content_pb.Status(ref=one.ref, offset=one.offset, total=one.total) for one in ingests]
+        return content_pb.ListStatusesResponse(statuses=statuses)
+
+    def _find(self, digest: str, context: Context) -> Blob:
+        for blob in _of(self._namespaces, context).blobs:
+            if blob.digest == digest:
+                return blob
+        context.abort(grpc.StatusCode.NOT_FOUND, f"content {digest}: not found")
+        raise AssertionError
 
 
 class _Snapshots(snapshots_grpc.SnapshotsServicer):
@@ -133,6 +223,13 @@ class _Snapshots(snapshots_grpc.SnapshotsServicer):
             found = snapshots_pb.Info(name=one.name, parent=one.parent, kind=one.kind, labels=dict(one.labels))
             yield snapshots_pb.ListSnapshotsResponse(info=[found])
 
+    def Stat(self, request: snapshots_pb.StatSnapshotRequest, context: Context) -> snapshots_pb.StatSnapshotResponse:
+        for one in self._all(request.snapshotter, context):
+            if one.name == request.key:
+                return snapshots_pb.StatSnapshotResponse(info=snapshots_pb.Info(name=one.name, kind=one.kind))
+        context.abort(grpc.StatusCode.NOT_FOUND, f"snapshot {request.key} does not exist: not found")
+        raise AssertionError
+
     def Usage(self, request: snapshots_pb.UsageRequest, context: Context) -> snapshots_pb.UsageResponse:
         gone = _of(self._namespaces, context).vanished
         for one in self._all(request.snapshotter, context):
@@ -140,6 +237,22 @@ class _Snapshots(snapshots_grpc.SnapshotsServicer):
                 return snapshots_pb.UsageResponse(size=one.size, inodes=one.inodes)
         context.abort(grpc.StatusCode.NOT_FOUND, f"snapshot {request.key} does not exist: not found")
         raise AssertionError
+
+
+class _Events(events_grpc.EventsServicer):
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    def Subscribe(self, request: events_pb.SubscribeRequest, context: Context) -> Iterator[events_pb.Envelope]:
+        mailbox: queue.SimpleQueue[events_pb.Envelope | None] = queue.SimpleQueue()
+        context.add_callback(lambda: mailbox.put(None))
+        self._exchange.subscribers.append(mailbox)
+        self._exchange.filters.append(list(request.filters))
+        try:
+            while (envelope := mailbox.get()) is not None:
+                yield envelope
+        finally:
+            self._exchange.subscribers.remove(mailbox)
 
 
 class _Leases(leases_grpc.LeasesServicer):

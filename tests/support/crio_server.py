@@ -23,7 +23,7 @@ from cleaner.runtime.pb import containerd_images_pb2 as records_pb
 from cleaner.runtime.pb import containerd_images_pb2_grpc as records_grpc
 from cleaner.runtime.pb import cri_pb2 as pb
 from cleaner.runtime.pb import cri_pb2_grpc as cri_grpc
-from support.containerd_services import Namespace, add_services
+from support.containerd_services import Exchange, Namespace, Roots, add_services
 
 Context = grpc.ServicerContext
 
@@ -147,9 +147,13 @@ class CrioServer:
         self.records = None if records is None else {record.name: record for record in records}
         self.namespaces = {"k8s.io": Namespace()}
         """Of containerd; what CRI has is in the first."""
+        self.events = Exchange()
         self.on_remove = on_remove
         self.version = ("cri-o", "1.36.0") if records is None else ("containerd", "2.1.9")
         self.mountpoints: Sequence[str] = ("/var/lib/containers/storage/overlay-images",)
+        self.container_mountpoints: Sequence[str] = ()
+        self.roots: Roots = {}
+        """Of containerd's plugins."""
         self.config: str | None = None
         """Status(verbose) info["config"]."""
         self.streams = False
@@ -161,6 +165,8 @@ class CrioServer:
         self.listed_twice: list[ServedImage] = []
         """Listed after the images."""
         self.calls: list[Call] = []
+        self.before_call: Callable[[str], None] = lambda _: None
+        """Told each method before it is answered."""
         self._failures: list[_Failure] = []
         self._hanging: set[str] = set()
         self._server: grpc.Server | None = None
@@ -181,7 +187,7 @@ class CrioServer:
         cri_grpc.add_ImageServiceServicer_to_server(_ImageService(self), server)  # type: ignore[no-untyped-call]
         if self.records is not None:
             records_grpc.add_ImagesServicer_to_server(_Records(self), server)  # type: ignore[no-untyped-call]
-            add_services(server, self.namespaces)
+            add_services(server, self.namespaces, self.events, self.roots)
         server.add_insecure_port(f"unix:{self.socket}")
         server.start()
         self._server = server
@@ -232,6 +238,7 @@ class CrioServer:
     def play(self, call: Call, context: Context) -> None:
         """Note a call, and let it fail or hang where that was asked for."""
         self.calls.append(call)
+        self.before_call(call.method)
         if call.method in self._hanging:
             over = threading.Event()
             context.add_callback(over.set)
@@ -277,7 +284,7 @@ def _metric_name(path: str) -> str:
 
 
 def _subject(request: Any) -> str:
-    for name in ("container_id", "pod_sandbox_id", "name", "key", "id", "snapshotter"):
+    for name in ("container_id", "pod_sandbox_id", "name", "key", "id", "snapshotter", "digest"):
         if hasattr(request, name):
             return str(getattr(request, name))
     return str(request.image.image) if hasattr(request, "image") else ""
@@ -356,8 +363,14 @@ class _ImageService(cri_grpc.ImageServiceServicer):
         return pb.RemoveImageResponse()
 
     def ImageFsInfo(self, request: pb.ImageFsInfoRequest, context: Context) -> pb.ImageFsInfoResponse:
-        identifiers = [pb.FilesystemIdentifier(mountpoint=path) for path in self._server.mountpoints]
-        return pb.ImageFsInfoResponse(image_filesystems=[pb.FilesystemUsage(fs_id=known) for known in identifiers])
+        return pb.ImageFsInfoResponse(
+            image_filesystems=_filesystems(self._server.mountpoints),
+            container_filesystems=_filesystems(self._server.container_mountpoints),
+        )
+
+
+def _filesystems(paths: Sequence[str]) -> list[pb.FilesystemUsage]:
+    return [pb.FilesystemUsage(fs_id=pb.FilesystemIdentifier(mountpoint=path)) for path in paths]
 
 
 class _Records(records_grpc.ImagesServicer):

@@ -79,21 +79,28 @@ def free_port() -> int:
 class DaemonProcess:
     """`cleaner run`; in a with-block it serves its port, and is gone afterwards, its log shown if the block failed."""
 
-    def __init__(self, folder: Path, endpoint: str, **sections: object) -> None:
+    command: tuple[str, ...] = (str(CLEANER), "run")
+    """What takes `--config`."""
+
+    def __init__(
+        self, folder: Path, endpoint: str, environment: Mapping[str, str] | None = None, **sections: object
+    ) -> None:
         """Describe a daemon of these sections of a configuration; web, log and startup_delay are set here."""
+        self._environment = environment
         self.port = free_port()
         self._endpoint = endpoint
         folder.mkdir(parents=True, exist_ok=True)
-        self._config = folder / f"daemon-{self.port}.yaml"
+        self.config = folder / f"daemon-{self.port}.yaml"
         self._log = folder / f"daemon-{self.port}.log"
         own = {"web": {"listen": f"127.0.0.1:{self.port}"}, "log": {"level": "debug", "format": "json"}}
-        self._config.write_text(config_text(**{"startup_delay": "0s"} | sections | own), encoding="utf-8")
+        state = {"state": {"path": str(folder / f"ledger-{self.port}.db")}}
+        self.config.write_text(config_text(**{"startup_delay": "0s"} | state | sections | own), encoding="utf-8")
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         """Run it and wait until it serves its port."""
-        command = [str(CLEANER), "run", "--config", str(self._config)]
-        environment = environment_of(self._endpoint)
+        command = [*self.command, "--config", str(self.config)]
+        environment = environment_of(self._endpoint, self._environment)
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
@@ -202,6 +209,18 @@ class DaemonProcess:
     def _running(self) -> "subprocess.Popen[bytes]":
         assert self._process is not None, "the daemon was not started"
         return self._process
+
+
+class WithoutPulls(DaemonProcess):
+    """A daemon that counts no pulls in progress."""
+
+    command = (sys.executable, str(Path(__file__).with_name("lesser_daemon.py")))
+
+
+class AtTheLevel(DaemonProcess):
+    """A daemon that goes by the level only: it counts no pulls, and looks as often as configured."""
+
+    command = (*WithoutPulls.command, "--even")
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,26 @@
 """Fakes of the ports: a clock that tests move, a stop that tests request, a runtime that fails when told to."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from cleaner.core.errors import CleanerError
-from cleaner.core.events import Event
-from cleaner.core.model import Container, Image, RuntimeVersion, Usage
-from cleaner.core.ports import Disk, Runtime
+from cleaner.core.events import Event, RuleHeld
+from cleaner.core.history import Night
+from cleaner.core.model import Container, Image, Memory, RuntimeVersion
+from cleaner.core.ports import Disk, News, Runtime
+from cleaner.core.pulls import Pull
 from cleaner.core.reclaim import Layers
+from cleaner.core.regret import Regret
+from cleaner.core.trust import Noted
+from cleaner.core.usage import Filesystem, Usage
+from cleaner.node.passing_ledger import PassingLedger
 
 NOON = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
+WATCHED_SINCE = NOON - timedelta(days=100)
+LAST_NIGHT = Night(NOON - timedelta(hours=12), NOON - timedelta(hours=12))
 E = TypeVar("E", bound=Event)
 
 
@@ -42,6 +51,8 @@ class FakeStop:
     waits_left: int = 10**9
     stopped: bool = False
     between: Callable[[], None] = field(default=lambda: None)
+    waits: list[float] = field(default_factory=list)
+    """Seconds of each."""
 
     def requested(self) -> bool:
         return self.stopped
@@ -49,6 +60,7 @@ class FakeStop:
     def wait(self, seconds: float) -> bool:
         if self.stopped:
             return True
+        self.waits.append(seconds)
         self.timer.move(seconds=seconds)
         self.between()
         self.waits_left -= 1
@@ -90,20 +102,34 @@ class ScriptedRuntime:
     """Whether it cannot tell what images share."""
     layers: list[Layers | None] = field(default_factory=list)
     """What the next looks find that images share; then what the other runtime says."""
+    images: list[Image | None] = field(default_factory=list)
+    """What the next looks at one image find; None for what the other runtime says."""
     leftovers: list[tuple[str, ...]] = field(default_factory=list)
     """What the next removals leave of their images; then what the other runtime says."""
+    made: list[tuple[Container, ...]] = field(default_factory=list)
+    """What was made before the next questions for it; then what the other runtime says."""
+    pulls: list[tuple[Pull, ...]] = field(default_factory=list)
+    """What the next looks find being pulled; then what the other runtime says."""
 
     @property
     def layers_refusal(self) -> str | None:
         return self.inner.layers_refusal
 
+    @property
+    def pulls_refusal(self) -> str | None:
+        return self.inner.pulls_refusal
+
+    def disconnect(self) -> None:
+        self._enter("disconnect")
+        self.inner.disconnect()
+
     def read_version(self) -> RuntimeVersion:
         self._enter("read_version")
         return self.inner.read_version()
 
-    def read_image_filesystem(self) -> str:
-        self._enter("read_image_filesystem")
-        return self.inner.read_image_filesystem()
+    def read_filesystems(self) -> Mapping[Filesystem, str]:
+        self._enter("read_filesystems")
+        return self.inner.read_filesystems()
 
     def list_images(self) -> tuple[Image, ...]:
         self._enter("list_images")
@@ -113,12 +139,18 @@ class ScriptedRuntime:
         self._enter("list_containers")
         return self.inner.list_containers()
 
+    def take_uses(self) -> tuple[Container, ...]:
+        self._enter("take_uses")
+        return self.made.pop(0) if self.made else self.inner.take_uses()
+
     def list_sandbox_images(self) -> frozenset[str]:
         self._enter("list_sandbox_images")
         return self.inner.list_sandbox_images()
 
     def read_image(self, image_id: str) -> Image | None:
         self._enter("read_image")
+        if self.images and (image := self.images.pop(0)):
+            return image
         return self.inner.read_image(image_id)
 
     def read_layers(self, images: tuple[Image, ...]) -> Layers | None:
@@ -126,6 +158,10 @@ class ScriptedRuntime:
         if self.layers:
             return self.layers.pop(0)
         return None if self.blind else self.inner.read_layers(images)
+
+    def read_pulls(self) -> tuple[Pull, ...]:
+        self._enter("read_pulls")
+        return self.pulls.pop(0) if self.pulls else self.inner.read_pulls()
 
     def list_leftovers(self, image: Image) -> tuple[str, ...]:
         self._enter("list_leftovers")
@@ -162,6 +198,10 @@ class ScriptedDisk:
         return self.inner.path
 
     @property
+    def unseen(self) -> tuple[str, ...]:
+        return self.inner.unseen
+
+    @property
     def measures_removals(self) -> bool:
         return self.inner.measures_removals
 
@@ -173,3 +213,77 @@ class ScriptedDisk:
 
     def read_settled_usage(self) -> Usage:
         return self.read_usage()
+
+
+class ScriptedLedger(PassingLedger):
+    """A ledger that says what a test wants of it, and notes what it was told.
+
+    It has watched the node before the test: an image was first seen when it was pulled.
+    """
+
+    def __init__(self, since: datetime | None = WATCHED_SINCE) -> None:
+        super().__init__(since)
+        self.since: datetime | None = since
+        self.before: Noted | None = None
+        """What was noted before the start."""
+        self.night: Night | None = LAST_NIGHT
+        self.evicted: int | None = 0
+        self.untold: list[News] = []
+        self.busy = 0
+        """So many turns are somebody else's."""
+        self.regrets: dict[str, Regret] = {}
+        self.shifts: list[timedelta] = []
+        self.told: list[Event] = []
+
+    def remember(self, images: tuple[Image, ...], in_use: frozenset[str], now: datetime) -> Memory:
+        held = {event.rule: event.until for event in self.told if isinstance(event, RuleHeld)}
+        memory = super().remember(images, in_use, now)
+        pulled = {image.id: image.pulled_at for image in images if image.pulled_at}
+        self._first_seen_at = {i: min(at, pulled.get(i, at)) for i, at in memory.first_seen_at.items()}
+        since = self.since if self.refusal is None else None
+        memory = replace(memory, first_seen_at=dict(self._first_seen_at), since=since, installed_at=since)
+        return replace(memory, regrets=self.regrets, held_until=held)
+
+    def noted(self) -> Noted | None:
+        return self.before
+
+    def shift(self, offset: timedelta) -> None:
+        super().shift(offset)
+        self.shifts.append(offset)
+
+    def last_night(self) -> Night | None:
+        return self.night
+
+    def evicted_since(self, _occurrence: datetime) -> int | None:
+        return self.evicted
+
+    def news(self) -> tuple[News, ...]:
+        told, self.untold = tuple(self.untold), []
+        return told
+
+    @contextmanager
+    def turn(self) -> Iterator[bool]:
+        self.busy -= 1
+        yield self.busy < 0
+
+    def record(self, event: Event) -> None:
+        self.told.append(event)
+
+
+@dataclass
+class ScriptedRegistries:
+    """Registries that are down as a test says, and what was asked of them."""
+
+    broken: dict[str, str] = field(default_factory=dict)
+    """Registry: why it is down."""
+    asked: list[tuple[frozenset[str], float]] = field(default_factory=list)
+    known: frozenset[str] = frozenset()
+
+    def down(self, registries: frozenset[str], seconds: float) -> dict[str, str]:
+        self.asked.append((registries, seconds))
+        found = {registry: because for registry, because in self.broken.items() if registry in registries}
+        self.known = (self.known - registries) | found.keys()
+        return found
+
+    def known_down(self) -> frozenset[str]:
+        return self.known

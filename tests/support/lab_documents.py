@@ -36,7 +36,18 @@ KEEP_REASONS = frozenset(
     }
 )
 STOP_REASONS = frozenset(
-    {"done", "low_mark", "not_needed", "stop_requested", "limit", "failures", "no_progress"},
+    {
+        "done",
+        "low_mark",
+        "not_needed",
+        "stop_requested",
+        "limit",
+        "failures",
+        "no_progress",
+        "kubelet_mark",
+        "pressure",
+        "window",
+    },
 )
 EVICT_REASONS = frozenset({"expired", "pressure"})
 NOTICES = {"notices": [str]}
@@ -48,6 +59,7 @@ FILESYSTEM: dict[str, object] = {
     "available_bytes": int,
     "used_percent": float,
     "inodes_used_percent": float | None,
+    "name": frozenset({"images", "content", "containers"}),
 }
 PLAN: dict[str, object] = {
     "trigger": frozenset({"nightly", "pressure"}),

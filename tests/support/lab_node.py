@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cleaner.node.clock import NeverStop, SystemTimer, pause
 from cleaner.node.disk import MountedDisk, open_disk
-from cleaner.node.recollection import ProcessRecollection
+from cleaner.node.passing_ledger import PassingLedger
 from cleaner.runtime.client import CriRuntime
 from cleaner.runtime.endpoint import parse_endpoint
 from cleaner.sweep import Node
@@ -29,14 +29,14 @@ def runtime_of(lab: Lab) -> CriRuntime:
 def disk_of(lab: Lab) -> MountedDisk:
     """The disk as the product finds it: through what the runtime says."""
     with runtime_of(lab) as runtime:
-        return open_disk(runtime.read_image_filesystem(), in_pod=False, pause=pause)
+        return open_disk(runtime.read_filesystems(), in_pod=False, pause=pause)
 
 
 @contextmanager
 def node_of(lab: Lab) -> Iterator[Node]:
     """All that a sweep needs, on the real clocks."""
     with runtime_of(lab) as runtime:
-        yield Node(runtime, disk_of(lab), SystemTimer(), NeverStop(), ProcessRecollection())
+        yield Node(runtime, disk_of(lab), SystemTimer(), NeverStop(), PassingLedger())
 
 
 def config_text(**sections: object) -> str:
@@ -55,7 +55,9 @@ def run_cleaner(
 ) -> subprocess.CompletedProcess[str]:
     """Run `cleaner` to its end against a lab, whatever its exit status; nothing waits longer than COMMAND_SECONDS."""
     config = lab.folder / "cleaner.yaml"
-    config.write_text(config_text, encoding="utf-8")
+    sections = json.loads(config_text)
+    sections.setdefault("state", {"path": str(lab.folder / "ledger.db")})
+    config.write_text(json.dumps(sections), encoding="utf-8")
     return run_cleaner_at(arguments, lab.endpoint, config, environment)
 
 

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from cleaner.core.events import Event, SweepEnded, SweepReport
+from cleaner.core.events import Event, SweepEnded
 from cleaner.core.model import Policy, Rule, Trigger
 from cleaner.core.pressure import Mark, Marks
 from cleaner.core.references import parse_pattern
-from cleaner.node.recollection import ProcessRecollection
+from cleaner.core.report import SweepReport
 from cleaner.simulation.node import Build, SimulatedNode
 from cleaner.sweep import Node, Sweep, SweepRequest, SweepSettings
-from support.fakes import FakeStop, FakeTimer, ScriptedDisk, ScriptedRuntime
+from support.fakes import FakeStop, FakeTimer, ScriptedDisk, ScriptedLedger, ScriptedRuntime
 
 MB = 1_000_000
 CAPACITY = 1000 * MB
@@ -30,6 +30,7 @@ class World:
     disk: ScriptedDisk
     timer: FakeTimer
     stop: FakeStop
+    ledger: ScriptedLedger
     node: Node
 
     def pull_old(self, name: str, megabytes: int = 50, days: float = 60) -> str:
@@ -63,5 +64,6 @@ def make_world(directory: Path) -> World:
     timer = FakeTimer()
     simulated = SimulatedNode(directory, CAPACITY, timer)
     runtime, disk, stop = ScriptedRuntime(simulated), ScriptedDisk(simulated), FakeStop(timer)
-    node = Node(runtime, disk, timer, stop, ProcessRecollection())
-    return World(simulated, runtime, disk, timer, stop, node)
+    ledger = ScriptedLedger()
+    node = Node(runtime, disk, timer, stop, ledger)
+    return World(simulated, runtime, disk, timer, stop, ledger, node)

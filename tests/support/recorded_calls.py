@@ -5,14 +5,16 @@ or one of its names.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from cleaner.core.errors import CleanerError
 from cleaner.core.model import Container, Image, RuntimeVersion
 from cleaner.core.ports import Runtime
+from cleaner.core.pulls import Pull
 from cleaner.core.reclaim import Layers
+from cleaner.core.usage import Filesystem
 
 Answer = TypeVar("Answer")
 
@@ -43,23 +45,36 @@ class RecordedRuntime:
     def layers_refusal(self) -> str | None:
         return self.inner.layers_refusal
 
+    @property
+    def pulls_refusal(self) -> str | None:
+        return self.inner.pulls_refusal
+
+    def read_pulls(self) -> tuple[Pull, ...]:
+        return self._noted("read_pulls", self.inner.read_pulls)
+
     def read_layers(self, images: tuple[Image, ...]) -> Layers | None:
         return self._noted("read_layers", lambda: self.inner.read_layers(images))
 
     def list_leftovers(self, image: Image) -> tuple[str, ...]:
         return self._noted("list_leftovers", lambda: self.inner.list_leftovers(image), image.id)
 
+    def disconnect(self) -> None:
+        self._noted("disconnect", self.inner.disconnect)
+
     def read_version(self) -> RuntimeVersion:
         return self._noted("read_version", self.inner.read_version)
 
-    def read_image_filesystem(self) -> str:
-        return self._noted("read_image_filesystem", self.inner.read_image_filesystem)
+    def read_filesystems(self) -> Mapping[Filesystem, str]:
+        return self._noted("read_filesystems", self.inner.read_filesystems)
 
     def list_images(self) -> tuple[Image, ...]:
         return self._noted("list_images", self.inner.list_images)
 
     def list_containers(self) -> tuple[Container, ...]:
         return self._noted("list_containers", self.inner.list_containers)
+
+    def take_uses(self) -> tuple[Container, ...]:
+        return self._noted("take_uses", self.inner.take_uses)
 
     def list_sandbox_images(self) -> frozenset[str]:
         return self._noted("list_sandbox_images", self.inner.list_sandbox_images)
@@ -115,13 +130,17 @@ class Decision:
     look: Look
     removal: Call | None
     """The very next call, where that was RemoveImage."""
+    used: frozenset[str] = frozenset()
+    """Image names of all containers that looks have shown since the list."""
 
     def reason_to_stay(self) -> str | None:
-        """By the look alone: a need, or a change since the list; None where it may go."""
+        """By the looks alone: a need now or since the list, or a change; None where it may go."""
         if need := self.look.need():
             return need
         now = self.look.image
         assert now is not None
+        if self.used & {now.id, *now.references}:
+            return "used since the list"
         if now.references != self.planned.references:
             return "other references"
         return "another pull" if now.pulled_at != self.planned.pulled_at else None
@@ -130,9 +149,11 @@ class Decision:
 def decisions(calls: Sequence[Call]) -> Iterator[Decision]:
     """All of them; AssertionError where an image was removed without a last look right before."""
     planned: dict[str, Image] = {}
+    used: set[str] = set()
     for index, call in enumerate(calls):
         if call.method == "list_images" and isinstance(call.answer, tuple):
             planned = {image.id: image for image in call.answer}
+            used = set()
         elif call.method == "remove_image":
             assert look_at(calls[max(0, index - 3) : index]) is not None, "a removal without a last look"
         elif (look := look_at(calls[max(0, index - 2) : index + 1])) is not None:
@@ -140,7 +161,8 @@ def decisions(calls: Sequence[Call]) -> Iterator[Decision]:
             removal = next_call if next_call is not None and next_call.method == "remove_image" else None
             subject = calls[index - 2].subject
             assert removal is None or removal.subject == subject, "another image was looked at than removed"
-            yield Decision(planned[subject], look, removal)
+            used |= {name for container in look.containers for name in container.image_names}
+            yield Decision(planned[subject], look, removal, frozenset(used))
 
 
 def look_at(calls: Sequence[Call]) -> Look | None:

@@ -1,7 +1,9 @@
 """The command line: exit status, output and complaints, against a CRI server that is no runtime."""
 
+import io
 import json
 import re
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,8 +12,16 @@ import pytest
 
 from cleaner.arguments import parser
 from cleaner.cli import main
+from cleaner.config import default_config, load_config
+from cleaner.core.errors import RuntimeUnavailableError
+from cleaner.core.events import RuntimeDown
+from cleaner.outlets.logger import make_logger
+from cleaner.wiring import alertmanager_apis_of, alertmanagers_of
+from support.alertmanager_server import AlertmanagerServer
 from support.crio_server import Call, CrioServer, ServedContainer, ServedImage
+from support.fakes import FakeTimer
 from support.golden import assert_golden
+from support.ledgers import A, B, look, make_ledger
 
 GOLDEN = Path(__file__).parent / "golden"
 RULES = 'policy: {rules: [{name: company, match: ["registry.example.com/**"], max_age: 30d}]}\n'
@@ -47,7 +57,7 @@ def run(server: CrioServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     def run_(*words: str, text: str | None = RULES, endpoint: str | None = None) -> tuple[int, str, str]:
         config = tmp_path / "cleaner.yaml"
         if text is not None:
-            config.write_text(text)
+            config.write_text(f"{text}state: {{path: {tmp_path}/ledger.db}}\n" if "state:" not in text else text)
         environ = {"CONTAINER_RUNTIME_ENDPOINT": endpoint or f"unix://{server.socket}"}
         status = main([*words, "--config", str(config)], environ)
         captured = capsys.readouterr()
@@ -56,7 +66,7 @@ def run(server: CrioServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     return run_
 
 
-@pytest.mark.parametrize("command", ["", "run", "plan", "sweep", "check", "demo"])
+@pytest.mark.parametrize("command", ["", "run", "plan", "sweep", "check", "history", "demo"])
 def test_help_is_as_it_was(command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """--help of every command equals its golden file."""
     monkeypatch.setenv("COLUMNS", "100")
@@ -105,12 +115,52 @@ def test_plan_says_what_would_go_and_touches_nothing(run: Run, server: CrioServe
     assert "RemoveImage" not in {call.method for call in server.calls}
 
 
+def test_sweep_evicts_nothing_in_mode_observe(run: Run, server: CrioServer) -> None:
+    """Mode observe ends a sweep by hand after its plan too, and says so."""
+    status, out, _ = run("sweep", "-o", "json", "--grace", "0s", text="mode: observe\n" + RULES)
+    document = json.loads(out)
+    assert (status, document["dry_run"]) == (0, True)
+    assert [eviction["outcome"] for eviction in document["evictions"]] == ["planned"]
+    assert document["notices"][0].startswith("The mode is observe")
+    assert "RemoveImage" not in {call.method for call in server.calls}
+
+
 def test_plan_says_that_unknown_pull_times_decide(run: Run) -> None:
     """On CRI-O no pull time is known: what is kept as recent for that is counted in a notice."""
     _, out, _ = run("plan", "-o", "json")
     assert any(
         notice.startswith("2 of the kept images have no known pull time") for notice in json.loads(out)["notices"]
     )
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_registries_are_asked_where_that_is_configured(
+    run: Run, server: CrioServer, check: bool, own_signals: None
+) -> None:
+    """Plan, check and sweep say that a registry is down and keep its images; by default nobody is asked."""
+    name = "localhost:1/app"
+    gone = ServedImage(hexed(4), (f"{name}:v1",), (f"{name}@sha256:{hexed(104)}",), created=OLD)
+    server.images[gone.id] = gone
+    text = RULES.replace("registry.example.com", "localhost:1").replace("{rules", "{grace: 0s, rules")
+    text += f"registries: {{check: {str(check).lower()}, plain_http: ['localhost:1']}}\n"
+    plan = json.loads(run("plan", "-o", "json", text=text)[1])
+    findings = json.loads(run("check", "-o", "json", text=text)[1])["findings"]
+    _, out, err = run("sweep", "--dry-run", "-o", "json", text=text)
+    told = [notice for notice in plan["notices"] if "localhost:1" in notice]
+    told += [finding["detail"] for finding in findings if finding["subject"] == "registry"]
+    (reason,) = [image["reason"] for image in plan["images"] if image["id"] == gone.id]
+    assert reason == ("registry_down" if check else "expired")
+    assert [("Connection refused" in line) for line in told] == ([True, True] if check else [])
+    assert json.loads(out)["kept"].get("registry_down", 0) == check
+    assert ("registry_down" in err) is check
+
+
+def test_a_file_of_cas_that_is_none_is_status_3(run: Run) -> None:
+    """What the configuration names and is not there is told in a line."""
+    status, _, err = run("plan", text=f"{RULES}registries: {{check: true, ca_file: /nowhere/ca.pem}}\n")
+    assert status == 3
+    assert err.startswith("cleaner: registries.ca_file: /nowhere/ca.pem: No such file or directory; write the path of")
+    assert len(err.splitlines()) == 1
 
 
 def test_plan_without_rules_says_what_is_missing(run: Run) -> None:
@@ -234,7 +284,12 @@ def test_check_looks_at_everything(run: Run) -> None:
     assert status == 0
     assert "error" not in grades.values()
     assert grades["pull times"] == "note"
-    assert document["settings"]["pressure"]["bytes"] == {"high": 75, "low": 65}
+    assert document["settings"]["pressure"]["bytes"] == {
+        "high": 75,
+        "low": 65,
+        "high_available": None,
+        "low_available": None,
+    }
 
 
 def test_check_shows_what_it_found_before_an_error(run: Run, server: CrioServer) -> None:
@@ -248,8 +303,93 @@ def test_check_shows_what_it_found_before_an_error(run: Run, server: CrioServer)
 
 def test_the_demo_runs_anywhere(capsys: pytest.CaptureFixture[str]) -> None:
     """`cleaner demo` reaches the low mark on a simulated node, and shows what went, what stayed and why."""
-    assert main(["demo"], {}) == 0
+    assert main(["demo"], {"CONTAINER_RUNTIME_ENDPOINT": "tcp://no.socket"}) == 0
     out = capsys.readouterr().out
     for reason in ("expired", "in_use", "protected", "unmatched", "local", "recent", "newest", "sandbox"):
         assert reason in out
     assert 'cleaner_sweep_stops_total{because="low_mark"}' in out
+
+
+def alerting(url: str, more: str = "") -> str:
+    return f"{RULES}alertmanager: {{url: '{url}'{more}}}\n"
+
+
+def findings_of(out: str) -> dict[str, tuple[str, str]]:
+    return {found["subject"]: (found["grade"], found["detail"]) for found in json.loads(out)["findings"]}
+
+
+def test_check_asks_the_alertmanager(run: Run) -> None:
+    """With an Alertmanager configured the check says whether it answers; one that is away is a note."""
+    with AlertmanagerServer() as alertmanager:
+        status, out, _ = run("check", "-o", "json", text=alerting(alertmanager.url))
+    assert (status, findings_of(out)["alertmanager"]) == (0, ("ok", f"{alertmanager.url}: Alertmanager 0.33.1"))
+    status, out, _ = run("check", "-o", "json", text=alerting(alertmanager.url))
+    away = f"{alertmanager.url}: cannot be reached (Connection refused)"
+    assert (status, findings_of(out)["alertmanager"]) == (0, ("note", away))
+
+
+def test_check_fails_for_a_secret_that_is_not_there(run: Run) -> None:
+    """A file that does not exist will not pass by itself: exit status 3, and what to do."""
+    status, out, _ = run("check", "-o", "json", text=alerting("http://127.0.0.1:9", ", bearer_token_file: /none/token"))
+    grade, detail = findings_of(out)["alertmanager"]
+    assert (status, grade) == (3, "error")
+    assert "alertmanager.bearer_token_file: /none/token cannot be read (No such file or directory); mount it" in detail
+
+
+def test_the_outlet_is_built_from_the_configuration(tmp_path: Path) -> None:
+    """Each address gets the alerts with the node's name, the labels, the credentials and the times of the file."""
+    (tmp_path / "password").write_text("pass")
+    basic = f", basic: {{username: cleaner, password_file: {tmp_path}/password}}"
+    with AlertmanagerServer() as one, AlertmanagerServer() as two:
+        text = (
+            f"alertmanager: {{url: ['{one.url}', '{two.url}'], labels: {{cluster: eu}}, runtime_down_for: 0s{basic}}}\n"
+        )
+        (tmp_path / "cleaner.yaml").write_text(text)
+        config = load_config(tmp_path / "cleaner.yaml", {}, rules_required=False)
+        logger = make_logger("info", "json", io.StringIO(), lambda _level: None)
+        (outlet,) = alertmanagers_of(config, {"NODE_NAME": "node-1"}, FakeTimer(), logger)
+        outlet.record(RuntimeDown(RuntimeUnavailableError("gone")))
+        requests = one.wait_for(1), two.wait_for(1)
+        outlet.close()
+    for request in requests:
+        (alert,) = request.body
+        assert request.headers["Authorization"] == "Basic Y2xlYW5lcjpwYXNz"
+        assert alert["labels"] == {
+            "alertname": "CleanerNodeRuntimeUnreachable", "severity": "warning", "node": "node-1", "cluster": "eu",
+        }  # fmt: skip
+        assert alert["endsAt"] == "2026-06-15T12:04:05Z"
+
+
+def test_no_outlet_without_the_section() -> None:
+    """Without the section there is no outlet, no thread and nobody to ask."""
+    logger = make_logger("info", "json", io.StringIO(), lambda _level: None)
+    before = threading.active_count()
+    assert alertmanagers_of(default_config({}), {}, FakeTimer(), logger) == ()
+    assert alertmanager_apis_of(default_config({})) == ()
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize(("kubelet", "grades"), [("", ["note"]), ("kubelet: {config: null}\n", [])])
+def test_check_looks_for_the_kubelet_unless_nobody_is_to(run: Run, kubelet: str, grades: list[str]) -> None:
+    """Where its file is not mounted that is a note."""
+    missing = f"{RULES}{kubelet or 'kubelet: {config: /nonexistent/config.yaml}'}\n"
+    status, out, _ = run("check", "-o", "json", text=missing)
+    found = [finding["grade"] for finding in json.loads(out)["findings"] if finding["subject"] == "kubelet"]
+    assert (status, found) == (0, grades)
+
+
+def test_history_tells_what_went_without_us(run: Run, tmp_path: Path) -> None:
+    """Under the evictions, as a list of its own in JSON; what was only observed has nothing to do with it."""
+    timer = FakeTimer(datetime.now(UTC) - timedelta(hours=1))
+    ledger = make_ledger(tmp_path, timer)
+    look(ledger, timer, A, B)
+    timer.move(minutes=1)
+    look(ledger, timer, B)
+    ledger.close()
+    name = A.references[0].rpartition(":")[0]
+    status, out, _ = run("history", "--image", name, "--since", "2h")
+    assert status == 0
+    assert out.startswith("No eviction that fits is remembered.\n\n1 image went without this agent")
+    found = [json.loads(run("history", "-o", "json", *words)[1])["vanished"] for words in ([], ["--since", "1m"])]
+    assert [[image["id"] for image in images] for images in found] == [[A.id], []]
+    assert "without this agent" not in run("history", "--observed")[1]

@@ -8,16 +8,19 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from attrs import fields
 from ruamel.yaml import YAML
 
 from cleaner.config import Config, default_config, effective, load_config, missing_in
+from cleaner.config.alerting import AlertmanagerKeys, BasicKeys, TlsKeys
 from cleaner.config.keys import LogFormat, LogLevel
-from cleaner.config.settings import RuntimeEndpoints
+from cleaner.config.settings import RuntimeEndpoints, State
 from cleaner.config.values import Listen
 from cleaner.core.errors import ConfigError
 from cleaner.core.model import Clock, Mode, Policy, Rule
-from cleaner.core.pressure import Mark, Marks
+from cleaner.core.pressure import AvailableMark, Mark, Marks
 from cleaner.core.references import parse_pattern
+from cleaner.core.regret import RegretLimit
 from cleaner.core.window import Nightly
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "configuration.md"
@@ -30,17 +33,39 @@ runtime: {endpoint: unix:///run/crio/crio.sock, image_endpoint: unix:///run/imag
 policy:
   grace: 2h
   protect: ["ghcr.io/team/base:*"]
+  regret: {limit: 12.5%, hold: 90m}
   rules:
     - {name: ci, match: ["ghcr.io/team/**:ci-*", "<none>"], max_age: 3d, age_from: pulled, keep_newest: 2, local: true}
+    - {name: idle, match: ["ghcr.io/idle/**"], max_age: 7d, age_from: last_used}
     - {name: rest, match: ["ghcr.io/**"], max_age: 0s}
-nightly: {schedule: "30 2 * * 1-5", timezone: Europe/Paris, window: 2h, splay: 90s, evictions_per_night: 1}
-pressure: {check_every: 1s, bytes: {high: 90.5, low: 80}, inodes: {high: 100, low: 0.5}, grace: 0s}
+nightly:
+  schedule: "30 2 * * 1-5"
+  timezone: Europe/Paris
+  window: 2h
+  splay: 90s
+  overdue: 36h
+  evictions_per_night: 1
+  duty: 12.5%
+pressure:
+  {check_every: 1s, bytes: {high: 90.5, low: 80}, inodes: {high: 100, low: 0.5}, grace: 0s, ignore_registries: false}
+registries: {check: true, plain_http: ["localhost:5000"], also: {ghcr.io: ["localhost:5000"]}, ca_file: /etc/ca.pem}
 limits: {failures_per_sweep: 1}
 filesystem: {path: /var/lib/containerd}
+state: {path: /srv/cleaner/memory.db, sample_every: 1s, keep: 7d}
 web: {listen: "[::]:0"}
 startup_delay: 0s
 log: {level: debug, format: json}
+alertmanager:
+  url: [http://alertmanager-0.example.com:9093, "https://[::1]/prefix/"]
+  labels: {cluster: eu-1}
+  basic: {username: cleaner, password_file: /etc/alertmanager/password}
+  tls: {ca_file: /tls/ca.pem, cert_file: /tls/tls.crt, key_file: /tls/tls.key}
+  timeout: 1s
+  repeat_every: 10m
+  runtime_down_for: 0s
 """
+ALERTS = 'alertmanager: {url: "http://alertmanager:9093"}\n'
+"""The least that a section `alertmanager` says."""
 
 
 def load(tmp_path: Path, text: str, environ: dict[str, str] | None = None) -> Config:
@@ -50,7 +75,7 @@ def load(tmp_path: Path, text: str, environ: dict[str, str] | None = None) -> Co
 
 
 def flat(settings: object, path: str = "") -> Iterator[tuple[str, object]]:
-    if isinstance(settings, dict):
+    if isinstance(settings, dict) and settings:
         for key, value in settings.items():
             yield from flat(value, f"{path}.{key}".removeprefix("."))
     else:
@@ -77,10 +102,44 @@ def test_the_defaults() -> None:
     """Without a file nothing may be evicted, and the rest is the article's policy."""
     config = default_config({})
     assert config.mode is Mode.FULL
-    assert config.policy == Policy((), (), timedelta(hours=24), timedelta(minutes=5))
-    assert config.nightly == Nightly("0 0 * * *", ZoneInfo("UTC"), timedelta(hours=4), timedelta(hours=1), 200)
+    assert not config.registries.check
+    assert config.policy == Policy(
+        (), (), RegretLimit(0.05, timedelta(hours=72)), timedelta(hours=24), timedelta(minutes=5)
+    )
+    assert config.nightly == Nightly(
+        "0 0 * * *", ZoneInfo("UTC"), timedelta(hours=4), timedelta(hours=1), timedelta(hours=48), 200, 0.2
+    )
+    assert config.state == State("/var/lib/cleaner/ledger.db", timedelta(minutes=1), timedelta(days=90))
     assert config.marks == Marks(Mark(75, 65), Mark(80, 75))
     assert (config.web.host, config.web.port) == ("0.0.0.0", 10099)
+
+
+@pytest.mark.parametrize(
+    ("written", "mark", "shown"),
+    [
+        ("high_available: 10GiB", AvailableMark(10 * 1024**3, 14 * 1024**3), ("10GiB", "14GiB")),
+        ("high_available: 1Gi, low_available: 1.5Gi", AvailableMark(1024**3, 3 * 512 * 1024**2), ("1GiB", "1536MiB")),
+        ("high_available: 1KiB", AvailableMark(1024, 1434), ("1KiB", "1434B")),
+        ("high: 80", None, (None, None)),
+    ],
+)
+def test_marks_in_bytes(tmp_path: Path, written: str, mark: AvailableMark | None, shown: tuple[object, ...]) -> None:
+    """They stand beside the percents, the low one 1.4 times the high one where it is not written; and are shown."""
+    config = load(tmp_path, f"{ONE_RULE}pressure: {{bytes: {{{written}}}}}")
+    assert config.marks.available == mark
+    settings = dict(flat(effective(config)))
+    assert tuple(settings[f"pressure.bytes.{name}_available"] for name in ("high", "low")) == shown
+
+
+@pytest.mark.parametrize(
+    ("written", "horizon", "shown"),
+    [("", timedelta(minutes=10), "10m"), ("pressure: {horizon: 0s}", timedelta(0), "0s")],
+)
+def test_the_horizon(tmp_path: Path, written: str, horizon: timedelta, shown: str) -> None:
+    """Ten minutes where nothing is written; 0 where nothing is to begin early."""
+    config = load(tmp_path, ONE_RULE + written)
+    assert config.horizon == horizon
+    assert dict(flat(effective(config)))["pressure.horizon"] == shown
 
 
 def test_every_key_is_read(tmp_path: Path) -> None:
@@ -88,22 +147,58 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     config = load(tmp_path, EVERYTHING)
     assert config.mode is Mode.OBSERVE
     assert config.runtime == RuntimeEndpoints("unix:///run/crio/crio.sock", "unix:///run/images.sock")
-    ci, rest = config.policy.rules
+    ci, idle, rest = config.policy.rules
     match = (parse_pattern("ghcr.io/team/**:ci-*"), parse_pattern("<none>"))
     assert ci == Rule("ci", match, timedelta(days=3), Clock.PULLED, keep_newest=2, local=True)
+    assert idle == Rule("idle", (parse_pattern("ghcr.io/idle/**"),), timedelta(days=7), Clock.LAST_USED)
     assert (rest.name, rest.max_age, rest.age_from, rest.keep_newest, rest.local) == (
         "rest", timedelta(0), Clock.CREATED, 0, False,
     )  # fmt: skip
     assert config.policy.protect == (parse_pattern("ghcr.io/team/base:*"),)
     assert (config.policy.grace, config.policy.pressure_grace) == (timedelta(hours=2), timedelta(0))
+    assert config.policy.regret == RegretLimit(0.125, timedelta(minutes=90))
     assert config.nightly == Nightly(
-        "30 2 * * 1-5", ZoneInfo("Europe/Paris"), timedelta(hours=2), timedelta(seconds=90), 1
+        "30 2 * * 1-5",
+        ZoneInfo("Europe/Paris"),
+        timedelta(hours=2),
+        timedelta(seconds=90),
+        timedelta(hours=36),
+        1,
+        0.125,
     )
+    assert config.state == State("/srv/cleaner/memory.db", timedelta(seconds=1), timedelta(days=7))
     assert config.marks == Marks(Mark(90.5, 80), Mark(100, 0.5))
     assert (config.check_every, config.failures_per_sweep) == (timedelta(seconds=1), 1)
+    assert not config.policy.pressure_ignores_registries
+    assert config.registries.check
+    assert config.registries.plain_http == ("localhost:5000",)
+    assert config.registries.also == {"ghcr.io": ("localhost:5000",)}
+    assert config.registries.ca_file == "/etc/ca.pem"
     assert (config.filesystem_path, config.web) == ("/var/lib/containerd", Listen("::", 0))
     assert config.startup_delay == timedelta(0)
     assert (config.log.level, config.log.format) == (LogLevel.DEBUG, LogFormat.JSON)
+    assert config.alertmanager == AlertmanagerKeys(
+        ("http://alertmanager-0.example.com:9093", "https://[::1]/prefix/"),
+        {"cluster": "eu-1"},
+        BasicKeys("cleaner", "/etc/alertmanager/password"),
+        None,
+        TlsKeys("/tls/ca.pem", "/tls/tls.crt", "/tls/tls.key"),
+        timedelta(seconds=1),
+        timedelta(minutes=10),
+        timedelta(0),
+    )
+
+
+def test_an_alertmanager_by_its_address_alone(tmp_path: Path) -> None:
+    """One address is enough, and may stand without a list; without the section nobody is told."""
+    assert load(tmp_path, ONE_RULE).alertmanager is None
+    config = load(tmp_path, ONE_RULE + ALERTS)
+    assert config.alertmanager == AlertmanagerKeys(("http://alertmanager:9093",))
+    assert load(tmp_path, json.dumps(effective(config))) == config
+    token = load(
+        tmp_path, ONE_RULE + "alertmanager: {url: http://a, bearer_token_file: /t, labels: , tls: , basic: }\n"
+    )
+    assert token.alertmanager == AlertmanagerKeys(("http://a",), bearer_token_file="/t")  # noqa: S106 (a path)
 
 
 def test_effective_settings_load_again(tmp_path: Path) -> None:
@@ -112,15 +207,19 @@ def test_effective_settings_load_again(tmp_path: Path) -> None:
     assert load(tmp_path, json.dumps(effective(config))) == config
 
 
-@pytest.mark.parametrize("section", ["nightly", "pressure", "log", "runtime", "limits", "filesystem", "web"])
+@pytest.mark.parametrize(
+    "section",
+    ["nightly", "pressure", "log", "runtime", "limits", "filesystem", "state", "web", "alertmanager", "registries"],
+)
 def test_an_empty_section_is_an_absent_one(tmp_path: Path, section: str) -> None:
     """A section with nothing in it has its defaults."""
     assert load(tmp_path, f"{ONE_RULE}{section}:\n") == load(tmp_path, ONE_RULE)
 
 
 def test_empty_lists_and_marks_are_absent_ones(tmp_path: Path) -> None:
-    """A list or a pair of marks with nothing in it has its default, each its own."""
-    text = f"{ONE_RULE.replace('{rules', '{protect: , rules')}pressure: {{bytes: , inodes: }}\n"
+    """A list, a pair of marks or the regret with nothing in it has its default, each its own."""
+    text = ONE_RULE.replace("{rules", "{protect: , regret: , rules")
+    text += "pressure: {bytes: , inodes: }\nregistries: {also: , plain_http: }\n"
     assert load(tmp_path, text) == load(tmp_path, ONE_RULE)
 
 
@@ -133,7 +232,16 @@ def test_hash_is_of_the_meaning(tmp_path: Path) -> None:
     assert re.fullmatch(r"[0-9a-f]{12}", load(tmp_path, ONE_RULE).hash)
 
 
-@pytest.mark.parametrize("line", ["mode: pressure", "nightly: {window: 3h}", "log: {level: debug}"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "mode: pressure",
+        "nightly: {window: 3h}",
+        "log: {level: debug}",
+        "state: {keep: 91d}",
+        "registries: {check: true}",
+    ],
+)
 def test_hash_changes_with_a_setting(tmp_path: Path, line: str) -> None:
     """Another setting is another hash."""
     assert load(tmp_path, f"{ONE_RULE}{line}\n").hash != load(tmp_path, ONE_RULE).hash
@@ -187,15 +295,21 @@ def test_the_example_of_the_error_works(tmp_path: Path) -> None:
 
 
 def test_documented_keys_are_the_keys() -> None:
-    """The tables name every key of the file and of a rule, and no other."""
+    """The tables name every key of the file, of a rule and of an Alertmanager, and no other."""
     of_rules = {f"policy.rules[].{name}" for name in Rule.__slots__}
-    assert set(documented()) == {path for path, _ in flat(effective(default_config({})))} | of_rules
+    of_alerts = {
+        f"alertmanager.{prefix}{field.name}"
+        for prefix, section in (("", AlertmanagerKeys), ("basic.", BasicKeys), ("tls.", TlsKeys))
+        for field in fields(section)
+    } - {"alertmanager.tls"}
+    paths = {path for path, _ in flat(effective(default_config({})))}
+    assert set(documented()) == paths | of_rules | of_alerts
 
 
 def test_documented_defaults_are_the_defaults() -> None:
     """The default in each row is the one of the code."""
     yaml = YAML(typ="safe", pure=True)
-    written = {key: default for key, default in documented().items() if "[]" not in key}
+    written = {key: default for key, default in documented().items() if not re.search(r"\[]|alertmanager\.", key)}
     assert {key: yaml.load(default.strip("`")) for key, default in written.items()} == dict(
         flat(effective(default_config({})))
     )
@@ -213,7 +327,18 @@ def test_documented_defaults_of_a_rule(tmp_path: Path) -> None:
         assert policy["rules"][0][key] == yaml.load(written[key].strip("`"))
 
 
+def test_documented_defaults_of_an_alertmanager(tmp_path: Path) -> None:
+    """It needs an address, a user needs a name and a file; all else has the default of its row."""
+    yaml = YAML(typ="safe", pure=True)
+    written = {key: default for key, default in documented().items() if key.startswith("alertmanager.")}
+    required = {key for key, default in written.items() if default == "required"}
+    assert required == {"alertmanager.url", "alertmanager.basic.username", "alertmanager.basic.password_file"}
+    settings = dict(flat(effective(load(tmp_path, ONE_RULE + ALERTS)))) | {"alertmanager.labels": {}}
+    for key in set(written) - required:
+        assert settings[key] == yaml.load(written[key].strip("`"))
+
+
 def test_documented_examples_load(tmp_path: Path) -> None:
     """Every YAML example in the documentation is a valid file."""
     examples = re.findall(r"```yaml\n(.*?)```", DOCUMENTATION.read_text("utf-8"), re.DOTALL)
-    assert [len(load(tmp_path, example).policy.rules) for example in examples] == [1, 2, 1]
+    assert [len(load(tmp_path, example).policy.rules) for example in examples] == [1, 2, 1, 1, 1]

@@ -2,16 +2,20 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cleaner.config import load_config
+from cleaner.config import default_config, effective, load_config
 from cleaner.config.document import LARGEST_BYTES
 from cleaner.config.durations import LONGEST, duration_text, parse_duration
+from cleaner.config.values import share
 from cleaner.core.errors import ConfigError
+from cleaner.core.regret import RegretLimit
 
 RULE = '{name: a, match: ["ghcr.io/**"], max_age: 30d}'
 
@@ -46,7 +50,7 @@ REFUSED = [
     ("runtime: {image_endpoint: ''}", 'runtime.image_endpoint: "": is empty; write some text'),
     ("nightly: {windw: 4h}", "nightly.windw: (unknown key): write window"),
     ("polcy: {}", "polcy: (unknown key): write policy"),
-    ("state: {path: /secret}", "state: (unknown key): remove it, or write one of mode, runtime, policy, "),
+    ("secret: {path: /secret}", "secret: (unknown key): remove it, or write one of mode, runtime, policy, "),
     ("1: x", "1: (unknown key): remove it, or write one of mode, "),
     ("? [a]\n: x", '"(tuple)": (unknown key): remove it'),
     ("nightly: []", "nightly: []: is a list; write keys with values"),
@@ -71,6 +75,39 @@ REFUSED = [
     ("nightly: {evictions_per_night: 0}", "nightly.evictions_per_night: 0: is too small; write 1 or more"),
     ("nightly: {evictions_per_night: true}", "nightly.evictions_per_night: true: is a boolean; write a whole number"),
     ("nightly: {evictions_per_night: '9'}", 'nightly.evictions_per_night: "9": is text; write a whole number, 1 or'),
+    ("registries: {check: 1}", "registries.check: 1: is a number; write true or false"),
+    ("registries: {chek: true}", "registries.chek: (unknown key): write check"),
+    (
+        "registries: {ca_file: ca.pem}",
+        'registries.ca_file: "ca.pem": is relative; write the whole path, such as /ca.pem',
+    ),
+    (
+        "registries: {also: [r.io]}",
+        "registries.also: [...]: is a list; write REGISTRY: [MIRROR, ...] for each registry",
+    ),
+    ("registries: {also: {r.io: m.io}}", 'registries.also."r.io": "m.io": is text; write a list, in brackets or'),
+    ("registries: {also: {5: [m.io]}}", "registries.also[5]: [...]: is a number; write text, in quotes where YAML"),
+    ("registries: {also: {golem: [m.io]}}", "registries.also.golem: [...]: is no registry; write host[:port], such as"),
+    ("registries: {also: {r.io: [https://m.io]}}", 'registries.also."r.io"[0]: "https://m.io": is a URL; write its'),
+    (
+        "registries: {also: {r.io: ['https://u:secret@m.io']}}",
+        'registries.also."r.io"[0]: "https://***@m.io": is a URL; write its host[:port] alone, and in registries.plain',
+    ),
+    ("registries: {plain_http: r.io}", 'registries.plain_http: "r.io": is text; write a list'),
+    ("registries: {plain_http: [r.io/a]}", 'registries.plain_http[0]: "r.io/a": is more than a registry; write its'),
+    ("registries: {plain_http: [u@r.io]}", 'registries.plain_http[0]: "u@r.io": is more than a registry; write its'),
+    ("registries: {plain_http: ['*.r.io']}", 'registries.plain_http[0]: "*.r.io": is no registry; write host[:port],'),
+    ("registries: {plain_http: [R.io]}", 'registries.plain_http[0]: "R.io": is not as references have it; write r.io'),
+    (
+        "registries: {plain_http: [index.docker.io]}",
+        'registries.plain_http[0]: "index.docker.io": is not as references have it; write docker.io',
+    ),
+    (
+        "registries: {plain_http: ['r.io:0']}",
+        'registries.plain_http[0]: "r.io:0": has a port that does not exist; write',
+    ),
+    ("registries: {plain_http: ['r.io:65536']}", 'registries.plain_http[0]: "r.io:65536": has a port that does not ex'),
+    ("pressure: {ignore_registries: maybe}", 'pressure.ignore_registries: "maybe": is text; write true or false'),
     ("limits: {failures_per_sweep: 0}", "limits.failures_per_sweep: 0: is too small; write 1 or more"),
     ("limits: {failures_per_sweep: 1.0}", "limits.failures_per_sweep: 1.0: is a number with a point; write a whole"),
     ("nightly: {schedule: '0 0 * *'}", 'nightly.schedule: "0 0 * *": has 4 fields; write five: minute, hour, '),
@@ -92,10 +129,39 @@ REFUSED = [
         "nightly: {window: 1h}",
         'nightly.window: "1h": is not above splay, which is 1h where the file does not say; write',
     ),
+    (
+        "nightly: {overdue: 4h}",
+        'nightly.overdue: "4h": is not above window, which is 4h where the file does not say; write more, or a window ',
+    ),
+    (
+        "nightly: {window: 2d}",
+        'nightly.window: "2d": is not below overdue, which is 2d where the file does not say; write less',
+    ),
+    ("nightly: {window: 2h, overdue: 2h}", 'nightly.window: "2h": is not below overdue, which is 2h; write less'),
+    ("nightly: {window: 2h, overdue: 7199s}", 'nightly.window: "2h": is not below overdue, which is 7199s; write less'),
+    ("nightly: {overdue: 0s}", 'nightly.overdue: "0s": is too short; write 1s or more'),
+    ("nightly: {overdue: 48}", "nightly.overdue: 48: has no unit; write 48s, 48m, 48h or 48d"),
     ("pressure: {bytes: {high: 70, low: 70}}", "pressure.bytes.low: 70: is not below high, which is 70; write less"),
     ("pressure: {bytes: {high: 70, low: 70.1}}", "pressure.bytes.low: 70.1: is not below high, which is 70; write"),
     ("pressure: {inodes: {low: 80}}", "pressure.inodes.low: 80: is not below high, which is 80 where the file"),
     ("pressure: {inodes: {high: 75}}", "pressure.inodes.high: 75: is not above low, which is 75 where the file does"),
+    ("pressure: {horizon: 3601s}", 'pressure.horizon: "3601s": is too long; write 1h or less'),
+    ("pressure: {bytes: {high_available: 40}}", "pressure.bytes.high_available: 40: is no size; write a number with a"),
+    ("pressure: {bytes: {high_available: 40GB}}", 'pressure.bytes.high_available: "40GB": is no size; write a number'),
+    ("pressure: {bytes: {high_available: 0GiB}}", 'pressure.bytes.high_available: "0GiB": is no size that a disk has'),
+    ("pressure: {bytes: {high_available: -1GiB}}", 'pressure.bytes.high_available: "-1GiB": is no size; '),
+    (
+        "pressure: {bytes: {low_available: 1GiB}}",
+        'pressure.bytes.low_available: "1GiB": counts with high_available only',
+    ),
+    (
+        "pressure: {bytes: {high_available: 1GiB, low_available: 1GiB}}",
+        'pressure.bytes.high_available: "1GiB": is not below low_available, which is ',
+    ),
+    (
+        "pressure: {bytes: {high_available: 1025MiB, low_available: 1GiB}}",
+        'pressure.bytes.high_available: "1025MiB": is not below low_available, which is ',
+    ),
     ("pressure: {bytes: {low: 0}}", "pressure.bytes.low: 0: is no share of a whole; write a number above 0 and up to"),
     ("pressure: {bytes: {high: 100.1}}", "pressure.bytes.high: 100.1: is no share of a whole; "),
     ("pressure: {bytes: {high: .nan}}", "pressure.bytes.high: NaN: is no share of a whole; "),
@@ -104,14 +170,45 @@ REFUSED = [
     ("pressure: {bytes: {high: 75%}}", 'pressure.bytes.high: "75%": is text; write a number of percent without a sign'),
     (f"pressure: {{bytes: {{high: 0x{'f' * 5000}}}}}", "pressure.bytes.high: (huge number): is no share of a whole"),
     ("filesystem: {path: var/lib}", 'filesystem.path: "var/lib": is relative; write the whole path, such as /var/lib'),
+    ("kubelet: {config: config.yaml}", 'kubelet.config: "config.yaml": is relative; write the whole path'),
+    ("kubelet: {config_dir: 7}", "kubelet.config_dir: 7: is a number; write text, in quotes"),
     ("filesystem: {path: ''}", 'filesystem.path: "": is empty; write some text'),
     ('filesystem: {path: "/a\\0b"}', 'filesystem.path: "/a\\u0000b": has blanks around it or control characters'),
+    ("state: {path: ledger.db}", 'state.path: "ledger.db": is relative; write the whole path, such as /'),
+    ("state: {path: null}", "state.path: null: is empty; write text"),
+    ("state: {path: ''}", 'state.path: "": is empty; write some text'),
+    ("state: {sample_every: 0s}", 'state.sample_every: "0s": is too short; write 1s or more'),
+    ("state: {sample_every: 61s}", 'state.sample_every: "61s": is too long; write 1m or less'),
+    ("state: {sample_every: 1}", "state.sample_every: 1: has no unit; write 1s, 1m, 1h or 1d"),
+    ("state: {keep: 604799s}", 'state.keep: "604799s": is too short; write 7d or more'),
+    ("state: {keep: 6d}", 'state.keep: "6d": is too short; write 7d or more'),
+    ("state: {kep: 90d}", "state.kep: (unknown key): write keep"),
+    ("state: /var/lib/cleaner", 'state: "/var/lib/cleaner": is text; write keys with values'),
     ("web: {listen: 10099}", 'web.listen: 10099: is no address to listen on; write "host:port", such as '),
     ("web: {listen: ':10099'}", 'web.listen: ":10099": is no address to listen on; '),
     ("web: {listen: '::1:10099'}", 'web.listen: "::1:10099": is no address to listen on; '),
     ("web: {listen: '[127.0.0.1]:1'}", 'web.listen: "[127.0.0.1]:1": is no address to listen on; '),
     ("web: {listen: '999.0.0.1:1'}", 'web.listen: "999.0.0.1:1": is no address to listen on; '),
     ("web: {listen: 'localhost:65536'}", 'web.listen: "localhost:65536": has a port that does not exist; write one'),
+]
+
+NO_SHARE = 'is no share; write a number with its sign, such as "5%"'
+REFUSED_REGRETS = [
+    ("limit: 5", f"policy.regret.limit: 5: {NO_SHARE}"),
+    ("limit: 0.05", f"policy.regret.limit: 0.05: {NO_SHARE}"),
+    ("limit: '5'", f'policy.regret.limit: "5": {NO_SHARE}'),
+    ("limit: '5 %'", f'policy.regret.limit: "5 %": {NO_SHARE}'),
+    ("limit: '-1%'", f'policy.regret.limit: "-1%": {NO_SHARE}'),
+    ("limit: .5%", f'policy.regret.limit: ".5%": {NO_SHARE}'),
+    ("limit: 1.2345%", f'policy.regret.limit: "1.2345%": {NO_SHARE}'),
+    ("limit: \u0665%", f'policy.regret.limit: "\u0665%": {NO_SHARE}'),
+    ("limit: null", f"policy.regret.limit: null: {NO_SHARE}"),
+    ("limit: true", f"policy.regret.limit: true: {NO_SHARE}"),
+    ("limit: 100.001%", 'policy.regret.limit: "100.001%": is more than the whole; write 100% or less'),
+    ("limit: 999%", 'policy.regret.limit: "999%": is more than the whole; write 100% or less'),
+    ("hold: 72", "policy.regret.hold: 72: has no unit; write 72s, 72m, 72h or 72d"),
+    ("hold: never", 'policy.regret.hold: "never": is no duration; '),
+    ("share: 5%", "policy.regret.share: (unknown key): "),
 ]
 
 REFUSED_RULES = [
@@ -132,8 +229,8 @@ REFUSED_RULES = [
     ('name: "a\\nb", match: ["**"], max_age: 1d', 'policy.rules[0].name: "a\\nb": has blanks around it or control'),
     ("name: a, match: ['**'], max_age: 30", "policy.rules[0].max_age: 30: has no unit; write 30s, 30m, 30h or 30d"),
     (
-        "name: a, match: ['**'], max_age: 1d, age_from: last_used",
-        'policy.rules[0].age_from: "last_used": is unknown here; write created or pulled',
+        "name: a, match: ['**'], max_age: 1d, age_from: used",
+        'policy.rules[0].age_from: "used": is unknown here; write ',
     ),
     ("name: a, match: ['**'], max_age: 1d, keep_newest: -1", "policy.rules[0].keep_newest: -1: is too small; write 0"),
     ("name: a, match: ['**'], max_age: 1d, keep_newest: no", 'policy.rules[0].keep_newest: "no": is text; write a'),
@@ -145,18 +242,31 @@ ACCEPTED = [
     "startup_delay: 36500d",
     "pressure: {check_every: 1s}",
     "pressure: {check_every: 2m}",
+    "pressure: {horizon: 0s}",
+    "pressure: {horizon: 1h}",
+    "pressure: {bytes: {high_available: 1023MiB, low_available: 1GiB}}",
+    "pressure: {bytes: {high_available: 1.5Gi}}",
+    "pressure: {bytes: {high_available: null, low_available: null}}",
     "nightly: {window: 1s, splay: 0s}",
     "nightly: {window: 2h, splay: 7199s}",
     "nightly: {evictions_per_night: 1}",
     "nightly: {schedule: '*/5 1-4 L * mon'}",
     "limits: {failures_per_sweep: 1}",
+    "nightly: {overdue: 14401s}",
+    "nightly: {window: 172799s}",
+    "nightly: {window: 2h, overdue: 7201s}",
+    "state: {path: /x, sample_every: 1s, keep: 7d}",
+    "state: {sample_every: 60s, keep: 604800s}",
     "pressure: {bytes: {high: 70, low: 69.9}}",
     "pressure: {bytes: {high: 100, low: 99.999}}",
     "pressure: {bytes: {low: 0.001}}",
     "runtime: {image_endpoint: null}",
+    "registries: {plain_http: ['r.io:1', '[::1]:65535', localhost], also: {docker.io: []}, ca_file: null}",
     "runtime: {endpoint: unix:///run/crio/crio.sock}",
     "runtime: {endpoint: /run/crio/crio.sock}",
     "filesystem: {path: null}",
+    "kubelet: {config: null}",
+    "kubelet: {config: /etc/kubernetes/kubelet/config.json, config_dir: /etc/kubernetes/kubelet/config.json.d}",
     "web: {listen: 'localhost:65535'}",
     "web: {listen: '[::1]:0'}",
 ]
@@ -174,6 +284,39 @@ def test_a_refused_rule_is_one_line(tmp_path: Path, text: str, line: str) -> Non
     """One mistake in a rule is one line that begins with its path, the value and what is wrong."""
     (problem,) = problems_in(tmp_path, of_rule(text))
     assert problem.startswith(line)
+
+
+@pytest.mark.parametrize(("text", "line"), REFUSED_REGRETS)
+def test_a_refused_regret_is_one_line(tmp_path: Path, text: str, line: str) -> None:
+    """A share is written with its sign, and is none of more than the whole."""
+    (problem,) = problems_in(tmp_path, f"policy: {{regret: {{{text}}}, rules: [{RULE}]}}\n")
+    assert problem.startswith(line)
+
+
+@pytest.mark.parametrize("limit", ["0%", "0.001%", "5%", "05%", "99.999%", "100%", "100.000%"])
+def test_the_last_accepted_shares(tmp_path: Path, limit: str) -> None:
+    """From nothing to the whole, with three digits after the point."""
+    assert problems_in(tmp_path, f"policy: {{regret: {{limit: {limit}, hold: 0s}}, rules: [{RULE}]}}\n") == ()
+
+
+@pytest.mark.parametrize(
+    ("duty", "line"),
+    [
+        ("20", f"20: {NO_SHARE}"),
+        ("0%", '"0%": is nothing; write more than 0%, such as "20%"'),
+        ("0.000%", '"0.000%": is nothing; write more than 0%, such as "20%"'),
+        ("100.001%", '"100.001%": is more than the whole; write 100% or less'),
+    ],
+)
+def test_a_refused_duty_is_one_line(tmp_path: Path, duty: str, line: str) -> None:
+    """A sweep that never worked would never end."""
+    assert problems_in(tmp_path, with_rule(f"nightly: {{duty: {duty}}}")) == (f"nightly.duty: {line}",)
+
+
+@pytest.mark.parametrize("duty", ["0.001%", "20%", "100%"])
+def test_the_last_accepted_duties(tmp_path: Path, duty: str) -> None:
+    """From next to nothing to the whole."""
+    assert problems_in(tmp_path, with_rule(f"nightly: {{duty: {duty}}}")) == ()
 
 
 @pytest.mark.parametrize("text", ACCEPTED)
@@ -283,7 +426,7 @@ def test_long_values_are_cut(tmp_path: Path) -> None:
 def test_what_lists_and_mappings_hold_is_not_shown(tmp_path: Path) -> None:
     """A secret in a section that is not known here does not get into a log."""
     lines = problems_in(
-        tmp_path, with_rule("alertmanager: {token: hunter2}\nmode: [hunter2]\nweb: {listen: {a: hunter2}}")
+        tmp_path, with_rule("alertmanagr: {token: hunter2}\nmode: [hunter2]\nweb: {listen: {a: hunter2}}")
     )
     assert len(lines) == 3
     assert "hunter2" not in "".join(lines)
@@ -389,6 +532,17 @@ def test_durations_are_written_as_people_write_them(text: str) -> None:
     assert duration_text(parse_duration(text)) == text
 
 
+@given(st.integers(0, 100_000))
+def test_shares_round_trip(thousandths: int) -> None:
+    """A share that is shown is read as the same one, to the last of its digits."""
+    read = share(f"{thousandths / 1000:.3f}%")
+    assert read == pytest.approx(thousandths / 100_000)
+    config = default_config({})
+    shown = effective(evolve(config, policy=replace(config.policy, regret=RegretLimit(read))))["policy"]
+    assert isinstance(shown, dict)
+    assert share(shown["regret"]["limit"]) == read
+
+
 @given(st.text(max_size=12))
 def test_other_durations_are_refused(text: str) -> None:
     """Text is a duration only as one plain number and one unit."""
@@ -428,7 +582,17 @@ KEYS = st.sampled_from(
         "runtime",
         "endpoint",
         "filesystem",
+        "state",
+        "keep",
+        "regret",
+        "limit",
+        "duty",
         "path",
+        "alertmanager",
+        "url",
+        "basic",
+        "tls",
+        "labels",
         "<<",
     ]
 )

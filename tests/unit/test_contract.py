@@ -1,6 +1,7 @@
 """The simulated node keeps the promises that real containerds keep."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -55,11 +56,18 @@ class SimulatedBench:
         return made.manifest_digest
 
     def pull(self, reference: str) -> str:
+        return self.node.pull(reference, self.find(reference))
+
+    @contextmanager
+    def pulling(self, reference: str) -> Iterator[None]:
+        self.node.begin_pull(reference, self.find(reference))
+        yield
+        self.pull(reference)
+
+    def find(self, reference: str) -> simulation.Build:
         name, at, digest = reference.partition("/")[2].partition("@")
         repository, _, tag = name.partition(":")
-        return self.node.pull(
-            reference, self.published[f"{repository}@{digest}" if at else f"{repository}:{tag or 'latest'}"]
-        )
+        return self.published[f"{repository}@{digest}" if at else f"{repository}:{tag or 'latest'}"]
 
     def load(self, build: Build, name: str) -> str:
         return self.node.load(name, made_of(build))

@@ -48,21 +48,52 @@ def test_every_listed_file_is_there() -> None:
     assert all((MANIFESTS / file).is_file() for file in files)
 
 
+def hosts(pod: Any) -> dict[str, Any]:
+    """Directories of the node by the name of their volume."""
+    return {volume["name"]: volume["hostPath"] for volume in pod["volumes"] if "hostPath" in volume}
+
+
+def mounts(container: Any) -> dict[str, Any]:
+    return {mount["name"]: mount for mount in container["volumeMounts"]}
+
+
 def test_directories_are_mounted_at_their_own_paths(pod: Any, container: Any) -> None:
     """The socket's directory, not the socket; containerd's root read-only where it is on the host."""
-    host = {v["name"]: v["hostPath"] for v in pod["volumes"] if "hostPath" in v}
-    mounts = {m["name"]: m for m in container["volumeMounts"]}
-    assert {path["path"] for path in host.values()} == {"/run/containerd", "/var/lib/containerd"}
-    for name, path in host.items():
+    read_only = {name: path for name, path in hosts(pod).items() if name != "state"}
+    assert {path["path"] for path in read_only.values()} == {"/run/containerd", "/var/lib/containerd"}
+    for name, path in read_only.items():
         assert path["type"] == "Directory"
-        assert mounts[name]["mountPath"] == path["path"]
-        assert mounts[name]["readOnly"] is True
-        assert mounts[name]["mountPropagation"] == "HostToContainer"
+        assert mounts(container)[name]["mountPath"] == path["path"]
+        assert mounts(container)[name]["readOnly"] is True
+        assert mounts(container)[name]["mountPropagation"] == "HostToContainer"
+
+
+def test_memory_outlives_the_pod(pod: Any, container: Any) -> None:
+    """The ledger's directory is the node's, made where it is missing, at the path where the shipped file has it."""
+    assert hosts(pod)["state"] == {"path": "/var/lib/cleaner", "type": "DirectoryOrCreate"}
+    assert mounts(container)["state"] == {"name": "state", "mountPath": "/var/lib/cleaner"}
+    config = load_config(MANIFESTS / "cleaner.yaml", {}, rules_required=True)
+    assert str(Path(config.state.path).parent) == mounts(container)["state"]["mountPath"]
+
+
+def test_nothing_but_the_state_directory_can_be_written(container: Any) -> None:
+    """Every other mount is read-only, and so is the root filesystem."""
+    writable = {name for name, mount in mounts(container).items() if not mount.get("readOnly", False)}
+    assert writable == {"state"}
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+def test_two_agents_never_share_a_node() -> None:
+    """A new pod begins once the old one has let go of the state directory's lock."""
+    strategy = read("daemonset.yaml")["spec"]["updateStrategy"]["rollingUpdate"]
+    assert strategy["maxSurge"] == 0
+    assert strategy["maxUnavailable"] != 0
 
 
 def test_the_pod_has_nothing_that_it_does_not_need(pod: Any, container: Any) -> None:
-    """Root for the socket, and no capability, privilege, host namespace or token."""
+    """Root for the socket and the state directory, and no capability, privilege, host namespace or token."""
     context = container["securityContext"]
+    assert (context["runAsUser"], context["runAsGroup"]) == (0, 0)
     assert context["capabilities"] == {"drop": ["ALL"]}
     assert (context["privileged"], context["allowPrivilegeEscalation"]) == (False, False)
     assert context["readOnlyRootFilesystem"] is True
@@ -79,3 +110,30 @@ def test_the_pod_outlives_disk_pressure_and_a_removal(pod: Any, container: Any) 
     assert [variable["name"] for variable in container["env"]] == ["NODE_NAME"]
     assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
     assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+
+
+def test_commands_are_found_in_the_pod() -> None:
+    """`kubectl exec POD -- cleaner history` needs no path; the image is root's, and has no volume of its own."""
+    lines = (MANIFESTS.parent / "Dockerfile").read_text().splitlines()
+    (environment,) = (line for line in lines if line.startswith("ENV "))
+    (entrypoint,) = (line for line in lines if line.startswith("ENTRYPOINT "))
+    assert "PATH=/opt/cleaner/bin:${PATH}" in environment.split()
+    assert entrypoint == 'ENTRYPOINT ["/opt/cleaner/bin/cleaner"]'
+    assert "USER 0:0" in lines
+    assert not [line for line in lines if line.startswith("VOLUME")]
+
+
+def test_the_kubelets_file_is_mounted_only_on_request(container: Any) -> None:
+    """As a component: the file alone, read-only, where the shipped configuration looks, and never made."""
+    component = read("kubelet-config/kustomization.yaml")
+    (patch,) = component["patches"]
+    assert component["kind"] == "Component"
+    added = read(f"kubelet-config/{patch['path']}")
+    assert added["metadata"]["name"] == read("daemonset.yaml")["metadata"]["name"]
+    spec = added["spec"]["template"]["spec"]
+    assert [extra["name"] for extra in spec["containers"]] == [container["name"]]
+    config = load_config(MANIFESTS / "cleaner.yaml", {}, rules_required=True).kubelet.config
+    assert hosts(spec) == {"kubelet-config": {"path": config, "type": "File"}}
+    mount = {"name": "kubelet-config", "mountPath": config, "readOnly": True}
+    assert mounts(spec["containers"][0]) == {"kubelet-config": mount}
+    assert "kubelet-config" not in mounts(container)

@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cleaner.core.pulls import Pull, total_bytes
 from cleaner.core.reclaim import Size, reclaimable
 from cleaner.simulation.node import Build, SimulatedNode
 from support.fakes import FakeTimer
@@ -65,3 +66,22 @@ def test_a_removal_leaves_nothing(tmp_path: Path) -> None:
     (image,) = node.list_images()
     node.remove_image(image.id)
     assert node.list_leftovers(image) == ()
+
+
+def test_nobody_watches(tmp_path: Path) -> None:
+    """On the simulated node no container is noticed but by its list."""
+    node = make_node(tmp_path, [frozenset({"layer1"})], {0})
+    assert node.take_uses() == ()
+
+
+def test_a_pull_goes_on_until_it_ends(tmp_path: Path) -> None:
+    """A pull that was begun takes what is not there of its image, until it is pulled or aborted; shared layers once."""
+    node = SimulatedNode(tmp_path, 100 * MB, FakeTimer())
+    first, second = Build((("base", 40960), ("a", 8192))), Build((("base", 40960), ("b", 4096)))
+    node.begin_pull(reference(1), first)
+    node.begin_pull(reference(2), second)
+    assert total_bytes(node.read_pulls()) == 40960 + 8192 + 4096
+    node.pull(reference(1), first)
+    assert node.read_pulls() == (Pull(second.manifest_digest, 4096, 0),)
+    node.abort_pull(reference(2))
+    assert node.read_pulls() == ()

@@ -1,6 +1,7 @@
 """One sweep on a simulated node: what it does between and around the decisions."""
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from cleaner.core.errors import (
 )
 from cleaner.core.events import EvictionEnded, EvictionStarted, SweepEnded, SweepStarted
 from cleaner.core.model import EvictionOutcome, EvictReason, KeepReason, Policy, Rule, StopReason, Trigger
+from cleaner.core.pulls import Pull
 from cleaner.core.references import parse_pattern
+from cleaner.core.usage import Filesystem, Part, Resource
 from cleaner.simulation.node import Build
 from support.nodes import COMPANY, MB, World, make_world
 
@@ -61,12 +64,12 @@ def test_pressure_stops_at_the_low_mark(world: World) -> None:
 
 
 def test_pressure_below_high_is_not_needed(world: World) -> None:
-    """Below high a pressure sweep lists nothing and does nothing."""
+    """Below high a pressure sweep lists nothing and does nothing, once it knows that nothing large is being pulled."""
     world.pull_old("app", megabytes=749)
     report = world.report(Trigger.PRESSURE)
     assert report.stopped_because is StopReason.NOT_NEEDED
     assert report.plan is None
-    assert world.runtime.calls == []
+    assert world.runtime.calls == ["read_pulls"]
 
 
 def test_pressure_at_high_is_needed(world: World) -> None:
@@ -76,12 +79,104 @@ def test_pressure_at_high_is_needed(world: World) -> None:
 
 
 def test_pressure_above_low_with_nothing_left_is_done(world: World) -> None:
-    """When every candidate is gone and usage is still above low, the sweep ends and says so."""
-    world.simulated.write_file("logs", 700 * MB)
+    """When every candidate is gone and usage is still above the kubelet's mark, the sweep ends and says so."""
+    world.simulated.write_file("logs", 840 * MB)
     world.pull_old("app", megabytes=60)
     report = world.report(Trigger.PRESSURE)
+    assert len(report.evictions) == 1
     assert report.stopped_because is StopReason.DONE
     assert not report.low_mark_met
+
+
+@pytest.mark.parametrize(("logs", "evictions"), [(720, 0), (780, 0), (781, 1), (810, 1), (811, 2)])
+def test_a_disk_full_of_something_else_is_held_below_the_kubelets_mark(world: World, logs: int, evictions: int) -> None:
+    """Where the low mark cannot be reached, only what keeps usage at 83 % goes, and all that stays is not reached."""
+    world.simulated.write_file("logs", logs * MB)
+    world.pull_old("app", megabytes=30, days=70)
+    world.pull_old("other", megabytes=20)
+    report = world.report(Trigger.PRESSURE)
+    assert (len(report.evictions), report.not_reached) == (evictions, 2 - evictions)
+    assert report.stopped_because is StopReason.KUBELET_MARK
+    assert report.plan is not None
+    assert report.plan.low_mark_reachable is False
+    assert not report.low_mark_met
+
+
+def test_a_disk_full_of_something_else_spares_what_is_used_daily(world: World) -> None:
+    """Images inside the long grace stay until the kubelet's mark itself is in danger, and go last then."""
+    world.simulated.write_file("logs", 700 * MB)
+    world.pull_old("cold", megabytes=40)
+    world.pull_old("hot", megabytes=40, days=0.5)
+    assert world.report(Trigger.PRESSURE).evictions == ()
+    world.simulated.write_file("more", 60 * MB)
+    assert [e.verdict.image.tags[0] for e in world.report(Trigger.PRESSURE).evictions] == [
+        "registry.example.com/cold:v1"
+    ]
+
+
+# ---- room for pulls
+
+
+def test_a_pull_in_progress_counts_as_used(world: World) -> None:
+    """Room is made for what a pull will still take, down to the low mark as if it were there."""
+    for number in range(10):
+        world.pull_old(f"app{number:02}", days=100 - number)
+    world.runtime.pulls = [(Pull("sha256:new", 150 * MB, 100 * MB),)] * 20
+    report = world.report(Trigger.PRESSURE)
+    assert len(report.evictions) == 2
+    assert report.stopped_because is StopReason.LOW_MARK
+    assert report.filesystem_before.used_percent == 50
+    assert report.filesystem_after.used_percent == 40
+
+
+@pytest.mark.parametrize(("size", "evictions"), [(249, 0), (250, 2)])
+def test_a_pull_matters_from_the_high_mark_on(world: World, size: int, evictions: int) -> None:
+    """At 75 % with the pull the sweep is needed, below it is not."""
+    for number in range(10):
+        world.pull_old(f"app{number:02}", days=100 - number)
+    world.runtime.pulls = [(Pull("sha256:new", size * MB, 0),)] * 20
+    assert len(world.report(Trigger.PRESSURE).evictions) == evictions
+
+
+@pytest.mark.parametrize(("size", "evictions"), [(700, 8), (1000, 10), (1001, 0)])
+def test_no_room_is_made_for_a_pull_that_cannot_fit(world: World, size: int, evictions: int) -> None:
+    """A pull larger than all that is free and evictable takes nothing with it."""
+    for number in range(10):
+        world.pull_old(f"app{number:02}", days=100 - number)
+    world.runtime.pulls = [(Pull("sha256:new", size * MB, 0),)] * 40
+    report = world.report(Trigger.PRESSURE)
+    assert (len(report.evictions), report.low_mark_met) == (evictions, False)
+
+
+def test_a_pull_that_cannot_fit_does_not_stop_what_the_disk_asks_for(world: World) -> None:
+    """At 80 % the sweep goes to the low mark as if nobody pulled, and says which pull it has given up."""
+    for number in range(16):
+        world.pull_old(f"app{number:02}", days=100 - number)
+    world.runtime.pulls = [(Pull("sha256:new", 1001 * MB, 0),)] * 40
+    events = world.sweep(Trigger.PRESSURE)
+    (started,) = (event for event in events if isinstance(event, SweepStarted))
+    assert (started.given_up, started.expected_bytes) == (frozenset({"sha256:new"}), 0)
+    assert (started.plan.low_mark_reachable, started.held) == (True, None)
+    ended = events[-1]
+    assert isinstance(ended, SweepEnded)
+    assert (ended.report.filesystem_after.used_percent, ended.report.stopped_because) == (65, StopReason.LOW_MARK)
+
+
+def test_pulls_that_cannot_be_read_make_no_room(world: World) -> None:
+    """An error of that question is no reason to evict, nor to fail."""
+    world.pull_old("app", megabytes=400)
+    world.runtime.failures["read_pulls"] = [RuntimeRejectedError("no")]
+    assert world.report(Trigger.PRESSURE).stopped_because is StopReason.NOT_NEEDED
+
+
+def test_an_early_sweep_takes_just_what_it_is_asked_for(world: World) -> None:
+    """Parts that are driven early go down to their own target, and one that reaches high meanwhile to its low mark."""
+    for number in range(14):
+        world.pull_old(f"app{number:02}", days=100 - number)
+    early = {Part(Filesystem.IMAGES, Resource.BYTES): 68.0}
+    report = world.report(Trigger.PRESSURE, early=early)
+    assert (len(report.evictions), report.low_mark_met) == (1, True)
+    assert report.filesystem_after.used_percent == 65
 
 
 def test_a_resource_that_reaches_high_meanwhile_is_driven_too(world: World) -> None:
@@ -243,6 +338,57 @@ def test_an_image_pulled_again_at_once_was_evicted(world: World) -> None:
     assert world.report(Trigger.NIGHTLY).evictions[0].outcome is EvictionOutcome.EVICTED
 
 
+@pytest.mark.parametrize("pulled_at", [None, datetime(2020, 1, 1, tzinfo=UTC)])
+def test_a_half_done_removal_is_a_failure(world: World, pulled_at: datetime | None) -> None:
+    """An image that is still there with an older pull time, or none, has lost a record, and was not pulled again."""
+    image_id = world.pull_old("a")
+    original = world.simulated.read_image(image_id)
+    assert original is not None
+    world.runtime.silent_removals = 1
+    world.runtime.images = [None, replace(original, pulled_at=pulled_at)]
+    (eviction,) = world.report(Trigger.NIGHTLY).evictions
+    assert (eviction.outcome, eviction.reclaimed_bytes) == (EvictionOutcome.FAILED, None)
+
+
+def test_an_image_used_since_the_plan_is_spared(world: World) -> None:
+    """A container that ran and ended while others were evicted was a use, though nothing needs its image now."""
+    world.pull_old("a", days=90)
+    world.pull_old("b", days=80)
+    started: list[str] = []
+
+    def come_and_go() -> None:
+        """Nothing runs at the plan, a container at the first last look, none at the second."""
+        looks = world.runtime.calls.count("list_containers")
+        if looks == 2:
+            started.append(world.simulated.start_container("registry.example.com/b:v1"))
+        elif looks == 3:
+            world.simulated.remove_container(started.pop())
+
+    world.runtime.before["list_containers"] = come_and_go
+    report = world.report(Trigger.NIGHTLY)
+    assert [e.outcome for e in report.evictions] == [EvictionOutcome.EVICTED, EvictionOutcome.SPARED]
+    assert report.evictions[1].error == "used since the plan"
+
+
+def test_pressure_ends_at_what_was_foretold_where_nothing_is_measured(world: World) -> None:
+    """On a disk that frees late the list is not gone beyond, however full it still looks."""
+    for number in range(16):
+        world.pull_old(f"app{number:02}", days=100 - number)
+    world.simulated.measures_removals = False
+    world.disk.stuck = world.simulated.read_usage()
+    report = world.report(Trigger.PRESSURE)
+    assert (len(report.evictions), report.stopped_because, report.not_reached) == (3, StopReason.DONE, 13)
+
+
+def test_a_disk_that_cannot_be_read_at_the_end_loses_no_report(world: World) -> None:
+    """What was evicted is reported all the same, with the usage from before."""
+    world.pull_old("a")
+    world.disk.failures = [None, None, None, UNREADABLE]
+    report = world.report(Trigger.NIGHTLY)
+    assert [e.outcome for e in report.evictions] == [EvictionOutcome.EVICTED]
+    assert report.filesystem_after == report.filesystem_before
+
+
 def test_a_deadline_is_settled_by_asking(world: World) -> None:
     """A removal that ran into its deadline counts as evicted when the image is gone, as failed when not."""
     image_id = world.pull_old("a", days=80)
@@ -385,14 +531,14 @@ def test_a_dry_run_under_pressure_ends_where_the_low_mark_is_foretold(world: Wor
     assert [e.verdict.image.id for e in real.evictions] == [e.verdict.image.id for e in dry.evictions]
 
 
-def test_a_dry_run_that_cannot_reach_the_low_mark_lists_all(world: World) -> None:
-    """Where all candidates are not enough, all are listed, and the plan says so beforehand."""
-    world.simulated.write_file("logs", 700 * MB)
+def test_a_dry_run_that_cannot_reach_the_low_mark_lists_what_goes(world: World) -> None:
+    """Where all candidates are not enough, those are listed that keep the kubelet away, and the plan says so."""
+    world.simulated.write_file("logs", 800 * MB)
     world.pull_old("app", megabytes=49)
     world.pull_old("other", megabytes=1)
     report = world.report(Trigger.PRESSURE, dry_run=True)
-    assert (len(report.evictions), report.not_reached) == (2, 0)
-    assert report.stopped_because is StopReason.DONE
+    assert (len(report.evictions), report.not_reached) == (1, 1)
+    assert report.stopped_because is StopReason.KUBELET_MARK
     assert report.plan is not None
     assert report.plan.low_mark_reachable is False
 

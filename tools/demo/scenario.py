@@ -30,13 +30,14 @@ policy:
 pressure: {{check_every: 1s, bytes: {{high: 75, low: 65}}, grace: {grace}s}}
 startup_delay: 2s
 web: {{listen: "127.0.0.1:{port}"}}
+state: {{path: "{ledger}"}}
 log: {{format: json}}
 """
 
 
 def write_config(path: Path, port: int) -> Path:
     """The daemon's configuration."""
-    path.write_text(CONFIG.format(grace=GRACE_SECONDS, port=port))
+    path.write_text(CONFIG.format(grace=GRACE_SECONDS, port=port, ledger=path.with_name("ledger.db")))
     return path
 
 

@@ -10,6 +10,7 @@ from lab.lab import Lab, reap_abandoned
 from lab.pods import Pod
 from lab.registry import Registry
 from lab.requirements import reason_unavailable
+from lab.throttle import Throttle
 from lab.toolbox import VERSIONS
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Layer",
     "Pod",
     "Registry",
+    "Throttle",
     "Usage",
     "reap_abandoned",
     "reason_unavailable",

@@ -56,7 +56,7 @@ class Builder:
 
     def _content_layer(self, layer: Layer) -> LayerBlob:
         # Random bytes cannot shrink: storing them is thirty times as fast as trying.
-        return self._layer(layer, lambda: layer_tar(layer), 6 if layer.compressible else 0)
+        return self._layer(layer, lambda: layer_tar(layer), 6 if layer.compressible or layer.repeats > 1 else 0)
 
     def _layer(self, key: Layer | str, tar: Callable[[], bytes], level: int) -> LayerBlob:
         if key not in self._layers:

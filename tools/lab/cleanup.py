@@ -31,6 +31,7 @@ def clean_up(folders: Folders) -> None:
     container_ids = _container_ids(folders)
     _kill_processes(folders)
     _unmount(folders.base)
+    _detach(folders.content_image)
     _detach(folders.disk_image)
     _remove_cgroups(folders.cgroup)
     _remove_shim_sockets(folders, container_ids)

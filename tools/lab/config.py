@@ -29,6 +29,16 @@ class Folders:
         return self.disk / "containerd"
 
     @property
+    def content(self) -> Path:
+        """Return containerd's content store, below its root."""
+        return self.root / "io.containerd.content.v1.content"
+
+    @property
+    def content_image(self) -> Path:
+        """Return the file behind the loop device of a content store that has a disk of its own."""
+        return self.base / "content.img"
+
+    @property
     def state(self) -> Path:
         """Return containerd's state, off the disk as on a node (/run)."""
         return self.base / "state"
@@ -82,7 +92,7 @@ def write_hosts(hosts: Path, registry: str) -> None:
     Source: containerd, docs/hosts.md, the folder `_default`.
     """
     folder = hosts / "_default"
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     url = f"http://{registry}"
     text = f'server = "{url}"\n\n[host."{url}"]\n  capabilities = ["pull", "resolve"]\n'
     (folder / "hosts.toml").write_text(text, encoding="utf-8")

@@ -24,6 +24,8 @@ class Layer:
     # Compressible content repeats: small as a blob, whole as a snapshot.
     files: int = 1
     # How many files the content is spread over, one inode each.
+    repeats: int = 1
+    # How often each block of random content comes in a row: about so many times larger is the snapshot than the blob.
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def layer_tar(layer: Layer) -> bytes:
     share, rest = divmod(layer.size_bytes, layer.files)
     sizes = [share + (1 if index < rest else 0) for index in range(layer.files)]
     names = (f"layer-{layer.seed}/{index:06d}" for index in range(layer.files))
-    contents = (_content(generator, size, compressible=layer.compressible) for size in sizes)
+    contents = (_content(generator, size, layer) for size in sizes)
     return pack(dict(zip(names, contents, strict=True)))
 
 
@@ -112,8 +114,11 @@ def pack(files: dict[str, bytes]) -> bytes:
     return out.getvalue()
 
 
-def _content(generator: random.Random, size_bytes: int, *, compressible: bool) -> bytes:
-    if not compressible:
+def _content(generator: random.Random, size_bytes: int, layer: Layer) -> bytes:
+    if layer.compressible:
+        pattern = generator.randbytes(min(size_bytes, _PATTERN_BYTES))
+        return (pattern * (size_bytes // max(len(pattern), 1) + 1))[:size_bytes]
+    if layer.repeats == 1:
         return generator.randbytes(size_bytes)
-    pattern = generator.randbytes(min(size_bytes, _PATTERN_BYTES))
-    return (pattern * (size_bytes // max(len(pattern), 1) + 1))[:size_bytes]
+    blocks = range(-(-size_bytes // (_PATTERN_BYTES * layer.repeats)))
+    return b"".join(generator.randbytes(_PATTERN_BYTES) * layer.repeats for _ in blocks)[:size_bytes]

@@ -4,9 +4,9 @@ It refuses the host's containerd, the internet and other people's processes.
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,6 +23,7 @@ from lab.node import Node
 from lab.pods import Pod, start_pod
 from lab.registry import Registry
 from lab.requirements import reason_unavailable
+from lab.throttle import Throttle, road_to
 from lab.toolbox import Toolbox, fetch_toolbox
 from lab.waiting import wait_until
 
@@ -54,15 +55,18 @@ class Lab:
         size_mib: int = 600,
         inodes: int | None = None,
         *,
+        content_mib: int | None = None,
         durable: bool = False,
         debug: bool = False,
     ) -> None:
         """Describe a lab; entering the with-block brings it up.
 
-        Versions are 1.6, 1.7 and 2. Durable: a sync waits for the machine's disk, for true timings.
+        Versions are 1.6, 1.7 and 2. Content: a second disk for containerd's content store; None leaves it on the first.
+        Durable: a sync waits for the machine's disk, for true timings.
         """
         self._wanted_version = version
         self._disk_spec = DiskSpec(filesystem, size_mib, inodes, durable)
+        self._content_spec = None if content_mib is None else DiskSpec(size_mib=content_mib)
         self._debug = debug
         self._undo = ExitStack()
 
@@ -77,6 +81,9 @@ class Lab:
             self._folders = Folders(undo.enter_context(claim_folder()))
             undo.callback(clean_up, self._folders)
             mount_disk(self._disk_spec, self._folders.disk_image, self.disk)
+            if self._content_spec is not None:
+                self.root.mkdir()
+                mount_disk(self._content_spec, self._folders.content_image, self.content)
             self._ballast = Ballast(self.disk)
             self._start_registry(toolbox, undo)
             self._start_node(toolbox, undo)
@@ -121,6 +128,11 @@ class Lab:
     def root(self) -> Path:
         """Return containerd's root, on the disk."""
         return self._folders.root
+
+    @property
+    def content(self) -> Path:
+        """Return containerd's content store, which may have a disk of its own."""
+        return self._folders.content
 
     @property
     def socket(self) -> Path:
@@ -170,6 +182,16 @@ class Lab:
     def blob(self, digest: str) -> Path:
         """Return the file of a config, manifest or layer that was built."""
         return self._builder.blob(digest)
+
+    @contextmanager
+    def throttled(self, bytes_per_second: float) -> Iterator[Throttle]:
+        """Serve all pulls that begin in the with-block at a rate; at its end those that still go on break."""
+        with road_to(self.registry.address, bytes_per_second) as road:
+            write_hosts(self._folders.hosts, road.address)
+            try:
+                yield road
+            finally:
+                write_hosts(self._folders.hosts, self.registry.address)
 
     def pull(self, reference: str) -> str:
         """Pull by CRI under a real registry's name, by tag or digest; return the id that CRI answers."""

@@ -18,6 +18,10 @@ HOME_SUITE = "bookworm"
 _SUITES = {"1.6": HOME_SUITE, "1.7": "trixie", "2": "forky"}
 _ALIASES = {"2.1": "2"}
 VERSIONS = tuple(_SUITES)
+_ALERTMANAGER_SUITES = {"0.25": HOME_SUITE, "0.33": "forky"}
+ALERTMANAGERS = tuple(_ALERTMANAGER_SUITES)
+_PROMETHEUS_SUITES = {"2.42": HOME_SUITE, "3.5": "forky"}
+PROMETHEUSES = tuple(_PROMETHEUS_SUITES)
 _FORMATTERS = {"xfs": "xfsprogs", "btrfs": "btrfs-progs"}
 # Libraries that a Debian 12 without extras may lack: the package that holds each, by the package that loads it.
 _LIBRARIES = {
@@ -74,6 +78,31 @@ def fetch_jq() -> tuple[Path, dict[str, str]]:
     return fetch.package(HOME_SUITE, "jq") / "usr/bin/jq", library_environment("jq")
 
 
+def fetch_alertmanager(version: str) -> tuple[Path, Path]:
+    """Return Alertmanager and amtool of one of ALERTMANAGERS; both run on Debian 12 as they are."""
+    programs = fetch.package(_ALERTMANAGER_SUITES[version], "prometheus-alertmanager") / "usr/bin"
+    return programs / "prometheus-alertmanager", programs / "amtool"
+
+
+def fetch_prometheus(version: str) -> Path:
+    """Return Prometheus of one of PROMETHEUSES; both run on Debian 12 as they are."""
+    return fetch.package(_PROMETHEUS_SUITES[version], "prometheus") / "usr/bin/prometheus"
+
+
+def fetch_promtool() -> Path:
+    """Return Debian 12's promtool, which reads and writes what every Prometheus of ours does."""
+    return fetch.package(HOME_SUITE, "prometheus") / "usr/bin/promtool"
+
+
+def faketime_environment(offset: str) -> dict[str, str]:
+    """Return variables under which a dynamically linked program lives at another time, such as "+30d"."""
+    library = (
+        fetch.package(HOME_SUITE, "libfaketime") / f"usr/lib/{platform.machine()}-linux-gnu/faketime/libfaketime.so.1"
+    )
+    # Time since boot stays: it is only the calendar that moves.
+    return {"LD_PRELOAD": str(library), "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+
+
 def library_environment(name: str) -> dict[str, str]:
     """Return an environment in which a fetched package's programs find their libraries.
 
@@ -97,7 +126,12 @@ def fetch_everything() -> None:
         if shutil.which(f"mkfs.{filesystem}", path=SYSTEM_PATH) is None:
             fetch.package(HOME_SUITE, package)
             library_environment(package)
+    for version in ALERTMANAGERS:
+        fetch_alertmanager(version)
+    for version in PROMETHEUSES:
+        fetch_prometheus(version)
     fetch_jq()
+    faketime_environment("+0")
 
 
 def _version_of(containerd: Path) -> str:

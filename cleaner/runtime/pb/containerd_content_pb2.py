@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+cleaner/runtime/pb/containerd_content.proto\x12\x1e\x63ontainerd.services.content.v1\"\x95\x01\n\x04Info\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12@\n\x06labels\x18\x05 \x03(\x0b\x32\x30.containerd.services.content.v1.Info.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"%\n\x12ListContentRequest\x12\x0f\n\x07\x66ilters\x18\x01 \x03(\t\"I\n\x13ListContentResponse\x12\x32\n\x04info\x18\x01 \x03(\x0b\x32$.containerd.services.content.v1.Info2|\n\x07\x43ontent\x12q\n\x04List\x12\x32.containerd.services.content.v1.ListContentRequest\x1a\x33.containerd.services.content.v1.ListContentResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+cleaner/runtime/pb/containerd_content.proto\x12\x1e\x63ontainerd.services.content.v1\"\x95\x01\n\x04Info\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12@\n\x06labels\x18\x05 \x03(\x0b\x32\x30.containerd.services.content.v1.Info.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"%\n\x12ListContentRequest\x12\x0f\n\x07\x66ilters\x18\x01 \x03(\t\"I\n\x13ListContentResponse\x12\x32\n\x04info\x18\x01 \x03(\x0b\x32$.containerd.services.content.v1.Info\"\x1d\n\x0bInfoRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"B\n\x0cInfoResponse\x12\x32\n\x04info\x18\x01 \x01(\x0b\x32$.containerd.services.content.v1.Info\"B\n\x12ReadContentRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x0c\n\x04size\x18\x03 \x01(\x03\"3\n\x13ReadContentResponse\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"&\n\x13ListStatusesRequest\x12\x0f\n\x07\x66ilters\x18\x01 \x03(\t\"P\n\x14ListStatusesResponse\x12\x38\n\x08statuses\x18\x01 \x03(\x0b\x32&.containerd.services.content.v1.Status\"4\n\x06Status\x12\x0b\n\x03ref\x18\x03 \x01(\t\x12\x0e\n\x06offset\x18\x04 \x01(\x03\x12\r\n\x05total\x18\x05 \x01(\x03\x32\xcd\x03\n\x07\x43ontent\x12\x61\n\x04Info\x12+.containerd.services.content.v1.InfoRequest\x1a,.containerd.services.content.v1.InfoResponse\x12q\n\x04List\x12\x32.containerd.services.content.v1.ListContentRequest\x1a\x33.containerd.services.content.v1.ListContentResponse0\x01\x12q\n\x04Read\x12\x32.containerd.services.content.v1.ReadContentRequest\x1a\x33.containerd.services.content.v1.ReadContentResponse0\x01\x12y\n\x0cListStatuses\x12\x33.containerd.services.content.v1.ListStatusesRequest\x1a\x34.containerd.services.content.v1.ListStatusesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,6 +41,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTCONTENTREQUEST']._serialized_end=268
   _globals['_LISTCONTENTRESPONSE']._serialized_start=270
   _globals['_LISTCONTENTRESPONSE']._serialized_end=343
-  _globals['_CONTENT']._serialized_start=345
-  _globals['_CONTENT']._serialized_end=469
+  _globals['_INFOREQUEST']._serialized_start=345
+  _globals['_INFOREQUEST']._serialized_end=374
+  _globals['_INFORESPONSE']._serialized_start=376
+  _globals['_INFORESPONSE']._serialized_end=442
+  _globals['_READCONTENTREQUEST']._serialized_start=444
+  _globals['_READCONTENTREQUEST']._serialized_end=510
+  _globals['_READCONTENTRESPONSE']._serialized_start=512
+  _globals['_READCONTENTRESPONSE']._serialized_end=563
+  _globals['_LISTSTATUSESREQUEST']._serialized_start=565
+  _globals['_LISTSTATUSESREQUEST']._serialized_end=603
+  _globals['_LISTSTATUSESRESPONSE']._serialized_start=605
+  _globals['_LISTSTATUSESRESPONSE']._serialized_end=685
+  _globals['_STATUS']._serialized_start=687
+  _globals['_STATUS']._serialized_end=739
+  _globals['_CONTENT']._serialized_start=742
+  _globals['_CONTENT']._serialized_end=1203
 # @@protoc_insertion_point(module_scope)

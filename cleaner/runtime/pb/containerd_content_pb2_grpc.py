@@ -34,17 +34,50 @@ class ContentStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.Info = channel.unary_unary(
+                '/containerd.services.content.v1.Content/Info',
+                request_serializer=cleaner_dot_runtime_dot_pb_dot_containerd__content__pb2.InfoRequest.SerializeToString,
+                response_deserializer=cleaner_dot_runtime_dot_pb_dot_containerd__content__pb2.InfoResponse.FromString,
+                _registered_method=True)
         self.List = channel.unary_stream(
                 '/containerd.services.content.v1.Content/List',
                 request_serializer=cleaner_dot_runtime_dot_pb_dot_containerd__content__pb2.ListContentRequest.SerializeToString,
                 response_deserializer=cleaner_dot_runtime_dot_pb_dot_containerd__content__pb2.ListContentResponse.FromString,
+                _registered_method=True)
+        self.Read = channel.unary_stream(
+                '/containerd.services.content.v1.Content/Read',
+                request_serializer=cleaner_dot_runtime_dot_pb_dot_containerd__content__pb2.ReadContentRequest.SerializeToString,
+                response_deserializer=cleaner_dot_runtime_dot_pb_dot_containerd__content__pb2.ReadContentResponse.FromString,
+                _registered_method=True)
+        self.ListStatuses = channel.unary_unary(
+                '/containerd.services.content.v1.Content/ListStatuses',
+                request_serializer=cleaner_dot_runtime_dot_pb_dot_containerd__content__pb2.ListStatusesRequest.SerializeToString,
+                response_deserializer=cleaner_dot_runtime_dot_pb_dot_containerd__content__pb2.ListStatusesResponse.FromString,
                 _registered_method=True)
 
 
 class ContentServicer:
     """Missing associated documentation comment in .proto file."""
 
+    def Info(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def List(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Read(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListStatuses(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -53,10 +86,25 @@ class ContentServicer:
 
 def add_ContentServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'Info': grpc.unary_unary_rpc_method_handler(
+                    servicer.Info,
+                    request_deserializer=cleaner_dot_runtime_dot_pb_dot_containerd__content__pb2.InfoRequest.FromString,
+                    response_serializer=cleaner_dot_runtime_dot_pb_dot_containerd__content__pb2.InfoResponse.SerializeToString,
+            ),
             'List': grpc.unary_stream_rpc_method_handler(
                     servicer.List,
                     request_deserializer=cleaner_dot_runtime_dot_pb_dot_containerd__content__pb2.ListContentRequest.FromString,
                     response_serializer=cleaner_dot_runtime_dot_pb_dot_containerd__content__pb2.ListContentResponse.SerializeToString,
+            ),
+            'Read': grpc.unary_stream_rpc_method_handler(
+                    servicer.Read,
+                    request_deserializer=cleaner_dot_runtime_dot_pb_dot_containerd__content__pb2.ReadContentRequest.FromString,
+                    response_serializer=cleaner_dot_runtime_dot_pb_dot_containerd__content__pb2.ReadContentResponse.SerializeToString,
+            ),
+            'ListStatuses': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListStatuses,
+                    request_deserializer=cleaner_dot_runtime_dot_pb_dot_containerd__content__pb2.ListStatusesRequest.FromString,
+                    response_serializer=cleaner_dot_runtime_dot_pb_dot_containerd__content__pb2.ListStatusesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -68,6 +116,33 @@ def add_ContentServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class Content:
     """Missing associated documentation comment in .proto file."""
+
+    @staticmethod
+    def Info(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/containerd.services.content.v1.Content/Info',
+            cleaner_dot_runtime_dot_pb_dot_containerd__content__pb2.InfoRequest.SerializeToString,
+            cleaner_dot_runtime_dot_pb_dot_containerd__content__pb2.InfoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def List(request,
@@ -86,6 +161,60 @@ class Content:
             '/containerd.services.content.v1.Content/List',
             cleaner_dot_runtime_dot_pb_dot_containerd__content__pb2.ListContentRequest.SerializeToString,
             cleaner_dot_runtime_dot_pb_dot_containerd__content__pb2.ListContentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Read(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/containerd.services.content.v1.Content/Read',
+            cleaner_dot_runtime_dot_pb_dot_containerd__content__pb2.ReadContentRequest.SerializeToString,
+            cleaner_dot_runtime_dot_pb_dot_containerd__content__pb2.ReadContentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListStatuses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/containerd.services.content.v1.Content/ListStatuses',
+            cleaner_dot_runtime_dot_pb_dot_containerd__content__pb2.ListStatusesRequest.SerializeToString,
+            cleaner_dot_runtime_dot_pb_dot_containerd__content__pb2.ListStatusesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-cleaner/runtime/pb/containerd_snapshots.proto\x12 containerd.services.snapshots.v1\"\xcd\x01\n\x04Info\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06parent\x18\x02 \x01(\t\x12\x34\n\x04kind\x18\x03 \x01(\x0e\x32&.containerd.services.snapshots.v1.Kind\x12\x42\n\x06labels\x18\x06 \x03(\x0b\x32\x32.containerd.services.snapshots.v1.Info.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"<\n\x14ListSnapshotsRequest\x12\x13\n\x0bsnapshotter\x18\x01 \x01(\t\x12\x0f\n\x07\x66ilters\x18\x02 \x03(\t\"M\n\x15ListSnapshotsResponse\x12\x34\n\x04info\x18\x01 \x03(\x0b\x32&.containerd.services.snapshots.v1.Info\"0\n\x0cUsageRequest\x12\x13\n\x0bsnapshotter\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\"-\n\rUsageResponse\x12\x0c\n\x04size\x18\x01 \x01(\x03\x12\x0e\n\x06inodes\x18\x02 \x01(\x03*8\n\x04Kind\x12\x0b\n\x07UNKNOWN\x10\x00\x12\x08\n\x04VIEW\x10\x01\x12\n\n\x06\x41\x43TIVE\x10\x02\x12\r\n\tCOMMITTED\x10\x03\x32\xf0\x01\n\tSnapshots\x12y\n\x04List\x12\x36.containerd.services.snapshots.v1.ListSnapshotsRequest\x1a\x37.containerd.services.snapshots.v1.ListSnapshotsResponse0\x01\x12h\n\x05Usage\x12..containerd.services.snapshots.v1.UsageRequest\x1a/.containerd.services.snapshots.v1.UsageResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-cleaner/runtime/pb/containerd_snapshots.proto\x12 containerd.services.snapshots.v1\"\xcd\x01\n\x04Info\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06parent\x18\x02 \x01(\t\x12\x34\n\x04kind\x18\x03 \x01(\x0e\x32&.containerd.services.snapshots.v1.Kind\x12\x42\n\x06labels\x18\x06 \x03(\x0b\x32\x32.containerd.services.snapshots.v1.Info.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"7\n\x13StatSnapshotRequest\x12\x13\n\x0bsnapshotter\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\"L\n\x14StatSnapshotResponse\x12\x34\n\x04info\x18\x01 \x01(\x0b\x32&.containerd.services.snapshots.v1.Info\"<\n\x14ListSnapshotsRequest\x12\x13\n\x0bsnapshotter\x18\x01 \x01(\t\x12\x0f\n\x07\x66ilters\x18\x02 \x03(\t\"M\n\x15ListSnapshotsResponse\x12\x34\n\x04info\x18\x01 \x03(\x0b\x32&.containerd.services.snapshots.v1.Info\"0\n\x0cUsageRequest\x12\x13\n\x0bsnapshotter\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\"-\n\rUsageResponse\x12\x0c\n\x04size\x18\x01 \x01(\x03\x12\x0e\n\x06inodes\x18\x02 \x01(\x03*8\n\x04Kind\x12\x0b\n\x07UNKNOWN\x10\x00\x12\x08\n\x04VIEW\x10\x01\x12\n\n\x06\x41\x43TIVE\x10\x02\x12\r\n\tCOMMITTED\x10\x03\x32\xe7\x02\n\tSnapshots\x12u\n\x04Stat\x12\x35.containerd.services.snapshots.v1.StatSnapshotRequest\x1a\x36.containerd.services.snapshots.v1.StatSnapshotResponse\x12y\n\x04List\x12\x36.containerd.services.snapshots.v1.ListSnapshotsRequest\x1a\x37.containerd.services.snapshots.v1.ListSnapshotsResponse0\x01\x12h\n\x05Usage\x12..containerd.services.snapshots.v1.UsageRequest\x1a/.containerd.services.snapshots.v1.UsageResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,20 +33,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_INFO_LABELSENTRY']._loaded_options = None
   _globals['_INFO_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_KIND']._serialized_start=529
-  _globals['_KIND']._serialized_end=585
+  _globals['_KIND']._serialized_start=664
+  _globals['_KIND']._serialized_end=720
   _globals['_INFO']._serialized_start=84
   _globals['_INFO']._serialized_end=289
   _globals['_INFO_LABELSENTRY']._serialized_start=244
   _globals['_INFO_LABELSENTRY']._serialized_end=289
-  _globals['_LISTSNAPSHOTSREQUEST']._serialized_start=291
-  _globals['_LISTSNAPSHOTSREQUEST']._serialized_end=351
-  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_start=353
-  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_end=430
-  _globals['_USAGEREQUEST']._serialized_start=432
-  _globals['_USAGEREQUEST']._serialized_end=480
-  _globals['_USAGERESPONSE']._serialized_start=482
-  _globals['_USAGERESPONSE']._serialized_end=527
-  _globals['_SNAPSHOTS']._serialized_start=588
-  _globals['_SNAPSHOTS']._serialized_end=828
+  _globals['_STATSNAPSHOTREQUEST']._serialized_start=291
+  _globals['_STATSNAPSHOTREQUEST']._serialized_end=346
+  _globals['_STATSNAPSHOTRESPONSE']._serialized_start=348
+  _globals['_STATSNAPSHOTRESPONSE']._serialized_end=424
+  _globals['_LISTSNAPSHOTSREQUEST']._serialized_start=426
+  _globals['_LISTSNAPSHOTSREQUEST']._serialized_end=486
+  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_start=488
+  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_end=565
+  _globals['_USAGEREQUEST']._serialized_start=567
+  _globals['_USAGEREQUEST']._serialized_end=615
+  _globals['_USAGERESPONSE']._serialized_start=617
+  _globals['_USAGERESPONSE']._serialized_end=662
+  _globals['_SNAPSHOTS']._serialized_start=723
+  _globals['_SNAPSHOTS']._serialized_end=1082
 # @@protoc_insertion_point(module_scope)

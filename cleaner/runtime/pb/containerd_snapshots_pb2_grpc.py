@@ -34,6 +34,11 @@ class SnapshotsStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.Stat = channel.unary_unary(
+                '/containerd.services.snapshots.v1.Snapshots/Stat',
+                request_serializer=cleaner_dot_runtime_dot_pb_dot_containerd__snapshots__pb2.StatSnapshotRequest.SerializeToString,
+                response_deserializer=cleaner_dot_runtime_dot_pb_dot_containerd__snapshots__pb2.StatSnapshotResponse.FromString,
+                _registered_method=True)
         self.List = channel.unary_stream(
                 '/containerd.services.snapshots.v1.Snapshots/List',
                 request_serializer=cleaner_dot_runtime_dot_pb_dot_containerd__snapshots__pb2.ListSnapshotsRequest.SerializeToString,
@@ -48,6 +53,12 @@ class SnapshotsStub:
 
 class SnapshotsServicer:
     """Missing associated documentation comment in .proto file."""
+
+    def Stat(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def List(self, request, context):
         """Missing associated documentation comment in .proto file."""
@@ -64,6 +75,11 @@ class SnapshotsServicer:
 
 def add_SnapshotsServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'Stat': grpc.unary_unary_rpc_method_handler(
+                    servicer.Stat,
+                    request_deserializer=cleaner_dot_runtime_dot_pb_dot_containerd__snapshots__pb2.StatSnapshotRequest.FromString,
+                    response_serializer=cleaner_dot_runtime_dot_pb_dot_containerd__snapshots__pb2.StatSnapshotResponse.SerializeToString,
+            ),
             'List': grpc.unary_stream_rpc_method_handler(
                     servicer.List,
                     request_deserializer=cleaner_dot_runtime_dot_pb_dot_containerd__snapshots__pb2.ListSnapshotsRequest.FromString,
@@ -84,6 +100,33 @@ def add_SnapshotsServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class Snapshots:
     """Missing associated documentation comment in .proto file."""
+
+    @staticmethod
+    def Stat(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/containerd.services.snapshots.v1.Snapshots/Stat',
+            cleaner_dot_runtime_dot_pb_dot_containerd__snapshots__pb2.StatSnapshotRequest.SerializeToString,
+            cleaner_dot_runtime_dot_pb_dot_containerd__snapshots__pb2.StatSnapshotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def List(request,

@@ -119,10 +119,12 @@ class ImageFsInfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ImageFsInfoResponse(_message.Message):
-    __slots__ = ("image_filesystems",)
+    __slots__ = ("image_filesystems", "container_filesystems")
     IMAGE_FILESYSTEMS_FIELD_NUMBER: _ClassVar[int]
+    CONTAINER_FILESYSTEMS_FIELD_NUMBER: _ClassVar[int]
     image_filesystems: _containers.RepeatedCompositeFieldContainer[FilesystemUsage]
-    def __init__(self, image_filesystems: _Optional[_Iterable[_Union[FilesystemUsage, _Mapping]]] = ...) -> None: ...
+    container_filesystems: _containers.RepeatedCompositeFieldContainer[FilesystemUsage]
+    def __init__(self, image_filesystems: _Optional[_Iterable[_Union[FilesystemUsage, _Mapping]]] = ..., container_filesystems: _Optional[_Iterable[_Union[FilesystemUsage, _Mapping]]] = ...) -> None: ...
 
 class FilesystemUsage(_message.Message):
     __slots__ = ("fs_id",)

@@ -6,6 +6,7 @@ import pytest
 
 from cleaner.core.ages import FIRST_PLAUSIBLE, Times, age, is_expired, is_recent, times_of
 from cleaner.core.model import Clock, Image, Memory
+from cleaner.core.trust import CLOCK_JUMP
 from support.values import DAY, HOUR, MICROSECOND, NOW, make_rule
 
 ID = "sha256:1"
@@ -16,9 +17,11 @@ def times(
     pulled_at: datetime | None = None,
     first_seen_at: datetime | None = None,
     last_used_at: datetime | None = None,
+    since: datetime | None = None,
 ) -> Times:
+    """`since`: where it is not given, the image was there at the agent's first look."""
     memory = Memory(
-        since=NOW - 365 * DAY,
+        since=since or first_seen_at or NOW,
         first_seen_at={ID: first_seen_at} if first_seen_at else {},
         last_used_at={ID: last_used_at} if last_used_at else {},
     )
@@ -64,6 +67,49 @@ def test_a_pull_before_docker_is_not_believed(pulled_at: datetime, known: bool) 
     assert found.arrived_at == (pulled_at if known else NOW - DAY)
 
 
+@pytest.mark.parametrize(
+    ("late", "believed"), [(CLOCK_JUMP - MICROSECOND, True), (CLOCK_JUMP, True), (CLOCK_JUMP + MICROSECOND, False)]
+)
+def test_a_pull_long_before_a_watched_arrival_is_not_believed(late: timedelta, believed: bool) -> None:
+    """Seen up to ten minutes after its pull, an image was pulled when the runtime says; later, the clock was behind."""
+    seen = NOW - DAY
+    found = times(pulled_at=seen - late, first_seen_at=seen, since=NOW - 99 * DAY)
+    assert found.pulled_at == (seen - late if believed else None)
+    assert found.arrived_at == (seen - late if believed else seen)
+    assert is_recent(found, DAY + late, NOW) is (not believed)
+    assert is_recent(found, DAY, NOW) is False
+
+
+@pytest.mark.parametrize(("seen_after", "believed"), [(-MICROSECOND, True), (timedelta(0), True), (MICROSECOND, False)])
+def test_what_was_there_at_the_first_look_came_before(seen_after: timedelta, believed: bool) -> None:
+    """Only of an image that was first seen after the watch began it is known when it came."""
+    since, pulled_at = NOW - DAY, NOW - 60 * DAY
+    known = times(pulled_at=pulled_at, first_seen_at=since + seen_after, since=since)
+    assert (known.pulled_at == pulled_at) is believed
+    assert known.arrived_at == (pulled_at if believed else since + seen_after)
+
+
+def test_without_a_watch_every_pull_is_believed() -> None:
+    """Where it is not known since when the node is watched, or the image was never seen, its pull time stands."""
+    image = Image(ID, pulled_at=NOW - 60 * DAY)
+    for memory in (Memory(None, {ID: NOW - DAY}), Memory(NOW - 99 * DAY)):
+        assert times_of(image, memory, NOW).pulled_at == image.pulled_at
+
+
+def test_a_pull_that_is_not_believed_relies_on_memory_by_each_clock() -> None:
+    """Its arrival stands in for it wherever a pull counts; a build date that is known goes on counting."""
+    build, seen = NOW - 300 * DAY, NOW - DAY
+    known = times(build, NOW - 60 * DAY, seen, since=NOW - 99 * DAY)
+    assert [known.aged_since(clock) for clock in (Clock.CREATED, Clock.PULLED, Clock.LAST_USED)] == [build, seen, seen]
+    assert [known.relies_on_memory(clock) for clock in (Clock.CREATED, Clock.PULLED, Clock.LAST_USED)] == [
+        False,
+        True,
+        True,
+    ]
+    unbuilt = times(None, NOW - 60 * DAY, seen, since=NOW - 99 * DAY)
+    assert (unbuilt.aged_since(Clock.CREATED), unbuilt.relies_on_memory(Clock.CREATED)) == (seen, True)
+
+
 def test_a_time_in_another_zone_is_the_same_time() -> None:
     """An offset changes nothing: 14:00 +02:00 is noon."""
     there = NOW.astimezone(timezone(timedelta(hours=2)))
@@ -103,6 +149,43 @@ def test_pulled_falls_back_to_first_seen_never_to_created() -> None:
 
 
 @pytest.mark.parametrize(
+    ("pull", "seen", "use", "idle"),
+    [
+        (9, 5, None, 5),  # never used: pulled, or first seen if that is later
+        (5, 9, None, 5),
+        (None, 5, None, 5),
+        (9, 9, 3, 3),  # used since
+        (None, 9, 3, 3),
+        (3, 9, 5, 3),  # used, then pulled again
+        (9, 3, 5, 3),  # used before it was first seen: events came first
+        (-5, 9, 9, 0),  # the future is now
+        (9, -5, 9, 0),
+        (9, 9, -5, 0),
+        (None, None, None, 0),
+        (None, None, 9, 0),
+    ],
+)
+def test_idle_since(pull: int | None, seen: int | None, use: int | None, idle: int) -> None:
+    """By `last_used`, age counts from the latest of use, pull and first seen, whatever the build."""
+    pulled, first_seen, used = (None if ago is None else NOW - ago * DAY for ago in (pull, seen, use))
+    for build in (None, NOW - 300 * DAY, NOW - DAY):
+        known = times(build, pulled, first_seen, used)
+        assert known.aged_since(Clock.LAST_USED) == known.idle_since == NOW - idle * DAY
+        assert age(known, make_rule(age_from=Clock.LAST_USED), NOW) == idle * DAY
+
+
+@pytest.mark.parametrize(
+    ("since_max_age", "expired"), [(-MICROSECOND, False), (timedelta(0), True), (MICROSECOND, True)]
+)
+@pytest.mark.parametrize("field", ["pulled_at", "first_seen_at", "last_used_at"])
+def test_an_image_idle_for_max_age_itself_expires(field: str, since_max_age: timedelta, expired: bool) -> None:
+    """Whichever of its times is the latest, an image is idle long enough at max_age itself."""
+    old = dict.fromkeys(("pulled_at", "first_seen_at", "last_used_at"), NOW - 99 * DAY)
+    known = times(**{**old, field: NOW - 30 * DAY - since_max_age})
+    assert is_expired(known, make_rule(max_age=30 * DAY, age_from=Clock.LAST_USED), NOW) is expired
+
+
+@pytest.mark.parametrize(
     ("known", "clock", "relies"),
     [
         (times(NOW, NOW), Clock.CREATED, False),
@@ -113,6 +196,12 @@ def test_pulled_falls_back_to_first_seen_never_to_created() -> None:
         (times(NOW, None), Clock.PULLED, True),
         (times(None, NOW), Clock.PULLED, False),
         (times(None, None), Clock.PULLED, True),
+        (times(NOW, None), Clock.LAST_USED, True),
+        (times(NOW, NOW), Clock.LAST_USED, False),
+        (times(NOW, NOW - DAY, NOW), Clock.LAST_USED, True),
+        (times(NOW, NOW - DAY, NOW - MICROSECOND, NOW), Clock.LAST_USED, False),
+        (times(NOW, None, NOW - DAY, NOW - DAY), Clock.LAST_USED, False),
+        (times(NOW, NOW - DAY, NOW - DAY), Clock.LAST_USED, False),
     ],
 )
 def test_memory_is_relied_on_where_no_other_time_is_known(known: Times, clock: Clock, relies: bool) -> None:

@@ -1,12 +1,13 @@
 """Who needs an image, by whichever name; and the last look."""
 
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
 from cleaner.core.model import Container, Image, KeepReason
-from cleaner.core.needs import ids_in_use, needs_of, reason_to_spare
-from support.values import HOUR, NOW, make_digest, make_hex, make_image
+from cleaner.core.needs import ids_in_use, keys_used_after, needs_of, reason_to_spare
+from support.values import HOUR, MICROSECOND, NOW, make_digest, make_hex, make_image
 
 HEX = make_hex(1)
 MANIFEST = make_digest(1)
@@ -140,3 +141,19 @@ def test_the_last_look_spares_where_the_pull_time_is_no_longer_known() -> None:
     """A pull time that was known and is not any more may hide a new pull."""
     pulled = replace(NGINX, pulled_at=NOW - HOUR)
     assert reason_to_spare(pulled, replace(pulled, pulled_at=None), NOBODY) == "it was pulled again"
+
+
+@pytest.mark.parametrize(
+    ("used_at", "why"),
+    [
+        (NOW - MICROSECOND, None),
+        (NOW, None),
+        (NOW + MICROSECOND, "used since the plan"),
+    ],
+)
+@pytest.mark.parametrize("image", [NGINX, CRIO], ids=["containerd", "cri-o"])
+def test_what_was_used_after_the_plan_is_spared(image: Image, used_at: datetime, why: str | None) -> None:
+    """A use that the plan knew of is in it; a later one counts, though no container has the image any more."""
+    used = keys_used_after(NOW, {image.id: used_at, OTHER.id: NOW - HOUR})
+    assert reason_to_spare(image, image, replace(NOBODY, used=used)) == why
+    assert reason_to_spare(OTHER, OTHER, replace(NOBODY, used=used)) is None

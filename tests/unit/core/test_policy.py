@@ -1,6 +1,6 @@
 """The plan: every image exactly once, with the first reason of the design's list that holds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
@@ -52,6 +52,10 @@ def verdict_on(
     return verdicts_by_id(plan(observation or make_observation(image), policy, trigger, NOW))[image.id]
 
 
+def with_holds(observation: Observation, held_until: Mapping[str, datetime]) -> Observation:
+    return replace(observation, memory=replace(observation.memory, held_until=held_until))
+
+
 def reason_for(references: list[str], policy: Policy) -> Reason:
     return verdict_on(make_image(1, references), policy).reason
 
@@ -78,10 +82,12 @@ def test_reasons_win_in_the_order_of_the_design() -> None:
     user, sandbox, protect = [image.id], [image.id], [f"{COMPANY}/app"]
     rule = make_rule("r.io/other", keep_newest=1)
     trigger, layers = Trigger.NIGHTLY, make_layers({image.id: "layer"}, {})
+    down = frozenset({"registry.gitlab.com"})
     seen: list[Reason] = []
 
     def look() -> None:
         observation = make_observation(image, used=user, sandbox=sandbox, layers=layers)
+        observation = with_holds(replace(observation, registries_down=down), {"company": NOW + HOUR})
         seen.append(verdict_on(image, make_policy(rule, protect=protect), trigger, observation).reason)
 
     look()
@@ -103,9 +109,12 @@ def test_reasons_win_in_the_order_of_the_design() -> None:
     look()
     rule = make_rule()
     look()
+    image = replace(image, created_at=NOW - 30 * DAY)
+    look()
     trigger = Trigger.PRESSURE
     look()
-    image = replace(image, created_at=NOW - 30 * DAY)
+    down = frozenset()
+    look()
     layers = make_layers({image.id: "layer"}, {"layer": 1})
     look()
     assert seen == [*KeepReason, EvictReason.EXPIRED]
@@ -177,6 +186,11 @@ def test_implausible_builds_do_not_expire_images() -> None:
         (None, None, 2, Clock.CREATED, KeepReason.UNEXPIRED, True),
         (None, 2, 2, Clock.CREATED, KeepReason.UNEXPIRED, False),
         (None, None, 90, Clock.CREATED, EvictReason.EXPIRED, False),
+        (90, 90, 2, Clock.LAST_USED, KeepReason.UNEXPIRED, True),
+        (90, 2, 90, Clock.LAST_USED, KeepReason.UNEXPIRED, False),
+        (90, 2, 2, Clock.LAST_USED, KeepReason.UNEXPIRED, False),
+        (90, None, 2, Clock.LAST_USED, KeepReason.UNEXPIRED, True),
+        (90, 90, 90, Clock.LAST_USED, EvictReason.EXPIRED, False),
     ],
 )
 def test_it_is_said_where_memory_keeps(  # noqa: PLR0917 a column of the table each
@@ -191,6 +205,121 @@ def test_it_is_said_where_memory_keeps(  # noqa: PLR0917 a column of the table e
     observation = make_observation(image, first_seen={image.id: NOW - seen * DAY})
     verdict = verdict_on(image, make_policy(make_rule(age_from=clock)), observation=observation)
     assert (verdict.reason, verdict.by_memory) == (reason, by_memory)
+
+
+@pytest.mark.parametrize(("used", "by_memory"), [(None, True), (1, True), (0, False)])
+def test_a_use_keeps_what_was_first_seen_in_use(used: int | None, by_memory: bool) -> None:
+    """Where an image was used when it was first seen or later, it is the use that keeps it, and not the memory."""
+    for pulled, seen, clock in ((None, HOUR, Clock.CREATED), (90 * DAY, 2 * DAY, Clock.LAST_USED)):
+        image = make_image(1, pulled=pulled)
+        last_used = {} if used is None else {image.id: NOW - seen - used * MINUTE}
+        observation = make_observation(image, first_seen={image.id: NOW - seen}, last_used=last_used)
+        verdict = verdict_on(image, make_policy(make_rule(age_from=clock)), observation=observation)
+        assert (verdict.evict, verdict.by_memory) == (False, by_memory)
+
+
+# ---- by last use, and on hold
+
+
+@pytest.mark.parametrize("since", [-MICROSECOND, timedelta(0), MICROSECOND])
+@pytest.mark.parametrize("trigger", list(Trigger))
+def test_max_age_by_last_use(since: timedelta, trigger: Trigger) -> None:
+    """An image expires when it has been idle for max_age itself, however long ago it was built and pulled."""
+    image, policy = make_image(1, created=999 * DAY, pulled=900 * DAY), make_policy(make_rule(age_from=Clock.LAST_USED))
+    first_seen = {image.id: NOW - 800 * DAY}
+    observation = make_observation(image, first_seen=first_seen, last_used={image.id: NOW - 30 * DAY - since})
+    verdict = verdict_on(image, policy, trigger, observation)
+    assert (verdict.reason is EvictReason.EXPIRED) is (since >= timedelta(0))
+    assert (verdict.age, verdict.last_used_at) == (30 * DAY + since, NOW - 30 * DAY - since)
+
+
+@pytest.mark.parametrize("since", [-MICROSECOND, timedelta(0), MICROSECOND])
+@pytest.mark.parametrize("never_used_since", ["pulled", "first seen"])
+def test_what_was_never_used_is_idle_since_it_came(never_used_since: str, since: timedelta) -> None:
+    """Without a use, idle is counted from the pull or from first seen, whichever is later."""
+    old, at = 90 * DAY, 30 * DAY + since
+    pulled, seen = (at, old) if never_used_since == "pulled" else (old, at)
+    image = make_image(1, pulled=pulled)
+    observation = make_observation(image, first_seen={image.id: NOW - seen})
+    verdict = verdict_on(image, make_policy(make_rule(age_from=Clock.LAST_USED)), observation=observation)
+    assert verdict.age == at
+    assert verdict.reason is (EvictReason.EXPIRED if since >= timedelta(0) else KeepReason.UNEXPIRED)
+
+
+def test_the_order_by_last_use() -> None:
+    """By night what has been idle for longest goes first, whatever its build says."""
+    images = [make_image(number, created=(200 - number) * DAY) for number in range(1, 5)]
+    last_used = {image.id: NOW - (40 + number) * DAY for number, image in enumerate(images)}
+    observation = make_observation(*images, first_seen=dict.fromkeys(last_used, NOW - 99 * DAY), last_used=last_used)
+    policy = make_policy(make_rule(age_from=Clock.LAST_USED))
+    assert [verdict.image for verdict in plan(observation, policy, Trigger.NIGHTLY, NOW).evictions] == images[::-1]
+
+
+@pytest.mark.parametrize("trigger", list(Trigger))
+@pytest.mark.parametrize(("since_end", "over"), [(-MICROSECOND, False), (timedelta(0), True), (MICROSECOND, True)])
+def test_a_rule_on_hold(trigger: Trigger, since_end: timedelta, over: bool) -> None:
+    """Until the end of the hold, that moment left out, the night keeps what is expired; nobody else does."""
+    image = make_image(1)
+    observation = with_holds(make_observation(image), {"company": NOW - since_end})
+    held = trigger is Trigger.NIGHTLY and not over
+    reason = verdict_on(image, make_policy(), trigger, observation).reason
+    assert reason is (KeepReason.HELD if held else EvictReason.EXPIRED)
+
+
+def test_a_hold_concerns_what_is_expired_only() -> None:
+    """What is kept anyway keeps its reason, and other rules' images go."""
+    young, old = make_image(1, created=DAY), make_image(2)
+    observation = with_holds(make_observation(young, old), {"company": NOW + HOUR, "gone": NOW + HOUR})
+    reasons = [verdict_on(image, make_policy(), Trigger.NIGHTLY, observation).reason for image in (young, old)]
+    assert reasons == [KeepReason.UNEXPIRED, KeepReason.HELD]
+    other = make_policy(make_rule(name="other"))
+    assert verdict_on(old, other, Trigger.NIGHTLY, observation).reason is EvictReason.EXPIRED
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("held", ["short", "long"])
+def test_one_rule_on_hold_of_several_keeps(held: str, swapped: bool) -> None:
+    """Expired by all of its rules, an image stays if any of them is on hold; unexpired by one, that one keeps it."""
+    image = make_image(1, ["r.io/a:1", "r.io/b:1", f"r.io/a@{DIGEST}"])
+    observation = with_holds(make_observation(image), {held: NOW + HOUR})
+    for max_age, expected in ((40 * DAY, (held, KeepReason.HELD)), (91 * DAY, ("long", KeepReason.UNEXPIRED))):
+        rules = [make_rule("r.io/a", name="short"), make_rule("r.io/b", name="long", max_age=max_age)]
+        policy = make_policy(*(reversed(rules) if swapped else rules))
+        verdict = verdict_on(image, policy, Trigger.NIGHTLY, observation)
+        assert (verdict.rule, verdict.reason) == expected
+        assert verdict_on(image, policy, Trigger.MANUAL, observation).rule == "long"
+
+
+# ---- registries that are down
+
+
+DOWN = frozenset({"registry.gitlab.com"})
+
+
+@pytest.mark.parametrize("trigger", list(Trigger))
+def test_an_image_whose_registry_is_down_is_kept(trigger: Trigger) -> None:
+    """What would go stays while its registry is down, under every trigger; its rule is told, and nobody else's stay."""
+    gone, other = make_image(1), make_image(2, ["r.io/a:1", f"r.io/a@{DIGEST}"])
+    observation = replace(make_observation(gone, other), registries_down=DOWN)
+    policy = make_policy(make_rule("**"))
+    kept = verdict_on(gone, policy, trigger, observation)
+    assert (kept.reason, kept.rule, kept.age) == (KeepReason.REGISTRY_DOWN, "company", 90 * DAY)
+    assert verdict_on(other, policy, trigger, observation).reason is EvictReason.EXPIRED
+
+
+def test_one_of_several_registries_that_is_down_keeps() -> None:
+    """Nobody knows which of its registries has an image, so one that is down is enough."""
+    references = [f"{COMPANY}/a:1", "r.io/a:1", f"r.io/a@{DIGEST}"]
+    image = make_image(1, references)
+    observation = replace(make_observation(image), registries_down=DOWN)
+    assert verdict_on(image, make_policy(make_rule("**")), observation=observation).reason is KeepReason.REGISTRY_DOWN
+
+
+def test_what_is_kept_anyway_keeps_its_reason() -> None:
+    """A registry that is down is the last reason at night: what is not yet due is not about registries."""
+    image = make_image(1, created=DAY)
+    observation = replace(make_observation(image), registries_down=DOWN)
+    assert verdict_on(image, make_policy(), observation=observation).reason is KeepReason.UNEXPIRED
 
 
 # ---- matching
@@ -452,18 +581,36 @@ class Table:
             names & {image.id, *image.references} or any(text.partition("@")[2] in manifests for text in image.digests)
         )
 
+    def pulled(self, image: Image) -> datetime | None:
+        """Not where somebody watched it come more than ten minutes later."""
+        memory, pulled = self.observation.memory, image.pulled_at
+        came = memory.first_seen_at.get(image.id)
+        if pulled and came and memory.since and memory.since < came and pulled + 10 * MINUTE < came:
+            return None
+        return pulled
+
     def age(self, image: Image, clock: Clock) -> timedelta:
         first_seen = self.observation.memory.first_seen_at.get(image.id, NOW)
-        arrived = min(first_seen if image.pulled_at is None else image.pulled_at, NOW)
+        arrived = min(self.pulled(image) or first_seen, NOW)
+        if clock is Clock.LAST_USED:
+            used = self.observation.memory.last_used_at.get(image.id, arrived)
+            return NOW - min(max(arrived, first_seen, used), NOW)
         created = image.created_at
         believed = created is not None and FIRST_PLAUSIBLE <= created <= NOW
         return NOW - (created if clock is Clock.CREATED and created is not None and believed else arrived)
 
     def is_recent(self, image: Image, grace: timedelta) -> bool:
         memory = self.observation.memory
-        arrived = image.pulled_at or memory.first_seen_at.get(image.id, NOW)
+        arrived = self.pulled(image) or memory.first_seen_at.get(image.id, NOW)
         times = [arrived, memory.last_used_at.get(image.id, arrived)]
         return any(NOW - min(time, NOW) < grace for time in times)
+
+    def is_held(self, rule: Rule) -> bool:
+        until = self.observation.memory.held_until.get(rule.name)
+        return self.trigger is Trigger.NIGHTLY and until is not None and until > NOW
+
+    def is_registry_down(self, image: Image) -> bool:
+        return any(text.partition("/")[0] in self.observation.registries_down for text in image.references)
 
     def is_newest(self, image: Image, rule: Rule) -> bool:
         for repository in {reading[0] for reading in readings(image)}:
@@ -489,7 +636,7 @@ class Table:
         layers = self.observation.layers
         return freed_by_definition(layers, [image.id]).bytes if layers and layers.complete else 0
 
-    def reason_before_bytes(self, image: Image) -> Reason:  # noqa: C901, PLR0911 a line of the table each
+    def reason_before_bytes(self, image: Image) -> Reason:  # noqa: C901, PLR0911, PLR0912 a line of the table each
         if not image.readable:
             return KeepReason.UNREADABLE
         if self.needed(image, {name for container in self.observation.containers for name in container.image_names}):
@@ -515,8 +662,12 @@ class Table:
         if any(self.is_newest(image, rule) for rule in rules):
             return KeepReason.NEWEST
         if all(self.age(image, rule.age_from) >= rule.max_age for rule in rules):
-            return EvictReason.EXPIRED
-        return EvictReason.PRESSURE if pressure else KeepReason.UNEXPIRED
+            going: Reason = KeepReason.HELD if any(map(self.is_held, rules)) else EvictReason.EXPIRED
+        else:
+            going = EvictReason.PRESSURE if pressure else KeepReason.UNEXPIRED
+        if isinstance(going, KeepReason):
+            return going
+        return KeepReason.REGISTRY_DOWN if self.is_registry_down(image) else going
 
     def order(self, verdict: Verdict) -> tuple[bool, bool, timedelta, int, str]:
         pressure = self.trigger is Trigger.PRESSURE
@@ -532,7 +683,8 @@ TAGS = [f"{name}:{tag}" for name in NAMES for tag in ("1", "2")]
 MANIFESTS = [f"{name}@{make_digest(number)}" for name in NAMES[:3] for number in (1, 2)]
 PATTERNS = ["**", "r.io/**", "r.io/*", "r.io/a", "r.io/b:1", "r.io/b/**:2", "*.io/a", "**/c", "<none>", "*/*:*"]
 AGES = [timedelta(0), 5 * MINUTE, DAY, 30 * DAY, 60 * DAY]
-NEARBY = [age + shift for age in AGES for shift in (-MICROSECOND, timedelta(0), MICROSECOND)]
+SHIFTS = [-MICROSECOND, timedelta(0), MICROSECOND]
+NEARBY = [age + shift for age in AGES for shift in SHIFTS]
 TIMES = [None] * 3 + [NOW - age for age in NEARBY] + [NOW - 100 * DAY] * 9
 BUILDS = [*TIMES, FIRST_PLAUSIBLE - MICROSECOND, FIRST_PLAUSIBLE, datetime(1, 1, 1, tzinfo=UTC)]
 IDS = [f"sha256:{number:064x}" for number in range(1, 7)]
@@ -599,8 +751,13 @@ def random_table(seed: int) -> Table:
     entries = tuple(random_entry(random, name) for name in ("one", "two", "three"))
     protect = some(random, ["r.io/a:1", "r.io/b/**", "<none>", "*/a:2"], 1)
     policy = make_policy(*(entry.rule for entry in entries), protect=protect)
+    held_until = {name: NOW + random.choice(SHIFTS) for name in ("one", "two") if random.random() < 0.6}
+    down = frozenset(some(random, ["r.io", "q.io"], 1) if random.random() < 0.3 else ())
+    observation = replace(with_holds(observation, held_until), registries_down=down)
     table = Table(observation, entries, protect, policy, random.choice(list(Trigger)))
-    return replace(table, observation=replace(observation, layers=random_layers(random)))
+    layers, since = random_layers(random), random.choice([NOW - 365 * DAY, None, *TIMES])
+    memory = replace(observation.memory, since=since)
+    return replace(table, observation=replace(observation, layers=layers, memory=memory))
 
 
 @pytest.fixture(scope="module")
@@ -652,6 +809,14 @@ def test_the_order_of_the_lists_does_not_matter(tables: list[Table]) -> None:
         assert planned(replace(table, observation=turned)) == planned(table)
 
 
+def test_a_registry_that_goes_down_only_takes_candidates_away(tables: list[Table]) -> None:
+    """With more registries down no image goes that would not have gone: one round of questions is enough."""
+    for table in tables:
+        worse = replace(table.observation, registries_down=frozenset({"r.io"}))
+        up = replace(table.observation, registries_down=frozenset())
+        assert evicted(replace(table, observation=worse)) <= evicted(replace(table, observation=up))
+
+
 def test_what_is_needed_is_never_evicted(tables: list[Table]) -> None:
     """No trigger takes an image that is unreadable, needed, protected, unmatched or local."""
     never = {*list(KeepReason)[: list(KeepReason).index(KeepReason.RECENT)]}
@@ -668,7 +833,10 @@ def test_pressure_takes_what_the_night_takes_and_more(tables: list[Table]) -> No
         gainless = {verdict.image.id for verdict in pressure.kept if verdict.reason is KeepReason.NO_GAIN}
         taken = {verdict.image.id for verdict in pressure.evictions}
         assert evicted(replace(table, trigger=Trigger.NIGHTLY)) <= taken | gainless
-        assert evicted(replace(table, trigger=Trigger.NIGHTLY)) == evicted(replace(table, trigger=Trigger.MANUAL))
+        manual = evicted(replace(table, trigger=Trigger.MANUAL))
+        assert evicted(replace(table, trigger=Trigger.NIGHTLY)) <= manual
+        unheld = replace(table, observation=with_holds(table.observation, {}), trigger=Trigger.NIGHTLY)
+        assert evicted(unheld) == manual
 
 
 def test_bytes_are_those_of_the_definition(tables: list[Table]) -> None:

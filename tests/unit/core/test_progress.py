@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cleaner.core.events import Eviction
 from cleaner.core.model import EvictionOutcome, EvictReason, Plan, Trigger, Verdict
 from cleaner.core.progress import QUIET_BYTES, WORTH_BYTES, Forecast, Progress
 from cleaner.core.reclaim import Layers, marginal, reclaimable
+from cleaner.core.report import Eviction
 from support.graphs import make_layers
 from support.values import make_image
 

@@ -4,10 +4,24 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import permutations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cleaner.core.reclaim import NOTHING, Holder, Layers, Size, alone, gaining, held, marginal, reclaimable, sum_of
+from cleaner.core.reclaim import (
+    NOTHING,
+    Holder,
+    Layers,
+    Size,
+    alone,
+    blob_size,
+    gaining,
+    held,
+    marginal,
+    reclaimable,
+    sum_of,
+)
+from cleaner.core.usage import Filesystem, Part, Resource
 from support.graphs import NO_LAYERS, freed_by_definition, gains_by_definition, roots_of
 
 KEYS = [f"key{number}" for number in range(10)]
@@ -237,3 +251,30 @@ def test_an_incomplete_graph_is_calculated_all_the_same() -> None:
     """Whether a figure may be shown is the caller's to decide: the calculation does not ask."""
     layers = replace(make_layers({"app": "a"}), complete=False)
     assert reclaimable(layers, ["app"]) == Size(1, 0)
+
+
+@pytest.mark.parametrize(("size", "takes"), [(0, 0), (1, 4096), (4095, 4096), (4096, 4096), (4097, 8192)])
+def test_a_blob_takes_whole_blocks_of_the_content_store(size: int, takes: int) -> None:
+    """What a blob takes is rounded up, one inode, and all of it content."""
+    assert blob_size(size) == Size(takes, 1, takes, 1)
+
+
+@pytest.mark.parametrize(
+    ("filesystem", "content_apart", "taken"),
+    [
+        (Filesystem.IMAGES, False, (100, 9)),
+        (Filesystem.IMAGES, True, (70, 5)),
+        (Filesystem.CONTENT, True, (30, 4)),
+    ],
+)
+def test_a_size_is_split_where_the_content_store_lies_apart(
+    filesystem: Filesystem, taken: tuple[int, int], *, content_apart: bool
+) -> None:
+    """Snapshots lie with the images, blobs in the content store; with one filesystem all of it lies there."""
+    size = Size(100, 9, content_bytes=30, content_inodes=4)
+    assert tuple(size.of(Part(filesystem, kind), content_apart=content_apart) for kind in Resource) == taken
+
+
+def test_sizes_add_up_part_by_part() -> None:
+    """Of a blob and a snapshot the blob alone is content."""
+    assert blob_size(1) + Size(10, 2) + NOTHING == Size(4106, 3, 4096, 1)

@@ -1,26 +1,31 @@
 """Triggers: which sweep is due, and what the end of one means for the next."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
 import pytest
 
-from cleaner.core.events import SweepReport
-from cleaner.core.model import Mode, StopReason, Trigger, Usage
-from cleaner.core.pressure import Mark, Marks
+from cleaner.core.history import Night
+from cleaner.core.model import Mode, StopReason, Trigger
+from cleaner.core.report import SweepReport
 from cleaner.core.triggers import Moment, Triggers
-from cleaner.core.window import Calendar, Nightly
-from support.values import DAY, HOUR, MINUTE, NOW, make_usage
+from cleaner.core.trust import CLOCK_JUMP
+from cleaner.core.usage import Usage
+from cleaner.core.window import Calendar
+from support import nights
+from support.nights import make_nightly
+from support.values import DAY, HOUR, MICROSECOND, MINUTE, NOW, make_usage
 
-MARKS = Marks(bytes=Mark(high=75, low=65), inodes=Mark(high=80, low=75))
-NIGHTLY = Nightly("0 0 * * *", ZoneInfo("UTC"), 4 * HOUR, timedelta(0), evictions_per_night=200)
 MIDNIGHT = NOW.replace(hour=0)
 NIGHT, NOON = MIDNIGHT + HOUR, NOW
+LONG_AGO = NOW - 365 * DAY
+LAST = Night(MIDNIGHT - DAY, MIDNIGHT - DAY + MINUTE)
+TONIGHT = Night(MIDNIGHT, NIGHT + MINUTE)
 CALM, FULL = make_usage(50), make_usage(80)
 
 
-def make_triggers(mode: Mode = Mode.FULL) -> Triggers:
-    return Triggers(mode, MARKS, Calendar(NIGHTLY, timedelta(0)))
+def make_triggers(mode: Mode = Mode.FULL, night: Night | None = LAST, grace: timedelta = DAY) -> Triggers:
+    return nights.make_triggers(Calendar(make_nightly(), timedelta(0)), grace, night, mode)
 
 
 def make_moment(
@@ -30,8 +35,9 @@ def make_moment(
     monotonic: float = 10_000.0,
     fingerprint: int = 1,
     clock_sane: bool = True,
+    watched_since: datetime | None = LONG_AGO,
 ) -> Moment:
-    return Moment(now, monotonic, usage, fingerprint, clock_sane)
+    return Moment(now, monotonic, usage, fingerprint, clock_sane, watched_since)
 
 
 def make_report(
@@ -41,19 +47,7 @@ def make_report(
     low_mark_met: bool = False,
     started_at: datetime = NIGHT,
 ) -> SweepReport:
-    return SweepReport(
-        trigger=trigger,
-        dry_run=False,
-        started_at=started_at,
-        duration_seconds=1.0,
-        filesystem_before=FULL,
-        filesystem_after=CALM,
-        stopped_because=because,
-        evictions=(),
-        plan=None,
-        not_reached=0,
-        low_mark_met=low_mark_met,
-    )
+    return nights.make_report(trigger, because, low_mark_met=low_mark_met, started_at=started_at)
 
 
 @pytest.mark.parametrize("mode", list(Mode))
@@ -68,7 +62,7 @@ def make_report(
 )
 def test_what_is_due(mode: Mode, now: datetime, usage: Usage, by_mode: dict[Mode, Trigger]) -> None:
     """Pressure goes first in every mode; the night comes in all modes but `pressure`."""
-    assert make_triggers(mode).due(make_moment(now, usage)) is by_mode.get(mode)
+    assert make_triggers(mode=mode).due(make_moment(now, usage)) is by_mode.get(mode)
 
 
 @pytest.mark.parametrize(("percent", "due"), [(74.99, None), (75, Trigger.PRESSURE), (75.01, Trigger.PRESSURE)])
@@ -92,38 +86,127 @@ def test_a_clock_that_jumped_holds_the_night_only() -> None:
 def test_next_nightly() -> None:
     """The next night is the calendar's, and mode `pressure` has none."""
     assert make_triggers().next_nightly(NOON) == MIDNIGHT + DAY
-    assert make_triggers(Mode.OBSERVE).next_nightly(NOON) == MIDNIGHT + DAY
-    assert make_triggers(Mode.PRESSURE).next_nightly(NOON) is None
+    assert make_triggers(mode=Mode.OBSERVE).next_nightly(NOON) == MIDNIGHT + DAY
+    assert make_triggers(mode=Mode.PRESSURE).next_nightly(NOON) is None
 
 
-@pytest.mark.parametrize("because", [StopReason.DONE, StopReason.LIMIT, StopReason.FAILURES])
-def test_a_night_is_done_once(because: StopReason) -> None:
-    """A nightly sweep that was not stopped is done for tonight, even at its limit, and due tomorrow."""
-    after = make_triggers().after(make_report(because=because), make_moment(NIGHT + MINUTE))
-    assert after.done == MIDNIGHT
+@pytest.mark.parametrize("because", [StopReason.DONE, StopReason.LIMIT, StopReason.FAILURES, StopReason.WINDOW])
+@pytest.mark.parametrize("night", [None, LAST])
+def test_a_night_is_done_once(because: StopReason, night: Night | None) -> None:
+    """A nightly sweep that was not stopped is done for tonight, even at its limit or window's end, and due tomorrow."""
+    after = make_triggers(night=night).after(make_report(because=because), make_moment(NIGHT + MINUTE))
+    assert after.night == TONIGHT
     assert after.due(make_moment(NIGHT + MINUTE)) is None
     assert after.due(make_moment(NIGHT + DAY)) is Trigger.NIGHTLY
 
 
-def test_a_stopped_night_is_due_again() -> None:
-    """A nightly sweep that was asked to stop is not done."""
-    after = make_triggers().after(make_report(because=StopReason.STOP_REQUESTED), make_moment(NIGHT))
-    assert after.done is None
+@pytest.mark.parametrize("because", [StopReason.STOP_REQUESTED, StopReason.PRESSURE])
+def test_a_stopped_night_is_due_again(because: StopReason) -> None:
+    """A nightly sweep that was asked to stop, or that let pressure go first, is not done."""
+    after = make_triggers().after(make_report(because=because), make_moment(NIGHT))
+    assert after.night == LAST
     assert after.due(make_moment(NIGHT + MINUTE)) is Trigger.NIGHTLY
 
 
 def test_a_night_that_outlasts_its_window_is_done() -> None:
     """What counts is when a sweep began: one that ends after its window was tonight's."""
     after = make_triggers().after(make_report(), make_moment(MIDNIGHT + 5 * HOUR))
-    assert after.done == MIDNIGHT
+    assert after.night == Night(MIDNIGHT, MIDNIGHT + 5 * HOUR)
 
 
-def test_a_sweep_outside_every_window_takes_no_night() -> None:
-    """A sweep that began outside a window leaves what was done as it is."""
-    done = make_triggers().after(make_report(), make_moment(NIGHT))
-    after = done.after(make_report(started_at=NOON), make_moment(NOON))
-    assert after.done == MIDNIGHT
-    assert make_triggers().after(make_report(started_at=NOON), make_moment(NOON)).done is None
+def test_a_night_that_was_due_until_just_before_it_began_is_done() -> None:
+    """A sweep that was due in the last moment of its window, and began after it, is not one to be caught up with."""
+    assert make_triggers().due(make_moment(MIDNIGHT + 4 * HOUR - MICROSECOND)) is Trigger.NIGHTLY
+    late = make_report(started_at=MIDNIGHT + 4 * HOUR)
+    after = make_triggers().after(late, make_moment(MIDNIGHT + 4 * HOUR))
+    assert after.night == Night(MIDNIGHT, MIDNIGHT + 4 * HOUR)
+
+
+def test_a_sweep_for_what_is_done_takes_no_night() -> None:
+    """A night that was dealt with keeps its end; so does one of which a clock that was ahead knows already."""
+    for night in (TONIGHT, Night(MIDNIGHT + DAY, MIDNIGHT + DAY)):
+        assert make_triggers(night=night).after(make_report(), make_moment(NOON)).night == night
+
+
+def test_without_an_occurrence_nothing_is_done() -> None:
+    """A schedule that never comes has no night to deal with."""
+    never = replace(make_triggers(night=None), calendar=Calendar(make_nightly("0 0 */31 * 1#2"), timedelta(0)))
+    assert never.after(make_report(), make_moment(NIGHT)).night is None
+
+
+def test_a_sweep_by_hand_takes_no_night() -> None:
+    """What somebody asked for beside the schedule leaves the night to come."""
+    assert make_triggers().after(make_report(Trigger.MANUAL), make_moment(NIGHT)).night == LAST
+
+
+@pytest.mark.parametrize(
+    ("known", "due"),
+    [
+        (None, None),
+        (-DAY, None),
+        (timedelta(0), None),
+        (DAY - MICROSECOND, None),
+        (DAY, Trigger.NIGHTLY),
+        (DAY + MICROSECOND, Trigger.NIGHTLY),
+    ],
+)
+@pytest.mark.parametrize("night", [None, LAST])
+def test_a_night_needs_memory(known: timedelta | None, due: Trigger | None, night: Night | None) -> None:
+    """Nothing is due by night until the node is known for as long as grace, from grace itself on; pressure is."""
+    since = None if known is None else NIGHT - known
+    moment = make_moment(NIGHT, watched_since=since)
+    triggers = make_triggers(night=night)
+    assert triggers.due(moment) is due
+    assert triggers.occurrence_due(moment) == (MIDNIGHT if due else None)
+    assert triggers.held_for_memory(moment) is (due is None)
+    assert triggers.due(make_moment(NIGHT, FULL, watched_since=since)) is Trigger.PRESSURE
+
+
+def test_memory_holds_only_what_would_be_due() -> None:
+    """By day, with a clock that is not sane, in mode pressure and when the night is done, nothing is held."""
+    assert make_triggers().held_for_memory(make_moment(NIGHT, watched_since=None))
+    assert not make_triggers().held_for_memory(make_moment(NOON, watched_since=None))
+    assert not make_triggers().held_for_memory(make_moment(NIGHT, watched_since=None, clock_sane=False))
+    assert not make_triggers(Mode.PRESSURE).held_for_memory(make_moment(NIGHT, watched_since=None))
+    assert not make_triggers(night=TONIGHT).held_for_memory(make_moment(NIGHT, watched_since=None))
+
+
+@pytest.mark.parametrize(("since", "due"), [(2 * DAY, None), (3 * DAY - MICROSECOND, None), (3 * DAY, Trigger.NIGHTLY)])
+def test_overdue_counts_from_when_a_night_could_have_been(since: timedelta, due: Trigger | None) -> None:
+    """While the memory is too young no sweep is missed: `overdue` begins when it is as old as grace."""
+    assert make_triggers(night=None).due(make_moment(NOON, watched_since=NOON - since)) is due
+
+
+@pytest.mark.parametrize(
+    ("ahead", "corrected"),
+    [(-DAY, False), (timedelta(0), False), (CLOCK_JUMP, False), (CLOCK_JUMP + MICROSECOND, True), (365 * DAY, True)],
+)
+def test_a_night_that_is_yet_to_come_is_corrected(ahead: timedelta, corrected: bool) -> None:
+    """A night noted far ahead becomes the latest that has begun; one a few minutes ahead was swept for, and stays."""
+    night = Night(NOON + ahead, NOON + ahead)
+    triggers = make_triggers(night=night)
+    after = triggers.corrected(NOON)
+    assert after.night == (Night(MIDNIGHT, NOON) if corrected else night)
+    assert (after is triggers) is not corrected
+    assert after.corrected(NOON) is after
+    if corrected:
+        assert after.due(make_moment(NOON)) is None
+        assert after.due(make_moment(MIDNIGHT + DAY)) is Trigger.NIGHTLY
+
+
+def test_a_correction_without_a_night_or_an_occurrence() -> None:
+    """Without a night there is nothing to correct, and without any occurrence until now, now stands for it."""
+    assert make_triggers(night=None).corrected(NOON).night is None
+    never = replace(make_triggers(), calendar=Calendar(make_nightly("0 0 */31 * 1#2"), timedelta(0)))
+    assert replace(never, night=Night(NOON + DAY, NOON)).corrected(NOON).night == Night(NOON, NOON)
+
+
+@pytest.mark.parametrize("correction", [-HOUR, timedelta(0), 365 * DAY])
+def test_a_correction_of_time_makes_no_night_overdue(correction: timedelta) -> None:
+    """Where the time itself moves, the end of the last night moves along, and its occurrence stays what it was."""
+    shifted = make_triggers(night=TONIGHT).shifted(correction)
+    assert shifted.night == Night(MIDNIGHT, NIGHT + MINUTE + correction)
+    assert make_triggers(night=None).shifted(correction).night is None
 
 
 @pytest.mark.parametrize("because", list(StopReason))
@@ -154,7 +237,8 @@ def test_a_sweep_that_ends_above_low_stands_still(because: StopReason, low_mark_
 @pytest.mark.parametrize(
     ("seconds", "fingerprint", "percent", "due"),
     [
-        (59.9, 2, 90, None),
+        (59.9, 2, 83, None),
+        (1, 1, 83.01, Trigger.PRESSURE),
         (60, 1, 80, None),
         (60, 1, 80.99, None),
         (60, 1, 81, Trigger.PRESSURE),

@@ -10,9 +10,9 @@ import pytest
 from cleaner import core
 from cleaner.core import ports
 from cleaner.core.errors import CleanerError, ConfigError, ErrorKind, ImageInUseError, RuntimeRejectedError
-from cleaner.core.events import Eviction, SweepReport
 from cleaner.core.findings import Finding, Grade
 from cleaner.core.model import EvictionOutcome, EvictReason, KeepReason, StopReason, Trigger, Verdict
+from cleaner.core.report import Eviction, SweepReport
 from support.values import NOW, make_image, make_usage
 
 
@@ -62,6 +62,8 @@ def test_reasons_are_the_words_of_the_design_in_its_order() -> None:
         "recent",
         "newest",
         "unexpired",
+        "held",
+        "registry_down",
         "no_gain",
     ]
 
@@ -122,5 +124,5 @@ def test_the_core_never_asks_what_time_it_is() -> None:
 
 def test_ports_are_protocols() -> None:
     """The world outside is named and never implemented here."""
-    for name in ("Runtime", "Disk", "Timer", "Stop", "Recollection", "Outlet"):
+    for name in ("Runtime", "Disk", "Timer", "Stop", "Ledger", "Outlet"):
         assert getattr(ports, name)._is_protocol

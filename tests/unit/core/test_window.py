@@ -1,25 +1,17 @@
-"""The nightly window: each occurrence is due once, in every kind of night; and whether the clock is believed."""
+"""The nightly window: each occurrence is due once, in every kind of night."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from cleaner.core.window import BELIEVED_AFTER, CLOCK_JUMP, Calendar, ClockSense, Nightly, calendar_of
+from cleaner.core.history import Night
+from cleaner.core.window import Calendar, calendar_of
+from support.nights import PLAIN_UTC, every, make_nightly
 from support.values import DAY, HOUR, MICROSECOND, MINUTE, NOW, SECOND
 
-PARIS, NEW_YORK, PLAIN_UTC = ZoneInfo("Europe/Paris"), ZoneInfo("America/New_York"), ZoneInfo("UTC")
+PARIS, NEW_YORK = ZoneInfo("Europe/Paris"), ZoneInfo("America/New_York")
 NOTHING = timedelta(0)
-
-
-def make_nightly(
-    schedule: str = "0 0 * * *",
-    timezone: ZoneInfo = PLAIN_UTC,
-    window: timedelta = 4 * HOUR,
-    splay: timedelta = NOTHING,
-) -> Nightly:
-    return Nightly(schedule, timezone, window, splay, evictions_per_night=200)
 
 
 def make_calendar(
@@ -36,18 +28,16 @@ def at(text: str) -> datetime:
     return datetime.strptime(f"2026-{text}", "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
 
 
-def every(step: timedelta, start: datetime, end: datetime) -> Iterator[datetime]:
-    moment = start
-    while moment < end:
-        yield moment
-        moment += step
+def asked(calendar: Calendar, now: datetime, done: datetime | None = None) -> datetime | None:
+    """What is due inside the window: nothing is ever overdue."""
+    return calendar.due(now, None if done is None else Night(done, now), now)
 
 
 def swept(calendar: Calendar, start: datetime, end: datetime, step: timedelta = MINUTE) -> list[tuple[str, str]]:
     """(when, which occurrence) of each sweep of a daemon that looks every `step` and is done at once."""
-    done, sweeps = calendar.due(start - step, None), []
+    done, sweeps = asked(calendar, start - step), []
     for now in every(step, start, end):
-        occurrence = calendar.due(now, done)
+        occurrence = asked(calendar, now, done)
         if occurrence is not None:
             done = occurrence
             sweeps.append((f"{now:%m-%d %H:%M}", f"{occurrence:%m-%d %H:%M}"))
@@ -70,7 +60,7 @@ MIDNIGHT = datetime(2026, 6, 1, tzinfo=UTC)
 )
 def test_due_from_the_occurrence_until_the_window_ends(since: timedelta, due: bool) -> None:
     """The window holds its first moment and not its last."""
-    assert make_calendar().due(MIDNIGHT + since, None) == (MIDNIGHT if due else None)
+    assert asked(make_calendar(), MIDNIGHT + since) == (MIDNIGHT if due else None)
 
 
 @pytest.mark.parametrize(
@@ -86,20 +76,39 @@ def test_due_from_the_occurrence_until_the_window_ends(since: timedelta, due: bo
 )
 def test_the_delay_moves_the_start_and_not_the_end(since: timedelta, due: bool) -> None:
     """A node's sweep begins at its delay itself; the window still ends where it ends for all."""
-    assert make_calendar(delay=30 * MINUTE).due(MIDNIGHT + since, None) == (MIDNIGHT if due else None)
+    assert asked(make_calendar(delay=30 * MINUTE), MIDNIGHT + since) == (MIDNIGHT if due else None)
 
 
 @pytest.mark.parametrize(("done", "due"), [(-DAY, True), (-MICROSECOND, True), (NOTHING, False), (DAY, False)])
 def test_what_is_done_is_not_due_again(done: timedelta, due: bool) -> None:
     """An occurrence is due until it is done; one done later counts for those before too."""
     now = MIDNIGHT + HOUR
-    assert make_calendar().due(now, MIDNIGHT + done) == (MIDNIGHT if due else None)
+    assert asked(make_calendar(), now, MIDNIGHT + done) == (MIDNIGHT if due else None)
+
+
+@pytest.mark.parametrize(("short_of", "due"), [(MICROSECOND, False), (NOTHING, True), (-MICROSECOND, True)])
+def test_what_was_missed_is_due_once_the_last_sweep_is_overdue(short_of: timedelta, due: bool) -> None:
+    """After its window an occurrence is due from 48 hours after the end of the last nightly sweep on."""
+    now = MIDNIGHT + 12 * HOUR
+    night = Night(MIDNIGHT - 2 * DAY, now - 48 * HOUR + short_of)
+    assert make_calendar().due(now, night, NOW - 365 * DAY) == (MIDNIGHT if due else None)
+    assert make_calendar().due(now, night, now - 48 * HOUR + MICROSECOND) is None
+    assert make_calendar().due(now, Night(MIDNIGHT, night.ended_at), NOW - 365 * DAY) is None
+
+
+@pytest.mark.parametrize(("late", "due"), [(-MICROSECOND, True), (NOTHING, True), (MICROSECOND, False)])
+def test_what_could_not_have_been_swept_for_was_not_missed(late: timedelta, due: bool) -> None:
+    """An occurrence from before one could have been swept for is due inside its window only."""
+    first = datetime(2026, 6, 1, tzinfo=UTC)
+    monthly, now = make_calendar("0 0 1 * *"), first + 5 * DAY
+    assert monthly.due(now, None, first + late) == (first if due else None)
+    assert monthly.due(first + HOUR, None, first + late) == first
 
 
 def test_only_the_latest_occurrence_counts() -> None:
     """A daemon that was away does not catch up on windows that a later occurrence follows."""
     hourly = make_calendar("0 * * * *", window=4 * HOUR)
-    assert hourly.due(MIDNIGHT + 3 * HOUR + MINUTE, None) == MIDNIGHT + 3 * HOUR
+    assert asked(hourly, MIDNIGHT + 3 * HOUR + MINUTE) == MIDNIGHT + 3 * HOUR
 
 
 def test_next_start_is_after_now() -> None:
@@ -115,7 +124,7 @@ def test_next_start_is_after_now() -> None:
 def test_now_may_be_in_any_zone() -> None:
     """The same moment in another zone is due alike, and the answer is in UTC."""
     there = (MIDNIGHT + HOUR).astimezone(NEW_YORK)
-    answer = make_calendar().due(there, None)
+    answer = asked(make_calendar(), there)
     assert answer == MIDNIGHT
     assert answer is not None
     assert answer.tzinfo is UTC
@@ -124,14 +133,24 @@ def test_now_may_be_in_any_zone() -> None:
 def test_a_schedule_that_never_comes_is_never_due() -> None:
     """A first of the month that is a second Monday: nothing is due, and nothing hangs."""
     never = make_calendar("0 0 */31 * 1#2")
-    assert never.due(NOW, None) is None
+    assert asked(never, NOW) is None
     assert never.next_start(NOW) is None
 
 
 @pytest.mark.parametrize("window", [timedelta(days=99_999_999), timedelta.max])
 def test_a_window_beyond_the_calendar_breaks_nothing(window: timedelta) -> None:
     """A window without an end is open from the first occurrence on."""
-    assert make_calendar(window=window).due(NOW, None) == MIDNIGHT
+    assert asked(make_calendar(window=window), NOW) == MIDNIGHT
+    assert make_calendar(window=window).end_of(MIDNIGHT, NOW) == datetime.max.replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("since", "has_end"), [(NOTHING, True), (4 * HOUR - MICROSECOND, True), (4 * HOUR, False), (DAY, False)]
+)
+def test_a_sweep_ends_with_the_window_that_it_began_in(since: timedelta, has_end: bool) -> None:
+    """The end is the window's, whatever the delay; a sweep that begins at the end itself catches up, and has none."""
+    end = make_calendar(delay=30 * MINUTE).end_of(MIDNIGHT, MIDNIGHT + since)
+    assert end == (MIDNIGHT + 4 * HOUR if has_end else None)
 
 
 @pytest.mark.parametrize(
@@ -181,8 +200,8 @@ def test_a_repeated_hour_stays_due_until_it_is_done() -> None:
     calendar = make_calendar("30 2 * * *", PARIS, window=2 * HOUR)
     first = at("10-25 00:30")
     for now in every(MINUTE, first, first + 2 * HOUR):
-        assert calendar.due(now, None) == first
-        assert calendar.due(now, first) is None
+        assert asked(calendar, now) == first
+        assert asked(calendar, now, first) is None
 
 
 def test_next_start_in_a_repeated_hour_is_ahead() -> None:
@@ -231,10 +250,10 @@ def test_leap_day() -> None:
     """29 February is swept in leap years, and the next one is four years ahead."""
     calendar = make_calendar("0 0 29 2 *")
     leap = datetime(2028, 2, 29, tzinfo=UTC)
-    assert calendar.due(leap, None) == leap
-    assert calendar.due(leap - MICROSECOND, None) is None
+    assert asked(calendar, leap) == leap
+    assert asked(calendar, leap - MICROSECOND) is None
     assert calendar.next_start(leap) == datetime(2032, 2, 29, tzinfo=UTC)
-    assert calendar.due(datetime(2027, 3, 1, tzinfo=UTC), None) is None
+    assert asked(calendar, datetime(2027, 3, 1, tzinfo=UTC)) is None
 
 
 def test_a_delay_across_midnight_belongs_to_the_day_before() -> None:
@@ -242,14 +261,14 @@ def test_a_delay_across_midnight_belongs_to_the_day_before() -> None:
     calendar = make_calendar("30 23 * * *", window=2 * HOUR, delay=HOUR)
     expected = [("06-02 00:30", "06-01 23:30"), ("06-03 00:30", "06-02 23:30")]
     assert swept(calendar, at("06-01 12:00"), at("06-03 12:00")) == expected
-    assert calendar.due(at("06-02 01:30") - MICROSECOND, None) == at("06-01 23:30")
-    assert calendar.due(at("06-02 01:30"), None) is None
+    assert asked(calendar, at("06-02 01:30") - MICROSECOND) == at("06-01 23:30")
+    assert asked(calendar, at("06-02 01:30")) is None
 
 
 def test_seconds_do_not_hide_an_occurrence() -> None:
     """A look a moment after the minute still finds the occurrence of that minute."""
     for after in (NOTHING, MICROSECOND, SECOND / 2, SECOND, 59 * SECOND, MINUTE - MICROSECOND):
-        assert make_calendar().due(MIDNIGHT + after, None) == MIDNIGHT
+        assert asked(make_calendar(), MIDNIGHT + after) == MIDNIGHT
 
 
 # ---- splay
@@ -275,75 +294,3 @@ def test_a_delay_is_the_same_in_every_run() -> None:
 def test_without_a_splay_there_is_no_delay(splay: timedelta) -> None:
     """A splay of up to a second leaves no choice."""
     assert calendar_of(make_nightly(splay=splay), "node-1").delay == NOTHING
-
-
-# ---- the clock
-
-
-def jumped(by: timedelta) -> ClockSense:
-    """A clock that moved `by` more than the second that went by."""
-    return ClockSense(NOW, 0.0).look(NOW + SECOND + by, 1.0)
-
-
-@pytest.mark.parametrize("sign", [1, -1])
-@pytest.mark.parametrize(
-    ("by", "sane"), [(CLOCK_JUMP - MICROSECOND, True), (CLOCK_JUMP, True), (CLOCK_JUMP + MICROSECOND, False)]
-)
-def test_a_jump_of_more_than_ten_minutes_is_not_believed(by: timedelta, sane: bool, sign: int) -> None:
-    """Ten minutes either way are a correction; a microsecond more is a jump."""
-    assert timedelta(minutes=10) == CLOCK_JUMP
-    assert jumped(sign * by).sane is sane
-
-
-def test_a_correction_of_ten_minutes_is_no_jump() -> None:
-    """Ten minutes themselves leave nothing to be taken away later."""
-    assert jumped(CLOCK_JUMP).offset == NOTHING
-
-
-@pytest.mark.parametrize(
-    ("left", "sane"), [(CLOCK_JUMP - MICROSECOND, True), (CLOCK_JUMP, True), (CLOCK_JUMP + MICROSECOND, False)]
-)
-def test_jumps_may_leave_ten_minutes(left: timedelta, sane: bool) -> None:
-    """A clock that jumped far and back is believed if it ends up ten minutes off or less."""
-    there = jumped(DAY)
-    back = there.look(NOW + 2 * SECOND + left, 2.0)
-    assert back.offset == left
-    assert back.sane is sane
-
-
-def test_time_that_passes_is_no_jump() -> None:
-    """A look after a week that both clocks counted finds nothing odd."""
-    assert ClockSense(NOW, 0.0).look(NOW + 7 * DAY, 7 * 86400.0).sane
-
-
-def test_a_jump_back_takes_the_jump_away() -> None:
-    """A clock that returns to where it was is believed at once."""
-    there = jumped(DAY)
-    assert there.offset == DAY
-    back = there.look(NOW + 2 * SECOND, 2.0)
-    assert back.sane
-    assert back.offset == NOTHING
-
-
-def test_jumps_add_up() -> None:
-    """A second jump the same way leaves the clock as far off as both together."""
-    assert jumped(HOUR).look(NOW + 2 * SECOND + 2 * HOUR, 2.0).offset == 2 * HOUR
-
-
-@pytest.mark.parametrize(("short_of", "sane"), [(MICROSECOND, False), (NOTHING, True), (-MICROSECOND, True)])
-def test_a_new_time_is_believed_after_a_day(short_of: timedelta, sane: bool) -> None:
-    """A clock that jumped and then ran true for 24 hours is believed, from 24 hours on."""
-    assert timedelta(hours=24) == BELIEVED_AFTER
-    sense = jumped(HOUR)
-    later = BELIEVED_AFTER - short_of
-    assert sense.look(sense.wall + later, sense.monotonic + later.total_seconds()).sane is sane
-
-
-def test_another_jump_starts_the_day_again() -> None:
-    """The day counts from the latest jump."""
-    sense = jumped(HOUR)
-    sense = sense.look(sense.wall + 23 * HOUR, sense.monotonic + 23 * 3600)
-    sense = sense.look(sense.wall + 2 * HOUR, sense.monotonic + 3600)
-    assert not sense.sane
-    assert not sense.look(sense.wall + 23 * HOUR, sense.monotonic + 23 * 3600).sane
-    assert sense.look(sense.wall + 24 * HOUR, sense.monotonic + 24 * 3600).sane

@@ -4,8 +4,9 @@ import os
 import signal
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from cleaner.node.clock import NeverStop, SignalStop, SystemTimer, pause
+from cleaner.node.clock import NeverStop, SignalStop, SystemTimer, pause, read_boot
 
 
 def test_the_wall_clock_is_aware_and_utc() -> None:
@@ -20,6 +21,22 @@ def test_the_monotonic_clock_goes_on() -> None:
     first = timer.monotonic()
     pause(0.001)
     assert timer.monotonic() > first >= time.monotonic() - 1
+
+
+def test_the_boot_is_known(tmp_path: Path) -> None:
+    """One boot has one number, which SQLite holds; another has another, and where nothing tells there is none."""
+    boot = read_boot()
+    assert boot == read_boot()
+    assert boot is None or 0 <= boot < 2**63
+    (tmp_path / "one").write_text("3f0c\n")
+    (tmp_path / "other").write_text("3f0d\n")
+    (tmp_path / "empty").write_text("\n")
+    one, other = read_boot(tmp_path / "one"), read_boot(tmp_path / "other")
+    assert one is not None
+    assert other is not None
+    assert one != other
+    assert 0 <= one < 2**63
+    assert read_boot(tmp_path / "empty") is read_boot(tmp_path / "none") is read_boot(tmp_path) is None
 
 
 def test_without_a_signal_nothing_is_requested(own_signals: None) -> None:

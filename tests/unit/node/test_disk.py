@@ -1,18 +1,23 @@
 """The disk: which filesystem a path is on, what it holds, and when a reading has settled."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
 from cleaner.core.errors import DiskUnreadableError, EnvironmentUnusableError
-from cleaner.core.model import Usage
+from cleaner.core.usage import Filesystem, Usage
 from cleaner.node.clock import pause
-from cleaner.node.disk import Mount, MountedDisk, mount_of, open_disk, read_mounts, settle
+from cleaner.node.disk import Mount, MountedDisk, Place, mount_of, open_disk, read_mounts, settle
 
 ROOT = Mount("/", "ext4")
 CONTAINER_ROOT = Mount("/", "overlay")
+
+
+def disk_of(path: str, kind: str) -> MountedDisk:
+    return MountedDisk([Place(Filesystem.IMAGES, path, kind)], pause)
 
 
 def usage(available: int) -> Usage:
@@ -21,11 +26,11 @@ def usage(available: int) -> Usage:
 
 @pytest.mark.parametrize(
     ("readings", "settled"),
-    [([5, 5], 5), ([1, 2, 3, 3, 4], 3), ([*range(21), 20], 20)],
-    ids=["at once", "after a while", "not within a second"],
+    [([5, 5], 5), ([1, 2, 3, 3, 4], 3), ([*range(21), 20], 20), ([5, 4, 9], 4), ([1, 3, 2, 9], 2)],
+    ids=["at once", "after a while", "not within a second", "others write", "others write in the end"],
 )
-def test_a_reading_settles_when_two_agree(readings: list[int], settled: int) -> None:
-    """Readings 50 ms apart are taken until two agree, for at most twenty of them."""
+def test_a_reading_settles_when_nothing_more_is_freed(readings: list[int], settled: int) -> None:
+    """Readings 50 ms apart are taken until one has no more free than that before it, for at most twenty of them."""
     pauses: list[float] = []
     left = iter(readings)
     assert settle(lambda: usage(next(left)), pauses.append).available_bytes == settled
@@ -33,9 +38,18 @@ def test_a_reading_settles_when_two_agree(readings: list[int], settled: int) -> 
     assert len(pauses) <= 20
 
 
+@pytest.mark.parametrize(("inodes", "steps"), [((5, 5, 9), 1), ((5, 6, 6), 2), ((5, 4, 9), 1)])
+def test_inodes_settle_as_bytes_do(inodes: tuple[int, ...], steps: int) -> None:
+    """While inodes are still freed a reading has not settled, though its bytes have."""
+    pauses: list[float] = []
+    left = iter(inodes)
+    settle(lambda: replace(usage(5), inodes_available=next(left)), pauses.append)
+    assert len(pauses) == steps
+
+
 def test_usage_is_what_a_user_who_is_not_root_sees(tmp_path: Path) -> None:
     """Bytes and inodes are those of statvfs without root's reserve, and the percent is the kubelet's, not psutil's."""
-    read = MountedDisk(str(tmp_path), "ext4", pause).read_usage()
+    read = disk_of(str(tmp_path), "ext4").read_usage()
     now = os.statvfs(tmp_path)
     assert read.capacity_bytes == now.f_blocks * now.f_frsize == psutil.disk_usage(str(tmp_path)).total
     assert read.available_bytes == pytest.approx(now.f_bavail * now.f_frsize, rel=0.01)
@@ -48,7 +62,7 @@ def test_a_path_that_went_is_unreadable(tmp_path: Path) -> None:
     """A disk whose path is gone is an error that names it."""
     for kind in ("ext4", "btrfs"):
         with pytest.raises(DiskUnreadableError, match="gone: No such file"):
-            MountedDisk(str(tmp_path / "gone"), kind, pause).read_settled_usage()
+            disk_of(str(tmp_path / "gone"), kind).read_settled_usage()
 
 
 @pytest.mark.parametrize(
@@ -63,12 +77,12 @@ def test_a_path_that_went_is_unreadable(tmp_path: Path) -> None:
 )
 def test_filesystems_that_free_unseen_do_not_measure(path: str, kind: str, measures: bool) -> None:
     """What one removal freed can be measured on ext4, XFS and files on btrfs, not on ZFS or of subvolumes."""
-    assert MountedDisk(path, kind, pause).measures_removals is measures
+    assert disk_of(path, kind).measures_removals is measures
 
 
 def test_a_disk_that_frees_late_is_flushed_before_it_is_measured(tmp_path: Path) -> None:
     """A settled reading of a btrfs disk flushes first, and reads as any other."""
-    read = MountedDisk(str(tmp_path), "btrfs", pause).read_settled_usage()
+    read = disk_of(str(tmp_path), "btrfs").read_settled_usage()
     assert read.capacity_bytes == psutil.disk_usage(str(tmp_path)).total
 
 
@@ -76,7 +90,7 @@ def test_a_disk_that_frees_late_is_flushed_before_it_is_measured(tmp_path: Path)
 def test_a_mounted_directory_is_taken(tmp_path: Path, in_pod: bool) -> None:
     """A path below a mount of its own is the host's, in a pod and outside."""
     mounts = (CONTAINER_ROOT, Mount(str(tmp_path), "xfs"))
-    disk = open_disk(str(tmp_path), in_pod=in_pod, pause=pause, mounts=mounts)
+    disk = open_disk({Filesystem.IMAGES: str(tmp_path)}, in_pod=in_pod, pause=pause, mounts=mounts)
     assert disk.path == str(tmp_path)
 
 
@@ -84,20 +98,20 @@ def test_a_mounted_directory_is_taken(tmp_path: Path, in_pod: bool) -> None:
 def test_a_containers_own_filesystem_is_refused(tmp_path: Path, root: Mount, in_pod: bool) -> None:
     """A path on the agent's own root inside a container is an error with the mount to add, never the root instead."""
     with pytest.raises(EnvironmentUnusableError, match="container's own filesystem; mount the host's") as raised:
-        open_disk(str(tmp_path), in_pod=in_pod, pause=pause, mounts=(root,))
+        open_disk({Filesystem.IMAGES: str(tmp_path)}, in_pod=in_pod, pause=pause, mounts=(root,))
     assert str(tmp_path) in str(raised.value)
 
 
 def test_the_root_of_a_host_is_taken(tmp_path: Path) -> None:
     """On a host without a disk for images, the root filesystem is the one."""
-    assert open_disk(str(tmp_path), in_pod=False, pause=pause, mounts=(ROOT,)).measures_removals
+    assert open_disk({Filesystem.IMAGES: str(tmp_path)}, in_pod=False, pause=pause, mounts=(ROOT,)).measures_removals
 
 
 @pytest.mark.parametrize(("path", "says"), [("/nowhere/containerd", "is no directory here"), ("/proc", "without capa")])
 def test_what_is_no_filesystem_is_refused(path: str, says: str) -> None:
     """A path that is not there, or holds nothing, is an error; its parent is never taken instead."""
     with pytest.raises(EnvironmentUnusableError, match=says):
-        open_disk(path, in_pod=False, pause=pause)
+        open_disk({Filesystem.IMAGES: path}, in_pod=False, pause=pause)
 
 
 MOUNTS = (ROOT, Mount("/var/lib", "ext4"), Mount("/var/lib/containerd", "xfs"), Mount("/var/lib", "btrfs"))
@@ -128,9 +142,71 @@ def test_mounts_are_read_with_their_escapes(tmp_path: Path) -> None:
         "22 21 8:2 / /mnt/my\\040disk rw - xfs /dev/sdb rw\n"
         "23 21 8:3 / /a\\134b rw shared:2 master:3 - fuse.fuse-overlayfs none rw\n"
     )
-    assert read_mounts(file) == (ROOT, Mount("/mnt/my disk", "xfs"), Mount("/a\\b", "fuse.fuse-overlayfs"))
+    assert read_mounts(file) == (
+        Mount("/", "ext4", "8:1"),
+        Mount("/mnt/my disk", "xfs", "8:2"),
+        Mount("/a\\b", "fuse.fuse-overlayfs", "8:3"),
+    )
 
 
 def test_no_mount_at_all_is_unknown() -> None:
     """Without any mount the type is unknown."""
     assert mount_of("/", ()) == Mount("/", "unknown")
+
+
+# ---- other filesystems
+
+CONTENT, CONTAINERS = Filesystem.CONTENT, Filesystem.CONTAINERS
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> dict[Filesystem, str]:
+    """A directory for each filesystem."""
+    found = {filesystem: str(tmp_path / filesystem.value) for filesystem in Filesystem}
+    for path in found.values():
+        Path(path).mkdir()
+    return found
+
+
+def mounts_of(paths: dict[Filesystem, str], *devices: str) -> tuple[Mount, ...]:
+    return ROOT, *(Mount(path, "ext4", device) for path, device in zip(paths.values(), devices, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("devices", "others"),
+    [
+        (("8:1", "8:1", "8:1"), []),
+        (("8:1", "8:2", "8:1"), [CONTENT]),
+        (("8:1", "8:1", "8:2"), [CONTAINERS]),
+        (("8:1", "8:2", "8:2"), [CONTENT]),
+        (("8:1", "8:2", "8:3"), [CONTENT, CONTAINERS]),
+    ],
+)
+def test_each_filesystem_counts_once(
+    paths: dict[Filesystem, str], devices: tuple[str, ...], others: list[Filesystem]
+) -> None:
+    """Of places on the same device the first counts: images, then content, then containers."""
+    disk = open_disk(paths, in_pod=False, pause=pause, mounts=mounts_of(paths, *devices))
+    read = disk.read_usage()
+    assert (read.filesystem, [other.filesystem for other in read.others]) == (Filesystem.IMAGES, others)
+    assert [each.path for each in read.others] == [paths[other] for other in others]
+    assert disk.unseen == ()
+    assert disk.read_settled_usage().path == read.path
+
+
+def test_another_filesystem_that_is_not_seen_is_left_out(paths: dict[Filesystem, str]) -> None:
+    """The agent works without a content store that is not mounted into its pod, and can say which it misses."""
+    gone = paths | {CONTENT: "/nowhere/content"}
+    disk = open_disk(gone, in_pod=False, pause=pause, mounts=mounts_of(paths, "8:1", "8:2", "8:3"))
+    assert disk.unseen == ("/nowhere/content",)
+    assert [other.filesystem for other in disk.read_usage().others] == [CONTAINERS]
+
+
+def test_a_removal_is_measured_where_all_that_it_frees_is(paths: dict[Filesystem, str]) -> None:
+    """Content on ZFS cannot be measured, containers on ZFS do not matter."""
+    places = [Place(filesystem, path, "ext4") for filesystem, path in paths.items()]
+    assert MountedDisk(places, pause).measures_removals
+    for number, measures in ((1, False), (2, True)):
+        odd = [*places]
+        odd[number] = replace(odd[number], filesystem_type="zfs")
+        assert MountedDisk(odd, pause).measures_removals is measures

@@ -12,20 +12,33 @@ from cleaner.core.events import (
     DaemonStopped,
     DiskUnread,
     Event,
-    Eviction,
     EvictionEnded,
+    EvictionLearned,
+    EvictionObserved,
+    EvictionRegretted,
     EvictionStarted,
     ImagesCounted,
+    ImagesVanished,
+    KubeletRead,
+    LedgerDown,
+    LedgerUp,
     LoopBroke,
+    NightEnded,
+    NightHeld,
     ObservationFailed,
+    RegistriesAsked,
+    RuleHeld,
     RuntimeDown,
     RuntimeUp,
     SpaceCounted,
     SweepEnded,
     SweepFailed,
-    SweepReport,
+    SweepLearned,
     SweepStarted,
+    SweepWaits,
 )
+from cleaner.core.history import Night, PastEviction, PastSweep, Return, VanishedImage
+from cleaner.core.kubelet import KubeletConfig, KubeletMarks, acts_of, collisions
 from cleaner.core.model import (
     EvictionOutcome,
     EvictReason,
@@ -35,17 +48,24 @@ from cleaner.core.model import (
     RuntimeVersion,
     StopReason,
     Trigger,
-    Usage,
     Verdict,
 )
+from cleaner.core.outlook import Outlook
 from cleaner.core.pressure import Mark, Marks
 from cleaner.core.reclaim import Holder, Size
+from cleaner.core.regret import Regret
+from cleaner.core.report import Eviction, SweepReport
+from cleaner.core.usage import Filesystem, Usage
 
 MIDNIGHT = datetime(2026, 6, 15, tzinfo=UTC)
 GIB = 1024**3
 FULL = Usage("/var/lib/containerd", 100 * GIB, 20 * GIB, 1000, 400, 25 * GIB)
 EMPTIER = Usage("/var/lib/containerd", 100 * GIB, 30 * GIB, 1000, 500, 35 * GIB)
 BYTES_ONLY = Usage("/images", 100 * GIB, 20 * GIB, 0, 0, 20 * GIB)
+CONTENT = replace(EMPTIER, path="/content", filesystem=Filesystem.CONTENT)
+CONTAINERS = replace(BYTES_ONLY, path="/containers", filesystem=Filesystem.CONTAINERS)
+SEVERAL = replace(FULL, others=(CONTENT, CONTAINERS))
+"""A node with a filesystem for each."""
 MARKS = Marks(bytes=Mark(high=75, low=65), inodes=Mark(high=80, low=75))
 REGISTRY = "registry.gitlab.com/golem-ai"
 
@@ -85,6 +105,7 @@ PRESSURE = Plan(Trigger.PRESSURE, (going(5, EvictReason.PRESSURE),), KEPT)
 
 HELD = {holder: number * GIB for number, holder in enumerate(Holder, 1)}
 SPACE = SpaceCounted(replace(NIGHT, reclaimable=Size(4 * GIB, 400)), replace(PRESSURE, reclaimable=Size(GIB, 9)), HELD)
+SPACE_IN_VAIN = replace(SPACE, low_mark_reachable=False)
 SPACE_UNKNOWN = SpaceCounted(NIGHT, PRESSURE, None, "the runtime has no containerd API")
 COUNTED = ImagesCounted(NIGHT)
 """On a runtime that does not tell what images share."""
@@ -108,6 +129,9 @@ def report(**changes: object) -> SweepReport:
     return SweepReport(**(values | changes))  # type: ignore[arg-type]
 
 
+LOOKING = Checked(FULL, MIDNIGHT + timedelta(days=1, minutes=20), Outlook(FULL, 90.0, 1234.5, 3 * GIB))
+"""The mark is 90 s away, and something is being pulled."""
+
 AWAY = RuntimeUnavailableError("nobody listens at /run/containerd/containerd.sock")
 UNREAD = DiskUnreadableError("/var/lib/containerd: Input/output error")
 CONTAINERD = RuntimeUp(RuntimeVersion("containerd", "2.1.4"), "/var/lib/containerd")
@@ -122,6 +146,62 @@ BURST_REPORT = report(
 )
 DRY_REPORT = report(dry_run=True, stopped_because=StopReason.DONE, evictions=(PLANNED,), not_reached=3)
 
+INSTALLED = MIDNIGHT - timedelta(days=100)
+IS_UP = LedgerUp(INSTALLED, None)
+"""The ledger, as the next."""
+IS_DOWN = LedgerDown("the ledger /var/lib/cleaner/ledger.db cannot be used: database or disk is full")
+
+
+def past(number: int, **changes: object) -> PastEviction:
+    """An eviction by `cleaner sweep`, half an hour before midnight."""
+    verdict = going(number)
+    values: dict[str, object] = {
+        "image_id": verdict.image.id,
+        "references": verdict.image.references,
+        "trigger": Trigger.MANUAL,
+        "reason": verdict.reason.value,
+        "rule": verdict.rule,
+        "outcome": EvictionOutcome.EVICTED,
+        "error": None,
+        "at": MIDNIGHT - timedelta(minutes=30),
+        "created_at": verdict.created_at,
+        "pulled_at": verdict.pulled_at,
+        "last_used_at": verdict.last_used_at,
+        "size_bytes": verdict.image.size_bytes,
+        "estimated_bytes": 3 * GIB,
+        "reclaimed_bytes": 2 * GIB,
+    }
+    return PastEviction(**(values | changes))  # type: ignore[arg-type]
+
+
+LEARNED = past(6)
+OBSERVED = past(7, trigger=Trigger.NIGHTLY, outcome=EvictionOutcome.PLANNED, reclaimed_bytes=None)
+REPULLED = past(1, returned_at=MIDNIGHT + timedelta(hours=3), returned_by=Return.PULLED)
+OBSERVED_USED = replace(OBSERVED, returned_at=MIDNIGHT, returned_by=Return.USED)
+SWEPT = PastSweep(Trigger.MANUAL, MIDNIGHT - timedelta(minutes=20), 5.0, "done")
+SWEPT_IN_VAIN = replace(SWEPT, ended_at=MIDNIGHT - timedelta(minutes=10), stopped_because=None)
+HOLD = RuleHeld("company", Regret(20, 2), MIDNIGHT, MIDNIGHT + timedelta(days=3))
+
+VANISHED = VanishedImage(
+    going(8).image.id,
+    going(8).image.references,
+    last_seen_at=MIDNIGHT - timedelta(minutes=2),
+    gone_at=MIDNIGHT - timedelta(minutes=1),
+    first_seen_at=INSTALLED,
+    used_percent=86.4,
+)
+
+
+def kubelet_read(marks: KubeletMarks, because: str | None = None, *, broken: bool = False) -> KubeletRead:
+    """What a kubelet with these marks does on the full disk."""
+    config = KubeletConfig("/var/lib/kubelet/config.yaml", marks, because, broken)
+    return KubeletRead(config, acts_of(marks, FULL), collisions(marks, MARKS, FULL))
+
+
+ASSUMED = kubelet_read(KubeletMarks(), "/var/lib/kubelet/config.yaml is not there, or not mounted")
+FIRST = kubelet_read(KubeletMarks(gc_high_percent=75, maximum_age=timedelta(days=7)))
+"""A kubelet that acts before our high mark of bytes."""
+
 EVERYTHING: tuple[Event, ...] = (
     DaemonStarted(None),
     RuntimeDown(AWAY),
@@ -130,23 +210,42 @@ EVERYTHING: tuple[Event, ...] = (
     Checked(None, None),
     Checked(FULL, NEXT),
     ObservationFailed(AWAY),
+    IS_DOWN,
+    IS_UP,
+    SweepLearned(SWEPT),
+    SweepLearned(SWEPT_IN_VAIN),
+    EvictionLearned(LEARNED),
+    EvictionObserved(OBSERVED),
+    EvictionRegretted(REPULLED),
+    EvictionRegretted(OBSERVED_USED),
+    HOLD,
+    ASSUMED,
+    FIRST,
+    ImagesVanished((VANISHED,)),
     COUNTED,
     SPACE_UNKNOWN,
     SPACE,
+    SPACE_IN_VAIN,
     ClockJumped(900.0),
     ClockTrusted(),
-    SweepStarted(NIGHT, FULL),
-    EvictionStarted(Trigger.NIGHTLY, going(1)),
-    EvictionEnded(Trigger.NIGHTLY, EVICTED),
-    EvictionEnded(Trigger.NIGHTLY, FAILED),
-    EvictionEnded(Trigger.NIGHTLY, SPARED),
+    NightHeld(INSTALLED),
+    SweepWaits(Trigger.NIGHTLY),
+    RegistriesAsked(frozenset({"docker.io"}), {"registry.gitlab.com": "HTTP 503"}),
+    RegistriesAsked(frozenset({"docker.io", "registry.gitlab.com"}), {}),
+    SweepStarted(NIGHT, FULL, MIDNIGHT, dry_run=False),
+    EvictionStarted(Trigger.NIGHTLY, going(1), MIDNIGHT),
+    EvictionEnded(Trigger.NIGHTLY, EVICTED, MIDNIGHT),
+    EvictionEnded(Trigger.NIGHTLY, FAILED, MIDNIGHT),
+    EvictionEnded(Trigger.NIGHTLY, SPARED, MIDNIGHT),
     SweepEnded(report(), MIDNIGHT + timedelta(seconds=12.5)),
-    SweepStarted(PRESSURE, FULL),
-    EvictionEnded(Trigger.PRESSURE, BURST),
+    NightEnded(Night(MIDNIGHT, MIDNIGHT + timedelta(seconds=12.5))),
+    LOOKING,
+    SweepStarted(PRESSURE, FULL, MIDNIGHT, dry_run=False, early=True, expected_bytes=3 * GIB),
+    EvictionEnded(Trigger.PRESSURE, BURST, MIDNIGHT),
     SweepEnded(BURST_REPORT, MIDNIGHT + timedelta(hours=1)),
-    SweepStarted(NIGHT, EMPTIER),
+    SweepStarted(NIGHT, EMPTIER, MIDNIGHT, dry_run=False),
     SweepEnded(DRY_REPORT, MIDNIGHT + timedelta(hours=2)),
-    SweepFailed(Trigger.NIGHTLY, AWAY, 60.0),
+    SweepFailed(Trigger.NIGHTLY, AWAY, 60.0, MIDNIGHT + timedelta(hours=13)),
     LoopBroke(ValueError("nobody foresaw this")),
     DaemonStopped(),
 )

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from cleaner.core.model import EvictReason, Image, KeepReason, Plan, StopReason, Trigger, Verdict
 from cleaner.core.reclaim import Size
 from cleaner.outlets.documents import plan_document, sweep_document
-from unit.outlets.happenings import BYTES_ONLY, EVICTED, FULL, HELD, NIGHT, going, report
+from unit.outlets.happenings import BYTES_ONLY, EVICTED, FULL, HELD, NIGHT, SEVERAL, going, report
 
-FILESYSTEM_KEYS = ["path", "capacity_bytes", "available_bytes", "used_percent", "inodes_used_percent"]
+FILESYSTEM_KEYS = ["path", "capacity_bytes", "available_bytes", "used_percent", "inodes_used_percent", "name"]
 
 verdicts = st.lists(
     st.builds(
@@ -44,6 +44,17 @@ def test_a_plan_has_all_keys_of_the_contract() -> None:
     assert document["filesystems"] == [document["filesystem"]]
     assert [document[key] for key in ("reclaimable_bytes", "low_mark_reachable", "held_bytes")] == [None] * 3
     assert document["notices"] == ["said beforehand"]
+
+
+def test_a_plan_lists_every_filesystem() -> None:
+    """Each has its name and its own figures; that of the images is the first, and has its own key too."""
+    document = plan_document(NIGHT, SEVERAL, None)
+    filesystems = document["filesystems"]
+    assert isinstance(filesystems, list)
+    assert [each["name"] for each in filesystems] == ["images", "content", "containers"]
+    assert [each["path"] for each in filesystems] == [FULL.path, "/content", "/containers"]
+    assert document["filesystem"] == filesystems[0]
+    assert plan_document(NIGHT, None, None)["filesystems"] == []
 
 
 def test_a_plan_says_what_it_frees_and_who_holds_the_rest() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from cleaner.core.events import EvictionEnded, SweepFailed, SweepStarted
+from cleaner.core.events import EvictionEnded, RegistriesAsked, SweepFailed, SweepStarted
 from cleaner.core.model import KeepReason, Plan, StopReason, Trigger
 from cleaner.core.reclaim import Holder, Size
 from cleaner.outlets.progress import Progress
@@ -19,6 +19,7 @@ from unit.outlets.happenings import (
     FAILED,
     FULL,
     GIB,
+    MIDNIGHT,
     NIGHT,
     SPARED,
     going,
@@ -125,6 +126,15 @@ def test_every_reason_has_words() -> None:
     assert set(WHY_ENDED) == set(StopReason)
 
 
+def test_an_image_of_a_rule_on_hold_says_so() -> None:
+    """A held image is a row with its reason; many are a line that says why."""
+    held = replace(going(1), reason=KeepReason.HELD)
+    assert _row(_plan_text(Plan(Trigger.NIGHTLY, (), (held,))), "app1")[:4] == ["keep", "held", "company", "45d"]
+    many = tuple(staying(number, KeepReason.HELD) for number in range(MOST_ROWS + 1))
+    row = " ".join(_row(_plan_text(Plan(Trigger.NIGHTLY, (), many)), "on hold"))
+    assert row.startswith(f"{MOST_ROWS + 1} held its rule is on hold: too much of what it evicted came back ")
+
+
 def test_first_sight_is_told_from_a_pull_time() -> None:
     """An image that is recent only because no pull time is known says so."""
     kept = replace(staying(1, KeepReason.RECENT), by_memory=True)
@@ -217,12 +227,14 @@ def test_progress_has_a_line_per_eviction() -> None:
     """A sweep's begin and each eviction are a line, with a count of how many are left."""
     stream = io.StringIO()
     progress = Progress(stream)
-    progress.record(SweepStarted(NIGHT, BYTES_ONLY))
+    progress.record(SweepStarted(NIGHT, BYTES_ONLY, MIDNIGHT, dry_run=False))
+    progress.record(RegistriesAsked(frozenset({"docker.io"}), {"r.io": "HTTP 503"}))
     for eviction in (EVICTED, FAILED, SPARED):
-        progress.record(EvictionEnded(Trigger.NIGHTLY, eviction))
-    progress.record(SweepFailed(Trigger.NIGHTLY, AWAY, 60.0))
+        progress.record(EvictionEnded(Trigger.NIGHTLY, eviction, MIDNIGHT))
+    progress.record(SweepFailed(Trigger.NIGHTLY, AWAY, 60.0, MIDNIGHT))
     assert stream.getvalue().splitlines() == [
         "nightly sweep: 4 of 7 images may go; 80.0 % used.",
+        "The registry r.io is down (HTTP 503): its images stay.",
         "[1/4] evicted registry.gitlab.com/golem-ai/app1:1.0 (expired, 45d old), 6.0 GiB freed",
         "[2/4] failed registry.gitlab.com/golem-ai/app2:1.0 (expired, 45d old): still there after RemoveImage",
         "[3/4] spared registry.gitlab.com/golem-ai/app3:1.0 (expired, 45d old): a container uses it now",
@@ -230,14 +242,26 @@ def test_progress_has_a_line_per_eviction() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("held", "says"),
+    [(None, ""), ({**dict.fromkeys(Holder, 0), Holder.OTHER: GIB}, " Held by: other 1.0 GiB.")],
+)
+def test_progress_says_what_is_in_vain_first(held: dict[Holder, int] | None, says: str) -> None:
+    """Where the low mark is out of reach that is the second line, with what holds the space where that is known."""
+    stream = io.StringIO()
+    plan = replace(NIGHT, low_mark_reachable=False)
+    Progress(stream).record(SweepStarted(plan, BYTES_ONLY, MIDNIGHT, dry_run=False, held=held))
+    assert stream.getvalue().splitlines()[1] == f"All candidates together do not reach the low mark.{says}"
+
+
 def test_progress_counts_on_where_more_goes_than_was_foretold() -> None:
     """Images that are not needed count as images, and one that goes after all as one more."""
     stream = io.StringIO()
     progress = Progress(stream)
     plan = replace(NIGHT, evictions=NIGHT.evictions[:1], not_reached=NIGHT.evictions[1:])
-    progress.record(SweepStarted(plan, BYTES_ONLY))
+    progress.record(SweepStarted(plan, BYTES_ONLY, MIDNIGHT, dry_run=False))
     for eviction in (FAILED, EVICTED):
-        progress.record(EvictionEnded(Trigger.PRESSURE, eviction))
+        progress.record(EvictionEnded(Trigger.PRESSURE, eviction, MIDNIGHT))
     assert [line.split()[:5] for line in stream.getvalue().splitlines()] == [
         ["nightly", "sweep:", "1", "of", "7"],
         ["[1/1]", "failed", "registry.gitlab.com/golem-ai/app2:1.0", "(expired,", "45d"],

@@ -75,6 +75,14 @@ def _connect(server: WebServer) -> socket.socket:
     return socket.create_connection((LOCAL, server.port), timeout=10)
 
 
+def test_a_call_of_the_runtime_is_a_heartbeat(clock: _Clock, health: Health) -> None:
+    """A first look at a large node asks long, without an event."""
+    clock.seconds += 299
+    health.record_runtime_call("ImageStatus", 4.0, True)
+    clock.seconds += 299
+    assert health.reason_not_live() is None
+
+
 def test_metrics_are_served_as_text(server: WebServer) -> None:
     """/metrics is the text format unless the client asks for another, with or without a query."""
     response, body = _ask(server, "/metrics?x=1")

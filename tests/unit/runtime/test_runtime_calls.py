@@ -13,7 +13,9 @@ import pytest
 from cleaner.core.errors import ImageInUseError, RuntimeRejectedError, RuntimeUnavailableError
 from cleaner.core.model import RuntimeVersion
 from cleaner.runtime import CriRuntime, Endpoint, methods, pb
+from cleaner.runtime.channel import Channels
 from cleaner.runtime.failures import failure_of, one_line
+from cleaner.runtime.methods import Socket
 from cleaner.runtime.retry import ATTEMPTS
 from support.crio_server import CrioServer, ServedContainer, ServedImage
 
@@ -159,7 +161,7 @@ def test_other_failures_are_not_retried(crio: CrioServer, connect: Connect, code
     """Asking again helps where nobody served; after any other failure it does not."""
     crio.fail("ImageFsInfo", code)
     with pytest.raises((RuntimeUnavailableError, RuntimeRejectedError), match=code.name):
-        connect(crio).read_image_filesystem()
+        connect(crio).read_filesystems()
     assert crio.count("ImageFsInfo") == 1
 
 
@@ -185,12 +187,13 @@ def test_reports(crio: CrioServer, connect: Connect, observed: Any) -> None:
     crio.fail("ImageFsInfo", Code.UNAVAILABLE, times=1)
     runtime = connect(crio)
     runtime.read_version()
-    runtime.read_image_filesystem()
+    runtime.read_filesystems()
     calls = observed.calls
     assert [(method, ok) for method, _, ok in calls] == [
         ("Version", True),
         ("ImageFsInfo", False),
         ("ImageFsInfo", True),
+        ("Introspection.Plugins", True),
     ]
     assert all(0 < seconds < 5 for _, seconds, _ in calls)
 
@@ -272,10 +275,30 @@ def test_two_sockets(crio: CrioServer, containerd: CrioServer, stop: Any) -> Non
     assert not [call for call in crio.calls if "Image" in call.method]
 
 
-def test_closed(crio: CrioServer, connect: Connect) -> None:
-    """Closing twice is fine."""
+def test_disconnected(crio: CrioServer, connect: Connect) -> None:
+    """After letting go of the connection, also twice, calls of every kind go on, and nothing fixed is read again."""
+    crio.images["i"] = ServedImage("i")
     runtime = connect(crio)
-    runtime.close()
+    before = runtime.list_images()
+    runtime.disconnect()
+    runtime.disconnect()
+    assert runtime.read_version().name == "cri-o"
+    runtime.disconnect()
+    assert runtime.list_images() == before
+    assert crio.count("ImageStatus") == 1
+
+
+def test_channels(crio: CrioServer) -> None:
+    """One channel for one socket while it is open, a new one after, and the old one is closed."""
+    endpoint = Endpoint(str(crio.socket))
+    channels = Channels(dict.fromkeys(Socket, endpoint))
+    first = channels.of(Socket.RUNTIME)
+    assert channels.of(Socket.IMAGES) is first
+    channels.disconnect()
+    with pytest.raises(ValueError, match="closed channel"):
+        first.unary_unary("/runtime.v1.RuntimeService/Version", bytes, bytes)(b"")
+    assert channels.of(Socket.RUNTIME) is not first
+    channels.disconnect()
 
 
 def test_refused_list(crio: CrioServer, connect: Connect) -> None:

@@ -7,7 +7,7 @@ import grpc
 import pytest
 
 from cleaner.core.errors import RuntimeUnavailableError
-from cleaner.core.reclaim import Layers, Size, reclaimable
+from cleaner.core.reclaim import Layers, Size, blob_size, reclaimable
 from cleaner.runtime import CriRuntime
 from cleaner.runtime.pb import containerd_snapshots_pb2 as snapshots_pb
 from support.containerd_services import Blob, Lease, Namespace, OwnContainer, Snapshot
@@ -60,10 +60,10 @@ def test_graph_of_an_image(containerd: CrioServer, connect: Connect) -> None:
     hold(containerd)
     assert read(connect(containerd)) == Layers(
         sizes={
-            "blob:m1": Size(4096, 1),
-            "blob:c1": Size(4096, 1),
-            "blob:l0": Size(8192, 1),
-            "blob:l1": Size(12288, 1),
+            "blob:m1": blob_size(4096),
+            "blob:c1": blob_size(4096),
+            "blob:l0": blob_size(8192),
+            "blob:l1": blob_size(12288),
             BASE: Size(100_000 + 8192, 7 + 2),
             TOP: Size(8192 + 8192, 2 + 2),
         },
@@ -80,7 +80,7 @@ def test_graph_of_an_image(containerd: CrioServer, connect: Connect) -> None:
 def test_empty_blob(containerd: CrioServer, connect: Connect) -> None:
     """An empty blob takes an inode only."""
     hold(containerd).blobs.append(Blob("empty", 0))
-    assert read(connect(containerd)).sizes["blob:empty"] == Size(0, 1)
+    assert read(connect(containerd)).sizes["blob:empty"] == blob_size(0)
 
 
 def test_native_snapshots(containerd: CrioServer, connect: Connect) -> None:
@@ -198,6 +198,26 @@ def test_lease_gone_after_the_list(containerd: CrioServer, connect: Connect) -> 
     assert read(connect(containerd)).unnamed == {"blob:l1"}
 
 
+@pytest.mark.parametrize("moment", [*SERVICES, "Leases.ListResources"])
+def test_pull_that_ends_meanwhile(containerd: CrioServer, connect: Connect, moment: str) -> None:
+    """What an image shares with a pull that ends while the graph is read stays, before whichever call it ends."""
+    own = hold(containerd)
+    own.blobs += content("2")[:2]
+    own.leases = [Lease("pull", {"m2": "content"})]
+    runtime = connect(containerd)
+    images = runtime.list_images()
+
+    def end_pull(method: str) -> None:
+        if method == moment:
+            containerd.records = {**(containerd.records or {}), "new": Record("new", "m2")}
+            own.leases = []
+
+    containerd.before_call = end_pull
+    layers = runtime.read_layers(images)
+    assert layers is not None
+    assert reclaimable(layers, [ID]).inodes == 2, "its manifest and config"
+
+
 def test_flat_lease(containerd: CrioServer, connect: Connect) -> None:
     """A flat lease holds a manifest, and nothing that this refers to."""
     own = hold(containerd)
@@ -236,7 +256,7 @@ def test_other_namespace(containerd: CrioServer, connect: Connect) -> None:
     layers = read(connect(containerd))
     blobs = {f"blob:{name}" for name in ("m1", "c1", "l0", "l1", "other")}
     assert layers.other_namespaces == blobs | {"snapshot:moby:overlayfs:top"}
-    assert layers.sizes["blob:other"] == Size(8192, 1)
+    assert layers.sizes["blob:other"] == blob_size(8192)
     assert layers.sizes["snapshot:moby:overlayfs:top"] == Size(8193, 3)
     assert reclaimable(layers, [ID]) == layers.sizes[TOP] + layers.sizes[BASE]
 

@@ -9,6 +9,7 @@ import pytest
 
 from cleaner.core.errors import ImageInUseError, RuntimeRejectedError, RuntimeUnavailableError
 from cleaner.core.model import Image
+from cleaner.core.usage import Filesystem
 from cleaner.runtime import CriRuntime
 from support.crio_server import CrioServer, ServedContainer, ServedImage
 
@@ -134,11 +135,30 @@ def test_unreadable_json(crio: CrioServer, connect: Connect) -> None:
     assert runtime.list_images() == (Image("a", size_bytes=1000, created_at=BUILT_AT),)
 
 
-@pytest.mark.parametrize("code", [Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED])
-def test_lost_in_the_middle(crio: CrioServer, connect: Connect, code: grpc.StatusCode) -> None:
+def test_lost_in_the_middle(crio: CrioServer, connect: Connect) -> None:
     """A runtime that goes away in the middle of the images fails the whole list."""
     hold(crio, ServedImage("a"), ServedImage("b"))
-    crio.fail("ImageStatus", code, about="b")
+    crio.fail("ImageStatus", Code.UNAVAILABLE, about="b")
+    with pytest.raises(RuntimeUnavailableError):
+        connect(crio).list_images()
+
+
+@pytest.mark.parametrize("hanging", ["b", "bcd"])
+def test_hanging_statuses(crio: CrioServer, connect: Connect, hanging: str) -> None:
+    """Up to three images whose status does not come in time are not readable; the others are."""
+    hold(crio, *(ServedImage(name) for name in "abcde"))
+    for name in hanging:
+        crio.fail("ImageStatus", Code.DEADLINE_EXCEEDED, about=name)
+    runtime = connect(crio)
+    for _ in range(2):
+        assert [image.id for image in runtime.list_images() if not image.readable] == list(hanging)
+
+
+def test_too_many_hanging_statuses(crio: CrioServer, connect: Connect) -> None:
+    """A runtime that hangs on the fourth image too is one that hangs."""
+    hold(crio, *(ServedImage(name) for name in "abcde"))
+    for name in "abcd":
+        crio.fail("ImageStatus", Code.DEADLINE_EXCEEDED, about=name)
     with pytest.raises(RuntimeUnavailableError):
         connect(crio).list_images()
 
@@ -223,7 +243,7 @@ def test_removal_that_hangs(crio: CrioServer, connect: Connect) -> None:
 def test_image_filesystem(crio: CrioServer, connect: Connect) -> None:
     """The first image filesystem's path is told as it is."""
     crio.mountpoints = ("/var/lib/containers/storage/overlay-images", "/other")
-    assert connect(crio).read_image_filesystem() == "/var/lib/containers/storage/overlay-images"
+    assert connect(crio).read_filesystems() == {Filesystem.IMAGES: "/var/lib/containers/storage/overlay-images"}
 
 
 @pytest.mark.parametrize("mountpoints", [(), ("",)])
@@ -231,4 +251,4 @@ def test_no_image_filesystem(crio: CrioServer, connect: Connect, mountpoints: tu
     """A runtime that names no image filesystem is an error."""
     crio.mountpoints = mountpoints
     with pytest.raises(RuntimeRejectedError, match="names no image filesystem"):
-        connect(crio).read_image_filesystem()
+        connect(crio).read_filesystems()

@@ -1,0 +1,265 @@
+"""What the kubelet does with images by itself, by its own configuration, and whether that gets in our way.
+
+Refuses to read a file, and to know what it cannot: flags of the kubelet's command line win over what is here.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from cleaner.core.pressure import Marks
+from cleaner.core.usage import Resource, Usage
+
+Tree = Mapping[object, object]
+"""A KubeletConfiguration as plain values."""
+
+KIND = "KubeletConfiguration"
+"""`kind` of each of its files."""
+CLOSE_PERCENT = 5.0
+"""A high mark less than so far below what the kubelet does is close to it: one large image is more than that."""
+WHOLE_PERCENT = 100
+NEVER_GC = 100
+"""`imageGCHighThresholdPercent` of a kubelet that is to collect no images for space."""
+LONGEST_TEXT = 40
+
+DEFAULT_HARD = {
+    "imagefs.available": "15%",
+    "imagefs.inodesFree": "5%",
+    "nodefs.available": "10%",
+    "nodefs.inodesFree": "5%",
+}
+"""`evictionHard` of a kubelet on Linux that is told nothing (defaults_linux.go; `imagefs.inodesFree` since 1.30)."""
+_RESOURCE = {
+    "imagefs.available": Resource.BYTES,
+    "imagefs.inodesFree": Resource.INODES,
+    "nodefs.available": Resource.BYTES,
+    "nodefs.inodesFree": Resource.INODES,
+}
+_UNITS = {"": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+_UNITS |= {unit: 1000.0**power for power, unit in enumerate("kMGTPE", 1)}
+_UNITS |= {f"{unit}i": 1024.0**power for power, unit in enumerate("KMGTPE", 1)}
+_NUMBER = r"[0-9]{1,30}(?:\.[0-9]{0,30})?|\.[0-9]{1,30}"
+_QUANTITY = re.compile(rf"\+?({_NUMBER})([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]{{1,2}}|)")
+_PERCENT = re.compile(rf"\+?({_NUMBER})%")
+_GO_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_GO_PART = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(ns|us|µs|ms|s|m|h)")
+_LONGEST = timedelta(days=36500)
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """With less than this available the kubelet removes every unused image, then evicts pods."""
+
+    signal: str
+    text: str
+    """As it is written: `15%` or `10Gi`."""
+    percent: float | None
+    """Of what there is; None where `amount` says it."""
+    amount: float = 0.0
+    """Bytes or inodes."""
+    soft: bool = False
+    """Whether the kubelet waits for a grace period first."""
+
+    @property
+    def resource(self) -> Resource:
+        """What of the filesystem it is about."""
+        return _RESOURCE[self.signal]
+
+    def used_percent(self, capacity: int) -> float:
+        """Above this share used it is met (eviction/helpers.go: strictly less available)."""
+        percent = 100 * self.amount / capacity if self.percent is None else self.percent
+        return max(0.0, 100 - percent)
+
+    def __str__(self) -> str:
+        return f"{self.signal}<{self.text}" + (" (soft)" if self.soft else "")
+
+
+@dataclass(frozen=True, slots=True)
+class KubeletAct:
+    """From when on the kubelet removes images by itself, and by which of its settings."""
+
+    above_percent: float
+    because: str
+
+
+def _thresholds(texts: Mapping[str, str], *, soft: bool = False) -> tuple[Threshold, ...]:
+    found = (_threshold(signal, texts[signal], soft=soft) for signal in _RESOURCE if signal in texts)
+    return tuple(threshold for threshold in found if threshold is not None)
+
+
+def _threshold(signal: str, text: str, *, soft: bool) -> Threshold | None:
+    """None for what the kubelet takes as switched off; ValueError for what it does not take."""
+    if match := _PERCENT.fullmatch(text):
+        percent = float(match[1])
+        if percent > WHOLE_PERCENT:
+            raise ValueError(f"{signal}: {text[:LONGEST_TEXT]!r} is more than the whole")
+        return Threshold(signal, text, percent, soft=soft) if percent not in (0, WHOLE_PERCENT) else None
+    amount = quantity_of(text)
+    if amount is None:
+        raise ValueError(f"{signal}: {text[:LONGEST_TEXT]!r} is no percentage and no quantity")
+    return Threshold(signal, text, None, amount, soft) if amount else None
+
+
+def quantity_of(text: str) -> float | None:
+    """A Kubernetes quantity such as `10Gi`, `5e9` or `100k`; None where it is none."""
+    match = _QUANTITY.fullmatch(text)
+    if match is None:
+        return None
+    number, suffix = float(match[1]), match[2]
+    return number * (_UNITS[suffix] if suffix in _UNITS else float(f"1{suffix}"))
+
+
+def go_duration_of(text: str) -> timedelta | None:
+    """A duration as Go writes it, such as `168h` or `1h30m`; None where it is none, or longer than a century."""
+    if text == "0":
+        return timedelta(0)
+    parts = _GO_PART.findall(text)
+    if not parts or "".join(f"{number}{unit}" for number, unit in parts) != text:
+        return None
+    seconds = sum(float(number) * _GO_UNITS[unit] for number, unit in parts)
+    return timedelta(seconds=seconds) if seconds <= _LONGEST.total_seconds() else None
+
+
+@dataclass(frozen=True, slots=True)
+class KubeletMarks:
+    """When a kubelet removes images; the defaults are those of one that is told nothing."""
+
+    gc_high_percent: int = 85
+    """`imageGCHighThresholdPercent`; looked at every five minutes."""
+    gc_low_percent: int = 80
+    """`imageGCLowThresholdPercent`: down to there it frees, by its own count."""
+    thresholds: tuple[Threshold, ...] = _thresholds(DEFAULT_HARD)
+    """Of `evictionHard`, then of `evictionSoft`; looked at every ten seconds."""
+    maximum_age: timedelta | None = None
+    """`imageMaximumGCAge`: unused for longer an image goes, whatever the disk says; None: never."""
+
+    def act(self, resource: Resource, capacity: int) -> KubeletAct | None:
+        """What comes first when a filesystem of this size, in bytes or inodes, fills; None where nothing does.
+
+        Thresholds of nodefs count too: where the kubelet's own files lie on the same filesystem, they remove images,
+        and from here nobody can tell.
+        """
+        if capacity <= 0:
+            return None
+        acts = [KubeletAct(t.used_percent(capacity), str(t)) for t in self.thresholds if t.resource is resource]
+        if resource is Resource.BYTES and self.gc_high_percent < NEVER_GC:
+            # It rounds what is available down to whole percents, so 85 is anything above 84.
+            above = max(0.0, float(self.gc_high_percent - 1))
+            acts.insert(0, KubeletAct(above, f"imageGCHighThresholdPercent {self.gc_high_percent}"))
+        return min(acts, key=lambda act: act.above_percent, default=None)
+
+    def high_percent(self, usage: Usage, resource: Resource = Resource.BYTES) -> float | None:
+        """Above this share used the kubelet removes images by itself; None where it never does."""
+        act = self.act(resource, _capacity_of(usage, resource))
+        return None if act is None else act.above_percent
+
+
+@dataclass(frozen=True, slots=True)
+class KubeletConfig:
+    """What was found out about a kubelet."""
+
+    path: str
+    marks: KubeletMarks = field(default_factory=KubeletMarks)
+    because: str | None = None
+    """Why the marks are the defaults; None where the file was read."""
+    broken: bool = False
+    """Whether there is a file, and it could not be read or makes no sense."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collision:
+    """A high mark that is not clearly below what the kubelet does."""
+
+    resource: Resource
+    acts_first: bool
+    """Whether the kubelet comes first; else it is only close."""
+    text: str
+
+
+def marks_of(config: Tree, *drop_ins: Tree) -> KubeletMarks:
+    """The marks of a configuration, drop-ins merged in their order; ValueError where a value makes no sense."""
+    hard, soft = _hard_of(config), _texts_of(config, "evictionSoft")
+    for tree in drop_ins:
+        # The kubelet merges them into what it has filled with defaults (cmd/kubelet/app/server.go).
+        hard, soft = hard | _texts_of(tree, "evictionHard"), soft | _texts_of(tree, "evictionSoft")
+    trees = (config, *drop_ins)
+    return KubeletMarks(
+        _percent_of(trees, "imageGCHighThresholdPercent", KubeletMarks().gc_high_percent),
+        _percent_of(trees, "imageGCLowThresholdPercent", KubeletMarks().gc_low_percent),
+        _thresholds(hard) + _thresholds(soft, soft=True),
+        _age_of(trees),
+    )
+
+
+def _hard_of(config: Tree) -> dict[str, str]:
+    """What is not named is off as soon as anything is, unless defaults are merged (1.35)."""
+    if config.get("evictionHard") is None:
+        return DEFAULT_HARD
+    texts = _texts_of(config, "evictionHard")
+    return DEFAULT_HARD | texts if config.get("mergeDefaultEvictionSettings") is True else texts
+
+
+def _texts_of(tree: Tree, key: str) -> dict[str, str]:
+    """Of the signals that are about disks."""
+    texts = tree.get(key)
+    if texts is None:
+        return {}
+    if not isinstance(texts, Mapping):
+        raise ValueError(f"{key}: is no mapping")
+    return {signal: str(texts[signal]) for signal in _RESOURCE if texts.get(signal) is not None}
+
+
+def _percent_of(trees: tuple[Tree, ...], key: str, default: int) -> int:
+    for tree in reversed(trees):
+        value = tree.get(key)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= WHOLE_PERCENT:
+            raise ValueError(f"{key}: is no whole number from 0 to 100")
+        return value
+    return default
+
+
+def _age_of(trees: tuple[Tree, ...]) -> timedelta | None:
+    for tree in reversed(trees):
+        value = tree.get("imageMaximumGCAge")
+        if value is None:
+            continue
+        age = go_duration_of(str(value))
+        if age is None:
+            raise ValueError("imageMaximumGCAge: is no duration")
+        return age or None
+    return None
+
+
+def acts_of(kubelet: KubeletMarks, usage: Usage) -> dict[Resource, KubeletAct]:
+    """By resource, from when on the kubelet removes images; without those for which it never does."""
+    acts = {resource: kubelet.act(resource, _capacity_of(usage, resource)) for resource in Resource}
+    return {resource: act for resource, act in acts.items() if act is not None}
+
+
+def collisions(kubelet: KubeletMarks, marks: Marks, usage: Usage) -> tuple[Collision, ...]:
+    """Where our high mark is at or above what the kubelet does, or less than 5 points below it."""
+    found = (
+        _collision(resource, act, marks.of(usage, resource).high) for resource, act in acts_of(kubelet, usage).items()
+    )
+    return tuple(collision for collision in found if collision is not None)
+
+
+def _collision(resource: Resource, act: KubeletAct, high: float) -> Collision | None:
+    """A collision needs a person: which of both marks is wrong is not known here."""
+    distance = act.above_percent - high
+    if distance >= CLOSE_PERCENT:
+        return None
+    first = distance <= 0
+    says = "so the kubelet acts first" if first else f"less than {CLOSE_PERCENT:g} points below that"
+    text = (
+        f"the kubelet removes images by itself above {act.above_percent:g} % of {resource.value} ({act.because}), and "
+        f"pressure.{resource.value}.high is {high:g}, {says}; lower pressure.{resource.value}, or raise the kubelet's"
+    )
+    return Collision(resource, first, text)
+
+
+def _capacity_of(usage: Usage, resource: Resource) -> int:
+    return usage.capacity_bytes if resource is Resource.BYTES else usage.inodes

@@ -1,0 +1,59 @@
+"""What a sweep did, as frozen values.
+
+Refuses wording: outlets make of it what their readers need.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from cleaner.core.model import EvictionOutcome, Plan, StopReason, Trigger, Verdict
+from cleaner.core.usage import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Eviction:
+    """One image's way through a sweep, and how it ended."""
+
+    verdict: Verdict
+    outcome: EvictionOutcome
+    error: str | None = None
+    """Why it failed or was spared; None otherwise."""
+    estimated_bytes: int | None = None
+    """Foretold; None where nothing is foretold."""
+    reclaimed_bytes: int | None = None
+    """Measured, never negative; None where nothing was removed or the filesystem cannot say."""
+    seconds: float | None = None
+    """From the call of RemoveImage to its confirmation; None where nothing was removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepReport:
+    """One whole sweep: every image is in `evictions`, or counted in `kept` or `not_reached`."""
+
+    trigger: Trigger
+    dry_run: bool
+    started_at: datetime
+    duration_seconds: float
+    filesystem_before: Usage
+    filesystem_after: Usage
+    stopped_because: StopReason
+    evictions: tuple[Eviction, ...]
+    plan: Plan | None
+    """None where the sweep was not needed and so nothing was listed."""
+    not_reached: int
+    """Candidates that the sweep ended before."""
+    low_mark_met: bool
+    """Whether every resource that was driven ended at or below its low mark."""
+
+    @property
+    def evicted_any(self) -> bool:
+        """Whether it took at least one image."""
+        return any(eviction.outcome is EvictionOutcome.EVICTED for eviction in self.evictions)
+
+    @property
+    def reclaimed_bytes(self) -> int | None:
+        """Measured bytes of all evictions; None where the filesystem cannot say it per image."""
+        gone = [e for e in self.evictions if e.outcome is EvictionOutcome.EVICTED]
+        if any(eviction.reclaimed_bytes is None for eviction in gone):
+            return None
+        return sum(eviction.reclaimed_bytes or 0 for eviction in gone)

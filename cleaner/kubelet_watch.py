@@ -1,0 +1,56 @@
+"""The kubelet's marks beside ours: looked at when the disk is first known, and then each hour.
+
+Refuses to act on them: it tells what the kubelet would do by itself, and when that changed.
+"""
+
+from collections.abc import Callable
+
+from cleaner.core.events import Event, KubeletRead
+from cleaner.core.kubelet import KubeletConfig, acts_of, collisions
+from cleaner.core.ports import Timer
+from cleaner.core.pressure import KubeletMark, Marks
+from cleaner.core.usage import Resource, Usage
+from cleaner.sweep import Node
+
+FULL_PERCENT = 95.0
+"""Without a kubelet that acts."""
+LOOK_EVERY_SECONDS = 3600.0
+"""The kubelet reads its files when it starts, which is rare; so much later this agent knows."""
+
+
+class KubeletWatch:
+    """Tells what one kubelet does by itself, once until that changes."""
+
+    def __init__(self, marks: Marks, timer: Timer, emit: Callable[[Event], None]) -> None:
+        self.latest: KubeletRead | None = None
+        """What was told last; None before the first look, and where nobody is to look."""
+        self._marks = marks
+        self._timer = timer
+        self._emit = emit
+        self._due_at = 0.0
+
+    @property
+    def mark(self) -> KubeletMark:
+        """From when on it acts by itself; the defaults where nobody looked."""
+        return mark_of(self.latest) if self.latest else KubeletMark()
+
+    def look(self, node: Node, usage: Usage) -> None:
+        """Look if the hour is over; the size of the filesystem decides on thresholds in bytes."""
+        if node.kubelet is None or self._timer.monotonic() < self._due_at:
+            return
+        self._due_at = self._timer.monotonic() + LOOK_EVERY_SECONDS
+        read = read_of(node.kubelet.read(), self._marks, usage)
+        if read != self.latest:
+            self.latest = read
+            self._emit(read)
+
+
+def mark_of(read: KubeletRead) -> KubeletMark:
+    """The shares above which it acts; a disk so full that nobody should wait, where it never does."""
+    above = {resource: act.above_percent for resource, act in read.acts.items()}
+    return KubeletMark(*(above.get(resource, FULL_PERCENT) for resource in (Resource.BYTES, Resource.INODES)))
+
+
+def read_of(config: KubeletConfig, marks: Marks, usage: Usage) -> KubeletRead:
+    """What a configuration means for a filesystem, beside our marks."""
+    return KubeletRead(config, acts_of(config.marks, usage), collisions(config.marks, marks, usage))

@@ -1,0 +1,243 @@
+"""How times, references and whole events are written as rows of the ledger.
+
+Refuses values that SQLite cannot hold: they are cut to what it can, since a row that cannot be written would hold up
+all that come after it.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from cleaner.core.events import EvictionEnded, EvictionStarted, NightEnded, RuleHeld
+from cleaner.core.model import Image, Trigger, Verdict
+from cleaner.core.report import Eviction, SweepReport
+
+Value = str | int | float | None
+Statement = tuple[str, Mapping[str, Value]]
+"""SQL with named parameters; carried out a second time it changes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """A correction of the wall clock, which moves what was noted before it."""
+
+    offset: timedelta
+    key: str
+    """Under which it is noted as done: carried out a second time it changes nothing either."""
+
+    @classmethod
+    def new(cls, offset: timedelta) -> "Shift":
+        """One with a key that no other has."""
+        return cls(offset, f"shift:{os.urandom(8).hex()}")
+
+
+PENDING = "pending"
+"""The outcome of an eviction that began and is not known to be over."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+_FIRST = (datetime.min.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
+_LAST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
+_GREATEST = 2**63 - 1
+
+
+def micros(time: datetime) -> int:
+    """Whole microseconds since 1970 UTC: as exact as a datetime is."""
+    return (time - EPOCH) // MICROSECOND
+
+
+def micros_or_none(time: datetime | None) -> int | None:
+    """The same for a time that may not be known."""
+    return None if time is None else micros(time)
+
+
+def time_of(number: int) -> datetime:
+    """The time of so many microseconds; beyond year 1 or 9999 the last that there is."""
+    return EPOCH + timedelta(microseconds=min(max(number, _FIRST), _LAST))
+
+
+def time_or_none(number: int | None) -> datetime | None:
+    """The same for a time that may not be known."""
+    return None if number is None else time_of(number)
+
+
+def shift_of(offset: timedelta) -> int:
+    """An offset in microseconds, no longer than all years."""
+    return min(max(offset // MICROSECOND, -_LAST), _LAST)
+
+
+def moved(time: datetime, offset: timedelta, latest: datetime) -> datetime:
+    """A time that was noted by a wall clock before it was set; never beyond `latest`."""
+    return min(time_of(micros(time) + shift_of(offset)), latest)
+
+
+def text_of(references: Iterable[str]) -> str:
+    """References as a JSON list."""
+    return json.dumps(list(references), separators=(",", ":"))
+
+
+def references_of(text: str) -> tuple[str, ...]:
+    """The references of a JSON list; none where a later version writes something else."""
+    try:
+        return tuple(map(str, json.loads(text)))
+    except (ValueError, TypeError):
+        return ()
+
+
+def pulled_at_of(image: Image) -> int | None:
+    """When an image that is listed was pulled, as the runtime says it."""
+    return micros_or_none(image.pulled_at)
+
+
+def _storable(row: dict[str, Value]) -> dict[str, Value]:
+    return {name: _cut(value) for name, value in row.items()}
+
+
+def _cut(value: Value) -> Value:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    return min(value, _GREATEST) if isinstance(value, int) else value
+
+
+def _row_of(verdict: Verdict) -> dict[str, Value]:
+    """What a past eviction and an observed one have of the image."""
+    image = verdict.image
+    return {
+        "image_id": image.id,
+        "refs": text_of(image.references),
+        "reason": verdict.reason.value,
+        "rule": verdict.rule,
+        "created_at": micros_or_none(verdict.created_at),
+        "pulled_at": micros_or_none(verdict.pulled_at),
+        "last_used_at": micros_or_none(verdict.last_used_at),
+        "size_bytes": image.size_bytes,
+    }
+
+
+def sweep_begins(key: str, trigger: Trigger, at: datetime, *, told: bool) -> Statement:
+    """A sweep that is not over, or whose process died."""
+    sql = """INSERT INTO sweep (key, trigger, started_at, told) VALUES (:key, :trigger, :started_at, :told)
+        ON CONFLICT (key) DO NOTHING"""
+    return sql, {"key": key, "trigger": trigger.value, "started_at": micros(at), "told": told}
+
+
+def sweep_ends(key: str, report: SweepReport, at: datetime, *, told: bool) -> Statement:
+    """The whole row, so that it does not depend on the one above."""
+    sql = """INSERT INTO sweep (key, trigger, started_at, ended_at, duration_seconds, stopped_because, reclaimed_bytes,
+            told)
+        VALUES (:key, :trigger, :started_at, :ended_at, :duration_seconds, :stopped_because, :reclaimed_bytes, :told)
+        ON CONFLICT (key) DO UPDATE SET ended_at = excluded.ended_at, duration_seconds = excluded.duration_seconds,
+            stopped_because = excluded.stopped_because, reclaimed_bytes = excluded.reclaimed_bytes"""
+    row: dict[str, Value] = {
+        "key": key,
+        "trigger": report.trigger.value,
+        "started_at": micros(report.started_at),
+        "ended_at": micros(at),
+        "duration_seconds": report.duration_seconds,
+        "stopped_because": report.stopped_because.value,
+        "reclaimed_bytes": report.reclaimed_bytes,
+        "told": told,
+    }
+    return sql, _storable(row)
+
+
+def sweep_fails(key: str, trigger: Trigger, at: datetime, *, told: bool) -> Statement:
+    """One that ended for no reason of its own; it took from its beginning, where that is known, until now."""
+    sql = """INSERT INTO sweep (key, trigger, started_at, ended_at, duration_seconds, told)
+        VALUES (:key, :trigger, :at, :at, 0, :told)
+        ON CONFLICT (key) DO UPDATE SET ended_at = excluded.ended_at,
+            duration_seconds = max(0, (excluded.ended_at - sweep.started_at) / 1e6)"""
+    return sql, {"key": key, "trigger": trigger.value, "at": micros(at), "told": told}
+
+
+def eviction_begins(key: str, event: EvictionStarted, *, told: bool) -> Statement:
+    """What is known before the runtime is asked to remove the image."""
+    sql = """INSERT INTO eviction (sweep, image_id, refs, trigger, reason, rule, outcome, began_at, at, created_at,
+            pulled_at, listed_pulled_at, last_used_at, size_bytes, estimated_bytes, told)
+        VALUES (:sweep, :image_id, :refs, :trigger, :reason, :rule, :outcome, :at, :at, :created_at,
+            :pulled_at, :listed_pulled_at, :last_used_at, :size_bytes, :estimated_bytes, :told)
+        ON CONFLICT (sweep, image_id) DO NOTHING"""
+    reclaimable = event.verdict.reclaimable
+    row = _row_of(event.verdict) | {
+        "sweep": key,
+        "trigger": event.trigger.value,
+        "outcome": PENDING,
+        "at": micros(event.at),
+        "listed_pulled_at": pulled_at_of(event.verdict.image),
+        "estimated_bytes": None if reclaimable is None else reclaimable.bytes,
+        "told": told,
+    }
+    return sql, _storable(row)
+
+
+def eviction_did_not_happen(key: str, event: EvictionStarted) -> Statement:
+    """An image whose eviction begins is there: what another sweep left unfinished of it came to nothing."""
+    sql = "DELETE FROM eviction WHERE image_id = :image_id AND outcome = :pending AND sweep <> :sweep"
+    return sql, {"sweep": key, "image_id": event.verdict.image.id, "pending": PENDING}
+
+
+def eviction_ends(key: str, event: EvictionEnded, *, told: bool) -> Statement:
+    """The whole row with its outcome, so that it does not depend on the one above."""
+    sql = """INSERT INTO eviction (sweep, image_id, refs, trigger, reason, rule, outcome, error, began_at, at,
+            created_at, pulled_at, listed_pulled_at, last_used_at, size_bytes, estimated_bytes, reclaimed_bytes, told)
+        VALUES (:sweep, :image_id, :refs, :trigger, :reason, :rule, :outcome, :error, :at, :at, :created_at,
+            :pulled_at, :listed_pulled_at, :last_used_at, :size_bytes, :estimated_bytes, :reclaimed_bytes, :told)
+        ON CONFLICT (sweep, image_id) DO UPDATE SET outcome = excluded.outcome, error = excluded.error,
+            at = excluded.at, reclaimed_bytes = excluded.reclaimed_bytes,
+            estimated_bytes = coalesce(excluded.estimated_bytes, eviction.estimated_bytes),
+            told = max(eviction.told, excluded.told)"""
+    eviction = event.eviction
+    row = _row_of(eviction.verdict) | {
+        "sweep": key,
+        "trigger": event.trigger.value,
+        "outcome": eviction.outcome.value,
+        "error": eviction.error,
+        "at": micros(event.at),
+        "listed_pulled_at": pulled_at_of(eviction.verdict.image),
+        "estimated_bytes": eviction.estimated_bytes,
+        "reclaimed_bytes": eviction.reclaimed_bytes,
+        "told": told,
+    }
+    return sql, _storable(row)
+
+
+def image_gone(image_id: str, at: datetime, last_used: datetime | None) -> Statement:
+    """An image that is no longer there keeps its row, and so when it was last used."""
+    sql = """UPDATE image SET gone_at = :at, in_use = 0, last_used = coalesce(:last_used, last_used)
+        WHERE id = :id AND gone_at IS NULL"""
+    return sql, {"id": image_id, "at": micros(at), "last_used": micros_or_none(last_used)}
+
+
+def would_go(eviction: Eviction, trigger: Trigger, at: datetime) -> Statement:
+    """An image that would have gone in mode observe: the first time counts."""
+    sql = """INSERT INTO observed (image_id, refs, trigger, reason, rule, at, created_at, pulled_at, last_used_at,
+            size_bytes, estimated_bytes, told)
+        VALUES (:image_id, :refs, :trigger, :reason, :rule, :at, :created_at, :pulled_at, :last_used_at,
+            :size_bytes, :estimated_bytes, 0)
+        ON CONFLICT (image_id) DO NOTHING"""
+    row = _row_of(eviction.verdict) | {
+        "trigger": trigger.value,
+        "at": micros(at),
+        "estimated_bytes": eviction.estimated_bytes,
+    }
+    return sql, _storable(row)
+
+
+def nights_not_yet(event: NightEnded) -> Statement:
+    """The latest night that was dealt with is the last: one beyond it was noted by a clock that was ahead."""
+    return "DELETE FROM night WHERE occurrence > :occurrence", {"occurrence": micros(event.night.occurrence)}
+
+
+def night_ends(event: NightEnded) -> Statement:
+    """A nightly occurrence that was dealt with."""
+    sql = """INSERT INTO night (occurrence, ended_at) VALUES (:occurrence, :ended_at)
+        ON CONFLICT (occurrence) DO UPDATE SET ended_at = excluded.ended_at"""
+    return sql, {"occurrence": micros(event.night.occurrence), "ended_at": micros(event.night.ended_at)}
+
+
+def rule_is_held(event: RuleHeld) -> Statement:
+    """A rule's hold, from when until when."""
+    sql = """INSERT INTO hold (rule, since, until) VALUES (:rule, :since, :until)
+        ON CONFLICT (rule, since) DO UPDATE SET until = excluded.until"""
+    return sql, _storable({"rule": event.rule, "since": micros(event.since), "until": micros(event.until)})

@@ -1,0 +1,137 @@
+"""Real Alertmanagers, the oldest and the newest of Debian: they receive, group and resolve what the daemon tells."""
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab import Lab
+from lab.toolbox import ALERTMANAGERS
+from support.certificates import make_authority
+from support.daemon_process import DaemonProcess, wait_for
+from support.lab_node import config_text, run_cleaner_at
+from support.real_alertmanager import RealAlertmanager, names_in
+
+RULES = {"rules": [{"name": "company", "match": ["registry.gitlab.com/golem-ai/**"], "max_age": "30d"}]}
+RECLAIM, RUNTIME = "CleanerNodeCannotReclaim", "CleanerNodeRuntimeUnreachable"
+LASTS_SECONDS = 5
+"""Four repeats and a timeout, of a second each."""
+PASSWORD = "correct horse"  # noqa: S105 (of this test)
+PASSWORD_HASH = "$2b$04$7KdrphI/LACLMKxI/m7sPeCwNozODkyQKLCEpJuBOK.dXSZtFlC0W"  # noqa: S105 (the same)
+
+
+@pytest.fixture(scope="module")
+def lab(require_lab: None) -> Iterator[Lab]:
+    """A node without an image that may go."""
+    with Lab(version="1.7", size_mib=200) as lab:
+        yield lab
+
+
+@pytest.fixture(params=ALERTMANAGERS)
+def version(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def daemon_for(lab: Lab, folder: Path, alertmanager: dict[str, object]) -> DaemonProcess:
+    """A daemon that can evict nothing, and tells it in seconds."""
+    used = lab.usage().used_percent
+    quick = {"repeat_every": "1s", "timeout": "1s", "runtime_down_for": "1s", "labels": {"cluster": "lab"}}
+    return DaemonProcess(
+        folder,
+        lab.endpoint,
+        {"NODE_NAME": "node-1"},
+        mode="pressure",
+        policy=RULES,
+        pressure={"check_every": "1s", "bytes": {"high": used + 20, "low": used + 10}},
+        alertmanager=quick | alertmanager,
+    )
+
+
+def test_the_whole_chain(version: str, lab: Lab, tmp_path: Path) -> None:
+    """A full disk and a stopped runtime are told, grouped and resolved, whatever happens to Alertmanager meanwhile."""
+    used = lab.usage().used_percent
+    with (
+        RealAlertmanager(tmp_path, version, ["cluster"]) as told,
+        daemon_for(lab, tmp_path, {"url": told.url}) as daemon,
+    ):
+        daemon.wait_for_checks(2)
+        assert told.query() == []
+
+        lab.fill(used + 25)
+        (alert,) = told.wait_for_alerts(RECLAIM)
+        assert alert["labels"] == {"alertname": RECLAIM, "severity": "warning", "node": "node-1", "cluster": "lab"}
+        assert "% of bytes" in alert["annotations"]["description"]
+        lab.stop()
+        told.wait_for_alerts(RECLAIM, RUNTIME)
+        group = told.wait_for_notification("firing", RECLAIM, RUNTIME)
+        assert (group["groupLabels"], len(group["alerts"])) == ({"cluster": "lab"}, 2)
+
+        told.send_signal(signal.SIGSTOP)
+        down = daemon.wait_for_event("alertmanager_down")
+        assert down["error"] == "does not answer within 1 s"
+        daemon.wait_for_checks(1)
+        told.kill()
+        told.start()
+        began = time.monotonic()
+        told.wait_for_alerts(RECLAIM, RUNTIME)
+        back_seconds = time.monotonic() - began
+        daemon.wait_for_event("alertmanager_up")
+
+        lab.start()
+        told.wait_for_alerts(RECLAIM)
+        told.wait_for_notification("resolved", RUNTIME)
+        lab.drop_ballast()
+        told.wait_for_alerts()
+        wait_for(lambda: names_in(told.notifications[-1], "resolved") == {RECLAIM}, "the last notification resolves it")
+
+        lab.fill(used + 25)
+        told.wait_for_alerts(RECLAIM)
+        daemon.send_signal(signal.SIGKILL)
+        daemon.wait_for_exit()
+        began = time.monotonic()
+        told.wait_for_alerts()
+        ended_seconds = time.monotonic() - began
+        print(
+            f"\nAlertmanager {version}: {len(told.notifications)} notifications; there again {back_seconds:.1f} s after"
+        )
+        print(f"its start; a killed agent's alert ended after {ended_seconds:.1f} s (at most {LASTS_SECONDS} s)")
+        assert ended_seconds < LASTS_SECONDS + 1
+    lab.drop_ballast()
+
+
+def test_tls_and_a_password(version: str, lab: Lab, tmp_path: Path) -> None:
+    """Over TLS with certificates on both sides and a password, an agent that ends leaves its alert to its successor."""
+    authority = make_authority(tmp_path / "tls")
+    certificate, key = authority.sign("server")
+    client, client_key = authority.sign("client")
+    (tmp_path / "password").write_text("wrong\n", encoding="utf-8")
+    asked = {"client_auth_type": "RequireAndVerifyClientCert", "client_ca_file": str(authority.file)}
+    web = {"tls_server_config": {"cert_file": str(certificate), "key_file": str(key)} | asked}
+    section = {
+        "tls": {"ca_file": str(authority.file), "cert_file": str(client), "key_file": str(client_key)},
+        "basic": {"username": "cleaner", "password_file": str(tmp_path / "password")},
+    }
+    users = {"basic_auth_users": {"cleaner": PASSWORD_HASH}}
+    with RealAlertmanager(tmp_path, version, ["alertname"], web | users) as told:
+        with daemon_for(lab, tmp_path, section | {"url": told.url}) as daemon:
+            lab.stop()
+            down = daemon.wait_for_event("alertmanager_down")
+            (tmp_path / "password").write_text(f"{PASSWORD}\n", encoding="utf-8")
+            daemon.wait_for_event("alertmanager_up")
+            told.wait_for_notification("firing", RUNTIME)
+            daemon.send_signal(signal.SIGTERM)
+            assert daemon.wait_for_exit() == 0
+            assert PASSWORD not in daemon.log_text()
+        assert not any(names_in(group, "resolved") for group in told.notifications)
+        assert "HTTP 401; check alertmanager.basic" in down["error"]
+        lab.start()
+        config = tmp_path / "check.yaml"
+        config.write_text(config_text(policy=RULES, alertmanager=section | {"url": told.url}), encoding="utf-8")
+        checked = run_cleaner_at(["check", "-o", "json"], lab.endpoint, config)
+        assert checked.returncode == 0
+        (finding,) = [found for found in json.loads(checked.stdout)["findings"] if found["subject"] == "alertmanager"]
+        print(f"\n{finding['detail']}; before: {down['error']}")
+        assert finding["detail"].startswith(f"{told.url}: Alertmanager {version}.")

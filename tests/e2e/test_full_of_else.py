@@ -1,0 +1,94 @@
+"""A disk full of something else: said first, hot images stay, no loop, and it ends when the space comes back."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from lab import ImageSpec, Lab, Layer
+from support.daemon_process import DaemonProcess, trace_sweep, wait_for
+
+MB = 1_000_000
+COMPANY = "registry.gitlab.com"
+RULE = {"name": "company", "match": [f"{COMPANY}/golem-ai/**"], "max_age": "365d"}
+TODAY = datetime.now(UTC)
+GRACE = timedelta(seconds=25)
+"""The long one: what was pulled before it is cold, what was pulled within it hot."""
+APART = timedelta(seconds=25)
+DAYS = {"cold-a": 20, "cold-b": 19, "cold-c": 18, "hot-a": 90, "hot-b": 80, "hot-c": 70}
+"""By age alone the hot ones would go first."""
+COLD, HOT = list(DAYS)[:3], list(DAYS)[3:]
+MORE = {"more-a": 200, "more-b": 199, "more-c": 198, "more-d": 197}
+
+
+def pull(lab: Lab, images: Sequence[str]) -> dict[str, str]:
+    """Images of 3 MB; their ids by name."""
+    ids = {}
+    for name in images:
+        days = (DAYS | MORE)[name]
+        created = f"{TODAY - timedelta(days=days):%Y-%m-%dT00:00:00Z}"
+        [image] = lab.push(ImageSpec(f"golem-ai/{name}", "v1", (Layer(3 * MB, days),), created))
+        ids[name] = lab.pull(image.reference(COMPANY))
+    return ids
+
+
+def test_full_of_something_else(tmp_path: Path) -> None:
+    """At 80 % nothing goes, at 86 % cold images down to 83 %, hot ones stay; below again it sweeps as usual."""
+    with Lab(version="2", size_mib=300) as lab:
+        ids = pull(lab, COLD)
+        since = datetime.now(UTC)
+        wait_for(lambda: datetime.now(UTC) - since >= APART, "the cold images are cold")
+        ids |= pull(lab, HOT)
+        hot_until = datetime.now(UTC) + GRACE
+        lab.fill(80.0)
+        with daemon_of(tmp_path, lab) as daemon:
+            assert_nothing_goes(daemon)
+            lab.fill(86.0)
+            sweep = trace_sweep(daemon, 2)
+            assert datetime.now(UTC) < hot_until, "the machine is too slow for this test's grace"
+            print(f"\n{sweep.ended['used_percent_before']:.2f} % -> {sweep.ended['used_percent_after']:.2f} %", end=" ")
+            print(f"by {sweep.names} of {list(ids)}")
+            assert sweep.names == [f"{name}:v1" for name in COLD[: len(sweep.names)]]
+            assert sweep.used_before_last() > 83 >= sweep.ended["used_percent_after"]
+            assert (sweep.ended["stopped_because"], sweep.ended["low_mark_met"]) == ("kubelet_mark", False)
+            assert all(lab.find_image(ids[name]) for name in HOT)
+            daemon.wait_for_checks(4)
+            assert len(daemon.events("sweep_started")) == 2
+            assert_space_comes_back(daemon, lab)
+
+
+def daemon_of(folder: Path, lab: Lab) -> DaemonProcess:
+    return DaemonProcess(
+        folder,
+        lab.endpoint,
+        mode="pressure",
+        policy={"grace": f"{GRACE.total_seconds():.0f}s", "rules": [RULE]},
+        pressure={"check_every": "1s", "grace": "0s"},
+        state={"path": str(folder / "ledger.db"), "sample_every": "1s"},
+    )
+
+
+def assert_nothing_goes(daemon: DaemonProcess) -> None:
+    """One statement with what holds the space, and no second one."""
+    sweep = trace_sweep(daemon)
+    held = sweep.started["held_bytes"]
+    print(f"\nheld by {held}; {sweep.started['to_evict']} to evict, {sweep.started['not_needed']} left")
+    assert (sweep.started["level"], sweep.started["low_mark_reachable"]) == ("warning", False)
+    assert (sweep.started["to_evict"], sweep.started["not_needed"]) == (0, 6)
+    assert max(held, key=held.get) == "other"
+    assert (sweep.ended["stopped_because"], sweep.ended["evicted"]) == ("kubelet_mark", 0)
+    daemon.wait_for_checks(4)
+    assert len(daemon.events("sweep_started")) == 1
+    assert daemon.scrape().value("low_watermark_reachable") == 0
+
+
+def assert_space_comes_back(daemon: DaemonProcess, lab: Lab) -> None:
+    """Once the file is gone the mark is within reach; the next time the disk is full it is driven to it."""
+    lab.drop_ballast()
+    daemon.wait_for_value(1, "low_watermark_reachable")
+    assert len(daemon.events("sweep_started")) == 2
+    pull(lab, list(MORE))
+    lab.fill(75.5)
+    sweep = trace_sweep(daemon, 3)
+    print(f"{sweep.ended['used_percent_before']:.2f} % -> {sweep.ended['used_percent_after']:.2f} % by {sweep.names}")
+    assert (sweep.started["low_mark_reachable"], sweep.started["held_bytes"]) == (True, None)
+    assert (sweep.ended["stopped_because"], sweep.ended["low_mark_met"]) == ("low_mark", True)

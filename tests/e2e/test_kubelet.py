@@ -1,0 +1,166 @@
+"""Beside a kubelet, on a real containerd: its marks are read and collide, and what somebody else removes is told.
+
+No kubelet runs here: its configuration is a file, and its deeds are removals by other clients of the same containerd.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab import BuiltImage, ImageSpec, Lab, Layer
+from support.daemon_process import DaemonProcess
+from support.lab_node import run_cleaner_at, runtime_of
+
+COMPANY = "registry.gitlab.com"
+RULE = {"name": "company", "match": [f"{COMPANY}/golem-ai/**"], "max_age": "30d"}
+LAST_YEAR = "2025-06-01T00:00:00Z"
+NEVER = {"schedule": "0 0 29 2 *", "splay": "0s", "overdue": "36500d"}
+ONE_VERSION = pytest.mark.parametrize("lab_version", ["2"], indirect=True)
+"""For what has nothing to do with containerd."""
+KUBELET = """\
+apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+imageGCHighThresholdPercent: 70
+imageGCLowThresholdPercent: 60
+evictionHard:
+  imagefs.inodesFree: "18%"
+"""
+
+
+@dataclass
+class Watched:
+    """A node whose agent outlives itself by its ledger."""
+
+    lab: Lab
+    folder: Path
+
+    def daemon(self, kubelet: str = "/nonexistent") -> DaemonProcess:
+        state = {"path": str(self.folder / "state" / "ledger.db"), "sample_every": "1s"}
+        return DaemonProcess(
+            self.folder,
+            self.lab.endpoint,
+            policy={"grace": "0s", "rules": [RULE]},
+            nightly=NEVER,
+            state=state,
+            pressure={"check_every": "1s"},
+            kubelet={"config": kubelet},
+        )
+
+    def run(self, daemon: DaemonProcess, *words: str) -> dict[str, Any]:
+        done = run_cleaner_at([*words, "-o", "json"], self.lab.endpoint, daemon.config)
+        assert done.returncode == 0, done.stderr
+        document: dict[str, Any] = json.loads(done.stdout)
+        return document
+
+
+def pull(lab: Lab, *names: str) -> list[BuiltImage]:
+    """Small images that were built last year."""
+    specs = [
+        ImageSpec(f"golem-ai/{name}", "v1", (Layer(100_000, int.from_bytes(name.encode(), "big") % 10**9),), LAST_YEAR)
+        for name in names
+    ]
+    images = lab.push(*specs)
+    lab.pull_all(image.reference(COMPANY) for image in images)
+    return images
+
+
+def remove_by_cri(lab: Lab, image: BuiltImage) -> None:
+    """As the kubelet does, and a person with crictl."""
+    with runtime_of(lab) as runtime:
+        runtime.remove_image(image.image_id)
+
+
+def wait_until_seen(daemon: DaemonProcess, images: int) -> None:
+    daemon.wait_for(lambda: sum(daemon.scrape().by_label("images").values()) >= images or None, f"{images} images")
+
+
+def names_in(references: list[str]) -> set[str]:
+    """The last part of each: `app:v1`."""
+    return {reference.rpartition("/")[2] for reference in references}
+
+
+@pytest.fixture
+def watched(lab: Lab, tmp_path: Path) -> Iterator[Watched]:
+    yield Watched(lab, tmp_path)
+    with runtime_of(lab) as runtime:
+        for image in runtime.list_images():
+            if any("golem-ai" in reference for reference in image.references):
+                runtime.remove_image(image.id)
+
+
+@ONE_VERSION
+def test_marks_that_collide_are_said(watched: Watched) -> None:
+    """A kubelet that collects at 70 % comes before our 75 %: a warning in the log, a metric, and a finding.
+
+    Its threshold of 18 % of inodes is 2 points above our high mark, and close.
+    """
+    file = watched.folder / "kubelet.yaml"
+    file.write_text(KUBELET)
+    with watched.daemon(str(file)) as daemon:
+        line = daemon.wait_for_event("kubelet_read")
+        scrape = daemon.scrape()
+        found = [f for f in watched.run(daemon, "check")["findings"] if f["subject"] == "kubelet"]
+        daemon.wait_for_checks(2)
+        print("\n" + "\n".join(f"{f['grade']}: {f['detail']}" for f in found))
+        assert (line["level"], line["bytes_percent"], line["inodes_percent"]) == ("warning", 69, 82)
+        assert (line["bytes_by"], line["because"]) == ("imageGCHighThresholdPercent 70", None)
+        assert [f["detail"] for f in found[1:]] == line["collisions"]
+        assert [f["grade"] for f in found] == ["ok", "warning", "note"]
+        assert scrape.value("kubelet_watermark_ratio", filesystem="images", resource="bytes") == 0.69
+        assert (scrape.value("kubelet_collision"), scrape.value("kubelet_config_read")) == (1, 1)
+        assert len(daemon.events("kubelet_read")) == 1
+
+
+@ONE_VERSION
+@pytest.mark.parametrize("content", [None, "kind: [", "kind: ServiceAccount\n"])
+def test_a_file_that_cannot_be_read_stops_nothing(watched: Watched, content: str | None) -> None:
+    """Not there, broken, or something else: the defaults are assumed, said once, and the agent goes on."""
+    file = watched.folder / "kubelet.yaml"
+    if content is not None:
+        file.write_text(content)
+    with watched.daemon(str(file)) as daemon:
+        line = daemon.wait_for_event("kubelet_read")
+        (finding,) = [f for f in watched.run(daemon, "check")["findings"] if f["subject"] == "kubelet"]
+        daemon.wait_for_checks(2)
+        print(f"\n{line['because']}")
+        assert (line["level"], finding["grade"]) == (("info", "note") if content is None else ("warning", "warning"))
+        assert line["because"] in finding["detail"]
+        assert line["bytes_percent"] == 84
+        assert daemon.scrape().value("kubelet_config_read") == 0
+        assert len(daemon.events("kubelet_read")) == 1
+
+
+def test_what_somebody_else_removes_is_told(watched: Watched) -> None:
+    """By containerd's own API and by CRI, while the agent runs and while it does not; what a sweep takes is ours."""
+    lab = watched.lab
+    by_ctr, by_cri, away, ours, stays = pull(lab, "by-ctr", "by-cri", "away", "ours", "stays")
+    with watched.daemon() as first:
+        wait_until_seen(first, 5)
+        lab.ctr("images", "rm", "--sync", *lab.list_references(by_ctr.reference(COMPANY)), by_ctr.image_id)
+        remove_by_cri(lab, by_cri)
+        first.wait_for_value(2, "images_vanished_total")
+        lines = first.events("images_vanished")
+        assert names_in([name for line in lines for name in line["references"]]) == {"by-ctr:v1", "by-cri:v1"}
+        assert all(line["last_seen_at"] <= line["gone_at"] and line["used_percent"] > 0 for line in lines)
+    remove_by_cri(lab, away)
+    with watched.daemon() as second:
+        line = second.wait_for_event("images_vanished")
+        assert names_in(line["references"]) == {"away:v1"}
+        assert second.wait_for_value(1, "images_vanished_total")
+        lab.start_pod(stays.reference(COMPANY))
+        swept = watched.run(second, "sweep")
+        assert [e["id"] for e in swept["evictions"] if e["outcome"] == "evicted"] == [ours.image_id]
+        second.wait_for_event("sweep_learned")
+        second.wait_for_checks(4)
+        assert second.scrape().value("images_vanished_total") == 1
+        history = watched.run(second, "history")
+        (asked,) = watched.run(second, "history", "--image", f"{COMPANY}/golem-ai/away")["vanished"]
+    print(f"\n{asked['references'][0]}: there at {asked['last_seen_at']}, gone at {asked['gone_at']}")
+    assert {image["id"] for image in history["vanished"]} == {by_ctr.image_id, by_cri.image_id, away.image_id}
+    assert [eviction["id"] for eviction in history["evictions"]] == [ours.image_id]
+    assert asked["id"] == away.image_id
+    assert asked["last_seen_at"] < asked["gone_at"]

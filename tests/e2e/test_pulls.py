@@ -1,0 +1,234 @@
+"""What pulls in progress will still take is foretold while they go on, and then measured on the disk itself.
+
+`pytest -rP` prints every look with both figures.
+"""
+
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+
+from cleaner.core.pulls import DEFAULT_RATIO, Pull, total_bytes
+from cleaner.runtime import CriRuntime, parse_endpoint
+from cleaner.runtime.pulls import PATIENCE, PullReader
+from lab import ImageSpec, Lab, LabError, Layer, Throttle
+from lab.images import BuiltImage
+from lab.waiting import wait_until
+from support.fakes import FakeTimer
+from support.lab_node import runtime_of
+from support.pull_readers import reader_of
+
+REGISTRY = "registry.gitlab.com"
+MIB = 1 << 20
+REPEATS = 3
+TOLERANCE = 0.05
+"""Of what the pulled images take in the end."""
+RATE = 8 * MIB
+LOOK_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class Look:
+    """One moment of a pull."""
+
+    seconds: float
+    used_bytes: int
+    pulls: tuple[Pull, ...]
+    by_default: tuple[Pull, ...]
+    """The same with the default ratio."""
+    took_seconds: float
+
+
+@dataclass(frozen=True)
+class Readers:
+    """A runtime that knows the node's images, and one that does not."""
+
+    own: CriRuntime
+    default: CriRuntime
+
+
+@pytest.fixture(scope="module")
+def lab(lab_version: str, require_lab: None) -> Iterator[Lab]:
+    with Lab(version=lab_version, size_mib=1200) as lab:
+        yield lab
+
+
+@pytest.fixture
+def readers(lab: Lab) -> Iterator[Readers]:
+    with runtime_of(lab) as own, runtime_of(lab) as default:
+        if not lab.find_image(f"{REGISTRY}/golem-ai/known:v1"):
+            lab.pull(publish(lab, "known", *layers(100, 3)).reference(REGISTRY))
+        assert own.read_layers(own.list_images()) is not None
+        yield Readers(own, default)
+
+
+def layers(seed: int, count: int, mib: int = 20) -> tuple[Layer, ...]:
+    """Layers that are about three times larger as snapshots than as blobs."""
+    return tuple(Layer(mib * MIB, seed + number, repeats=REPEATS) for number in range(count))
+
+
+def publish(lab: Lab, name: str, *own: Layer) -> BuiltImage:
+    (image,) = lab.push(ImageSpec(f"golem-ai/{name}", layers=own))
+    return image
+
+
+def used(lab: Lab) -> int:
+    usage = lab.usage()
+    return usage.capacity_bytes - usage.available_bytes
+
+
+@contextmanager
+def pulling(lab: Lab, *references: str, rate: float = RATE) -> Iterator[tuple[Throttle, list["Future[str]"]]]:
+    """Pulls that have begun; they end with the with-block, by themselves unless it cuts the road."""
+    with lab.throttled(rate) as road, ThreadPoolExecutor(len(references)) as pool:
+        yield road, [pool.submit(lab.pull, reference) for reference in references]
+
+
+def look_on(lab: Lab, readers: Readers, ended: Callable[[], bool], pulls_at_once: int = 1) -> list[Look]:
+    """All looks from the first that shows so many pulls unpack until they are over."""
+    began = time.monotonic()
+    looks: list[Look] = []
+    while not ended():
+        before, asked = used(lab), time.monotonic()
+        pulls = readers.own.read_pulls()
+        took = time.monotonic() - asked
+        between = (before + used(lab)) // 2
+        assert readers.own.pulls_refusal is None
+        if len([pull for pull in pulls if pull.snapshot_bytes]) == pulls_at_once or looks:
+            looks.append(Look(asked - began, between, pulls, readers.default.read_pulls(), took))
+        time.sleep(LOOK_SECONDS)
+    return looks
+
+
+def pull_and_look(lab: Lab, readers: Readers, *references: str) -> tuple[list[Look], int]:
+    """The looks, and what is used at the end."""
+    with pulling(lab, *references) as (_, pulls):
+        looks = look_on(lab, readers, lambda: all(pull.done() for pull in pulls), len(references))
+        assert all(pull.result() for pull in pulls)
+    assert readers.own.read_pulls() == ()
+    return looks, used(lab)
+
+
+def worst_of(title: str, looks: list[Look], begun: int, end: int) -> tuple[float, float]:
+    """The largest share by which a look is off, by the own and by the default ratio, of what the images take."""
+    taken = end - begun
+
+    def off(look: Look, pulls: tuple[Pull, ...]) -> float:
+        return (look.used_bytes + total_bytes(pulls) - end) / taken
+
+    lines = [f"{title}: {taken / MIB:.1f} MiB; at the end {end / MIB:.1f} MiB are used"]
+    lines += [
+        f"{'s':>6} {'used':>7} {'content':>8} {'snapshot':>8} {'foretold':>8} {'off':>7} {'default':>8} {'ms':>6}"
+    ]
+    for look in looks:
+        content = sum(pull.content_bytes for pull in look.pulls)
+        foretold = look.used_bytes + total_bytes(look.pulls)
+        figures = (look.used_bytes, content, total_bytes(look.pulls) - content, foretold)
+        words = " ".join(f"{figure / MIB:8.1f}" for figure in figures)
+        shares = f"{off(look, look.pulls):7.1%} {off(look, look.by_default):8.1%}"
+        lines.append(f"{look.seconds:5.2f} {words} {shares} {1000 * look.took_seconds:6.1f}")
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+    own = max(abs(off(look, look.pulls)) for look in looks)
+    default = max(abs(off(look, look.by_default)) for look in looks)
+    sys.stdout.write(f"worst: {own:.1%} by the node's own ratio, {default:.1%} by the default of {DEFAULT_RATIO}\n")
+    return own, default
+
+
+def test_what_a_pull_will_take(lab: Lab, readers: Readers) -> None:
+    """At every moment of a pull what is used and what is foretold are what is used when it is over."""
+    image = publish(lab, "slow", *layers(0, 6))
+    begun = used(lab)
+    looks, end = pull_and_look(lab, readers, image.reference(REGISTRY))
+    own, _ = worst_of(f"containerd {lab.version}, one pull", looks, begun, end)
+    assert len(looks) >= 8
+    assert {pull.digest for look in looks for pull in look.pulls} == {image.manifest_digest}
+    assert own <= TOLERANCE
+
+
+def test_two_pulls_that_share_a_base(lab: Lab, readers: Readers) -> None:
+    """Of two images that are pulled at once what both have counts once, and what is there already not at all."""
+    base = (*layers(0, 6)[:1], *layers(200, 3))
+    images = [publish(lab, f"shares{number}", *base, *layers(300 + number, 1)) for number in range(2)]
+    begun = used(lab)
+    looks, end = pull_and_look(lab, readers, *(image.reference(REGISTRY) for image in images))
+    own, _ = worst_of(f"containerd {lab.version}, two pulls that share a base", looks, begun, end)
+    assert len([look for look in looks if len(look.pulls) == len(images)]) >= 4
+    assert own <= TOLERANCE
+
+
+def test_a_pull_whose_registry_dies(lab: Lab, readers: Readers) -> None:
+    """A pull that fails counts no more once the runtime gave it up."""
+    image = publish(lab, "fails", *layers(400, 4))
+    with pulling(lab, image.reference(REGISTRY)) as (road, (pull,)):
+        wait_until(lambda: total_bytes(readers.own.read_pulls()) > 0, "the pull counts")
+        road.cut()
+        with pytest.raises(LabError, match="PullImage"):
+            pull.result()
+    wait_until(lambda: readers.own.read_pulls() == (), "the pull counts no more")
+
+
+def test_a_pull_whose_runtime_dies(lab: Lab) -> None:
+    """A pull that a killed runtime left behind counts until it stood still for the patience, though its lease stays."""
+    image, timer = publish(lab, "orphan", *layers(500, 4)), FakeTimer()
+    with reader_of(parse_endpoint(lab.endpoint), timer) as reader:
+        with pulling(lab, image.reference(REGISTRY)) as (road, (pull,)):
+            wait_until(lambda: unpacking(reader), "the pull counts")
+            # Before the call is cut: a pull that is called off takes its lease away.
+            os.kill(lab.pid or 0, signal.SIGKILL)
+            with pytest.raises(LabError):
+                pull.result()
+            road.cut()
+        lab.kill()
+        lab.start()
+        (left,) = reader.read()
+        assert left.digest == image.manifest_digest
+        timer.move(seconds=(PATIENCE - timedelta(seconds=1)).total_seconds())
+        assert reader.read() == (left,)
+        timer.move(seconds=1)
+        assert reader.read() == ()
+    for lease in lab.ctr("leases", "ls", "-q").split():
+        lab.ctr("leases", "rm", "--sync", lease)
+
+
+def test_a_pull_that_is_held(lab: Lab) -> None:
+    """A pull that stands still for the patience counts no more, and again as soon as it goes on."""
+    image, timer = publish(lab, "held", *layers(600, 4)), FakeTimer()
+    with (
+        reader_of(parse_endpoint(lab.endpoint), timer, timedelta(minutes=1)) as reader,
+        pulling(lab, image.reference(REGISTRY)) as (road, (pull,)),
+    ):
+        wait_until(lambda: unpacking(reader), "the pull counts")
+        road.set_rate(0)
+        wait_until(lambda: reader.read() == reader.read(), "the pull stands still")
+        timer.move(minutes=1)
+        assert reader.read() == ()
+        road.set_rate(math.inf)
+        wait_until(lambda: bool(reader.read()) or pull.done(), "the pull goes on")
+        assert pull.result() == image.image_id
+        assert reader.read() == ()
+
+
+def test_a_pull_by_another_client(lab: Lab, readers: Readers) -> None:
+    """What `ctr` pulls is foretold as well: by the transfer service in 2.x, before that unpacked once all is there."""
+    image = publish(lab, "transferred", *layers(700, 4))
+    begun = used(lab)
+    with lab.throttled(RATE) as road, ThreadPoolExecutor(1) as pool:
+        reference = f"{road.address}/{image.spec.repository}:{image.spec.tag}"
+        pull = pool.submit(lab.ctr, "images", "pull", "--plain-http", reference)
+        looks = look_on(lab, readers, pull.done)
+        pull.result()
+    own, _ = worst_of(f"containerd {lab.version}, a pull by ctr", looks, begun, used(lab))
+    assert len(looks) >= 4
+    assert own <= TOLERANCE
+
+
+def unpacking(reader: PullReader) -> bool:
+    return any(pull.snapshot_bytes for pull in reader.read())

@@ -1,0 +1,87 @@
+"""The daemon as it would be without what looks ahead: what each of the parts is worth is measured beside it.
+
+Refuses switches in the product for that: whatever is missing here is left out by the parts that it is built from.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from pathlib import Path
+from types import MappingProxyType
+
+from cleaner.config import Config, load_config
+from cleaner.core.ports import Outlet
+from cleaner.core.pulls import Pull
+from cleaner.core.usage import Usage
+from cleaner.daemon import Daemon, DaemonSettings, Host
+from cleaner.ledgers import ledger_of
+from cleaner.lookahead import LookAhead
+from cleaner.node.clock import SignalStop, SystemTimer
+from cleaner.outlets.logger import configure_logging
+from cleaner.outlets.logs import Logs
+from cleaner.outlets.web import Health, WebServer
+from cleaner.runtime.client import CriRuntime
+from cleaner.sweep import Node
+from cleaner.wiring import LateUsage, daemon_settings_of, endpoints_of, metrics_of, node_of
+
+
+class NoPulls(CriRuntime):
+    """A runtime that tells of no pull, as one that is no containerd."""
+
+    def read_pulls(self) -> tuple[Pull, ...]:
+        return ()
+
+
+class EvenLookAhead(LookAhead):
+    """Looks as often as configured, however near a mark is."""
+
+    def pause(self, usage: Usage, longest: timedelta) -> float:
+        return longest.total_seconds()
+
+
+class EvenDaemon(Daemon):
+    """A daemon that never looks sooner."""
+
+    def __init__(
+        self, connect: Callable[[], Node], settings: DaemonSettings, host: Host, outlets: Iterable[Outlet]
+    ) -> None:
+        super().__init__(connect, settings, host, outlets)
+        self._ahead = EvenLookAhead(settings.sweep.marks, settings.horizon, self._timer, self._emit)
+
+
+def run(config: Config, daemon_type: type[Daemon]) -> None:
+    """As `cleaner run` does, from the same parts, until it is told to stop."""
+    stop, timer, usage, environ = SignalStop(), SystemTimer(), LateUsage(), MappingProxyType(os.environ)
+    metrics, health = metrics_of(config, environ, usage), Health(timer.monotonic)
+    logger = configure_logging(config.log.level, config.log.format, sys.stderr, metrics.record_log)
+    web = WebServer(config.web.host, config.web.port, metrics.registry, health)
+    web.start()
+    ledger = ledger_of(config, daemon=True)
+    ledger.hold_for_life()
+    runtime_endpoint, image_endpoint = endpoints_of(config)
+    runtime = NoPulls(runtime_endpoint, stop, image_endpoint=image_endpoint, observe_call=metrics.record_runtime_call)
+
+    def connect() -> Node:
+        usage.node = node_of(config, environ, runtime, stop, ledger)
+        return usage.node
+
+    runtime.watch_uses()
+    outlets: list[Outlet] = [ledger, Logs(logger), metrics, health]
+    daemon_type(connect, daemon_settings_of(config, environ), Host(timer, stop, ledger), outlets).run()
+    for close in (runtime.close, web.close, ledger.close):
+        close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--even", action="store_true")
+    options = parser.parse_args()
+    config = load_config(options.config, os.environ, rules_required=True)
+    run(config, EvenDaemon if options.even else Daemon)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+"""What the daemon does with its clock and its triggers, round by round, on a node that has nothing else to do."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim
+
+from cleaner.core.history import Night
+from cleaner.core.model import Mode, StopReason, Trigger
+from cleaner.core.pressure import Mark, Marks
+from cleaner.core.report import SweepReport
+from cleaner.core.triggers import Moment, Triggers
+from cleaner.core.trust import Noted
+from cleaner.core.window import Calendar, Nightly
+from cleaner.timekeeper import Timekeeper
+from support.fakes import FakeTimer
+from support.values import DAY, HOUR, MINUTE, make_usage
+
+MARKS = Marks(bytes=Mark(high=75, low=65), inodes=Mark(high=80, low=75))
+CALM = make_usage(50)
+PLAIN_UTC = ZoneInfo("UTC")
+
+
+class KnownCalendar(Calendar):
+    """A calendar that works out each minute once: nothing but the speed differs."""
+
+    __slots__ = ()
+
+    def latest(self, now: datetime) -> datetime | None:
+        until = (now - self.delay).replace(second=0, microsecond=0)
+        return _latest(self.nightly.schedule, self.nightly.timezone, until)
+
+
+@cache
+def _latest(schedule: str, timezone: ZoneInfo, until: datetime) -> datetime | None:
+    return Calendar(make_nightly(schedule, timezone), timedelta(0)).latest(until)
+
+
+def make_nightly(
+    schedule: str = "0 0 * * *",
+    timezone: ZoneInfo = PLAIN_UTC,
+    window: timedelta = 4 * HOUR,
+    splay: timedelta = timedelta(0),
+    overdue: timedelta = 48 * HOUR,
+) -> Nightly:
+    return Nightly(schedule, timezone, window, splay, overdue, evictions_per_night=200, duty=0.2)
+
+
+def make_triggers(
+    calendar: Calendar | None = None, grace: timedelta = DAY, night: Night | None = None, mode: Mode = Mode.FULL
+) -> Triggers:
+    return Triggers(mode, MARKS, calendar or KnownCalendar(make_nightly(), timedelta(0)), grace, night)
+
+
+def occurrences(schedule: str, timezone: ZoneInfo, start: datetime, end: datetime) -> list[datetime]:
+    """What cronsim gives from `start` to before `end`, in UTC, asked once from a day before both."""
+    found = []
+    for occurrence in CronSim(schedule, (start - DAY).astimezone(timezone)):
+        at = occurrence.astimezone(UTC)
+        if at >= end:
+            break
+        if at >= start:
+            found.append(at)
+    return found
+
+
+@dataclass
+class Notes:
+    """What a ledger keeps of one process for the next."""
+
+    since: datetime | None
+    night: Night | None = None
+    noted: Noted | None = None
+    earliest: timedelta = timedelta(0)
+    """How far the note that is most too early is before its true time: an image looks so much older."""
+
+    def shift(self, correction: timedelta) -> None:
+        self.since = self.since and self.since + correction
+        self.night = self.night and replace(self.night, ended_at=self.night.ended_at + correction)
+        if self.noted:
+            sampled_at = self.noted.sampled_at and self.noted.sampled_at + correction
+            self.noted = replace(self.noted, newest=self.noted.newest + correction, sampled_at=sampled_at)
+        self.earliest += correction
+
+    def boot(self) -> None:
+        """What the machine's seconds said is of another boot."""
+        self.noted = self.noted and Noted(self.noted.newest)
+
+    def note(self, now: datetime, true: datetime, monotonic: float) -> None:
+        self.noted = Noted(max(now, self.noted.newest if self.noted else now), now, monotonic)
+        self.earliest = min(self.earliest, now - true)
+
+
+class NightTimer(FakeTimer):
+    """Both clocks."""
+
+    def pass_by(self, time: timedelta) -> None:
+        """Let time pass, for both."""
+        self.wall += time
+        self.seconds += time.total_seconds()
+
+    def boot(self) -> None:
+        """The machine starts anew."""
+        self.seconds = 30.0
+
+
+@dataclass
+class Agent:
+    """One process of the daemon, as far as its nights go; each sweep is over at once."""
+
+    timer: FakeTimer
+    notes: Notes
+    triggers: Triggers
+    keeper: Timekeeper = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.keeper = Timekeeper(self.timer, self.notes.noted)
+        self.triggers = replace(self.triggers, night=self.notes.night)
+
+    def check(self) -> datetime | None:
+        """One round: the occurrence that was swept for in it."""
+        if correction := self.keeper.take_correction():
+            self.notes.shift(correction)
+            self.triggers = self.triggers.shifted(correction)
+        now = self.keeper.now()
+        if self.keeper.sense.sane:
+            self._keep(self.triggers.corrected(now))
+        moment = self._moment(now)
+        occurrence = self.triggers.occurrence_due(moment)
+        if occurrence is not None:
+            assert self.triggers.due(moment) is Trigger.NIGHTLY
+            self._keep(self.triggers.after(make_report(started_at=now), moment))
+        return occurrence
+
+    def _moment(self, now: datetime) -> Moment:
+        return Moment(now, self.timer.monotonic(), CALM, 1, self.keeper.sense.sane, self.notes.since)
+
+    def _keep(self, triggers: Triggers) -> None:
+        self.triggers, self.notes.night = triggers, triggers.night
+
+
+def make_report(
+    trigger: Trigger = Trigger.NIGHTLY,
+    because: StopReason = StopReason.DONE,
+    *,
+    low_mark_met: bool = False,
+    started_at: datetime,
+) -> SweepReport:
+    return SweepReport(
+        trigger=trigger,
+        dry_run=False,
+        started_at=started_at,
+        duration_seconds=1.0,
+        filesystem_before=CALM,
+        filesystem_after=CALM,
+        stopped_because=because,
+        evictions=(),
+        plan=None,
+        not_reached=0,
+        low_mark_met=low_mark_met,
+    )
+
+
+@dataclass
+class NightNode:
+    """A node with a right clock: up or down, and every so often looked at."""
+
+    triggers: Triggers
+    timer: NightTimer
+    notes: Notes
+    agent: Agent | None = None
+    sweeps: list[tuple[datetime, datetime]] = field(default_factory=list)
+    """(when, for which occurrence) of each."""
+
+    @property
+    def swept(self) -> list[datetime]:
+        return [occurrence for _, occurrence in self.sweeps]
+
+    def up(self, until: datetime, step: timedelta = 5 * MINUTE) -> None:
+        """Run until then; that moment itself is left out."""
+        self.agent = self.agent or Agent(self.timer, self.notes, self.triggers)
+        while self.timer.wall < until:
+            if occurrence := self.agent.check():
+                self.sweeps.append((self.timer.wall, occurrence))
+            self.notes.note(self.timer.wall, self.timer.wall, self.timer.seconds)
+            self.timer.pass_by(min(step, until - self.timer.wall))
+
+    def down(self, until: datetime) -> None:
+        """Be off until then; where that is now, it is a restart."""
+        self.agent = None
+        self.timer.pass_by(until - self.timer.wall)
+
+
+def make_night_node(
+    calendar: Calendar,
+    now: datetime,
+    *,
+    since: timedelta = 365 * DAY,
+    night: Night | None = None,
+    grace: timedelta = DAY,
+) -> NightNode:
+    """A node that has been watched for so long before `now`."""
+    return NightNode(make_triggers(calendar, grace), NightTimer(now), Notes(now - since, night))
+
+
+def every(step: timedelta, start: datetime, end: datetime) -> Iterator[datetime]:
+    moment = start
+    while moment < end:
+        yield moment
+        moment += step

@@ -1,0 +1,25 @@
+"""A reader of pulls with a clock and a patience of the test's own."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from cleaner.node.clock import NeverStop
+from cleaner.runtime.calls import Calls
+from cleaner.runtime.channel import Channels
+from cleaner.runtime.endpoint import Endpoint
+from cleaner.runtime.methods import DEADLINES, Socket
+from cleaner.runtime.own_api import OwnApi
+from cleaner.runtime.pulls import PATIENCE, PullReader
+from support.fakes import FakeTimer
+
+
+@contextmanager
+def reader_of(endpoint: Endpoint, timer: FakeTimer, patience: timedelta = PATIENCE) -> Iterator[PullReader]:
+    """A reader on a connection of its own."""
+    channels = Channels({Socket.RUNTIME: endpoint, Socket.IMAGES: endpoint})
+    calls = Calls(channels, DEADLINES, NeverStop(), lambda _method, _seconds, _answered: None)
+    try:
+        yield PullReader(OwnApi(calls), timer.monotonic, patience)
+    finally:
+        calls.disconnect()

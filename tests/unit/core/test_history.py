@@ -1,0 +1,36 @@
+"""What the ledger tells: how long an image was gone."""
+
+from datetime import timedelta
+
+import pytest
+
+from cleaner.core.history import PastEviction, Return
+from cleaner.core.model import EvictionOutcome, Trigger
+from support.values import DAY, MICROSECOND, NOW
+
+GONE = PastEviction("sha256:1", (), Trigger.NIGHTLY, "expired", "company", EvictionOutcome.EVICTED, None, NOW)
+
+
+def test_what_did_not_come_back_is_gone_for_no_time() -> None:
+    """Nothing is said of how long an image will be gone."""
+    assert GONE.gone_for is None
+
+
+@pytest.mark.parametrize(
+    ("later", "gone_for"), [(-MICROSECOND, timedelta(0)), (timedelta(0), timedelta(0)), (DAY, DAY)]
+)
+def test_gone_for(later: timedelta, gone_for: timedelta) -> None:
+    """An image is gone from its eviction until somebody wants it, and never for less than no time."""
+    back = PastEviction(
+        GONE.image_id,
+        GONE.references,
+        GONE.trigger,
+        GONE.reason,
+        GONE.rule,
+        GONE.outcome,
+        GONE.error,
+        GONE.at,
+        returned_at=NOW + later,
+        returned_by=Return.PULLED,
+    )
+    assert back.gone_for == gone_for

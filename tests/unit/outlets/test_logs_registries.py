@@ -1,0 +1,33 @@
+"""The lines about registries: one when a registry goes down, and one when it is back."""
+
+from cleaner.core.events import RegistriesAsked
+from unit.outlets.written import lines_of
+
+UP = RegistriesAsked(frozenset({"r.io"}), {})
+DOWN = RegistriesAsked(frozenset({"q.io"}), {"r.io": "HTTP 503"})
+NOBODY_ELSE = RegistriesAsked(frozenset({"q.io"}), {})
+"""A sweep in which no image of the other registry was to go."""
+
+
+def test_a_registry_is_logged_when_it_changes() -> None:
+    """Down is one warning until it answers again, also over sweeps that do not ask it."""
+    lines = lines_of(UP, DOWN, DOWN, NOBODY_ELSE, DOWN, UP, UP, DOWN)
+    assert [(line["event"], line["level"], line["registry"]) for line in lines] == [
+        ("registry_down", "warning", "r.io"),
+        ("registry_up", "info", "r.io"),
+        ("registry_down", "warning", "r.io"),
+    ]
+    assert lines[0]["because"] == "HTTP 503"
+
+
+def test_each_registry_has_its_line() -> None:
+    """Several that are down are as many lines, and each comes back by itself."""
+    both = RegistriesAsked(frozenset(), {"a.io": "HTTP 503", "b.io": "Connection refused"})
+    one = RegistriesAsked(frozenset({"b.io"}), {"a.io": "HTTP 502"})
+    lines = lines_of(both, one, RegistriesAsked(frozenset({"a.io", "b.io"}), {}))
+    assert [(line["event"], line["registry"]) for line in lines] == [
+        ("registry_down", "a.io"),
+        ("registry_down", "b.io"),
+        ("registry_up", "b.io"),
+        ("registry_up", "a.io"),
+    ]

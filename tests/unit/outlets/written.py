@@ -1,0 +1,37 @@
+"""What outlets wrote, as tests read it."""
+
+import io
+import json
+from collections.abc import Iterable
+
+from cleaner.core.events import Event
+from cleaner.core.usage import Usage
+from cleaner.outlets.logger import make_logger
+from cleaner.outlets.logs import Logs
+from cleaner.outlets.metrics import Metrics
+from unit.outlets.happenings import FULL, MARKS
+
+
+def metrics_after(events: Iterable[Event] = (), usage: Usage | None = FULL) -> Metrics:
+    metrics = Metrics(read_usage=lambda: usage)
+    metrics.record_build("1.2.3", "abcdef0")
+    metrics.record_config("full", "0a1b2c3d", MARKS)
+    for event in events:
+        metrics.record(event)
+    return metrics
+
+
+def value(metrics: Metrics, name: str, /, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(f"cleaner_{name}", labels)
+
+
+def lines_of(*events: Event, level: str = "info") -> list[dict[str, object]]:
+    stream = io.StringIO()
+    logs = Logs(make_logger(level, "json", stream, lambda _level: None))
+    for event in events:
+        logs.record(event)
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def names_of(*events: Event) -> list[object]:
+    return [line["event"] for line in lines_of(*events)]
