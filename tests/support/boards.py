@@ -1,0 +1,98 @@
+"""The committed boards as a test sees them: every query in them, and what Grafana would make of its variables.
+
+Refuses to know how they are generated: what is read is the JSON that people import.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parents[2] / "dashboards"
+NAMES = ("impact", "fleet", "node")
+_VARIABLE = re.compile(r"\$(?:\{(\w+)(?::\w+)?\}|(\w+))")
+GRAFANAS = {"__range": "30d", "__rate_interval": "8h", "__interval": "2h"}
+"""What Grafana itself knows, for 30 days in steps of two hours that are scraped every two hours."""
+
+
+DOCUMENT = FOLDER.parent / "docs" / "metrics.md"
+_ROW = re.compile(r"^\| `(cleaner_\w+)` \| (\w+) \| (.*?) \|", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class DocumentedMetric:
+    """A row of docs/metrics.md."""
+
+    kind: str
+    labels: frozenset[str]
+
+
+def documented_metrics() -> dict[str, DocumentedMetric]:
+    """Every metric of ours by its name, as docs/metrics.md has it; a test compares that with what is exposed."""
+    rows = _ROW.findall(DOCUMENT.read_text("utf-8"))
+    return {name: DocumentedMetric(kind, frozenset(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
+
+
+def metric_of(series: str) -> str:
+    """The metric that a series belongs to: a histogram's has three kinds."""
+    whole = re.sub("_(bucket|count|sum)$", "", series)
+    return whole if whole in documented_metrics() else series
+
+
+@dataclass(frozen=True)
+class BoardQuery:
+    """A PromQL expression of a board, and where it stands."""
+
+    where: str
+    """Such as `fleet / Bytes used / A`."""
+    expr: str
+    is_instant: bool
+
+
+def read_board(name: str) -> Any:
+    return json.loads((FOLDER / f"{name}.json").read_text("utf-8"))
+
+
+def panels_of(board: Any) -> list[Any]:
+    """Its panels in order, without the rows."""
+    return [panel for panel in board["panels"] if panel["type"] != "row"]
+
+
+def variables_of(board: Any) -> list[Any]:
+    """Its variables in order, without the data source."""
+    return [variable for variable in board["templating"]["list"] if variable["type"] != "datasource"]
+
+
+def queries_of(name: str) -> Iterator[BoardQuery]:
+    """All PromQL of a board, panels first; variables are asked for otherwise (`label_queries_of`)."""
+    board = read_board(name)
+    for panel in panels_of(board):
+        for target in panel["targets"]:
+            yield BoardQuery(f"{name} / {panel['title']} / {target['refId']}", target["expr"], target["instant"])
+    for annotation in board["annotations"]["list"]:
+        yield BoardQuery(f"{name} / annotation {annotation['name']}", annotation["expr"], is_instant=False)
+
+
+def label_queries_of(name: str) -> Iterator[tuple[str, str, str]]:
+    """Variable, series and label of all variables that are chosen from a label's values."""
+    for variable in variables_of(read_board(name)):
+        if variable["type"] == "query":
+            match = re.fullmatch(r"label_values\((.*), (\w+)\)", variable["definition"])
+            assert match is not None, variable["definition"]
+            yield variable["name"], match[1], match[2]
+
+
+def values_at_first(board: Any) -> dict[str, str]:
+    """What each variable stands for when the board is opened; one that is chosen from labels without All: anything."""
+    return {
+        variable["name"]: variable.get("allValue") or variable.get("current", {}).get("value", ".+")
+        for variable in variables_of(board)
+    }
+
+
+def interpolate(expr: str, values: Mapping[str, str]) -> str:
+    """The expression with all variables replaced; a name that nobody knows stays, as Grafana leaves it."""
+    known = GRAFANAS | dict(values)
+    return _VARIABLE.sub(lambda match: known.get(match[1] or match[2], match[0]), expr)

@@ -1,0 +1,94 @@
+"""A real Prometheus of some version on 127.0.0.1 that is asked over its HTTP API.
+
+Refuses to outlive its with-block: it is ended by its own process, and its log shown where the block failed.
+"""
+
+import subprocess
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import requests
+
+from lab.toolbox import fetch_prometheus
+from support.daemon_process import free_port, wait_for
+
+REQUEST_SECONDS = 30.0
+
+
+class PrometheusServer:
+    """In a with-block it serves what lies in its folder's `data`, and scrapes nothing unless it is told to."""
+
+    def __init__(self, folder: Path, version: str, *flags: str, config: str = "{}\n") -> None:
+        self._port = free_port()
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self._session = requests.Session()
+        self._session.trust_env = False
+        (folder / "prometheus.yml").write_text(config, encoding="utf-8")
+        self._command = [
+            str(fetch_prometheus(version)),
+            f"--config.file={folder}/prometheus.yml",
+            f"--storage.tsdb.path={folder}/data",
+            "--storage.tsdb.retention.time=10y",
+            f"--web.listen-address=127.0.0.1:{self._port}",
+            *flags,
+        ]
+
+    def __enter__(self) -> Self:
+        with (self._folder / "prometheus.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                self._command, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            )
+        try:
+            wait_for(self._is_ready, "Prometheus is ready")
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._session.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        if kind is not None:
+            print(f"--- prometheus ---\n{(self._folder / 'prometheus.log').read_text(errors='replace')}")
+
+    def query(self, expr: str, at: float) -> list[Any]:
+        """What an expression is at one time; AssertionError with Prometheus's words where it is refused."""
+        return list(self._ask("query", {"query": expr, "time": str(at)})["result"])
+
+    def query_range(self, expr: str, start: float, end: float, step_seconds: float) -> list[Any]:
+        """What it is over time."""
+        chosen = {"query": expr, "start": str(start), "end": str(end), "step": str(step_seconds)}
+        return list(self._ask("query_range", chosen)["result"])
+
+    def label_values(self, label: str, series: str, start: float, end: float) -> list[str]:
+        """The values of a label among some series, as Grafana asks for a variable."""
+        chosen = {"match[]": series, "start": str(start), "end": str(end)}
+        answer = self._session.get(self._url(f"label/{label}/values"), params=chosen, timeout=REQUEST_SECONDS)
+        return list(_data(answer))
+
+    def _ask(self, path: str, chosen: dict[str, str]) -> Any:
+        return _data(self._session.post(self._url(path), data=chosen, timeout=REQUEST_SECONDS))
+
+    def _url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self._port}/api/v1/{path}"
+
+    def _is_ready(self) -> bool:
+        assert self._process is not None and self._process.poll() is None, "Prometheus ended"  # noqa: PT018
+        try:
+            answer = self._session.get(f"http://127.0.0.1:{self._port}/-/ready", timeout=REQUEST_SECONDS)
+        except requests.ConnectionError:
+            return False
+        return answer.ok
+
+
+def _data(answer: requests.Response) -> Any:
+    found = answer.json()
+    assert found["status"] == "success", found["error"]
+    assert not found.get("warnings"), found["warnings"]
+    return found["data"]

@@ -1,0 +1,129 @@
+"""A real Alertmanager of some version on 127.0.0.1: started, killed, stopped, asked by its own amtool.
+
+Refuses to tell anybody but a web server of the test, which receives its notifications.
+"""
+
+import json
+import signal
+import socket
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from lab.toolbox import fetch_alertmanager
+from support.alertmanager_server import AlertmanagerServer
+from support.daemon_process import free_port, wait_for
+
+COMMAND_SECONDS = 30.0
+_SHORTEST = "100ms"
+"""A group waits for so long before its first notification, and before each other: by default half a minute and five."""
+
+
+class RealAlertmanager:
+    """In a with-block it runs, and is gone afterwards; `notifications` holds what it sent to its receiver."""
+
+    def __init__(self, folder: Path, version: str, group_by: Sequence[str], web: dict[str, Any] | None = None) -> None:
+        self._program, self._amtool = fetch_alertmanager(version)
+        self._folder = folder
+        self._receiver = AlertmanagerServer()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._port = port = free_port()
+        self.url = f"{'https' if web else 'http'}://127.0.0.1:{port}"
+        route = {"receiver": "test", "group_by": list(group_by), "group_wait": _SHORTEST, "group_interval": _SHORTEST}
+        receiver = {"name": "test", "webhook_configs": [{"url": self._receiver.url, "send_resolved": True}]}
+        config = {"route": route | {"repeat_interval": "1h"}, "receivers": [receiver]}
+        (folder / "alertmanager.yml").write_text(json.dumps(config), encoding="utf-8")
+        (folder / "web.yml").write_text(json.dumps(web or {}), encoding="utf-8")
+        # Debian's reads its templates below /usr/share: in a mount namespace of its own they are there.
+        share = self._program.parents[1] / "share"
+        self._command = [
+            *("unshare", "--mount", "sh", "-c", f'mount --bind "{share}" /usr/share && exec "$@"', "sh"),
+            str(self._program),
+            f"--config.file={folder}/alertmanager.yml",
+            f"--web.config.file={folder}/web.yml",
+            f"--storage.path={folder}/storage",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--cluster.listen-address=",
+        ]
+
+    def __enter__(self) -> Self:
+        self._receiver.__enter__()
+        self.start()
+        try:
+            wait_for(self._serves, "Alertmanager serves its port")
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+        self._receiver.__exit__(kind, error, trace)
+        if kind is not None:
+            print(f"--- alertmanager ---\n{(self._folder / 'alertmanager.log').read_text(errors='replace')}")
+
+    def start(self) -> None:
+        """Run it; whoever wants an answer waits for it."""
+        with (self._folder / "alertmanager.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            )
+
+    def kill(self) -> None:
+        """End it as a crash would; what it knew of alerts is gone."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Such as SIGSTOP: connections are accepted and nothing is answered."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def _serves(self) -> bool:
+        assert self._process is not None and self._process.poll() is None, "Alertmanager ended"  # noqa: PT018
+        try:
+            socket.create_connection(("127.0.0.1", self._port)).close()
+        except OSError:
+            return False
+        return True
+
+    @property
+    def notifications(self) -> list[Any]:
+        """What its receiver got: a group each."""
+        return [request.body for request in self._receiver.received]
+
+    def query(self) -> list[Any] | None:
+        """The alerts that its amtool shows; None while it does not answer."""
+        command = [str(self._amtool), f"--alertmanager.url={self.url}", "alert", "query", "-o", "json"]
+        found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=COMMAND_SECONDS)
+        return list(json.loads(found.stdout)) if found.returncode == 0 else None
+
+    def wait_for_alerts(self, *names: str) -> list[Any]:
+        """The alerts, once amtool shows just these."""
+
+        def shown() -> list[Any] | None:
+            alerts = self.query()
+            if alerts is None:
+                return None
+            return alerts if sorted(alert["labels"]["alertname"] for alert in alerts) == sorted(names) else None
+
+        return wait_for(shown, f"amtool shows {names or 'none'}")
+
+    def wait_for_notification(self, status: str, *names: str) -> Any:
+        """The first group of a status with all of these alerts in that status."""
+
+        def sent() -> Any:
+            return next((group for group in self.notifications if set(names) <= names_in(group, status)), None)
+
+        return wait_for(sent, f"a notification that {names} are {status}")
+
+
+def names_in(group: Any, status: str) -> set[str]:
+    """The alerts of a notification that are `firing` or `resolved`."""
+    return {alert["labels"]["alertname"] for alert in group["alerts"] if alert["status"] == status}

@@ -1,0 +1,130 @@
+"""What a board is made of: frozen values that say what is shown, not how Grafana spells it.
+
+Refuses everything about JSON, identifiers and positions: those are render.py's.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+FULL_WIDTH = 24
+"""Columns of Grafana's grid."""
+
+
+class Kind(Enum):
+    """How a panel draws its queries."""
+
+    LINES = "lines"
+    STACK = "stack"
+    BARS = "bars"
+    STAT = "stat"
+    NAMES = "names"
+    RANKING = "ranking"
+    TABLE = "table"
+
+    @property
+    def is_instant(self) -> bool:
+        """Whether it shows the end of the time range only."""
+        return self in (Kind.STAT, Kind.NAMES, Kind.RANKING, Kind.TABLE)
+
+
+@dataclass(frozen=True)
+class Query:
+    """One PromQL expression and what its series are called."""
+
+    expr: str
+    legend: str
+    """May name labels: `{{filesystem}}`. In a table it is the column's title."""
+    unit: str | None = None
+    """Of a table's column; elsewhere the panel's unit counts."""
+    red_below: float | None = None
+    """Of a table's column: its figures below are red."""
+    endless: str | None = None
+    """The word that stands for +Inf; in a table for its column, else for the whole panel."""
+
+
+@dataclass(frozen=True)
+class Shades:
+    """When a figure turns red."""
+
+    red_from: float | None = None
+    red_below: float | None = None
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel."""
+
+    kind: Kind
+    title: str
+    description: str
+    unit: str
+    queries: tuple[Query, ...]
+    width: int = 8
+    height: int = 8
+    shades: Shades = Shades()
+    ratio: bool = False
+    """Whether the axis goes from 0 to 1."""
+    step: str | None = None
+    """The shortest distance of two points, such as `1d`."""
+    if_empty: str | None = None
+    """What a panel says that has no series."""
+    labels: tuple[tuple[str, str], ...] = ()
+    """Of a table: labels that become columns, and their titles, in order; the first one links to the node's board."""
+    least_first: str | None = None
+    """Of a table: the title of the column that it is sorted by at first."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A row of panels under a question that they answer."""
+
+    question: str
+    panels: tuple[Panel, ...]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A variable that is chosen from a label's values."""
+
+    label: str
+    metric: str
+    """Of the series that have the label, with a selector if need be."""
+    title: str
+    all_value: str | None = ".*"
+    """What `All` stands for: `.*` matches series without the label too; None: exactly one is chosen."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """A variable that is chosen from fixed words, the first one at the beginning."""
+
+    name: str
+    title: str
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Events drawn as vertical lines."""
+
+    name: str
+    expr: str
+    title: str
+    colour: str
+    value_is_time: bool = False
+    """The value is the event's time, in milliseconds; else it happened where there is a sample above 0."""
+
+
+@dataclass(frozen=True)
+class Board:
+    """A dashboard."""
+
+    uid: str
+    title: str
+    description: str
+    span: str
+    """The time range at the beginning: `24h` back from now."""
+    refresh: str
+    variables: tuple[Choice | Options, ...]
+    marks: tuple[Mark, ...]
+    sections: tuple[Section, ...] = field(default=())
