@@ -117,7 +117,7 @@ class Daemon:
         self._emit(DaemonStopped())
 
     def _rest(self) -> None:
-        """Wait for the next round, connected to nothing; not where pressure has ended a night to go first."""
+        """Wait for the next round, connected to nothing; not where pressure goes on, or has ended a night."""
         if self._hurries:
             self._hurries = False
             return
@@ -202,7 +202,7 @@ class Daemon:
             clock_sane=self._timer.sense.sane,
             watched_since=self._census.watched_since,
             early=early or {},
-            kubelet=self._ahead.kubelet,
+            kubelet=self._ahead.kubelet_at(measured),
             measured=measured,
         )
 
@@ -267,8 +267,7 @@ class Daemon:
         usage = report.filesystem_after
         self._ahead.swept(report)
         self._pause_seconds = self._ahead.pause(usage, self._settings.check_every)
-        presses_on = self._triggers.presses_on(report, self._moment(usage, usage))
-        self._hurries = presses_on or report.stopped_because is StopReason.PRESSURE
+        self._hurries = report.stopped_because is StopReason.PRESSURE or self._triggers.presses_on(report, usage)
         if not self._hurries:
             self._census.count(node, usage)
         if given_up:

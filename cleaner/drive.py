@@ -35,6 +35,11 @@ class Drive:
         """What the pulls that count will still take."""
         return total_bytes(self._pulls)
 
+    @property
+    def sees_pulls(self) -> bool:
+        """Whether the latest measurement found any in progress."""
+        return bool(self._pulls)
+
     def measure(self, tried: int) -> Usage:
         """A new measurement; what reaches its high mark is driven down from then on. `tried`: candidates so far."""
         usage, self._pulls = self._disk.read_usage(), self._read_pulls()

@@ -34,10 +34,9 @@ class LookAhead:
         self._given_up = GivenUp()
         self._free_bytes = 0
 
-    @property
-    def kubelet(self) -> KubeletMark:
-        """From when on the kubelet acts by itself."""
-        return self._kubelet.mark
+    def kubelet_at(self, usage: Usage) -> KubeletMark:
+        """From when on the kubelet acts by itself, and how far before that is danger."""
+        return self._lookout.kubelet_at(usage)
 
     def look(self, node: Node, usage: Usage, evictable: Size | None, fingerprint: int) -> Outlook:
         """What is coming; pulls in progress are asked for while anything is written."""

@@ -14,7 +14,7 @@ from cleaner.core.model import EvictionOutcome, Observation, Plan, Policy, StopR
 from cleaner.core.needs import ids_in_use, keys_used_after, needs_of, reason_to_spare
 from cleaner.core.pace import Pace
 from cleaner.core.ports import Disk, Kubelet, Ledger, Registries, Runtime, Stop, Timer
-from cleaner.core.pressure import KubeletMark, Marks, Targets
+from cleaner.core.pressure import KubeletMark, Marks, Targets, in_danger
 from cleaner.core.progress import Forecast, Progress
 from cleaner.core.report import Eviction, SweepReport
 from cleaner.core.usage import Usage
@@ -197,8 +197,8 @@ class Sweep:
     def _evict_one(self, verdict: Verdict) -> Eviction:
         """The last look, then the removal; whatever fails here is a value, and the image stays."""
         try:
-            before = self._node.disk.read_usage()
             against = self._last_look(verdict)
+            before = self._node.disk.read_usage()
         except CleanerError as error:
             return Eviction(verdict, EvictionOutcome.FAILED, f"the last look failed: {error}")
         if against is not None:
@@ -225,7 +225,7 @@ class Sweep:
             return Eviction(verdict, EvictionOutcome.FAILED, refusal, seconds=seconds)
         freed_bytes = self._freed_since(before) if self._node.disk.measures_removals else None
         estimated_bytes = self._forecast.bytes_of(verdict)
-        self._progress.note(before.freeable_bytes, freed_bytes, estimated_bytes)
+        self._progress.note(before.freeable_bytes, freed_bytes, estimated_bytes, pulls=self._drive.sees_pulls)
         return Eviction(
             verdict,
             EvictionOutcome.EVICTED,
@@ -237,7 +237,8 @@ class Sweep:
     def _freed_since(self, before: Usage) -> int | None:
         """Measured on the settled disk; None where it cannot be read."""
         try:
-            after = self._node.disk.read_settled_usage()
+            hurried = bool(in_danger(before, self._request.kubelet))
+            after = self._node.disk.read_settled_usage(hurried=hurried)
         except DiskUnreadableError:
             return None
         return after.freed_since(before)

@@ -93,6 +93,11 @@ class Filling:
         """Units per second, at least 0: the fastest of the last three intervals, however short."""
         return max(self._recent, default=0.0)
 
+    @property
+    def lasting_rate(self) -> float:
+        """Units per second, at least 0: the slowest of the last three intervals; 0.0 before there are so many."""
+        return min(self._recent) if len(self._recent) == RECENT_INTERVALS else 0.0
+
     def _begin(self, look: _Look) -> None:
         self._first = self._last = look
         self._cells = 0

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from cleaner.core.filling import Filling, pause_before, seconds_until
 from cleaner.core.model import EvictionOutcome
-from cleaner.core.pressure import KubeletMark, Marks, Targets, above_low
+from cleaner.core.pressure import SAFETY_PERCENT, KubeletMark, Marks, Targets, above_low
 from cleaner.core.pulls import Pull, total_bytes
 from cleaner.core.reclaim import NOTHING, Size
 from cleaner.core.report import Eviction, SweepReport
@@ -21,6 +21,8 @@ WINDOW = timedelta(minutes=5)
 """So far back a rise is looked at."""
 EARLY_EVERY_SECONDS = 60.0
 """At least between two sweeps ahead of a mark: each takes what is needed for longer than that."""
+LEAD_SECONDS = 1.5
+"""From one look to the next, and until its sweep has freed more than was written meanwhile, where a disk fills fast."""
 MARGIN = 1.1
 """An early sweep takes so much more than the horizon needs: else the next look would begin another."""
 
@@ -94,6 +96,18 @@ class Lookout:
             pauses += [pause_before(seconds_until(room, rate), longest.total_seconds()) for room in rooms]
         return min(pauses)
 
+    def kubelet_at(self, usage: Usage) -> KubeletMark:
+        """The kubelet's marks, with the danger as far below as a rise that lasts gets meanwhile; not below our own."""
+        safety = dict.fromkeys(Resource, SAFETY_PERCENT)
+        for part, each in _parts(usage).items():
+            rise = 100 * LEAD_SECONDS * self._lasting_rate(part) / each.capacity(part.resource)
+            room = self.kubelet.of(part.resource) - self._marks.of(each, part.resource).high
+            safety[part.resource] = max(safety[part.resource], min(rise, room))
+        return replace(self.kubelet, bytes_safety=safety[Resource.BYTES], inodes_safety=safety[Resource.INODES])
+
+    def _lasting_rate(self, part: Part) -> float:
+        return self._fillings[part].lasting_rate if part in self._fillings else 0.0
+
     def _seconds_to_high(self, usage: Usage, part: Part, rate: float) -> float:
         high = self._marks.of(usage, part.resource).high
         return seconds_until(_room(usage, part, high), rate)
@@ -110,15 +124,15 @@ class Lookout:
 
 
 def freed_by(eviction: Eviction) -> Size:
-    """What one eviction gave back: measured bytes where there are any, and foretold inodes."""
+    """What one eviction gave back: foretold, or measured bytes where they are more.
+
+    What was written meanwhile is missing in those, and would be missing in the rate.
+    """
     if eviction.outcome is not EvictionOutcome.EVICTED:
         return NOTHING
     size = eviction.verdict.reclaimable or NOTHING
-    if eviction.reclaimed_bytes is None:
-        return size
-    return replace(
-        size, bytes=eviction.reclaimed_bytes, content_bytes=min(size.content_bytes, eviction.reclaimed_bytes)
-    )
+    measured = eviction.reclaimed_bytes or 0
+    return replace(size, bytes=max(size.bytes, measured))
 
 
 def _room(usage: Usage, part: Part, percent: float) -> int:

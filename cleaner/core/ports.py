@@ -101,8 +101,8 @@ class Disk(Protocol):
         """What is used at this moment."""
         ...
 
-    def read_settled_usage(self) -> Usage:
-        """Usage once two readings 50 ms apart agree, or after 1 s: XFS frees space after the fact."""
+    def read_settled_usage(self, *, hurried: bool = False) -> Usage:
+        """Usage once nothing more was freed in 50 ms, or after 1 s: XFS frees space after the fact; hurried: 10 ms."""
         ...
 
     @property

@@ -14,7 +14,7 @@ DANGER_SHARE = 1 / 60
 """Of a wait, while the kubelet is about to act: one second at first, and at most ten, as often as it looks itself."""
 RISE_PERCENT = 1.0
 SAFETY_PERCENT = 1.0
-"""So far below the kubelet's own mark a disk is held that is full of something else."""
+"""So far below the kubelet's own mark a disk is held at least that is full of something else."""
 MOST_OF_A_DISK = 0.5
 """Marks that want more than this share of a filesystem available were written for a larger one."""
 
@@ -69,6 +69,9 @@ class KubeletMark:
     """Its defaults: it counts in whole percents, so imageGCHighThresholdPercent of 85 is reached above 84."""
     inodes: float = 95.0
     """100 less evictionHard's inodesFree."""
+    bytes_safety: float = SAFETY_PERCENT
+    inodes_safety: float = SAFETY_PERCENT
+    """So far below them danger begins: where a disk fills fast, as far as it gets until something is done."""
 
     def of(self, resource: Resource) -> float:
         """The mark of one resource."""
@@ -76,7 +79,7 @@ class KubeletMark:
 
     def danger(self, resource: Resource) -> float:
         """Down to here a part is held whose low mark cannot be reached."""
-        return self.of(resource) - SAFETY_PERCENT
+        return self.of(resource) - (self.bytes_safety if resource is Resource.BYTES else self.inodes_safety)
 
 
 def at_high(usage: Usage, marks: Marks) -> frozenset[Part]:

@@ -58,12 +58,12 @@ class Progress:
         """Whether three in a row freed less than a tenth of 1 MiB or more each, with nobody else writing."""
         return self.fruitless >= MOST_FRUITLESS
 
-    def note(self, before: int, freed: int | None, estimated: int | None) -> None:
-        """One removal: free bytes before it, measured and foretold ones.
+    def note(self, before: int, freed: int | None, estimated: int | None, *, pulls: bool = False) -> None:
+        """One removal: free bytes right before it, measured and foretold ones, and whether images are being pulled.
 
         What cannot be judged (nothing foretold, nothing measured, somebody else writing) begins the count anew.
         """
-        quiet = self.free_bytes is None or abs(before - self.free_bytes) <= QUIET_BYTES
+        quiet = not pulls and (self.free_bytes is None or abs(before - self.free_bytes) <= QUIET_BYTES)
         judged = quiet and freed is not None and estimated is not None and estimated >= WORTH_BYTES
         fruitless = judged and (freed or 0) < FRUITLESS_SHARE * (estimated or 0)
         self.fruitless = self.fruitless + 1 if fruitless else 0

@@ -15,7 +15,6 @@ from cleaner.core.pressure import (
     Targets,
     above_low,
     at_high,
-    in_danger,
     next_standstill,
 )
 from cleaner.core.report import SweepReport
@@ -26,8 +25,8 @@ from cleaner.core.window import Calendar
 LONGEST_RETRY_SECONDS = 60.0
 UNFINISHED = frozenset({StopReason.STOP_REQUESTED, StopReason.PRESSURE})
 """A night that ended so goes on within its window."""
-HELPED = frozenset({StopReason.DONE, StopReason.KUBELET_MARK, StopReason.LOW_MARK})
-"""A pressure sweep that ended so did what it could."""
+BROKEN_OFF = frozenset({StopReason.NO_PROGRESS, StopReason.FAILURES})
+"""A pressure sweep that ended so would do no better at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +118,12 @@ class Triggers:
             return self
         return replace(self, night=Night(self.calendar.latest(now) or now, now))
 
-    def presses_on(self, report: SweepReport, moment: Moment) -> bool:
-        """Whether the next sweep is to come at once: this one helped, and the kubelet is about to act all the same.
+    def presses_on(self, report: SweepReport, measured: Usage) -> bool:
+        """Whether the next sweep is to come at once: this one helped, and a high mark is reached all the same.
 
         What became a candidate meanwhile was not in its plan. The last of such sweeps evicts nothing, so they end.
         """
-        if report.trigger is not Trigger.PRESSURE or report.stopped_because not in HELPED or not report.evicted_any:
-            return False
-        return bool(in_danger(moment.measured or moment.usage, moment.kubelet))
+        return _helped(report) and bool(at_high(measured, self.marks))
 
     def after_failure(self, monotonic: float, check_seconds: float) -> "Triggers":
         """What holds once a sweep failed: it is tried again after a wait that doubles, to a minute at most."""
@@ -159,7 +156,7 @@ class Triggers:
         measured = moment.measured or moment.usage
         if report.stopped_because is StopReason.STOP_REQUESTED or self._is_met(report, moment.usage, measured):
             return None
-        if report.evicted_any and (self.presses_on(report, moment) or not at_high(moment.usage, self.marks)):
+        if _helped(report) and (self.presses_on(report, measured) or not at_high(moment.usage, self.marks)):
             return None
         ended = Standstill(
             moment.fingerprint,
@@ -175,3 +172,14 @@ class Triggers:
         evicted_enough = report.stopped_because is StopReason.LOW_MARK and not report.dry_run
         only_pulls_press = bool(at_high(usage, self.marks)) and not at_high(measured, self.marks)
         return report.low_mark_met and (evicted_enough or not only_pulls_press)
+
+
+def _helped(report: SweepReport) -> bool:
+    """Whether a pressure sweep took something and another look at the node may give it more.
+
+    Not so where the low mark was out of reach from the beginning, and the sweep got to the mark that it had instead.
+    """
+    if report.trigger is not Trigger.PRESSURE or report.stopped_because in BROKEN_OFF or not report.evicted_any:
+        return False
+    confined = report.plan is not None and report.plan.low_mark_reachable is False
+    return not (confined and report.stopped_because is StopReason.KUBELET_MARK)

@@ -217,7 +217,7 @@ class SimulatedNode:
         available = max(0, self.capacity_bytes - sum(sizes))
         return Usage(self.path, self.capacity_bytes, available, self.inodes, self.inodes - len(sizes), available)
 
-    def read_settled_usage(self) -> Usage:
+    def read_settled_usage(self, *, hurried: bool = False) -> Usage:  # noqa: ARG002 - of the port
         """As `read_usage`: here nothing frees late."""
         return self.read_usage()
 

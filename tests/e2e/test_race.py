@@ -60,7 +60,7 @@ class PromptDisk:
     def read_usage(self) -> Usage:
         return self.inner.read_usage()
 
-    def read_settled_usage(self) -> Usage:
+    def read_settled_usage(self, *, hurried: bool = False) -> Usage:
         return self.inner.read_usage()
 
 

@@ -192,6 +192,8 @@ class ScriptedDisk:
     stuck: Usage | None = None
     """What each reading says, whatever happens."""
     readings: int = 0
+    hurried: list[bool] = field(default_factory=list)
+    """Of each settled reading."""
 
     @property
     def path(self) -> str:
@@ -211,7 +213,8 @@ class ScriptedDisk:
             raise error
         return self.stuck or self.inner.read_usage()
 
-    def read_settled_usage(self) -> Usage:
+    def read_settled_usage(self, *, hurried: bool = False) -> Usage:
+        self.hurried.append(hurried)
         return self.read_usage()
 
 

@@ -100,8 +100,8 @@ class UnseeingDisk:
     def read_usage(self) -> Usage:
         return self.inner.read_usage()
 
-    def read_settled_usage(self) -> Usage:
-        return self.inner.read_settled_usage()
+    def read_settled_usage(self, *, hurried: bool = False) -> Usage:
+        return self.inner.read_settled_usage(hurried=hurried)
 
 
 def subjects(findings: list[Finding]) -> dict[str, Grade]:

@@ -274,6 +274,28 @@ def test_space_that_comes_back_in_part_is_used(world: World) -> None:
     assert (after.stopped_because, after.filesystem_after.used_percent) == (StopReason.LOW_MARK, 65)
 
 
+def test_what_became_a_candidate_meanwhile_goes_at_once(world: World) -> None:
+    """A sweep that took all that it had, and ended above the high mark, is followed without a wait.
+
+    An image that comes while the first one goes is not in its plan.
+    """
+    pull_many(world, 4)
+    world.simulated.write_file("logs", 600 * MB)
+
+    def come() -> None:
+        if world.runtime.calls.count("remove_image") == 1:
+            world.pull_old("late", 200, days=50)
+
+    world.runtime.after["remove_image"] = come
+    watch = Watch(world)
+    watch.run_for(minutes=1)
+    driven, after = reports_of(watch)
+    assert [len(report.evictions) for report in (driven, after)] == [4, 1]
+    assert (driven.stopped_because, driven.filesystem_after.used_percent) == (StopReason.DONE, 80)
+    assert (after.stopped_because, after.filesystem_after.used_percent) == (StopReason.LOW_MARK, 60)
+    assert after.started_at == driven.started_at
+
+
 def test_what_holds_the_space_is_said_first(world: World) -> None:
     """Where the low mark is out of reach the start of the sweep has the holders; where it is not, it has none."""
     pull_many(world, 2)

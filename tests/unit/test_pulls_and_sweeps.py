@@ -133,6 +133,15 @@ def test_a_kubelet_mark_that_is_out_of_reach_takes_nothing_in_vain(
     assert len(report.evictions) == evictions
 
 
+@pytest.mark.parametrize(("safety", "hurried"), [(1.0, [True, False, False, False]), (6.0, [True, True, False, False])])
+def test_in_danger_nobody_waits_long_for_the_disk(world: World, safety: float, hurried: list[bool]) -> None:
+    """Before each removal it is seen anew whether the kubelet is about to act: at 85, 80, 75 and 70 %."""
+    fill(world, 17)
+    report = world.report(Trigger.PRESSURE, kubelet=KubeletMark(bytes_safety=safety))
+    assert len(report.evictions) == 4
+    assert world.disk.hurried == hurried
+
+
 def test_removals_that_fail_for_a_pull_are_not_repeated_at_each_check(world: World) -> None:
     """Usage at the low mark and above the high one with a pull: five failures, then none before the node changes."""
     fill(world, 12)

@@ -54,9 +54,9 @@ def ramp(level: int, start: float, lasting: float, rate: int) -> Course:
 def test_nothing_is_known_at_first() -> None:
     """Without a measurement nothing fills, and one alone says nothing."""
     filling = Filling(WINDOW)
-    assert (filling.steady_rate, filling.latest_rate) == (0.0, 0.0)
+    assert (filling.steady_rate, filling.latest_rate, filling.lasting_rate) == (0.0, 0.0, 0.0)
     filling.note(7, 100)
-    assert (filling.steady_rate, filling.latest_rate) == (0.0, 0.0)
+    assert (filling.steady_rate, filling.latest_rate, filling.lasting_rate) == (0.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -379,3 +379,15 @@ def test_pauses_keep_their_bounds_and_order(one: float, other: float, longest: f
     """Less time left is never a longer pause."""
     sooner, later = (pause_before(seconds, longest, shortest) for seconds in sorted((one, other)))
     assert shortest <= sooner <= later <= longest
+
+
+@pytest.mark.parametrize(
+    ("levels", "rate"),
+    [((0, 10, 20), 0), ((0, 10, 20, 30), 10), ((0, 50, 60, 90), 10), ((0, 0, 50, 90), 0), ((0, 40, 30, 90), 0)],
+)
+def test_a_rise_lasts_as_fast_as_its_slowest_of_three(levels: tuple[int, ...], rate: float) -> None:
+    """One interval without a rise, and the rise has not lasted; before there are three, none has."""
+    filling = Filling(WINDOW)
+    for at, level in enumerate(levels):
+        filling.note(at, level)
+    assert filling.lasting_rate == rate

@@ -285,10 +285,9 @@ def swept(after: Usage, *evictions: Eviction) -> SweepReport:
     ("given", "freed"),
     [
         (eviction(), FREED),
-        (eviction(reclaimed_bytes=2 * POINT), replace(FREED, bytes=2 * POINT)),
-        (eviction(reclaimed_bytes=POINT), replace(FREED, bytes=POINT)),
-        (eviction(reclaimed_bytes=POINT - 1), replace(FREED, bytes=POINT - 1, content_bytes=POINT - 1)),
-        (eviction(reclaimed_bytes=0), replace(FREED, bytes=0, content_bytes=0)),
+        (eviction(reclaimed_bytes=FREED.bytes + 1), replace(FREED, bytes=FREED.bytes + 1)),
+        (eviction(reclaimed_bytes=FREED.bytes - 1), FREED),
+        (eviction(reclaimed_bytes=0), FREED),
         (eviction(reclaimable=None), NOTHING),
         (eviction(reclaimable=None, reclaimed_bytes=7), Size(7, 0)),
         (eviction(EvictionOutcome.FAILED, reclaimed_bytes=7), NOTHING),
@@ -297,8 +296,56 @@ def swept(after: Usage, *evictions: Eviction) -> SweepReport:
     ],
 )
 def test_what_one_eviction_gave_back(given: Eviction, freed: Size) -> None:
-    """Measured bytes where there are any, foretold inodes; no more content than bytes; else nothing went."""
+    """What was foretold, or more where more was measured: what others wrote meanwhile is missing in that."""
     assert freed_by(given) == freed
+
+
+# ---- where danger begins
+
+
+@pytest.mark.parametrize(
+    ("points_per_second", "safety"), [(0, 1), (0.5, 1), (1, 1.5), (2, 3), (5.9, 8.85), (6, 9), (20, 9)]
+)
+def test_danger_begins_where_a_rise_that_lasts_gets_in_time(points_per_second: float, safety: float) -> None:
+    """As far below the kubelet's mark as is written in a second and a half; a point at least, never below ours."""
+    lookout = make_lookout()
+    for look in range(4):
+        lookout.note(usage(int((40 + look * points_per_second) * POINT)), look)
+    kubelet = lookout.kubelet_at(usage(50 * POINT))
+    assert kubelet.bytes_safety == pytest.approx(safety)
+    assert (kubelet.bytes, kubelet.inodes, kubelet.inodes_safety) == (84, 95, 1)
+
+
+@pytest.mark.parametrize("levels", [(40, 40, 40, 60), (40, 60, 60, 60), (40, 45, 50), (40, 50, 49, 60)])
+def test_a_step_moves_no_danger(levels: tuple[int, ...]) -> None:
+    """Three looks in a row have to find more than the one before them."""
+    lookout = make_lookout()
+    for at, level in enumerate(levels):
+        lookout.note(usage(level * POINT), at)
+    assert lookout.kubelet_at(usage(50 * POINT)) == KubeletMark()
+
+
+def test_inodes_have_a_safety_of_their_own() -> None:
+    """Files that fill the inodes do not move the danger of bytes."""
+    lookout = make_lookout()
+    for look in range(4):
+        lookout.note(usage(50 * POINT, (40 + 2 * look) * POINT), look)
+    kubelet = lookout.kubelet_at(usage(50 * POINT))
+    assert kubelet.bytes_safety == 1
+    assert kubelet.inodes_safety == pytest.approx(3)
+
+
+def test_the_filesystem_that_fills_fastest_counts() -> None:
+    """Images that stand still are in danger where the content store beside them fills."""
+    lookout = make_lookout()
+    for look in range(4):
+        lookout.note(apart(50 * POINT, (40 + 2 * look) * POINT), look)
+    assert lookout.kubelet_at(apart(50 * POINT, 46 * POINT)).bytes_safety == pytest.approx(3)
+
+
+def test_before_a_measurement_danger_is_where_it_always_is() -> None:
+    """A filesystem that was never looked at does not fill."""
+    assert make_lookout().kubelet_at(usage(80 * POINT)) == KubeletMark()
 
 
 @pytest.mark.parametrize(("seconds", "early"), [(0, False), (59.99, False), (60, True), (60.01, True)])

@@ -176,6 +176,22 @@ def test_in_danger_the_wait_is_short(seconds: float, now: float, *, may: bool) -
     assert ended.may_repeat(make_usage(now), fingerprint=1, now=seconds, kubelet=KUBELET) is may
 
 
+@pytest.mark.parametrize(
+    ("wait", "seconds", "may"), [(60, 0.99, False), (60, 1, True), (120, 1.99, False), (120, 2, True)]
+)
+def test_in_danger_the_first_waits_are_the_shortest(wait: float, seconds: float, *, may: bool) -> None:
+    """A sixtieth of each wait: one second, then two."""
+    ended = Standstill(fingerprint=1, usage=make_usage(85), ended_at=0.0, wait_seconds=wait)
+    assert ended.may_repeat(make_usage(86), fingerprint=1, now=seconds, kubelet=KUBELET) is may
+
+
+@pytest.mark.parametrize(("percent", "danger"), [(79, False), (79.01, True)])
+def test_danger_begins_sooner_where_a_disk_fills_fast(percent: float, *, danger: bool) -> None:
+    """Its safety is taken off the kubelet's own mark."""
+    assert in_danger(make_usage(percent), KubeletMark(bytes_safety=5.0)) == ({BYTES} if danger else NEITHER)
+    assert in_danger(make_usage(10, percent + 11), KubeletMark(inodes_safety=5.0)) == ({INODES} if danger else NEITHER)
+
+
 @pytest.mark.parametrize(("inodes", "danger"), [(94, False), (94.01, True)])
 def test_inodes_have_a_danger_of_their_own(inodes: float, *, danger: bool) -> None:
     """The kubelet evicts pods where 5 % of the inodes are left; that is near from 94 % on."""

@@ -82,6 +82,16 @@ FRUITLESS = (MIB - 1, ESTIMATE)
 FRUITFUL = (MIB, ESTIMATE)
 
 
+def test_what_is_pulled_meanwhile_is_no_standstill() -> None:
+    """Images that are written while others go hide what those freed."""
+    progress = Progress()
+    for pulls in (False, False, True, False, False):
+        progress.note(0, 0, ESTIMATE, pulls=pulls)
+        assert not progress.stands_still
+    progress.note(0, 0, ESTIMATE)
+    assert progress.stands_still
+
+
 def test_nothing_removed_is_no_standstill() -> None:
     """At the begin of a sweep nothing stands still."""
     assert not Progress().stands_still

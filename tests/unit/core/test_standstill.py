@@ -5,15 +5,15 @@ from datetime import timedelta
 
 import pytest
 
-from cleaner.core.model import StopReason, Trigger
+from cleaner.core.model import EvictionOutcome, EvictReason, Plan, StopReason, Trigger, Verdict
 from cleaner.core.pressure import KubeletMark, Standstill, next_standstill
-from cleaner.core.report import SweepReport
+from cleaner.core.report import Eviction, SweepReport
 from cleaner.core.triggers import Moment, Triggers
 from cleaner.core.usage import Usage
 from cleaner.core.window import Calendar
 from support import nights
 from support.nights import make_nightly
-from support.values import DAY, NOW, make_usage
+from support.values import DAY, NOW, make_image, make_usage
 
 KUBELET = KubeletMark()
 LATER = 10_000.0
@@ -82,6 +82,54 @@ def test_a_sweep_at_the_mark_holds_back_the_next(before: float, after: float) ->
     """A sweep that saw the high mark, at its begin or on its way, is not repeated within the wait."""
     triggers = make_triggers().after(make_report(before), make_moment(make_usage(after), monotonic=0.0))
     assert triggers.due(make_moment(make_usage(75))) is None
+
+
+def helped(because: StopReason, *, reachable: bool | None = True, evicted: int = 1) -> SweepReport:
+    """A sweep that took images, by the way it ended and what its plan had said of the low mark."""
+    eviction = Eviction(Verdict(make_image(), EvictReason.PRESSURE), EvictionOutcome.EVICTED)
+    report = nights.make_report(Trigger.PRESSURE, because, started_at=NOW)
+    planned = Plan(Trigger.PRESSURE, (), (), low_mark_reachable=reachable)
+    return replace(report, evictions=(eviction,) * evicted, plan=planned, filesystem_before=make_usage(80))
+
+
+@pytest.mark.parametrize(
+    ("report", "at_once"),
+    [
+        (helped(StopReason.DONE), True),
+        (helped(StopReason.DONE, reachable=False), True),
+        (helped(StopReason.DONE, reachable=None), True),
+        (helped(StopReason.KUBELET_MARK), True),
+        (helped(StopReason.KUBELET_MARK, reachable=False), False),
+        (helped(StopReason.DONE, evicted=0), False),
+        (helped(StopReason.NO_PROGRESS), False),
+        (helped(StopReason.FAILURES), False),
+        (replace(helped(StopReason.DONE), plan=None), True),
+        (replace(helped(StopReason.DONE), trigger=Trigger.NIGHTLY), False),
+    ],
+)
+def test_a_sweep_that_helped_is_followed_at_once(report: SweepReport, at_once: bool) -> None:
+    """Not one that took nothing, broke off, or got to the mark that it had from the beginning: another would too."""
+    triggers, moment = make_triggers(), make_moment(make_usage(80), monotonic=0.0)
+    assert triggers.presses_on(report, make_usage(80)) is at_once
+    if report.trigger is Trigger.PRESSURE:
+        after = triggers.after(report, moment)
+        assert (after.standstill is None) is at_once
+        assert (after.due(moment) is Trigger.PRESSURE) is at_once
+
+
+@pytest.mark.parametrize(("percent", "at_once"), [(74.99, False), (75, True)])
+def test_below_the_high_mark_nothing_is_to_follow(percent: float, at_once: bool) -> None:
+    """It ended below the high mark: the next sweep begins there again, without a wait."""
+    triggers, usage = make_triggers(), make_usage(percent)
+    assert triggers.presses_on(helped(StopReason.DONE), usage) is at_once
+    assert triggers.after(helped(StopReason.DONE), make_moment(usage)).standstill is None
+
+
+def test_pulls_alone_make_nobody_hurry() -> None:
+    """Where only what pulls will take reaches the high mark, a sweep above low stands still as ever."""
+    triggers, moment = make_triggers(), make_moment(make_usage(80), make_usage(70))
+    assert not triggers.presses_on(helped(StopReason.DONE), make_usage(70))
+    assert triggers.after(helped(StopReason.DONE), moment).standstill is not None
 
 
 def test_waits_of_early_sweeps_are_their_own() -> None:

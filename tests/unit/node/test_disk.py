@@ -1,6 +1,7 @@
 """The disk: which filesystem a path is on, what it holds, and when a reading has settled."""
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +17,8 @@ ROOT = Mount("/", "ext4")
 CONTAINER_ROOT = Mount("/", "overlay")
 
 
-def disk_of(path: str, kind: str) -> MountedDisk:
-    return MountedDisk([Place(Filesystem.IMAGES, path, kind)], pause)
+def disk_of(path: str, kind: str, wait: Callable[[float], None] = pause) -> MountedDisk:
+    return MountedDisk([Place(Filesystem.IMAGES, path, kind)], wait)
 
 
 def usage(available: int) -> Usage:
@@ -36,6 +37,14 @@ def test_a_reading_settles_when_nothing_more_is_freed(readings: list[int], settl
     assert settle(lambda: usage(next(left)), pauses.append).available_bytes == settled
     assert set(pauses) == {0.05}
     assert len(pauses) <= 20
+
+
+@pytest.mark.parametrize(("hurried", "step"), [(False, 0.05), (True, 0.01)])
+def test_who_is_in_a_hurry_waits_for_a_fifth_of_it(tmp_path: Path, *, hurried: bool, step: float) -> None:
+    """While the kubelet is about to act nobody waits for long."""
+    pauses: list[float] = []
+    disk_of(str(tmp_path), "ext4", pauses.append).read_settled_usage(hurried=hurried)
+    assert set(pauses) == {step}
 
 
 @pytest.mark.parametrize(("inodes", "steps"), [((5, 5, 9), 1), ((5, 6, 6), 2), ((5, 4, 9), 1)])
