@@ -98,7 +98,7 @@ def test_the_whole_chain(version: str, lab: Lab, tmp_path: Path) -> None:
             f"\nAlertmanager {version}: {len(told.notifications)} notifications; there again {back_seconds:.1f} s after"
         )
         print(f"its start; a killed agent's alert ended after {ended_seconds:.1f} s (at most {LASTS_SECONDS} s)")
-        assert ended_seconds < LASTS_SECONDS + 1
+        assert ended_seconds < LASTS_SECONDS + 10
     lab.drop_ballast()
 
 

@@ -1,6 +1,5 @@
 """What is read from a ledger without writing to it, and what is forgotten."""
 
-import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -187,7 +186,7 @@ def test_an_unbounded_keep_is_no_error(tmp_path: Path) -> None:
 
 
 def test_a_year_of_a_busy_node_stays_small(tmp_path: Path) -> None:
-    """1,000 images, 50 evictions a day: under 20 MiB, not growing in the last months, read in half a second."""
+    """1,000 images, 50 evictions a day: under 20 MiB, not growing in the last months (`make bench` times it)."""
     timer = FakeTimer(seconds=0)
     ledger = make_ledger(tmp_path, timer, keep=KEEP, tells=True)
     images = [year_image(number) for number in range(1000)]
@@ -205,15 +204,12 @@ def test_a_year_of_a_busy_node_stays_small(tmp_path: Path) -> None:
     ledger.close()
     size = (tmp_path / "ledger.db").stat().st_size
     reader = make_ledger(tmp_path, timer, writable=False)
-    began = time.perf_counter()
     past = reader.history()
-    seconds = time.perf_counter() - began
     reader.close()
-    print(f"{size / MIB:.1f} MiB; {len(past)} evictions read in {seconds:.3f} s")
+    print(f"{size / MIB:.1f} MiB for {len(past)} evictions")
     assert size < 20 * MIB
     assert sizes[-1] <= 1.05 * sizes[36]
     assert len(past) == 50 * 100
-    assert seconds < 0.5
 
 
 def year_image(number: int) -> Image:
