@@ -7,7 +7,7 @@ CODE    := cleaner tests tools benchmarks
 PROTOS  := $(wildcard cleaner/runtime/pb/*.proto)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check unit e2e lint format types protos protos-check wheel lock bench bench-gentle bench-churn bench-crossings dashboards alerts pictures clean
+.PHONY: help demo test check unit e2e lint format types protos protos-check wheel lock bench bench-gentle bench-churn bench-crossings dashboards alerts metrics pictures clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -86,6 +86,9 @@ dashboards: $(VENV)/.dependencies ## write the boards of dashboards/ from tools/
 
 alerts: $(VENV)/.dependencies ## write the PrometheusRule from the groups in alerts/
 	@PYTHONPATH=tools $(BIN)/python -m rules
+
+metrics: $(VENV)/.wheel ## write docs/metrics.md from the registry of the daemon
+	@PYTHONPATH=tools $(BIN)/python -m metrics_page
 
 pictures: $(VENV)/.wheel ## draw the README's pictures from the program's output
 	@PYTHONPATH=tools $(BIN)/python -m pictures

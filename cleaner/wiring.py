@@ -4,6 +4,7 @@ Refuses to run anything: a command does.
 """
 
 import socket
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from importlib.metadata import version
@@ -56,9 +57,9 @@ class LateUsage:
             return None
 
 
-def metrics_of(config: Config, environ: Environ, usage: LateUsage) -> Metrics:
+def metrics_of(config: Config, environ: Environ, read_usage: Callable[[], Usage | None]) -> Metrics:
     """Metrics that say which build and which configuration run."""
-    metrics = Metrics(read_usage=usage.read)
+    metrics = Metrics(read_usage=read_usage)
     metrics.record_build(version(DISTRIBUTION), environ.get("CLEANER_REVISION") or "unknown")
     metrics.record_config(config.mode.value, config.hash, config.marks)
     return metrics

@@ -34,7 +34,7 @@ def execute(_arguments: argparse.Namespace, environ: Environ) -> int:
         until = UntilSwept()
         simulated = build_demo(Path(directory), SystemTimer())
         node = Node(simulated, simulated, simulated.timer, until, PassingLedger())
-        metrics = metrics_of(config, environ, LateUsage(node))
+        metrics = metrics_of(config, environ, LateUsage(node).read)
         before = read_samples(metrics.registry)
         settings = daemon_settings_of(config, environ)
         host = Host(node.timer, until, node.ledger)

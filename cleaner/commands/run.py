@@ -37,7 +37,7 @@ def execute(arguments: argparse.Namespace, environ: Environ) -> int:
     config = load_config(arguments.config, environ, rules_required=True)
     timer = SystemTimer()
     usage = LateUsage()
-    metrics = metrics_of(config, environ, usage)
+    metrics = metrics_of(config, environ, usage.read)
     logger = configure_logging(config.log.level, config.log.format, sys.stderr, metrics.record_log)
     health = Health(timer.monotonic)
     web = WebServer(config.web.host, config.web.port, metrics.registry, health)

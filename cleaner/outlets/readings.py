@@ -82,9 +82,14 @@ class Readings(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """All families, with a sample for each value that is known."""
-        yield _info("build", "The build that runs.", ["version", "revision"], self.build)
-        yield _info("runtime", "The container runtime.", ["name", "version"], self.runtime)
-        yield _info("config", "The configuration in force.", ["mode", "hash"], self.config)
+        yield _info("build", "The build that runs; always 1.", ["version", "revision"], self.build)
+        yield _info(
+            "runtime",
+            "The container runtime, as it was when it last answered; always 1.",
+            ["name", "version"],
+            self.runtime,
+        )
+        yield _info("config", "The configuration in force; always 1.", ["mode", "hash"], self.config)
         usage = self._usage()
         yield from self._filesystems(usage)
         yield from self._watermarks(usage)
@@ -111,10 +116,10 @@ class Readings(Collector):
     def _watermarks(self, usage: Usage | None) -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
         labels = ["filesystem", "resource"]
         high = GaugeMetricFamily(
-            "cleaner_high_watermark_ratio", "From this share used on, images are evicted.", labels=labels
+            "cleaner_high_watermark_ratio", "Share used from which on images are evicted.", labels=labels
         )
         low = GaugeMetricFamily(
-            "cleaner_low_watermark_ratio", "Down to this share used, images are evicted.", labels=labels
+            "cleaner_low_watermark_ratio", "Share used down to which images are evicted.", labels=labels
         )
         marks = self.marks
         if usage is None or marks is None:
@@ -130,7 +135,7 @@ class Readings(Collector):
         read = self.kubelet
         mark = GaugeMetricFamily(
             "cleaner_kubelet_watermark_ratio",
-            "Above this share used, the kubelet removes images by itself.",
+            "Share used above which the kubelet removes images by itself; no sample where it never does.",
             labels=["filesystem", "resource"],
         )
         for resource, act in (read.acts if read else {}).items():
@@ -138,14 +143,20 @@ class Readings(Collector):
         yield mark
         collides = any(collision.acts_first for collision in read.collisions) if read else None
         for name, what, value in (
-            ("collision", "Whether the kubelet acts at or before one of our high marks.", collides),
-            ("config_read", "Whether its configuration was read; else its defaults are assumed.", _was_read(read)),
+            ("collision", "1 where the kubelet acts at or below one of our high marks, else 0.", collides),
+            (
+                "config_read",
+                "1 where the kubelet's configuration was read, 0 where its defaults are assumed.",
+                _was_read(read),
+            ),
         ):
             yield _with(GaugeMetricFamily(f"cleaner_kubelet_{name}", what, labels=[]), [], value)
 
     def _states(self) -> GaugeMetricFamily:
         family = GaugeMetricFamily(
-            "cleaner_images", "Images, by what the nightly sweep would do with them and why.", labels=["state"]
+            "cleaner_images",
+            "Images, by what the nightly sweep would do with them and why; the sum is all images.",
+            labels=["state"],
         )
         for state, count in self._images.items():
             _with(family, [state], count)
@@ -153,7 +164,9 @@ class Readings(Collector):
 
     def _reclaimables(self) -> GaugeMetricFamily:
         family = GaugeMetricFamily(
-            "cleaner_reclaimable_bytes", "What that trigger's candidates together would free.", labels=["trigger"]
+            "cleaner_reclaimable_bytes",
+            "Bytes that all candidates of a trigger would free together.",
+            labels=["trigger"],
         )
         for trigger, size in self._reclaimable.items():
             _with(family, [trigger.value], size.bytes if size else None)
@@ -161,7 +174,9 @@ class Readings(Collector):
 
     def _holders(self) -> GaugeMetricFamily:
         family = GaugeMetricFamily(
-            "cleaner_filesystem_held_bytes", "Who holds what is used; the sum is all of it.", labels=["holder"]
+            "cleaner_filesystem_held_bytes",
+            "Bytes used, by who holds them; the sum is all that is used.",
+            labels=["holder"],
         )
         for holder, held_bytes in self._held.items():
             _with(family, [holder.value], held_bytes)
@@ -172,22 +187,22 @@ class Readings(Collector):
         for name, what, value in (
             (
                 "time_to_high_watermark_seconds",
-                "Until the first high watermark at the steady rate of filling.",
+                "Time until a filesystem reaches a high mark at its steady rate; +Inf where none fills steadily.",
                 outlook.seconds_to_high if outlook else None,
             ),
             (
                 "runway_seconds",
-                "Until the kubelet's own mark, with everything evictable gone.",
+                "Time until the kubelet would act at that rate, all candidates gone; +Inf where none fills steadily.",
                 outlook.runway_seconds if outlook else None,
             ),
             (
                 "pulls_expected_bytes",
-                "What pulls in progress will still take.",
+                "Bytes that pulls in progress will still take, blobs and unpacked; they count as used already.",
                 outlook.pulls_bytes if outlook else None,
             ),
             (
                 "low_watermark_reachable",
-                "Whether evicting every candidate under pressure would reach the low watermarks.",
+                "1 where evicting every candidate under pressure would reach the low marks, else 0.",
                 None if reachable is None else float(reachable),
             ),
         ):
@@ -198,8 +213,12 @@ class Readings(Collector):
         for name, what, value in (
             ("last_sweep", "End of the last sweep, failed or not.", self._last_sweep),
             ("last_sweep_success", "End of the last sweep that did not fail.", self._last_success),
-            ("installed", "First run on this node.", installed.timestamp() if installed else None),
-            ("next_nightly", "Begin of the next nightly sweep.", upcoming.timestamp() if upcoming else None),
+            ("installed", "First run of the agent on this node.", installed.timestamp() if installed else None),
+            (
+                "next_nightly",
+                "Begin of the next nightly sweep, this node's splay included.",
+                upcoming.timestamp() if upcoming else None,
+            ),
         ):
             yield _with(GaugeMetricFamily(f"cleaner_{name}_timestamp_seconds", what, labels=[]), [], value)
 
@@ -209,10 +228,10 @@ def _was_read(kubelet: KubeletRead | None) -> Value:
 
 
 _SIZES = {
-    "size_bytes": "Size of the filesystem.",
+    "size_bytes": "All bytes of the filesystem, used or not.",
     "avail_bytes": "Bytes that a user who is not root may still use.",
-    "files": "Inodes of the filesystem.",
-    "files_free": "Inodes that are free.",
+    "files": "Inodes of the filesystem; no sample where it has no limit.",
+    "files_free": "Inodes that are free; no sample where there is no limit.",
 }
 
 

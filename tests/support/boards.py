@@ -11,34 +11,13 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parents[2] / "dashboards"
+DOCS = FOLDER.parent / "docs"
 NAMES = ("impact", "fleet", "node")
+TARGET_LABELS = {"job", "instance", "node", "cluster", "environment", "pool"}
+"""What Prometheus puts on every series of a node."""
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::\w+)?\}|(\w+))")
 GRAFANAS = {"__range": "30d", "__rate_interval": "8h", "__interval": "2h"}
 """What Grafana itself knows, for 30 days in steps of two hours that are scraped every two hours."""
-
-
-DOCUMENT = FOLDER.parent / "docs" / "metrics.md"
-_ROW = re.compile(r"^\| `(cleaner_\w+)` \| (\w+) \| (.*?) \|", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class DocumentedMetric:
-    """A row of docs/metrics.md."""
-
-    kind: str
-    labels: frozenset[str]
-
-
-def documented_metrics() -> dict[str, DocumentedMetric]:
-    """Every metric of ours by its name, as docs/metrics.md has it; a test compares that with what is exposed."""
-    rows = _ROW.findall(DOCUMENT.read_text("utf-8"))
-    return {name: DocumentedMetric(kind, frozenset(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
-
-
-def metric_of(series: str) -> str:
-    """The metric that a series belongs to: a histogram's has three kinds."""
-    whole = re.sub("_(bucket|count|sum)$", "", series)
-    return whole if whole in documented_metrics() else series
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class EvenDaemon(Daemon):
 def run(config: Config, daemon_type: type[Daemon]) -> None:
     """As `cleaner run` does, from the same parts, until it is told to stop."""
     stop, timer, usage, environ = SignalStop(), SystemTimer(), LateUsage(), MappingProxyType(os.environ)
-    metrics, health = metrics_of(config, environ, usage), Health(timer.monotonic)
+    metrics, health = metrics_of(config, environ, usage.read), Health(timer.monotonic)
     logger = configure_logging(config.log.level, config.log.format, sys.stderr, metrics.record_log)
     web = WebServer(config.web.host, config.web.port, metrics.registry, health)
     web.start()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from cleaner.outlets.alerts import AlertName
+from metrics_page.exposed import metric_by_series
 from rules.__main__ import PRODUCT, render
 from support.alert_files import (
     ALERTMANAGER,
@@ -45,13 +46,12 @@ SHORTEST_WINDOW_MINUTES = 4
 ALL_ALERTS = rules_in(ALERTS)
 ALL_RECORDS = rules_in(RULES)
 NAMES = [alert["alert"] for alert in ALL_ALERTS]
-OWN = re.findall(r"^\| `(cleaner_\w+)`", (ROOT / "docs" / "metrics.md").read_text("utf-8"), re.MULTILINE)
-KNOWN = {*OWN, *FOREIGN, *(rule["record"] for rule in ALL_RECORDS)}
+KNOWN = {*metric_by_series(), *FOREIGN, *(rule["record"] for rule in ALL_RECORDS)}
 
 
 @pytest.mark.parametrize("rule", ALL_RECORDS + ALL_ALERTS, ids=lambda rule: rule.get("alert") or rule["record"])
 def test_every_series_is_known(rule: Any) -> None:
-    """A rule reads what docs/metrics.md lists, what another rule records, or one of a few of others'."""
+    """A rule reads what the daemon exposes, what another rule records, or one of a few of others'."""
     assert metrics_in(rule["expr"]) <= KNOWN
     for window, unit in re.findall(r"\[(\d+)([mhd])", rule["expr"]):
         assert int(window) * {"m": 1, "h": 60, "d": 1440}[unit] >= SHORTEST_WINDOW_MINUTES

@@ -17,14 +17,13 @@ from ruamel.yaml import YAML
 from dashboards.boards import BOARDS
 from dashboards.render import TAG, render
 from support.boards import (
-    DOCUMENT,
+    DOCS,
     FOLDER,
     NAMES,
+    TARGET_LABELS,
     BoardQuery,
-    documented_metrics,
     interpolate,
     label_queries_of,
-    metric_of,
     panels_of,
     queries_of,
     read_board,
@@ -32,7 +31,6 @@ from support.boards import (
     variables_of,
 )
 
-TARGET_LABELS = {"job", "instance", "node", "cluster", "environment", "pool"}
 UNITS = {"short", "none", "percentunit", "bytes", "s", "reqps", "bool_yes_no"}
 """Of those that the linter knows."""
 RATES = ("rate", "irate", "increase")
@@ -219,16 +217,6 @@ def test_target_counter_agg_rule(query: BoardQuery) -> None:
     assert risen == Counter(name for name, _ in selectors_of(query) if re.search("_(total|bucket|count|sum)$", name))
 
 
-@pytest.mark.parametrize("query", ALL, ids=where)
-def test_what_is_asked_for_is_exposed(query: BoardQuery) -> None:
-    """Each metric of ours is in docs/metrics.md, with every label that is asked for."""
-    documented = documented_metrics()
-    for series, matchers in selectors_of(query):
-        if series.startswith("cleaner_"):
-            metric = documented[metric_of(series)]
-            assert set(matchers) <= metric.labels | TARGET_LABELS
-
-
 @pytest.mark.parametrize(("name", "panel"), PANELS, ids=where)
 def test_legends_name_labels_that_are_there(name: str, panel: Any) -> None:
     """What a legend names, the query keeps: `by`, `$group`, or a label of the series themselves."""
@@ -239,12 +227,6 @@ def test_legends_name_labels_that_are_there(name: str, panel: Any) -> None:
                 assert label in {word.strip() for words in kept for word in words.split(",")}
             else:
                 assert label in {"instance", "filesystem", "method"}
-
-
-def test_every_metric_is_shown() -> None:
-    """Each metric of docs/metrics.md is on a board."""
-    shown = {metric_of(series) for query in ALL for series, _ in selectors_of(query)}
-    assert set(documented_metrics()) - shown == set()
 
 
 def test_thresholds_are_series_or_zero_or_one() -> None:
@@ -283,7 +265,7 @@ def test_every_variable_is_used(name: str) -> None:
 
 def test_the_documented_scrape_has_the_labels_that_boards_choose_by() -> None:
     """The PodMonitor of docs/dashboards.md sets every target label, and scrapes the port that the DaemonSet names."""
-    (text,) = re.findall(r"```yaml\n(.*?)```", (DOCUMENT.parent / "dashboards.md").read_text("utf-8"), re.DOTALL)
+    (text,) = re.findall(r"```yaml\n(.*?)```", (DOCS / "dashboards.md").read_text("utf-8"), re.DOTALL)
     reader = YAML(typ="safe", pure=True)
     (endpoint,) = reader.load(text)["spec"]["podMetricsEndpoints"]
     assert {rule["targetLabel"] for rule in endpoint["relabelings"]} == TARGET_LABELS - {"job"}

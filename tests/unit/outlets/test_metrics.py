@@ -47,7 +47,6 @@ from unit.outlets.happenings import (
 from unit.outlets.written import metrics_after, value
 
 GOLDEN = Path(__file__).parent / "golden" / "metrics.txt"
-DOCUMENT = Path(__file__).parents[3] / "docs" / "metrics.md"
 MOST_SERIES = 150
 ONE_PM = MIDNIGHT + timedelta(hours=13)
 
@@ -250,24 +249,3 @@ def test_a_failed_request_is_a_request_and_a_failure() -> None:
     assert value(metrics, "runtime_requests_total", method="Version") == 1
     assert value(metrics, "runtime_request_failures_total", method="Version") == 1
     assert value(metrics, "runtime_request_duration_seconds_bucket", le="0.01") == 1
-
-
-def _documented() -> dict[str, tuple[str, frozenset[str]]]:
-    rows = re.findall(r"^\| `(cleaner_\w+)` \| (\w+) \|([^|]*)\| [^|]+ \|$", DOCUMENT.read_text(), re.MULTILINE)
-    return {name: (kind, frozenset(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
-
-
-def _exposed() -> dict[str, tuple[str, frozenset[str]]]:
-    families = [family for family in _after_everything().registry.collect() if family.name.startswith("cleaner_")]
-    return {
-        family.name + ("_total" if family.type == "counter" else ""): (
-            family.type,
-            frozenset(label for sample in family.samples for label in sample.labels if label != "le"),
-        )
-        for family in families
-    }
-
-
-def test_the_document_describes_what_is_exposed() -> None:
-    """docs/metrics.md has each metric's name, type and labels, and no other metric."""
-    assert _documented() == _exposed()

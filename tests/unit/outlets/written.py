@@ -25,12 +25,16 @@ def value(metrics: Metrics, name: str, /, **labels: str) -> float | None:
     return metrics.registry.get_sample_value(f"cleaner_{name}", labels)
 
 
-def lines_of(*events: Event, level: str = "info") -> list[dict[str, object]]:
+def written_by(*events: Event, level: str = "info") -> list[str]:
     stream = io.StringIO()
     logs = Logs(make_logger(level, "json", stream, lambda _level: None))
     for event in events:
         logs.record(event)
-    return [json.loads(line) for line in stream.getvalue().splitlines()]
+    return stream.getvalue().splitlines()
+
+
+def lines_of(*events: Event, level: str = "info") -> list[dict[str, object]]:
+    return [json.loads(line) for line in written_by(*events, level=level)]
 
 
 def names_of(*events: Event) -> list[object]:

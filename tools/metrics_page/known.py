@@ -1,0 +1,56 @@
+"""The daemon's registry on a node of which everything is known, so that each series is there to be read.
+
+It refuses figures that mean something: only names and labels are read of it.
+"""
+
+from datetime import UTC, datetime
+
+from prometheus_client import CollectorRegistry
+
+from cleaner.config import default_config
+from cleaner.core.events import Checked, Event, KubeletRead, LedgerUp, RuntimeUp, SpaceCounted, SweepLearned
+from cleaner.core.history import PastSweep
+from cleaner.core.kubelet import KubeletConfig, KubeletMarks, acts_of
+from cleaner.core.model import Plan, RuntimeVersion, StopReason, Trigger
+from cleaner.core.outlook import Outlook
+from cleaner.core.reclaim import NOTHING, Holder
+from cleaner.core.usage import Filesystem, Usage
+from cleaner.wiring import metrics_of
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+ONE_FILESYSTEM = Usage("/", 100, 50, 100, 50, 50)
+"""Where images, content store and containers lie together, as on most nodes."""
+EACH_ITS_OWN = Usage(
+    "/",
+    100,
+    50,
+    100,
+    50,
+    50,
+    others=(
+        Usage("/content", 100, 50, 100, 50, 50, Filesystem.CONTENT),
+        Usage("/containers", 100, 50, 100, 50, 50, Filesystem.CONTAINERS),
+    ),
+)
+
+
+def known_registry(usage: Usage = EACH_ITS_OWN) -> CollectorRegistry:
+    """What the daemon exposes once it has seen all there is to see."""
+    metrics = metrics_of(default_config({}), {}, lambda: usage)
+    for event in _everything(usage):
+        metrics.record(event)
+    return metrics.registry
+
+
+def _everything(usage: Usage) -> tuple[Event, ...]:
+    """An event for each value that has no sample until it is known."""
+    nightly, pressure = (Plan(trigger, (), (), reclaimable=NOTHING) for trigger in (Trigger.NIGHTLY, Trigger.PRESSURE))
+    kubelet = KubeletMarks()
+    return (
+        RuntimeUp(RuntimeVersion("containerd", "2.0.0"), usage.path),
+        LedgerUp(AT, None),
+        Checked(usage, AT, Outlook(usage)),
+        SpaceCounted(nightly, pressure, dict.fromkeys(Holder, 0), low_mark_reachable=True),
+        KubeletRead(KubeletConfig("/var/lib/kubelet/config.yaml"), acts_of(kubelet, usage), ()),
+        SweepLearned(PastSweep(Trigger.MANUAL, AT, 1.0, StopReason.DONE)),
+    )
