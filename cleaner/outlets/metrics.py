@@ -31,7 +31,7 @@ from cleaner.core.events import (
 )
 from cleaner.core.pressure import Marks
 from cleaner.core.usage import Usage
-from cleaner.outlets.counters import Evictions, Memory, Runtime, Sweeps, begin_at_zero
+from cleaner.outlets.counters import CONTAINERD, Evictions, Memory, Runtime, Sweeps, begin_at_zero
 from cleaner.outlets.readings import Readings
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -49,9 +49,9 @@ RUNTIME_METHODS = (
     "ContainerStatus",
     "ListPodSandbox",
     "PodSandboxStatus",
-    "Images.List",
+    CONTAINERD,
 )
-"""Names of the calls as the `method` label has them: CRI's own, and containerd's with its service before it."""
+"""The `method` label: CRI's calls by name, and all of containerd's own API as one."""
 
 
 class Metrics:

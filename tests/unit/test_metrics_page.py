@@ -13,7 +13,7 @@ from cleaner.outlets.readings import EVICTABLE
 from metrics_page.__main__ import PAGE
 from metrics_page.exposed import OPEN_LABELS, exposed_metrics, metric_by_series
 from metrics_page.groups import GROUPS, unit_of
-from metrics_page.page import late_methods, render
+from metrics_page.page import render
 from unit.outlets.happenings import EVERYTHING, SEVERAL
 from unit.outlets.written import metrics_after
 
@@ -121,10 +121,3 @@ def test_series_belong_to_their_metric() -> None:
     assert metric_by_series()["cleaner_sweep_duration_seconds_bucket"].name == "cleaner_sweep_duration_seconds"
     assert metric_by_series()["cleaner_sweeps_total"].name == "cleaner_sweeps_total"
     assert "cleaner_sweep_duration_seconds" not in metric_by_series()
-
-
-def test_only_containerds_own_calls_come_later() -> None:
-    """What CRI has is there from the start; the page counts the others."""
-    late = late_methods()
-    assert all("." in name for name in late)
-    assert f"{2 * len(late)} series at most" in TEXT

@@ -11,8 +11,6 @@ from string import Template
 
 from prometheus_client import CollectorRegistry
 
-from cleaner.outlets.metrics import RUNTIME_METHODS
-from cleaner.runtime import methods
 from metrics_page.exposed import ExposedMetric, exposed_metrics
 from metrics_page.groups import GROUPS, unit_of
 from metrics_page.known import EACH_ITS_OWN, ONE_FILESYSTEM, known_registry
@@ -21,8 +19,6 @@ TEMPLATE = Path(__file__).with_name("template.md")
 HEADER = (
     "<!-- Made by `make metrics` from tools/metrics_page/ and the help texts in cleaner/outlets/: edit those. -->\n"
 )
-_SERIES_OF_A_METHOD = 2
-"""Requests and failures."""
 _HEAD = "| name | type | labels | unit | meaning |\n|---|---|---|---|---|\n"
 
 
@@ -58,14 +54,7 @@ def _row(metric: ExposedMetric) -> str:
 def _counts() -> dict[str, str]:
     """How many series a node has."""
     one, each = _series(known_registry(ONE_FILESYSTEM)), _series(known_registry(EACH_ITS_OWN))
-    late = _SERIES_OF_A_METHOD * len(late_methods())
-    return {"series": str(one), "series_more_filesystems": str(each - one), "series_late": str(late)}
-
-
-def late_methods() -> list[str]:
-    """Calls of containerd's own API, which have series from their first request on."""
-    own = (each.name for each in vars(methods).values() if isinstance(each, methods.Method))
-    return [name for name in own if name not in RUNTIME_METHODS]
+    return {"series": str(one), "series_more_filesystems": str(each - one)}
 
 
 def _series(registry: CollectorRegistry) -> int:

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -22,6 +23,7 @@ from cleaner.core.model import KeepReason, RuntimeVersion, Trigger
 from cleaner.core.outlook import Outlook
 from cleaner.core.usage import Filesystem, Usage
 from cleaner.outlets.metrics import Metrics
+from cleaner.runtime import methods
 from unit.outlets.happenings import (
     AWAY,
     BYTES_ONLY,
@@ -240,6 +242,16 @@ def test_marks_are_ratios() -> None:
     metrics = metrics_after()
     assert value(metrics, "high_watermark_ratio", filesystem="images", resource="bytes") == 0.75
     assert value(metrics, "low_watermark_ratio", filesystem="images", resource="inodes") == 0.75
+
+
+@pytest.mark.parametrize("each", [each for each in vars(methods).values() if isinstance(each, methods.Method)])
+def test_every_request_has_its_series_from_the_start(each: methods.Method[Any, Any]) -> None:
+    """CRI's methods each have their own, containerd's API has one: no request adds a series."""
+    metrics = metrics_after()
+    before = _own_lines(metrics.registry).count("\n")
+    metrics.record_runtime_call(each.name, 0.01, ok=False)
+    assert value(metrics, "runtime_requests_total", method="containerd" if each.optional else each.name) == 1
+    assert _own_lines(metrics.registry).count("\n") == before
 
 
 def test_a_failed_request_is_a_request_and_a_failure() -> None:
