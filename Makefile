@@ -7,7 +7,7 @@ CODE    := cleaner tests tools benchmarks
 PROTOS  := $(wildcard cleaner/runtime/pb/*.proto)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check unit e2e lint format types protos protos-check wheel lock bench bench-gentle bench-churn bench-crossings dashboards alerts metrics pictures clean
+.PHONY: help demo test check unit e2e lint format types protos protos-check wheel lock bench bench-gentle bench-churn bench-crossings dashboards board-schema alerts metrics pictures clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -84,6 +84,9 @@ bench-crossings: $(VENV)/.wheel ## how long after a crossing of the mark the fir
 dashboards: $(VENV)/.dependencies ## write the boards of dashboards/ from tools/dashboards/
 	@PYTHONPATH=tools $(BIN)/python -m dashboards
 
+board-schema: $(VENV)/.dependencies ## write the schema that the boards are held to, from @grafana/schema (npm, Node 20)
+	@PYTHONPATH=tools $(BIN)/python -m board_schema
+
 alerts: $(VENV)/.dependencies ## write the PrometheusRule from the groups in alerts/
 	@PYTHONPATH=tools $(BIN)/python -m rules
 
@@ -94,4 +97,4 @@ pictures: $(VENV)/.wheel ## draw the README's pictures from the program's output
 	@PYTHONPATH=tools $(BIN)/python -m pictures
 
 clean: ## remove what was built; the lab's cache of packages stays
-	rm -rf $(VENV) dist build .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist build tools/board_schema/node_modules .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis

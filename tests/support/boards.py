@@ -6,6 +6,7 @@ Refuses to know how they are generated: what is read is the JSON that people imp
 import json
 import re
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,10 @@ def read_board(name: str) -> Any:
     return json.loads((FOLDER / f"{name}.json").read_text("utf-8"))
 
 
+def name_of(board: Any) -> str:
+    return str(board["uid"]).removeprefix("node-image-cleaner-")
+
+
 def panels_of(board: Any) -> list[Any]:
     """Its panels in order, without the rows."""
     return [panel for panel in board["panels"] if panel["type"] != "row"]
@@ -44,9 +49,31 @@ def variables_of(board: Any) -> list[Any]:
     return [variable for variable in board["templating"]["list"] if variable["type"] != "datasource"]
 
 
+def changed(board: Any, path: str, value: Any) -> Any:
+    """A copy with one value replaced; `panels/Coverage/targets/A` goes into lists by name, title or letter."""
+    copy = deepcopy(board)
+    *parents, last = path.split("/")
+    place = copy
+    for word in parents:
+        place = place[_key(place, word)]
+    place[_key(place, last)] = value
+    return copy
+
+
+def _key(place: Any, word: str) -> Any:
+    if isinstance(place, dict):
+        return word
+    return next(n for n, item in enumerate(place) if word in (item.get("name"), item.get("title"), item.get("refId")))
+
+
 def queries_of(name: str) -> Iterator[BoardQuery]:
+    """All PromQL of a committed board."""
+    return queries_in(read_board(name))
+
+
+def queries_in(board: Any) -> Iterator[BoardQuery]:
     """All PromQL of a board, panels first; variables are asked for otherwise (`label_queries_of`)."""
-    board = read_board(name)
+    name = name_of(board)
     for panel in panels_of(board):
         for target in panel["targets"]:
             yield BoardQuery(f"{name} / {panel['title']} / {target['refId']}", target["expr"], target["instant"])
@@ -58,8 +85,8 @@ def label_queries_of(name: str) -> Iterator[tuple[str, str, str]]:
     """Variable, series and label of all variables that are chosen from a label's values."""
     for variable in variables_of(read_board(name)):
         if variable["type"] == "query":
-            match = re.fullmatch(r"label_values\((.*), (\w+)\)", variable["definition"])
-            assert match is not None, variable["definition"]
+            match = re.fullmatch(r"label_values\((.*), (\w+)\)", variable["query"]["query"])
+            assert match is not None, variable["query"]
             yield variable["name"], match[1], match[2]
 
 
@@ -68,6 +95,14 @@ def values_at_first(board: Any) -> dict[str, str]:
     return {
         variable["name"]: variable.get("allValue") or variable.get("current", {}).get("value", ".+")
         for variable in variables_of(board)
+    }
+
+
+def words_at_first(board: Any) -> dict[str, str]:
+    """The same of those variables only that are chosen from fixed words: the rest stays `$job` when interpolated."""
+    values = values_at_first(board)
+    return {
+        variable["name"]: values[variable["name"]] for variable in variables_of(board) if variable["type"] == "custom"
     }
 
 

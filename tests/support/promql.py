@@ -1,6 +1,6 @@
 """What PromQL asks for, read by a real parser.
 
-Refuses to guess: an expression that does not parse is an error.
+Refuses to guess: an expression that does not parse is a ValueError that says where.
 """
 
 import re
@@ -10,7 +10,6 @@ from typing import Any
 
 import promql_parser
 
-_PATTERNS = (promql_parser.MatchOp.Re, promql_parser.MatchOp.NotRe)
 _ALTERNATIVES = re.compile(r"[\w|]+")
 
 
@@ -20,8 +19,13 @@ class Asked:
 
     label: str
     pattern: str
-    is_pattern: bool
-    """Whether it is a regular expression, else the value itself."""
+    written: str
+    """As it stands behind the label: `=~"a|b"`."""
+
+    @property
+    def is_pattern(self) -> bool:
+        """Whether it is a regular expression, else the value itself."""
+        return self.written.startswith(("=~", "!~"))
 
     def misses(self, values: tuple[str, ...]) -> list[str]:
         """What it names that is none of the values: itself, or one of its alternatives; empty matches none."""
@@ -39,15 +43,30 @@ class Selector:
     name: str
     matchers: tuple[Asked, ...]
 
+    @property
+    def written(self) -> dict[str, str]:
+        """What is asked of each label, as it is written."""
+        return {each.label: each.written for each in self.matchers}
 
-def selectors_in(expression: str) -> Iterator[Selector]:
+
+def nodes_of(expression: str) -> list[Any]:
+    """All parts of an expression."""
+    found: list[Any] = []
+    promql_parser.walk(promql_parser.parse(expression), found.append)
+    return found
+
+
+def calls_of(expression: str, names: tuple[str, ...]) -> list[Any]:
+    """All calls of the functions of these names."""
+    return [node for node in nodes_of(expression) if isinstance(node, promql_parser.Call) and node.func.name in names]
+
+
+def selectors_of(expression: str) -> Iterator[Selector]:
     """All of them, in no order that means something; one for each name where `__name__` is asked for several."""
-    parts: list[Any] = []
-    promql_parser.walk(promql_parser.parse(expression), parts.append)
-    for part in parts:
+    for part in nodes_of(expression):
         if isinstance(part, promql_parser.VectorSelector):
             matchers = part.matchers.matchers
-            asked = tuple(Asked(each.name, each.value, each.op in _PATTERNS) for each in matchers)
+            asked = tuple(Asked(each.name, each.value, str(each).removeprefix(each.name)) for each in matchers)
             names = part.name or next(each.pattern for each in asked if each.label == "__name__")
             for name in names.split("|"):
                 yield Selector(name, tuple(each for each in asked if each.label != "__name__"))

@@ -1,8 +1,6 @@
-"""The boards: that the JSON is what the generator gives, and what Grafana's own linter would say of it.
+"""The boards: that the JSON is what the generator gives, that they hang together, and that they say what is so.
 
-The rules are those of grafana/dashboard-linter by their names. Narrowed are: the rules of job and instance, for series
-of other exporters, whose jobs have names of their own and whose instance is not the node; the variable instance of the
-board Node, which shows exactly one; and the two rules of LogQL, of which there is none.
+What Grafana's linter would say is in test_board_rules.py, what its schema says in test_board_schema.py.
 """
 
 import re
@@ -10,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-import promql_parser
 import pytest
 from ruamel.yaml import YAML
 
@@ -27,13 +24,11 @@ from support.boards import (
     panels_of,
     queries_of,
     read_board,
-    values_at_first,
     variables_of,
+    words_at_first,
 )
+from support.promql import Selector, selectors_of
 
-UNITS = {"short", "none", "percentunit", "bytes", "s", "reqps", "bool_yes_no"}
-"""Of those that the linter knows."""
-RATES = ("rate", "irate", "increase")
 ALL = [query for name in NAMES for query in queries_of(name)]
 PANELS = [(name, panel) for name in NAMES for panel in panels_of(read_board(name))]
 APPLIED_AT_MOST = 262_144
@@ -47,24 +42,9 @@ def where(value: Any) -> str:
     return f"{value['id']} {value['title']}" if isinstance(value, dict) else str(value)
 
 
-def parsed(query: BoardQuery) -> Any:
-    values = values_at_first(read_board(query.where.partition(" /")[0]))
-    return promql_parser.parse(interpolate(query.expr, values))
-
-
-def nodes_of(expression: Any) -> list[Any]:
-    """All parts of an expression."""
-    found: list[Any] = []
-    promql_parser.walk(expression, found.append)
-    return found
-
-
-def selectors_of(query: BoardQuery) -> Iterator[tuple[str, dict[str, str]]]:
-    """Name and matchers of all series that a query reads."""
-    for node in nodes_of(parsed(query)):
-        if isinstance(node, promql_parser.VectorSelector):
-            matchers = {matcher.name: matcher.value for matcher in node.matchers.matchers}
-            yield node.name or matchers["__name__"], matchers
+def selectors_in(query: BoardQuery) -> Iterator[Selector]:
+    """All series that a query reads; what is chosen from labels stands there as `$job`."""
+    return selectors_of(interpolate(query.expr, words_at_first(read_board(query.where.partition(" /")[0]))))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -103,58 +83,22 @@ def test_ids_and_places_are_unique(name: str) -> None:
         assert letters == [chr(ord("A") + number) for number in range(len(letters))]
 
 
-def test_uneditable_dashboard() -> None:
-    """Whoever edits a board edits the generator."""
-    assert [read_board(name)["editable"] for name in NAMES] == [False] * len(NAMES)
+def test_variables_are_of_labels_that_there_are() -> None:
+    """Every variable is filled from a label that targets or our series have."""
+    labels = {label for name in NAMES for _, _, label in label_queries_of(name)}
+    assert labels <= TARGET_LABELS | {"filesystem"}
 
 
-def test_template_datasource_rule() -> None:
-    """The first variable chooses the data source, under the name and label that everybody uses."""
-    for name in NAMES:
-        first = read_board(name)["templating"]["list"][0]
-        assert (first["type"], first["name"], first["label"]) == ("datasource", "datasource", "Data source")
-        assert first["query"] == "prometheus"
-
-
-@pytest.mark.parametrize("chosen", ["job", "instance"])
-def test_template_job_and_instance_rules(chosen: str) -> None:
-    """Job and instance are chosen from labels, several at once and all at first; on Node exactly one instance."""
-    for name in NAMES:
-        (variable,) = (known for known in variables_of(read_board(name)) if known["name"] == chosen)
-        assert (variable["type"], variable["label"]) == ("query", chosen.capitalize())
-        assert variable["datasource"]["uid"] == "${datasource}"
-        if (name, chosen) == ("node", "instance"):
-            assert (variable["multi"], variable["includeAll"]) == (False, False)
-        else:
-            assert (variable["multi"], variable["includeAll"], variable["allValue"]) == (True, True, ".+")
-
-
-def test_template_label_promql_rule() -> None:
-    """Every variable of labels asks for series that parse and for a label that they have."""
-    for name in NAMES:
-        values = values_at_first(read_board(name))
-        for _, series, label in label_queries_of(name):
-            promql_parser.parse(interpolate(series, values))
-            assert label in TARGET_LABELS | {"filesystem"}
-
-
-def test_template_on_time_change_reload_rule() -> None:
-    """Variables of labels are read anew with each time range: nodes come and go."""
-    for name in NAMES:
-        variables = [variable for variable in variables_of(read_board(name)) if variable["type"] == "query"]
-        assert {variable["refresh"] for variable in variables} == {2}
+def test_the_board_node_shows_exactly_one() -> None:
+    """Its instance is chosen one at a time."""
+    (variable,) = (known for known in variables_of(read_board("node")) if known["name"] == "instance")
+    assert (variable["multi"], variable["includeAll"]) == (False, False)
 
 
 @pytest.mark.parametrize(("name", "panel"), PANELS, ids=where)
-def test_panel_rules(name: str, panel: Any) -> None:
-    """Panels have the chosen data source, a title, a description, a known unit, and a query with a legend."""
-    assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
-    assert panel["title"].strip()
-    assert panel["description"].endswith(".")
-    assert panel["fieldConfig"]["defaults"]["unit"] in UNITS
-    assert panel["targets"]
+def test_what_a_panel_shows_has_a_name(name: str, panel: Any) -> None:
+    """Every query has a legend, which graphs show; a figure is the last one."""
     for target in panel["targets"]:
-        assert target["datasource"] == panel["datasource"]
         assert target["legendFormat"] or panel["type"] == "table"
     if panel["type"] == "timeseries":
         assert panel["options"]["legend"]["showLegend"] is True
@@ -175,46 +119,12 @@ def test_annotations_have_the_chosen_data_source(name: str) -> None:
 
 
 @pytest.mark.parametrize("query", ALL, ids=where)
-def test_target_promql_rule(query: BoardQuery) -> None:
-    """Every query parses, with no variable left in it."""
-    parsed(query)
-    values = values_at_first(read_board(query.where.partition(" /")[0]))
-    assert "$" not in interpolate(query.expr, values)
-
-
-@pytest.mark.parametrize("query", ALL, ids=where)
-def test_target_rate_interval_rule(query: BoardQuery) -> None:
-    """A rate is over $__rate_interval; an increase over that, the time shown, or the days that its title names."""
-    windows = re.findall(r"\b(rate|irate|increase)\(\w+\{[^}]*\}\[([^\]]+)\]", query.expr)
-    assert len(windows) == sum(
-        isinstance(node, promql_parser.Call) and node.func.name in RATES for node in nodes_of(parsed(query))
-    )
-    for function, window in windows:
-        allowed = {"$__rate_interval"} | ({"$__range", "1d", "7d"} if function == "increase" else set())
-        assert window in allowed
-
-
-@pytest.mark.parametrize("query", ALL, ids=where)
-def test_target_job_and_instance_rules(query: BoardQuery) -> None:
-    """Whatever is ours is chosen by job and instance, and by all other variables of the board's labels."""
-    name = query.where.partition(" /")[0]
-    board = read_board(name)
-    values = values_at_first(board)
-    chosen = {variable["name"] for variable in variables_of(board)} & TARGET_LABELS
-    for series, matchers in selectors_of(query):
-        if series.startswith(("cleaner_", "process_")):
-            assert {label: matchers[label] for label in chosen} == {label: values[label] for label in chosen}
-        else:
-            assert matchers["cluster"] == values["cluster"]
-
-
-@pytest.mark.parametrize("query", ALL, ids=where)
-def test_target_counter_agg_rule(query: BoardQuery) -> None:
-    """A counter is shown as what it rose by, never as it stands; and only counters are."""
-    nodes = nodes_of(parsed(query))
-    rates = [node for node in nodes if isinstance(node, promql_parser.Call) and node.func.name in RATES]
-    risen = Counter(arg.vector_selector.name for node in rates for arg in node.args)
-    assert risen == Counter(name for name, _ in selectors_of(query) if re.search("_(total|bucket|count|sum)$", name))
+def test_series_are_chosen_by_every_variable(query: BoardQuery) -> None:
+    """Whatever is ours is chosen by all variables of the board's target labels, whatever is not by the cluster."""
+    chosen = {known["name"] for known in variables_of(read_board(query.where.partition(" /")[0]))} & TARGET_LABELS
+    for series in selectors_in(query):
+        labels = chosen if series.name.startswith(("cleaner_", "process_")) else {"cluster"}
+        assert {label: series.written.get(label) for label in labels} == {label: f'=~"${label}"' for label in labels}
 
 
 @pytest.mark.parametrize(("name", "panel"), PANELS, ids=where)

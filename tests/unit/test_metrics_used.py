@@ -17,7 +17,7 @@ from support.boards import (
     read_board,
     values_at_first,
 )
-from support.promql import Asked, Selector, selectors_in
+from support.promql import Asked, Selector, selectors_of
 
 UNUSED = {
     "process_cpu_seconds_total": "of every client: for whoever looks into what the agent costs",
@@ -68,7 +68,7 @@ SHOWN = [*asked_by_boards(), *asked_by_rules()]
 USED = {
     metric_by_series()[each.name].name
     for _, expr in SHOWN
-    for each in selectors_in(expr)
+    for each in selectors_of(expr)
     if each.name in metric_by_series()
 }
 
@@ -87,7 +87,7 @@ def test_all_that_is_ours_is_used() -> None:
 @pytest.mark.parametrize(("where", "expr"), [*SHOWN, *asked_by_documents()], ids=lambda value: value[:60])
 def test_whatever_is_asked_for_can_be_there(where: str, expr: str) -> None:
     """A series of ours is there, with each label that a query names, and each value: else it would show nothing."""
-    for selector in selectors_in(expr):
+    for selector in selectors_of(expr):
         if selector.name.startswith(("cleaner_", "process_")):
             assert missing_in(selector) == [], where
 
@@ -105,9 +105,9 @@ def missing_in(selector: Selector) -> list[str]:
 def test_a_label_that_is_not_there_is_found() -> None:
     """Labels of the metric and of its target are there, with the values that they may have; others are missing."""
     own = 'cleaner_images{state="held", pool="x", trigger="y"} + cleaner_reclaimable_bytes{trigger="manual"}'
-    missing = {word for selector in selectors_in(own) for word in missing_in(selector)}
+    missing = {word for selector in selectors_of(own) for word in missing_in(selector)}
     assert missing == {"trigger", "manual"}
-    (histogram,) = selectors_in("rate(cleaner_sweep_duration_seconds[1h])")
+    (histogram,) = selectors_of("rate(cleaner_sweep_duration_seconds[1h])")
     assert missing_in(histogram) == ["cleaner_sweep_duration_seconds"]
 
 
@@ -125,7 +125,8 @@ def test_a_label_that_is_not_there_is_found() -> None:
 )
 def test_a_value_that_cannot_be_is_found(pattern: str, *, is_pattern: bool, missing: list[str]) -> None:
     """A value, each alternative of a pattern, and a pattern that nothing matches."""
-    assert Asked("state", pattern, is_pattern).misses(("held", "local")) == missing
+    operator = "=~" if is_pattern else "="
+    assert Asked("state", pattern, f'{operator}"{pattern}"').misses(("held", "local")) == missing
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))

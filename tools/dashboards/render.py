@@ -49,6 +49,7 @@ def _finish(board: dict[str, Any]) -> str:
     """Number the panels, which the library leaves to Grafana, and drop what it writes without being asked."""
     for number, panel in enumerate(board["panels"], 1):
         panel["id"] = number
+        panel.get("options", {}).pop("footer", None)  # of a table: by now each column has its own
     for part in (*board["templating"]["list"], *board["annotations"]["list"], *board["links"]):
         for name in _STRAY:
             part.pop(name, None)
@@ -75,7 +76,6 @@ def _choice(choice: Choice) -> make.QueryVariable:
         .label(choice.title)
         .datasource(SOURCE)
         .query({"qryType": 1, "query": query, "refId": f"variable-{choice.label}"})
-        .definition(query)
         .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(models.VariableSort.ALPHABETICAL_ASC)
     )
