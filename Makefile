@@ -7,7 +7,7 @@ CODE    := cleaner tests tools benchmarks
 PROTOS  := $(wildcard cleaner/runtime/pb/*.proto)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check unit e2e lint format types protos protos-check wheel lock bench bench-gentle bench-churn bench-crossings dashboards board-schema alerts metrics pictures clean
+.PHONY: help demo test check unit e2e lint format types protos protos-check wheel lock bench bench-gentle bench-churn bench-crossings dashboards board-schema alerts metrics pictures board-pictures clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -95,6 +95,9 @@ metrics: $(VENV)/.wheel ## write docs/metrics.md from the registry of the daemon
 
 pictures: $(VENV)/.wheel ## draw the README's pictures from the program's output
 	@PYTHONPATH=tools $(BIN)/python -m pictures
+
+board-pictures: $(VENV)/.dependencies ## draw the boards with Grafana's components (needs npm and chromium; 500 MB in the cache)
+	@PYTHONPATH=tools:tests $(BIN)/python -m pictures.boards
 
 clean: ## remove what was built; the lab's cache of packages stays
 	rm -rf $(VENV) dist build tools/board_schema/node_modules .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,77 +1,50 @@
-"""Thirty days of a small fleet that is made up: six nodes fill, and after ten days the cleaner comes to them.
+"""Thirty days of the fleet of fleet_nodes.py as a Prometheus would have them: all targets, all metrics of ours.
 
-Refuses chance: the same history every time, so a picture or a test of it can be compared.
+Refuses names of its own: ours are those of the golden scrape, so a metric that goes takes its history along.
 """
 
+import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from lab.toolbox import fetch_promtool
 from support.daemon_process import read_scrape
+from support.fleet_nodes import CAME, DAY, END, GIB, HIGH, HOUR, KUBELET, LOW, NODES, START, UNCOVERED, HistoryNode
 
-GIB = 1 << 30
-HOUR = 3600
-DAY = 24 * HOUR
-END = 1_767_225_600
-"""2026-01-01T00:00Z; the history ends there."""
-DAYS = 30
-START = END - DAYS * DAY
-CAME = START + 10 * DAY
 STEP_SECONDS = 2 * HOUR
-"""Between two scrapes."""
-SIZE_BYTES = 100 * GIB
-HIGH, LOW, KUBELET = 0.75, 0.65, 0.85
+"""Between two scrapes, unless a shorter time is asked for."""
 GOLDEN = Path(__file__).parents[1] / "unit" / "outlets" / "golden" / "metrics.txt"
-_CYCLE = 2 * DAY
-"""From one sweep that evicts to the next."""
-_RECLAIMED_BYTES = 20 * GIB
 _ESTIMATED = 0.97
+_IMAGE_BYTES = 1.5 * GIB
 
 Sample = tuple[str, dict[str, str], float]
 
 
-@dataclass(frozen=True)
-class HistoryNode:
-    """One node, and what Prometheus calls it."""
-
-    name: str
-    environment: str
-    pool: str
-    cluster: str
-    mode: str = "full"
-    filling: bool = False
-    """Whether it fills at the end, so that there is a forecast."""
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """The target labels of whatever is scraped on it."""
-        known = {"environment": self.environment, "pool": self.pool, "cluster": self.cluster}
-        return known | {"instance": self.name, "node": self.name}
-
-    def used(self, at: float) -> float:
-        """The share used: near the kubelet's mark before, a low saw-tooth afterwards, or as before in mode observe."""
-        shift = 0.02 * (len(self.name) % 3)
-        if at < CAME or self.mode == "observe":
-            return 0.80 + shift + 0.03 * ((at - START) % (3 * DAY)) / (3 * DAY)
-        return 0.30 + shift + 0.20 * ((at - CAME) % _CYCLE) / _CYCLE
+def lookback(step_seconds: int = STEP_SECONDS) -> str:
+    """A flag for the Prometheus that serves it: a sample counts until the next one, by default five minutes."""
+    return f"--query.lookback-delta={step_seconds + 60}s"
 
 
-NODES = (
-    HistoryNode("prod-a", "production", "large", "main"),
-    HistoryNode("prod-bb", "production", "large", "main", filling=True),
-    HistoryNode("preprod-a", "preproduction", "small", "main"),
-    HistoryNode("staging-a", "staging", "small", "side"),
-    HistoryNode("staging-bb", "staging", "small", "side", mode="pressure"),
-    HistoryNode("staging-ccc", "staging", "small", "side", mode="observe"),
-)
-UNCOVERED = "prod-new"
-"""A node of cluster main that has no agent."""
+def make_blocks(folder: Path, start: int = START, step_seconds: int = STEP_SECONDS) -> int:
+    """Make blocks of the history in a folder's `data`, for a Prometheus to serve; how many samples that are."""
+    text = folder / "history.txt"
+    samples = _write(text, range(start, END + 1, step_seconds))
+    command: list[str | Path] = [
+        fetch_promtool(),
+        "tsdb",
+        "create-blocks-from",
+        "--max-block-duration=720h",
+        "openmetrics",
+    ]
+    subprocess.run([*command, text, folder / "data"], check=True, capture_output=True, timeout=300)
+    text.unlink()
+    return samples
 
 
-def write_history(file: Path) -> int:
-    """Write the history as OpenMetrics, for promtool to make blocks of; how many samples that are."""
+def _write(file: Path, times: range) -> int:
+    """Write the history as OpenMetrics; how many samples that are."""
     by_name: dict[str, list[str]] = {}
-    for at in range(START, END + 1, STEP_SECONDS):
+    for at in times:
         for name, labels, value in _samples(at):
             quoted = ",".join(f'{label}="{word}"' for label, word in sorted(labels.items()))
             by_name.setdefault(name, []).append(f"{name}{{{quoted}}} {value} {at}\n")
@@ -97,11 +70,10 @@ def _neighbours(node: HistoryNode, at: int) -> Iterator[Sample]:
     exporter.pop("node")
     if node.environment == "staging":
         exporter["instance"] = f"10.0.0.{NODES.index(node)}:9100"
-    yield "node_filesystem_size_bytes", exporter, SIZE_BYTES
-    yield "node_filesystem_avail_bytes", exporter, SIZE_BYTES * (1 - node.used(at))
+    yield "node_filesystem_size_bytes", exporter, node.size_bytes
+    yield "node_filesystem_avail_bytes", exporter, node.size_bytes * (1 - node.used(at))
     kubelet = {"job": "kubelet", "cluster": node.cluster, "instance": f"{node.name}:10250", "node": node.name}
-    removed = (min(at, CAME) - START) // DAY * 3
-    yield "kubelet_image_garbage_collected_total", kubelet | {"reason": "space"}, removed
+    yield "kubelet_image_garbage_collected_total", kubelet | {"reason": "space"}, node.collected(at)
     yield "kubelet_image_garbage_collected_total", kubelet | {"reason": "age"}, 0
 
 
@@ -125,51 +97,56 @@ def _own(node: HistoryNode, at: int) -> Iterator[Sample]:
         own = dict(labels)
         if name == "cleaner_config_info":
             own["mode"] = node.mode
-        value = figures.get(name, 0.0)
-        yield name, own, _partition(name, own, value)
+        yield name, own, figures.get(name, 0.0) * _share(name, own, node.mode)
     yield "process_resident_memory_bytes", {}, 60 * 2.0**20
 
 
 def _figures(node: HistoryNode, at: int) -> dict[str, float]:
     """A figure for each name; for names with labels the sum of them, for counters since the cleaner came."""
     used = node.used(at)
-    cycles = (at - CAME) // _CYCLE
+    sweeps = node.sweeps(at)
     days = (at - CAME) // DAY
-    evicts = node.mode != "observe"
-    endless = float("inf")
+    observes = node.mode == "observe"
+    reclaimed = node.reclaimed(at) * node.size_bytes
+    evictions = reclaimed // _IMAGE_BYTES
     counters = {
-        "cleaner_sweeps_total": days,
-        "cleaner_sweep_stops_total": days - days // 9,
-        "cleaner_sweep_failures_total": days // 9,
-        "cleaner_evictions_total": 12 * cycles * evicts,
-        "cleaner_reclaimed_bytes_total": _RECLAIMED_BYTES * cycles * evicts,
-        "cleaner_estimated_bytes_total": _RECLAIMED_BYTES * _ESTIMATED * cycles * evicts,
-        "cleaner_evictions_spared_total": cycles // 2 * evicts,
-        "cleaner_eviction_failures_total": cycles // 5 * evicts,
-        "cleaner_repulls_total": cycles // 4 * evicts,
-        "cleaner_repulled_bytes_total": cycles // 4 * evicts * GIB,
-        "cleaner_observed_evictions_total": 3 * days * (not evicts),
-        "cleaner_observed_regrets_total": days // 3 * (not evicts),
+        "cleaner_sweeps_total": sweeps,
+        "cleaner_sweep_stops_total": sweeps - sweeps // 9,
+        "cleaner_sweep_failures_total": sweeps // 9,
+        "cleaner_evictions_total": evictions,
+        "cleaner_reclaimed_bytes_total": reclaimed,
+        "cleaner_estimated_bytes_total": reclaimed * _ESTIMATED,
+        "cleaner_evictions_spared_total": evictions // 40,
+        "cleaner_eviction_failures_total": evictions // 100,
+        "cleaner_repulls_total": evictions // 60,
+        "cleaner_repulled_bytes_total": evictions // 60 * GIB,
+        "cleaner_observed_evictions_total": 3 * days * observes,
+        "cleaner_observed_regrets_total": days // 3 * observes,
         "cleaner_images_vanished_total": days // 6,
-        "cleaner_runtime_requests_total": 40_000 * days,
+        "cleaner_runtime_requests_total": 40_000 * (at - CAME) / DAY,
         "cleaner_runtime_request_failures_total": 2 * days,
         "cleaner_log_messages_total": 30 * days,
-        "cleaner_sweep_duration_seconds_bucket": days,
-        "cleaner_sweep_duration_seconds_count": days,
-        "cleaner_sweep_duration_seconds_sum": 90.0 * days,
-        "cleaner_runtime_request_duration_seconds_bucket": 40_000.0 * days,
-        "cleaner_runtime_request_duration_seconds_count": 40_000.0 * days,
-        "cleaner_runtime_request_duration_seconds_sum": 800.0 * days,
+        "cleaner_sweep_duration_seconds_bucket": sweeps,
+        "cleaner_sweep_duration_seconds_count": sweeps,
+        "cleaner_sweep_duration_seconds_sum": 90.0 * sweeps,
+        "cleaner_runtime_request_duration_seconds_bucket": 40_000.0 * (at - CAME) / DAY,
+        "cleaner_runtime_request_duration_seconds_count": 40_000.0 * (at - CAME) / DAY,
+        "cleaner_runtime_request_duration_seconds_sum": 800.0 * (at - CAME) / DAY,
     }
-    gauges = {
+    return _gauges(node, at, used) | {name: float(value) for name, value in counters.items()}
+
+
+def _gauges(node: HistoryNode, at: int, used: float) -> dict[str, float]:
+    last = node.next_sweep(at) - node.cycle if node.sweeps(at) else 0.0
+    return {
         "cleaner_build_info": 1.0,
         "cleaner_runtime_info": 1.0,
         "cleaner_config_info": 1.0,
-        "cleaner_runtime_up": float(not (node.name == "prod-bb" and DAY <= at - CAME < DAY + 4 * HOUR)),
+        "cleaner_runtime_up": float(not (node.name == "prod-b" and DAY <= at - CAME < DAY + 4 * HOUR)),
         "cleaner_ledger_up": 1.0,
         "cleaner_installed_timestamp_seconds": float(CAME),
-        "cleaner_filesystem_size_bytes": float(SIZE_BYTES),
-        "cleaner_filesystem_avail_bytes": SIZE_BYTES * (1 - used),
+        "cleaner_filesystem_size_bytes": float(node.size_bytes),
+        "cleaner_filesystem_avail_bytes": node.size_bytes * (1 - used),
         "cleaner_filesystem_files": 6_000_000.0,
         "cleaner_filesystem_files_free": 6_000_000 * (1 - used / 2),
         "cleaner_high_watermark_ratio": HIGH,
@@ -177,38 +154,54 @@ def _figures(node: HistoryNode, at: int) -> dict[str, float]:
         "cleaner_kubelet_watermark_ratio": KUBELET,
         "cleaner_kubelet_config_read": 1.0,
         "cleaner_low_watermark_reachable": 1.0,
-        "cleaner_images": 60.0,
-        "cleaner_reclaimable_bytes": 30.0 * GIB,
-        "cleaner_filesystem_held_bytes": SIZE_BYTES * used,
-        "cleaner_time_to_high_watermark_seconds": (HIGH - used) * 10 * DAY if node.filling else endless,
-        "cleaner_runway_seconds": (KUBELET - used) * 20 * DAY if node.filling else endless,
-        "cleaner_last_sweep_timestamp_seconds": float(CAME + days * DAY),
-        "cleaner_last_sweep_success_timestamp_seconds": float(CAME + days * DAY),
-        "cleaner_next_nightly_timestamp_seconds": float(CAME + (days + 1) * DAY),
+        "cleaner_images": used * node.size_bytes // _IMAGE_BYTES,
+        "cleaner_reclaimable_bytes": node.size_bytes * used * _HELD["evictable"],
+        "cleaner_filesystem_held_bytes": node.size_bytes * used,
+        "cleaner_time_to_high_watermark_seconds": node.until(HIGH, at),
+        "cleaner_runway_seconds": node.until(KUBELET + used * _HELD["evictable"], at),
+        "cleaner_last_sweep_timestamp_seconds": last,
+        "cleaner_last_sweep_success_timestamp_seconds": last,
+        "cleaner_next_nightly_timestamp_seconds": node.next_sweep(at),
     }
-    return gauges | {name: float(value) for name, value in counters.items()}
 
 
 _BOUNDS = {"0.01": 0.6, "0.1": 0.95, "1.0": 1.0, "10.0": 1.0, "60.0": 0.5}
 """Of buckets: what share lies below; 1 above the largest that is named."""
-_WHOLE = {"cleaner_high_watermark_ratio", "cleaner_low_watermark_ratio", "cleaner_kubelet_watermark_ratio"}
+_HELD = {"in_use": 0.40, "kept": 0.20, "evictable": 0.25, "other": 0.12, "other_namespaces": 0.01, "unnamed": 0.02}
+_STATES = {"in_use": 0.45, "recent": 0.12, "newest": 0.10, "unexpired": 0.05, "protected": 0.03, "evictable": 0.25}
+_LEVELS = {"info": 0.9, "warning": 0.08, "error": 0.02}
+_AT_NIGHT = {("trigger", "nightly"), ("because", "done")}
+_UNDER_PRESSURE = {("trigger", "pressure"), ("because", "low_mark")}
+_DONE = {"cleaner_sweep_stops_total", "cleaner_sweeps_total", "cleaner_sweep_failures_total"}
+_EVICTED = {"cleaner_evictions_total", "cleaner_reclaimed_bytes_total", "cleaner_estimated_bytes_total"}
+_WHOLE = {
+    "cleaner_high_watermark_ratio",
+    "cleaner_low_watermark_ratio",
+    "cleaner_kubelet_watermark_ratio",
+    "cleaner_reclaimable_bytes",
+}
 
 
-def _partition(name: str, labels: dict[str, str], value: float) -> float:
-    """A series' part of a sum: equal parts, but of marks and infos, which are no parts, and of buckets."""
+def _share(name: str, labels: dict[str, str], mode: str) -> float:
+    """A series' share of the sum over all of its name; of marks, infos and buckets, which are no parts, the whole."""
+    pressure = mode == "pressure"
     if "le" in labels:
-        return value * _BOUNDS.get(labels["le"], 1.0)
+        return _BOUNDS.get(labels["le"], 1.0)
     if name in _WHOLE or name.endswith("_info"):
-        return value
-    return value / _PARTS[name]
+        return 1.0
+    if name in _EVICTED:
+        return float(labels["reason"] == ("pressure" if pressure else "expired"))
+    if name in _DONE:
+        return float(labels.items() <= (_UNDER_PRESSURE if pressure else _AT_NIGHT))
+    shares = {"cleaner_images": _STATES, "cleaner_filesystem_held_bytes": _HELD, "cleaner_log_messages_total": _LEVELS}
+    if name in shares:
+        return shares[name].get(next(iter(labels.values())), 0.0)
+    return 1 / _PARTS[name]
 
 
 def _golden_series() -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
     scrape = read_scrape(GOLDEN.read_text("utf-8"))
-    found = [(name, tuple(sorted(labels))) for name, labels in scrape.samples]
-    # What has no sample in the golden scrape, since it was not known there.
-    unknown = ("time_to_high_watermark_seconds", "runway_seconds", "pulls_expected_bytes", "low_watermark_reachable")
-    return (*found, *((f"cleaner_{name}", ()) for name in unknown))
+    return tuple((name, tuple(sorted(labels))) for name, labels in scrape.samples)
 
 
 _GOLDEN_SERIES = _golden_series()

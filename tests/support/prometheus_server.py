@@ -57,6 +57,11 @@ class PrometheusServer:
         if kind is not None:
             print(f"--- prometheus ---\n{(self._folder / 'prometheus.log').read_text(errors='replace')}")
 
+    @property
+    def url(self) -> str:
+        """Where it is, for a browser."""
+        return f"http://127.0.0.1:{self._port}"
+
     def query(self, expr: str, at: float) -> list[Any]:
         """What an expression is at one time; AssertionError with Prometheus's words where it is refused."""
         return list(self._ask("query", {"query": expr, "time": str(at)})["result"])
@@ -76,12 +81,12 @@ class PrometheusServer:
         return _data(self._session.post(self._url(path), data=chosen, timeout=REQUEST_SECONDS))
 
     def _url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self._port}/api/v1/{path}"
+        return f"{self.url}/api/v1/{path}"
 
     def _is_ready(self) -> bool:
         assert self._process is not None and self._process.poll() is None, "Prometheus ended"  # noqa: PT018
         try:
-            answer = self._session.get(f"http://127.0.0.1:{self._port}/-/ready", timeout=REQUEST_SECONDS)
+            answer = self._session.get(f"{self.url}/-/ready", timeout=REQUEST_SECONDS)
         except requests.ConnectionError:
             return False
         return answer.ok

@@ -139,6 +139,45 @@ def test_legends_name_labels_that_are_there(name: str, panel: Any) -> None:
                 assert label in {"instance", "filesystem", "method"}
 
 
+def test_figures_of_several_series_keep_their_places() -> None:
+    """An instant vector has no order of its own: what shows more than one figure asks for one."""
+    several = [
+        target["expr"]
+        for _, panel in PANELS
+        for target in panel["targets"]
+        if panel["type"] in ("stat", "bargauge") and panel["options"].get("textMode") != "name"
+        if "{{" in target["legendFormat"]
+    ]
+    assert several
+    assert [expr for expr in several if not expr.startswith(("sort_desc(", "topk(", "bottomk("))] == []
+
+
+def test_titles_of_the_smallest_panels_are_short() -> None:
+    """On a laptop a panel of four columns shows 19 letters of its title."""
+    small = [panel["title"] for _, panel in PANELS if panel["gridPos"]["w"] == 4]
+    assert small
+    assert [title for title in small if len(title) > 19] == []
+
+
+def test_a_group_comes_before_its_figures() -> None:
+    """In a table the first columns are labels: what has no place in the order would be the last column."""
+    for _, panel in PANELS:
+        if panel["type"] == "table":
+            order = panel["transformations"][1]["options"]["indexByName"]
+            labels = {name for name in order if not name.startswith("Value #")}
+            assert {name for name, place in order.items() if place < len(labels)} == labels
+            assert labels
+
+
+def test_sweeps_are_marked_where_they_hide_nothing() -> None:
+    """Lines of sweeps are drawn in the first two rows of Node, not over the bars of what they did."""
+    board = read_board("node")
+    second = [number for number, panel in enumerate(board["panels"]) if panel["type"] == "row"][2]
+    (sweep,) = (mark for mark in board["annotations"]["list"] if mark["name"] == "Sweep")
+    assert sweep["filter"] == {"exclude": False, "ids": [panel["id"] for panel in board["panels"][:second]]}
+    assert [mark["name"] for mark in board["annotations"]["list"] if "filter" in mark] == ["Sweep"]
+
+
 def test_thresholds_are_series_or_zero_or_one() -> None:
     """No panel repeats a mark of the configuration: colours change at 0 and 1 only."""
     steps = [step["value"] for _, panel in PANELS for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"]]

@@ -63,12 +63,12 @@ WHO = (
         _reached(USED, BYTES),
     ),
     _count(
-        "At the high mark, inodes",
+        "Inodes at the mark",
         "The same of inodes: a disk without free inodes is full, whatever its bytes say.",
         _reached(INODES_USED, INODES),
     ),
     _count(
-        "Cannot reach the low mark",
+        "Low mark too far",
         "Nodes that stay above their low mark even if every candidate goes: something else fills the disk.",
         f"sum(1 - {FLEET_SCOPE.own('low_watermark_reachable')})",
     ),
@@ -79,7 +79,7 @@ WHO = (
         NO_STATE,
     ),
     _count(
-        "Nodes without an agent",
+        "Without an agent",
         "Linux nodes of the chosen clusters where no agent is scraped. "
         "Environment, pool and instance do not narrow this.",
         f"count({LINUX_NODES}) - {_COVERED}",
@@ -103,7 +103,7 @@ WHO = (
         "Above the kubelet's it removes images by itself.",
         "percentunit",
         (*_spread(USED), *_marks(BYTES)),
-        width=6,
+        width=12,
         ratio=True,
     ),
     Panel(
@@ -112,7 +112,7 @@ WHO = (
         "As bytes, for inodes; filesystems without a limit have none.",
         "percentunit",
         (*_spread(INODES_USED), *_marks(INODES)),
-        width=6,
+        width=12,
         ratio=True,
     ),
     Panel(
@@ -122,7 +122,7 @@ WHO = (
         "percentunit",
         (Query(f"topk(10, {USED})", "{{instance}} {{filesystem}}"),),
         ratio=True,
-        width=6,
+        width=12,
     ),
     Panel(
         Kind.RANKING,
@@ -131,7 +131,7 @@ WHO = (
         "s",
         (Query(f"bottomk(10, {FLEET_SCOPE.own('runway_seconds')} < +Inf)", "{{instance}}"),),
         if_empty="no node fills steadily",
-        width=6,
+        width=12,
     ),
 )
 

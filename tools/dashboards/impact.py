@@ -7,6 +7,7 @@ from dashboards.model import FULL_WIDTH, Board, Kind, Mark, Options, Panel, Quer
 from dashboards.queries import FLEET_LABELS, FLEET_SCOPE, JOB, choices, ratio
 
 IMAGES = 'filesystem="images"'
+GROUPS = ("environment", "pool", "cluster")
 
 
 def _per_group(figure: str, operation: str = "sum") -> str:
@@ -36,13 +37,19 @@ _BEFORE_AFTER = (
     "so that nodes that came or went change nothing"
 )
 
+
+def _largest_first(expr: str) -> Query:
+    """A figure for each group; Prometheus gives them in no order, so that they would change places at each refresh."""
+    return Query(f"sort_desc({expr})", "{{$group}}")
+
+
 HEADLINE = (
     Panel(
         Kind.STAT,
         "Gain, in times",
         f"How many times the space is available since the cleaner came: {_BEFORE_AFTER}.",
         "none",
-        (Query(GAIN, "{{$group}}"),),
+        (_largest_first(GAIN),),
         width=6,
         height=5,
         if_empty=NO_BEFORE,
@@ -52,7 +59,7 @@ HEADLINE = (
         "Space won",
         f"More space available than before, on disks of today's size: {_BEFORE_AFTER}.",
         "bytes",
-        (Query(WON, "{{$group}}"),),
+        (_largest_first(WON),),
         width=6,
         height=5,
         if_empty=NO_BEFORE,
@@ -62,7 +69,7 @@ HEADLINE = (
         "Reclaimed",
         "Bytes that evictions freed in the time shown, measured at the filesystem.",
         "bytes",
-        (Query(f"sum by ($group) ({FLEET_SCOPE.increase('reclaimed_bytes_total', '$__range')})", "{{$group}}"),),
+        (_largest_first(f"sum by ($group) ({FLEET_SCOPE.increase('reclaimed_bytes_total', '$__range')})"),),
         width=6,
         height=5,
     ),
@@ -72,12 +79,11 @@ HEADLINE = (
         "What it cost: the share of evicted images that a node wanted back. Near 0 the rules take what nobody needs.",
         "percentunit",
         (
-            Query(
+            _largest_first(
                 ratio(
                     f"sum by ($group) ({FLEET_SCOPE.increase('repulls_total', '$__range')})",
                     f"sum by ($group) ({FLEET_SCOPE.increase('evictions_total', '$__range')})",
                 ),
-                "{{$group}}",
             ),
         ),
         width=6,
@@ -132,8 +138,11 @@ DETAILS = (
             Query(WON, "Space won", "bytes"),
             Query(SIZE, "Disks today", "bytes"),
         ),
-        width=12,
+        width=FULL_WIDTH,
+        height=6,
         if_empty=NO_BEFORE,
+        labels=tuple((label, label.capitalize()) for label in GROUPS),
+        least_first="Gain, in times",
     ),
     Panel(
         Kind.LINES,
@@ -144,7 +153,7 @@ DETAILS = (
             Query(_per_group("size_bytes", "count"), "{{$group}}: nodes"),
             Query(f"count by ($group) ({FLEET_SCOPE.own('build_info')})", "{{$group}}: with an agent"),
         ),
-        width=6,
+        width=12,
     ),
     Panel(
         Kind.BARS,
@@ -153,7 +162,7 @@ DETAILS = (
         "or earlier because the disk asked for it.",
         "short",
         (Query(f"sum by (reason) ({FLEET_SCOPE.increase('evictions_total', '1d')})", "{{reason}}"),),
-        width=6,
+        width=12,
         step="1d",
     ),
 )
@@ -165,7 +174,7 @@ IMPACT = Board(
     span="30d",
     refresh="",
     variables=(
-        Options("group", "Group by", ("environment", "pool", "cluster")),
+        Options("group", "Group by", GROUPS),
         JOB,
         *choices('__name__=~"cleaner_build_info|node_filesystem_avail_bytes"', FLEET_LABELS),
         Options("mountpoint", "Mountpoint", ("/", "/var", "/var/lib", "/var/lib/containerd")),

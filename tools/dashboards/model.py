@@ -69,7 +69,7 @@ class Panel:
     if_empty: str | None = None
     """What a panel says that has no series."""
     labels: tuple[tuple[str, str], ...] = ()
-    """Of a table: labels that become columns, and their titles, in order; the first one links to the node's board."""
+    """Of a table: labels that become columns, and their titles, in order; `instance` links to the node's board."""
     least_first: str | None = None
     """Of a table: the title of the column that it is sorted by at first."""
 
@@ -113,6 +113,8 @@ class Mark:
     colour: str
     value_is_time: bool = False
     """The value is the event's time, in milliseconds; else it happened where there is a sample above 0."""
+    sections: int | None = None
+    """How many sections, from the top, show it; None: all."""
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,8 @@ NODE = Board(
             "A sweep ended",
             "blue",
             value_is_time=True,
+            # Below, its lines would hide the very bars that are as high as what it did.
+            sections=2,
         ),
         Mark(
             "Sweep failed",

@@ -69,7 +69,7 @@ DONE = (
         (Query(f"sum by (because) ({NODE_SCOPE.increase('sweep_stops_total')}) > 0", "{{because}}"),),
     ),
     Panel(
-        Kind.LINES,
+        Kind.BARS,
         "Duration of sweeps",
         "How long sweeps that did not fail took on average. A night rests between "
         "evictions, so it takes longer than its removals.",

@@ -39,14 +39,14 @@ WHO = (
         f"max({USED})",
     ),
     _stat(
-        "Room to the high mark",
+        "Room to high mark",
         "Share of the disk that is left until images are evicted under pressure. Red: the mark is reached.",
         "percentunit",
         _room(USED, "bytes"),
         Shades(red_below=0),
     ),
     _stat(
-        "Room to the high mark, inodes",
+        "Inodes to high mark",
         "The same of inodes. Red: the mark is reached.",
         "percentunit",
         _room(INODES_USED, "inodes"),

@@ -21,6 +21,9 @@ _MARKS = {"/^Kubelet's mark/": "red", "/^High mark/": "orange", "/^Low mark/": "
 _ENDLESS = 1e18
 """Nothing real is as large: neither seconds nor bytes of a node."""
 
+_BAR_PIXELS = 28
+"""A bar is no higher, also where there is only one."""
+
 Builder: TypeAlias = timeseries.Panel | stat.Panel | bargauge.Panel | table.Panel
 
 
@@ -58,9 +61,11 @@ def _target(panel: Panel, query: Query, ref_id: str) -> prometheus.Dataquery:
 
 def _thresholds(panel: Panel) -> make.ThresholdsConfig:
     shades = panel.shades
-    steps = [dashboard.Threshold(value=None, color="text" if shades.red_below is None else "red")]
+    # Behind a figure: nothing, since Grafana's `text` would be a light box that draws the eye like a red one.
+    calm = "transparent" if panel.kind is Kind.STAT else "text"
+    steps = [dashboard.Threshold(value=None, color=calm if shades.red_below is None else "red")]
     if shades.red_below is not None:
-        steps.append(dashboard.Threshold(value=shades.red_below, color="text"))
+        steps.append(dashboard.Threshold(value=shades.red_below, color=calm))
     if shades.red_from is not None:
         steps.append(dashboard.Threshold(value=shades.red_from, color="red"))
     return make.ThresholdsConfig().mode(dashboard.ThresholdsMode.ABSOLUTE).steps(steps)
@@ -110,6 +115,7 @@ def _stat(panel: Panel) -> stat.Panel:
     return (
         stat.Panel()
         .reduce_options(_last())
+        .orientation(common.VizOrientation.HORIZONTAL)
         .graph_mode(common.BigValueGraphMode.NONE)
         .color_mode(common.BigValueColorMode.BACKGROUND if shaded else common.BigValueColorMode.NONE)
         .text_mode(common.BigValueTextMode.NAME if names else common.BigValueTextMode.AUTO)
@@ -130,6 +136,8 @@ def _ranking(panel: Panel) -> bargauge.Panel:
         .display_mode(common.BarGaugeDisplayMode.BASIC)
         .reduce_options(_last())
         .color_scheme(colour if panel.ratio else colour.fixed_color("blue"))
+        .sizing(common.BarGaugeSizing.MANUAL)
+        .max_viz_height(_BAR_PIXELS)
         .min(0)
     )
 
@@ -155,7 +163,7 @@ def _table(panel: Panel) -> table.Panel:
             builder = builder.override_by_name(query.legend, _column(query))
     if panel.least_first is not None:
         builder = builder.sort_by([make_common.TableSortByFieldState().display_name(panel.least_first).desc(False)])  # noqa: FBT003
-    for _, title in panel.labels[:1]:
+    if title := dict(panel.labels).get("instance"):
         link = {"title": "Node image cleaner / Node", "url": NODE_BOARD}
         builder = builder.override_by_name(title, [dashboard.DynamicConfigValue("links", [link])])
     return builder

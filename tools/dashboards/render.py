@@ -10,7 +10,7 @@ from grafana_foundation_sdk.builders import dashboard as make
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as models
 
-from dashboards.model import Board, Choice, Mark, Options
+from dashboards.model import Board, Choice, Mark, Options, Section
 from dashboards.panels import SOURCE, build_panel
 
 TAG = "node-image-cleaner"
@@ -37,7 +37,7 @@ def render(board: Board) -> str:
     for variable in board.variables:
         builder = builder.with_variable(_choice(variable) if isinstance(variable, Choice) else _options(variable))
     for mark in board.marks:
-        builder = builder.annotation(_annotation(mark))
+        builder = builder.annotation(_annotation(mark, _panel_ids(board.sections[: mark.sections])))
     for section in board.sections:
         builder = builder.with_row(make.Row(section.question))
         for panel in section.panels:
@@ -91,6 +91,13 @@ def _options(options: Options) -> make.CustomVariable:
     return variable.options(words).current(words[0]).allow_custom_value(True)  # noqa: FBT003
 
 
-def _annotation(mark: Mark) -> make.AnnotationQuery:
+def _panel_ids(sections: tuple[Section, ...]) -> list[int]:
+    """The numbers that the panels of the first sections get; a row has one too."""
+    return list(range(1, 1 + sum(1 + len(section.panels) for section in sections)))
+
+
+def _annotation(mark: Mark, panels: list[int]) -> make.AnnotationQuery:
     built = make.AnnotationQuery().name(mark.name).datasource(SOURCE).enable(True).icon_color(mark.colour)  # noqa: FBT003
+    if mark.sections is not None:
+        built = built.filter(make.AnnotationPanelFilter().exclude(False).ids(panels))  # noqa: FBT003
     return built.expr(mark.expr).title_format(mark.title).use_value_for_time(mark.value_is_time)
