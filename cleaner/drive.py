@@ -21,6 +21,8 @@ class Drive:
         self.goal = goal
         self.given_up: frozenset[str] = frozenset()
         """Digests of pulls that had no room when the sweep began."""
+        self.pulls_move = False
+        """Whether pulls in progress got on before the latest measurement: some only seem to be there."""
         self._runtime = runtime
         self._disk = disk
         self._makes_room = makes_room
@@ -35,14 +37,10 @@ class Drive:
         """What the pulls that count will still take."""
         return total_bytes(self._pulls)
 
-    @property
-    def sees_pulls(self) -> bool:
-        """Whether the latest measurement found any in progress."""
-        return bool(self._pulls)
-
     def measure(self, tried: int) -> Usage:
         """A new measurement; what reaches its high mark is driven down from then on. `tried`: candidates so far."""
-        usage, self._pulls = self._disk.read_usage(), self._read_pulls()
+        usage, pulls = self._disk.read_usage(), self._read_pulls()
+        self.pulls_move, self._pulls = pulls != self._pulls, pulls
         left = left_after(self._planned, tried) if self._planned else None
         if self._planned and not fit(usage, self._pulls, left):
             self._makes_room, self._pulls = False, ()

@@ -48,7 +48,7 @@ class KubeletWatch:
 def mark_of(read: KubeletRead) -> KubeletMark:
     """The shares above which it acts; a disk so full that nobody should wait, where it never does."""
     above = {resource: act.above_percent for resource, act in read.acts.items()}
-    return KubeletMark(*(above.get(resource, FULL_PERCENT) for resource in (Resource.BYTES, Resource.INODES)))
+    return KubeletMark(above.get(Resource.BYTES, FULL_PERCENT), above.get(Resource.INODES, FULL_PERCENT))
 
 
 def read_of(config: KubeletConfig, marks: Marks, usage: Usage) -> KubeletRead:

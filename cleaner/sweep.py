@@ -225,17 +225,17 @@ class Sweep:
             return Eviction(verdict, EvictionOutcome.FAILED, refusal, seconds=seconds)
         freed_bytes = self._freed_since(before) if self._node.disk.measures_removals else None
         estimated_bytes = self._forecast.bytes_of(verdict)
-        self._progress.note(before.freeable_bytes, freed_bytes, estimated_bytes, pulls=self._drive.sees_pulls)
+        self._progress.note(before.freeable_bytes, freed_bytes, estimated_bytes, pulls_move=self._drive.pulls_move)
         return Eviction(
             verdict,
             EvictionOutcome.EVICTED,
             estimated_bytes=estimated_bytes,
-            reclaimed_bytes=freed_bytes,
+            reclaimed_bytes=None if freed_bytes is None else max(0, freed_bytes),
             seconds=seconds,
         )
 
     def _freed_since(self, before: Usage) -> int | None:
-        """Measured on the settled disk; None where it cannot be read."""
+        """Measured on the settled disk, below 0 where others wrote more; None where it cannot be read."""
         try:
             hurried = bool(in_danger(before, self._request.kubelet))
             after = self._node.disk.read_settled_usage(hurried=hurried)

@@ -80,4 +80,4 @@ class Goal:
         return replace(planned, evictions=(), not_reached=planned.evictions, low_mark_reachable=False)
 
     def _confined_targets(self, parts: Collection[Part]) -> dict[Part, float]:
-        return {part: self._ceilings.get(part, self._kubelet.danger(part.resource)) for part in parts}
+        return {part: self._ceilings.get(part, self._kubelet.danger(part)) for part in parts}

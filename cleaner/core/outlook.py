@@ -90,7 +90,7 @@ class Lookout:
         """Seconds until the next look: the sooner the nearer a mark may be, at the fastest rate seen lately."""
         pauses = [longest.total_seconds()]
         for part, each in _parts(usage).items():
-            marks = self._marks.of(each, part.resource).high, self.kubelet.danger(part.resource)
+            marks = self._marks.of(each, part.resource).high, self.kubelet.danger(part)
             rooms = [room for mark in marks if (room := _room(each, part, mark)) > 0]
             rate = self._fillings[part].latest_rate
             pauses += [pause_before(seconds_until(room, rate), longest.total_seconds()) for room in rooms]
@@ -98,15 +98,14 @@ class Lookout:
 
     def kubelet_at(self, usage: Usage) -> KubeletMark:
         """The kubelet's marks, with the danger as far below as a rise that lasts gets meanwhile; not below our own."""
-        safety = dict.fromkeys(Resource, SAFETY_PERCENT)
+        safety = {}
         for part, each in _parts(usage).items():
-            rise = 100 * LEAD_SECONDS * self._lasting_rate(part) / each.capacity(part.resource)
+            rate = self._fillings[part].lasting_rate if part in self._fillings else 0.0
+            rise = 100 * LEAD_SECONDS * rate / each.capacity(part.resource)
             room = self.kubelet.of(part.resource) - self._marks.of(each, part.resource).high
-            safety[part.resource] = max(safety[part.resource], min(rise, room))
-        return replace(self.kubelet, bytes_safety=safety[Resource.BYTES], inodes_safety=safety[Resource.INODES])
-
-    def _lasting_rate(self, part: Part) -> float:
-        return self._fillings[part].lasting_rate if part in self._fillings else 0.0
+            if min(rise, room) > SAFETY_PERCENT:
+                safety[part] = min(rise, room)
+        return replace(self.kubelet, safety=safety)
 
     def _seconds_to_high(self, usage: Usage, part: Part, rate: float) -> float:
         high = self._marks.of(usage, part.resource).high

@@ -69,17 +69,16 @@ class KubeletMark:
     """Its defaults: it counts in whole percents, so imageGCHighThresholdPercent of 85 is reached above 84."""
     inodes: float = 95.0
     """100 less evictionHard's inodesFree."""
-    bytes_safety: float = SAFETY_PERCENT
-    inodes_safety: float = SAFETY_PERCENT
-    """So far below them danger begins: where a disk fills fast, as far as it gets until something is done."""
+    safety: Mapping[Part, float] = field(default_factory=dict)
+    """So far below them danger begins where a part fills fast: as far as it gets until something is done."""
 
     def of(self, resource: Resource) -> float:
         """The mark of one resource."""
         return self.bytes if resource is Resource.BYTES else self.inodes
 
-    def danger(self, resource: Resource) -> float:
+    def danger(self, part: Part) -> float:
         """Down to here a part is held whose low mark cannot be reached."""
-        return self.of(resource) - (self.bytes_safety if resource is Resource.BYTES else self.inodes_safety)
+        return self.of(part.resource) - self.safety.get(part, SAFETY_PERCENT)
 
 
 def at_high(usage: Usage, marks: Marks) -> frozenset[Part]:
@@ -110,7 +109,7 @@ def ceilings(usage: Usage, marks: Marks, kubelet: KubeletMark) -> dict[Part, flo
     At our high mark where that danger begins at our low mark or below: it is as much out of reach, so that everything
     would go in vain, and a kubelet that had really acted there would have left nothing to take.
     """
-    return {part: _ceiling(mark, kubelet.danger(part.resource)) for part, mark in _marks_of(usage, marks).items()}
+    return {part: _ceiling(mark, kubelet.danger(part)) for part, mark in _marks_of(usage, marks).items()}
 
 
 def _ceiling(mark: Mark, danger: float) -> float:
@@ -119,7 +118,7 @@ def _ceiling(mark: Mark, danger: float) -> float:
 
 def in_danger(usage: Usage, kubelet: KubeletMark) -> frozenset[Part]:
     """The parts that are so full that the kubelet is about to act."""
-    return frozenset(part for part, percent in percents(usage).items() if percent > kubelet.danger(part.resource))
+    return frozenset(part for part, percent in percents(usage).items() if percent > kubelet.danger(part))
 
 
 def _marks_of(usage: Usage, marks: Marks) -> dict[Part, Mark]:

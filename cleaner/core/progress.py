@@ -58,12 +58,15 @@ class Progress:
         """Whether three in a row freed less than a tenth of 1 MiB or more each, with nobody else writing."""
         return self.fruitless >= MOST_FRUITLESS
 
-    def note(self, before: int, freed: int | None, estimated: int | None, *, pulls: bool = False) -> None:
-        """One removal: free bytes right before it, measured and foretold ones, and whether images are being pulled.
+    def note(self, before: int, freed: int | None, estimated: int | None, *, pulls_move: bool = False) -> None:
+        """One removal: free bytes right before it, by how much they rose (or fell: below 0), and foretold ones.
 
-        What cannot be judged (nothing foretold, nothing measured, somebody else writing) begins the count anew.
+        What cannot be judged (nothing foretold, nothing measured, somebody else writing) begins the count anew. A pull
+        that gets on may have hidden a removal that moved anything, and each one on a disk without a free byte.
         """
-        quiet = not pulls and (self.free_bytes is None or abs(before - self.free_bytes) <= QUIET_BYTES)
+        moved = freed or 0
+        hidden = moved < -QUIET_BYTES or (pulls_move and (before <= QUIET_BYTES or moved > QUIET_BYTES))
+        quiet = not hidden and (self.free_bytes is None or abs(before - self.free_bytes) <= QUIET_BYTES)
         judged = quiet and freed is not None and estimated is not None and estimated >= WORTH_BYTES
         fruitless = judged and (freed or 0) < FRUITLESS_SHARE * (estimated or 0)
         self.fruitless = self.fruitless + 1 if fruitless else 0

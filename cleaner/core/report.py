@@ -46,11 +46,6 @@ class SweepReport:
     """Whether every resource that was driven ended at or below its low mark."""
 
     @property
-    def evicted_any(self) -> bool:
-        """Whether it took at least one image."""
-        return any(eviction.outcome is EvictionOutcome.EVICTED for eviction in self.evictions)
-
-    @property
     def reclaimed_bytes(self) -> int | None:
         """Measured bytes of all evictions; None where the filesystem cannot say it per image."""
         gone = [e for e in self.evictions if e.outcome is EvictionOutcome.EVICTED]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from cleaner.core.history import Night
-from cleaner.core.model import Mode, StopReason, Trigger
+from cleaner.core.model import EvictionOutcome, Mode, StopReason, Trigger
 from cleaner.core.pressure import (
     KubeletMark,
     Marks,
@@ -25,8 +25,6 @@ from cleaner.core.window import Calendar
 LONGEST_RETRY_SECONDS = 60.0
 UNFINISHED = frozenset({StopReason.STOP_REQUESTED, StopReason.PRESSURE})
 """A night that ended so goes on within its window."""
-BROKEN_OFF = frozenset({StopReason.NO_PROGRESS, StopReason.FAILURES})
-"""A pressure sweep that ended so would do no better at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +120,9 @@ class Triggers:
         """Whether the next sweep is to come at once: this one helped, and a high mark is reached all the same.
 
         What became a candidate meanwhile was not in its plan. The last of such sweeps evicts nothing, so they end.
+        Never where removals are not measured: what this one freed is still to be seen.
         """
-        return _helped(report) and bool(at_high(measured, self.marks))
+        return _helped(report) and report.reclaimed_bytes is not None and bool(at_high(measured, self.marks))
 
     def after_failure(self, monotonic: float, check_seconds: float) -> "Triggers":
         """What holds once a sweep failed: it is tried again after a wait that doubles, to a minute at most."""
@@ -175,11 +174,15 @@ class Triggers:
 
 
 def _helped(report: SweepReport) -> bool:
-    """Whether a pressure sweep took something and another look at the node may give it more.
+    """Whether a pressure sweep took something, and another look at the node may give it more.
 
-    Not so where the low mark was out of reach from the beginning, and the sweep got to the mark that it had instead.
+    Not so where anything failed, nor where the low mark was out of reach from the beginning and the sweep got to the
+    mark that it had instead.
     """
-    if report.trigger is not Trigger.PRESSURE or report.stopped_because in BROKEN_OFF or not report.evicted_any:
+    outcomes = {eviction.outcome for eviction in report.evictions}
+    if EvictionOutcome.EVICTED not in outcomes or EvictionOutcome.FAILED in outcomes:
+        return False
+    if report.trigger is not Trigger.PRESSURE or report.stopped_because is StopReason.NO_PROGRESS:
         return False
     confined = report.plan is not None and report.plan.low_mark_reachable is False
     return not (confined and report.stopped_because is StopReason.KUBELET_MARK)

@@ -93,8 +93,8 @@ class Usage:
         return self.available_bytes if resource is Resource.BYTES else self.inodes_available
 
     def freed_since(self, before: "Usage") -> int:
-        """Bytes that the freeable filesystems have more than before; never negative."""
-        return max(0, self.freeable_bytes - before.freeable_bytes)
+        """Bytes that the freeable filesystems have more than before; below 0 where others wrote more than was freed."""
+        return self.freeable_bytes - before.freeable_bytes
 
     def less(self, expected_bytes: Mapping[Filesystem, int]) -> "Usage":
         """As if these bytes were used already; less than nothing is available where they do not fit."""

@@ -1,5 +1,6 @@
 """The daemon ahead of the pressure: sooner looks, early sweeps, and room for pulls while they run."""
 
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -8,8 +9,11 @@ import pytest
 from cleaner.core.errors import RuntimeRejectedError
 from cleaner.core.events import Checked, LoopBroke, SpaceCounted, SweepEnded, SweepStarted
 from cleaner.core.model import EvictionOutcome, Mode, StopReason, Trigger
+from cleaner.core.pulls import Pull
 from cleaner.core.report import SweepReport
+from cleaner.core.usage import Usage
 from cleaner.simulation.node import Build
+from support.fakes import ScriptedDisk
 from support.nodes import MB, World, make_world
 from unit.test_daemon import Watch
 
@@ -294,6 +298,51 @@ def test_what_became_a_candidate_meanwhile_goes_at_once(world: World) -> None:
     assert (driven.stopped_because, driven.filesystem_after.used_percent) == (StopReason.DONE, 80)
     assert (after.stopped_because, after.filesystem_after.used_percent) == (StopReason.LOW_MARK, 60)
     assert after.started_at == driven.started_at
+
+
+@dataclass
+class LateDisk(ScriptedDisk):
+    """A disk on which the space of a removal shows so many seconds later."""
+
+    world: World = field(kw_only=True)
+    seconds: float = field(kw_only=True)
+    measures: bool = field(kw_only=True)
+    freed: list[float] = field(default_factory=list)
+
+    @property
+    def measures_removals(self) -> bool:
+        return self.measures
+
+    def read_usage(self) -> Usage:
+        now, usage = self.world.timer.monotonic(), super().read_usage()
+        gone = self.world.runtime.calls.count("remove_image")
+        self.freed += [now] * (gone - len(self.freed))
+        hidden = sum(50 * MB for at in self.freed if now < at + self.seconds)
+        return replace(usage, available_bytes=usage.available_bytes - hidden, free_bytes=usage.free_bytes - hidden)
+
+
+@pytest.mark.parametrize(("images", "left", "seconds"), [(16, 13, 5), (15, 13, 5), (15, 13, 30), (17, 13, 5)])
+def test_what_is_freed_later_is_not_freed_twice(world: World, images: int, left: int, seconds: float) -> None:
+    """ZFS shows with the next commit what was freed: a sweep that took what is needed is not followed by another."""
+    pull_many(world, images)
+    disk = LateDisk(world.simulated, world=world, seconds=seconds, measures=False)
+    world.node = replace(world.node, disk=disk)
+    Watch(world).run_for(minutes=3)
+    assert len(world.simulated.list_images()) == left
+
+
+@pytest.mark.parametrize("pull", [False, True])
+@pytest.mark.parametrize("images", [16, 17])
+def test_removals_that_free_nothing_end_beside_a_pull_that_stands_still(
+    world: World, images: int, *, pull: bool
+) -> None:
+    """A dead lease looks like a pull: with it too, three removals that free nothing are enough."""
+    pull_many(world, images)
+    disk = LateDisk(world.simulated, world=world, seconds=1e9, measures=True)
+    world.node = replace(world.node, disk=disk)
+    world.runtime.pulls = [(Pull("sha256:dead", 10 * MB, 10 * MB),) if pull else ()] * 10_000
+    Watch(world).run_for(minutes=1)
+    assert len(world.simulated.list_images()) == images - 3
 
 
 def test_what_holds_the_space_is_said_first(world: World) -> None:

@@ -14,7 +14,7 @@ from cleaner.core.pressure import KubeletMark
 from cleaner.core.pulls import Pull
 from cleaner.core.report import SweepReport
 from cleaner.core.triggers import Triggers
-from cleaner.core.usage import Usage
+from cleaner.core.usage import Filesystem, Part, Resource, Usage
 from cleaner.core.window import Nightly, calendar_of
 from cleaner.daemon import Daemon, DaemonSettings, Host
 from cleaner.sweep import SweepSettings
@@ -137,7 +137,9 @@ def test_a_kubelet_mark_that_is_out_of_reach_takes_nothing_in_vain(
 def test_in_danger_nobody_waits_long_for_the_disk(world: World, safety: float, hurried: list[bool]) -> None:
     """Before each removal it is seen anew whether the kubelet is about to act: at 85, 80, 75 and 70 %."""
     fill(world, 17)
-    report = world.report(Trigger.PRESSURE, kubelet=KubeletMark(bytes_safety=safety))
+    report = world.report(
+        Trigger.PRESSURE, kubelet=KubeletMark(safety={Part(Filesystem.IMAGES, Resource.BYTES): safety})
+    )
     assert len(report.evictions) == 4
     assert world.disk.hurried == hurried
 

@@ -312,8 +312,8 @@ def test_danger_begins_where_a_rise_that_lasts_gets_in_time(points_per_second: f
     for look in range(4):
         lookout.note(usage(int((40 + look * points_per_second) * POINT)), look)
     kubelet = lookout.kubelet_at(usage(50 * POINT))
-    assert kubelet.bytes_safety == pytest.approx(safety)
-    assert (kubelet.bytes, kubelet.inodes, kubelet.inodes_safety) == (84, 95, 1)
+    assert kubelet.danger(BYTES) == pytest.approx(84 - safety)
+    assert (kubelet.bytes, kubelet.inodes, kubelet.danger(INODES)) == (84, 95, 94)
 
 
 @pytest.mark.parametrize("levels", [(40, 40, 40, 60), (40, 60, 60, 60), (40, 45, 50), (40, 50, 49, 60)])
@@ -331,16 +331,18 @@ def test_inodes_have_a_safety_of_their_own() -> None:
     for look in range(4):
         lookout.note(usage(50 * POINT, (40 + 2 * look) * POINT), look)
     kubelet = lookout.kubelet_at(usage(50 * POINT))
-    assert kubelet.bytes_safety == 1
-    assert kubelet.inodes_safety == pytest.approx(3)
+    assert kubelet.danger(BYTES) == 83
+    assert kubelet.danger(INODES) == pytest.approx(92)
 
 
-def test_the_filesystem_that_fills_fastest_counts() -> None:
-    """Images that stand still are in danger where the content store beside them fills."""
+def test_each_filesystem_has_a_danger_of_its_own() -> None:
+    """Images that stand still are in no more danger where the content store beside them fills."""
     lookout = make_lookout()
     for look in range(4):
         lookout.note(apart(50 * POINT, (40 + 2 * look) * POINT), look)
-    assert lookout.kubelet_at(apart(50 * POINT, 46 * POINT)).bytes_safety == pytest.approx(3)
+    kubelet = lookout.kubelet_at(apart(50 * POINT, 46 * POINT))
+    assert kubelet.danger(BYTES) == 83
+    assert kubelet.danger(CONTENT) == pytest.approx(81)
 
 
 def test_before_a_measurement_danger_is_where_it_always_is() -> None:

@@ -188,8 +188,9 @@ def test_in_danger_the_first_waits_are_the_shortest(wait: float, seconds: float,
 @pytest.mark.parametrize(("percent", "danger"), [(79, False), (79.01, True)])
 def test_danger_begins_sooner_where_a_disk_fills_fast(percent: float, *, danger: bool) -> None:
     """Its safety is taken off the kubelet's own mark."""
-    assert in_danger(make_usage(percent), KubeletMark(bytes_safety=5.0)) == ({BYTES} if danger else NEITHER)
-    assert in_danger(make_usage(10, percent + 11), KubeletMark(inodes_safety=5.0)) == ({INODES} if danger else NEITHER)
+    kubelet = KubeletMark(safety={BYTES: 5.0, INODES: 5.0})
+    assert in_danger(make_usage(percent), kubelet) == ({BYTES} if danger else NEITHER)
+    assert in_danger(make_usage(10, percent + 11), kubelet) == ({INODES} if danger else NEITHER)
 
 
 @pytest.mark.parametrize(("inodes", "danger"), [(94, False), (94.01, True)])

@@ -82,14 +82,32 @@ FRUITLESS = (MIB - 1, ESTIMATE)
 FRUITFUL = (MIB, ESTIMATE)
 
 
-def test_what_is_pulled_meanwhile_is_no_standstill() -> None:
-    """Images that are written while others go hide what those freed."""
+QUIET = 64 << 10
+
+
+@pytest.mark.parametrize(
+    ("before", "freed", "pulls_move", "stands_still"),
+    [
+        (0, 0, True, False),
+        (QUIET, 0, True, False),
+        (QUIET + 1, 0, True, True),
+        (QUIET + 1, QUIET, True, True),
+        (QUIET + 1, QUIET + 1, True, False),
+        (QUIET + 1, QUIET + 1, False, True),
+        (0, 0, False, True),
+        (ESTIMATE, -QUIET, False, True),
+        (ESTIMATE, -QUIET - 1, False, False),
+    ],
+)
+def test_what_others_write_hides_what_a_removal_freed(
+    before: int, freed: int, *, pulls_move: bool, stands_still: bool
+) -> None:
+    """Where free bytes fell; with a pull that gets on also where they moved, or where there were none."""
     progress = Progress()
-    for pulls in (False, False, True, False, False):
-        progress.note(0, 0, ESTIMATE, pulls=pulls)
-        assert not progress.stands_still
-    progress.note(0, 0, ESTIMATE)
-    assert progress.stands_still
+    for _ in range(3):
+        progress.free_bytes = None
+        progress.note(before, freed, ESTIMATE, pulls_move=pulls_move)
+    assert progress.stands_still is stands_still
 
 
 def test_nothing_removed_is_no_standstill() -> None:

@@ -86,10 +86,17 @@ def test_a_sweep_at_the_mark_holds_back_the_next(before: float, after: float) ->
 
 def helped(because: StopReason, *, reachable: bool | None = True, evicted: int = 1) -> SweepReport:
     """A sweep that took images, by the way it ended and what its plan had said of the low mark."""
-    eviction = Eviction(Verdict(make_image(), EvictReason.PRESSURE), EvictionOutcome.EVICTED)
+    eviction = Eviction(Verdict(make_image(), EvictReason.PRESSURE), EvictionOutcome.EVICTED, reclaimed_bytes=0)
     report = nights.make_report(Trigger.PRESSURE, because, started_at=NOW)
     planned = Plan(Trigger.PRESSURE, (), (), low_mark_reachable=reachable)
     return replace(report, evictions=(eviction,) * evicted, plan=planned, filesystem_before=make_usage(80))
+
+
+def with_another(outcome: EvictionOutcome) -> SweepReport:
+    """One that took an image, and another that was not measured."""
+    report = helped(StopReason.DONE)
+    other = Eviction(Verdict(make_image(2), EvictReason.PRESSURE), outcome)
+    return replace(report, evictions=(*report.evictions, other))
 
 
 @pytest.mark.parametrize(
@@ -102,13 +109,15 @@ def helped(because: StopReason, *, reachable: bool | None = True, evicted: int =
         (helped(StopReason.KUBELET_MARK, reachable=False), False),
         (helped(StopReason.DONE, evicted=0), False),
         (helped(StopReason.NO_PROGRESS), False),
-        (helped(StopReason.FAILURES), False),
+        (with_another(EvictionOutcome.FAILED), False),
+        (with_another(EvictionOutcome.SPARED), True),
+        (with_another(EvictionOutcome.EVICTED), False),
         (replace(helped(StopReason.DONE), plan=None), True),
         (replace(helped(StopReason.DONE), trigger=Trigger.NIGHTLY), False),
     ],
 )
 def test_a_sweep_that_helped_is_followed_at_once(report: SweepReport, at_once: bool) -> None:
-    """Not one that took nothing, broke off, or got to the mark that it had from the beginning: another would too."""
+    """Not one that took nothing, failed, got nowhere, or to the mark that it had from the beginning; nor unmeasured."""
     triggers, moment = make_triggers(), make_moment(make_usage(80), monotonic=0.0)
     assert triggers.presses_on(report, make_usage(80)) is at_once
     if report.trigger is Trigger.PRESSURE:

@@ -50,9 +50,9 @@ def test_a_resource_without_a_limit_has_nothing(resource: str, capacity: int, av
     assert (usage.percent(asked) is None) is (asked is Resource.INODES)
 
 
-@pytest.mark.parametrize(("before", "after", "freed"), [(100, 99, 0), (100, 100, 0), (100, 101, 1), (0, 300, 300)])
-def test_freed_bytes_are_never_negative(before: int, after: int, freed: int) -> None:
-    """What others wrote meanwhile is no negative removal."""
+@pytest.mark.parametrize(("before", "after", "freed"), [(100, 99, -1), (100, 100, 0), (100, 101, 1), (0, 300, 300)])
+def test_what_others_wrote_is_taken_off_what_was_freed(before: int, after: int, freed: int) -> None:
+    """Below 0 where it is more."""
     assert replace(IMAGES, free_bytes=after).freed_since(replace(IMAGES, free_bytes=before)) == freed
 
 
