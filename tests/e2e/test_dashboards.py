@@ -1,6 +1,5 @@
 """The boards on real Prometheuses: every query of every panel, variable and annotation, on 30 days of a fleet."""
 
-import subprocess
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -8,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from lab.toolbox import PROMETHEUSES, fetch_promtool
+from lab.toolbox import PROMETHEUSES
 from support.boards import NAMES, BoardQuery, interpolate, label_queries_of, queries_of, read_board, values_at_first
 from support.fleet_history import CAME, END, HOUR, NODES, SIZE_BYTES, START, STEP_SECONDS, write_history
-from support.prometheus_server import PrometheusServer
+from support.prometheus_server import PrometheusServer, create_blocks
 
 NODE = "prod-bb"
 
@@ -23,14 +22,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = folder / "history.txt"
     began = time.monotonic()
     write_history(text)
-    command: list[str | Path] = [
-        fetch_promtool(),
-        "tsdb",
-        "create-blocks-from",
-        "--max-block-duration=720h",
-        "openmetrics",
-    ]
-    subprocess.run([*command, text, folder / "data"], check=True, capture_output=True, timeout=120)
+    create_blocks(text, folder / "data")
     size = sum(file.stat().st_size for file in (folder / "data").rglob("*") if file.is_file())
     lines = text.read_text("utf-8").count("\n") - 1
     print(f"\nhistory: {lines} samples, {size >> 20} MiB of blocks, {time.monotonic() - began:.1f} s")

@@ -1,10 +1,11 @@
 """Thirty days of a small fleet that is made up: six nodes fill, and after ten days the cleaner comes to them.
 
-Refuses chance: the same history every time, so a picture or a test of it can be compared.
+Refuses chance: the same history every time, so a picture or a test of it can be compared; it can only be moved in time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from support.daemon_process import read_scrape
@@ -26,6 +27,8 @@ _CYCLE = 2 * DAY
 """From one sweep that evicts to the next."""
 _RECLAIMED_BYTES = 20 * GIB
 _ESTIMATED = 0.97
+_TIMES = {"kube_node_created", "process_start_time_seconds"}
+"""Values that are times, besides those whose name says so."""
 
 Sample = tuple[str, dict[str, str], float]
 
@@ -68,13 +71,18 @@ UNCOVERED = "prod-new"
 """A node of cluster main that has no agent."""
 
 
-def write_history(file: Path) -> int:
-    """Write the history as OpenMetrics, for promtool to make blocks of; how many samples that are."""
+def write_history(file: Path, end: int = END, more: Iterable[tuple[int, Sample]] = ()) -> int:
+    """Write the history as OpenMetrics, for promtool to make blocks of; how many samples that are.
+
+    Moved so that it ends at another time, and with more samples, whose times are still those of this module.
+    """
+    shift = end - END
     by_name: dict[str, list[str]] = {}
-    for at in range(START, END + 1, STEP_SECONDS):
-        for name, labels, value in _samples(at):
-            quoted = ",".join(f'{label}="{word}"' for label, word in sorted(labels.items()))
-            by_name.setdefault(name, []).append(f"{name}{{{quoted}}} {value} {at}\n")
+    own = ((at, sample) for at in range(START, END + 1, STEP_SECONDS) for sample in _samples(at))
+    for at, (name, labels, value) in chain(own, more):
+        quoted = ",".join(f'{label}="{word}"' for label, word in sorted(labels.items()))
+        moved = value + shift if name.endswith("_timestamp_seconds") or name in _TIMES else value
+        by_name.setdefault(name, []).append(f"{name}{{{quoted}}} {moved} {at + shift}\n")
     with file.open("w", encoding="utf-8") as out:
         for name in sorted(by_name):
             out.writelines(by_name[name])
@@ -87,7 +95,8 @@ def _samples(at: int) -> Iterator[Sample]:
         yield from _neighbours(node, at)
         if at >= CAME:
             job = {"job": "node-image-cleaner"} | node.labels
-            yield from ((name, labels | job, value) for name, labels, value in _own(node, at))
+            own = own_samples(node.mode, figures_of(node, at))
+            yield from ((name, labels | job, value) for name, labels, value in own)
     yield from _cluster_state(at)
 
 
@@ -118,19 +127,18 @@ def _cluster_state(at: int) -> Iterator[Sample]:
     yield "kube_pod_container_status_waiting_reason", waiting | {"reason": "ImagePullBackOff"}, float(at < CAME)
 
 
-def _own(node: HistoryNode, at: int) -> Iterator[Sample]:
-    """All metrics of the golden scrape with all of their labels, in figures that fit this node and time."""
-    figures = _figures(node, at)
+def own_samples(mode: str, figures: Mapping[str, float]) -> Iterator[Sample]:
+    """All metrics of the golden scrape with all of their labels, in these figures; 0 where there is none."""
     for name, labels in _GOLDEN_SERIES:
         own = dict(labels)
         if name == "cleaner_config_info":
-            own["mode"] = node.mode
+            own["mode"] = mode
         value = figures.get(name, 0.0)
         yield name, own, _partition(name, own, value)
     yield "process_resident_memory_bytes", {}, 60 * 2.0**20
 
 
-def _figures(node: HistoryNode, at: int) -> dict[str, float]:
+def figures_of(node: HistoryNode, at: int) -> dict[str, float]:
     """A figure for each name; for names with labels the sum of them, for counters since the cleaner came."""
     used = node.used(at)
     cycles = (at - CAME) // _CYCLE
