@@ -41,6 +41,11 @@ def metrics_in(expression: str) -> set[str]:
     return set(names) - _NOT_METRICS
 
 
+def labels_shown_by(alert: Any) -> set[str]:
+    """Labels that an alert's annotations show; a recording rule has none."""
+    return set(re.findall(r"\$labels\.(\w+)", str(alert.get("annotations", ""))))
+
+
 def queries_in(path: Path) -> list[str]:
     """The queries of a document's promql blocks; an empty line is between two."""
     blocks = re.findall(r"^```promql\n(.*?)^```", path.read_text("utf-8"), re.DOTALL | re.MULTILINE)

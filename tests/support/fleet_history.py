@@ -3,19 +3,21 @@
 Refuses names of its own: ours are those of the golden scrape, so a metric that goes takes its history along.
 """
 
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
-from lab.toolbox import fetch_promtool
 from support.daemon_process import read_scrape
 from support.fleet_nodes import CAME, DAY, END, GIB, HIGH, HOUR, KUBELET, LOW, NODES, START, UNCOVERED, HistoryNode
+from support.prometheus_server import create_blocks
 
 STEP_SECONDS = 2 * HOUR
 """Between two scrapes, unless a shorter time is asked for."""
 GOLDEN = Path(__file__).parents[1] / "unit" / "outlets" / "golden" / "metrics.txt"
 _ESTIMATED = 0.97
 _IMAGE_BYTES = 1.5 * GIB
+_TIMES = {"kube_node_created", "process_start_time_seconds"}
+"""Values that are times, besides those whose name says so."""
 
 Sample = tuple[str, dict[str, str], float]
 
@@ -28,26 +30,29 @@ def lookback(step_seconds: int = STEP_SECONDS) -> str:
 def make_blocks(folder: Path, start: int = START, step_seconds: int = STEP_SECONDS) -> int:
     """Make blocks of the history in a folder's `data`, for a Prometheus to serve; how many samples that are."""
     text = folder / "history.txt"
-    samples = _write(text, range(start, END + 1, step_seconds))
-    command: list[str | Path] = [
-        fetch_promtool(),
-        "tsdb",
-        "create-blocks-from",
-        "--max-block-duration=720h",
-        "openmetrics",
-    ]
-    subprocess.run([*command, text, folder / "data"], check=True, capture_output=True, timeout=300)
+    samples = write_history(text, range(start, END + 1, step_seconds))
+    create_blocks(text, folder / "data")
     text.unlink()
     return samples
 
 
-def _write(file: Path, times: range) -> int:
-    """Write the history as OpenMetrics; how many samples that are."""
+def write_history(
+    file: Path,
+    times: Iterable[int] = range(START, END + 1, STEP_SECONDS),
+    end: int = END,
+    more: Iterable[tuple[int, Sample]] = (),
+) -> int:
+    """Write the history as OpenMetrics, for promtool to make blocks of; how many samples that are.
+
+    Moved so that it ends at another time, and with more samples, whose times are still those of this module.
+    """
+    shift = end - END
     by_name: dict[str, list[str]] = {}
-    for at in times:
-        for name, labels, value in _samples(at):
-            quoted = ",".join(f'{label}="{word}"' for label, word in sorted(labels.items()))
-            by_name.setdefault(name, []).append(f"{name}{{{quoted}}} {value} {at}\n")
+    own = ((at, sample) for at in times for sample in _samples(at))
+    for at, (name, labels, value) in chain(own, more):
+        quoted = ",".join(f'{label}="{word}"' for label, word in sorted(labels.items()))
+        moved = value + shift if name.endswith("_timestamp_seconds") or name in _TIMES else value
+        by_name.setdefault(name, []).append(f"{name}{{{quoted}}} {moved} {at + shift}\n")
     with file.open("w", encoding="utf-8") as out:
         for name in sorted(by_name):
             out.writelines(by_name[name])
@@ -60,7 +65,8 @@ def _samples(at: int) -> Iterator[Sample]:
         yield from _neighbours(node, at)
         if at >= CAME:
             job = {"job": "node-image-cleaner"} | node.labels
-            yield from ((name, labels | job, value) for name, labels, value in _own(node, at))
+            own = own_samples(node.mode, figures_of(node, at))
+            yield from ((name, labels | job, value) for name, labels, value in own)
     yield from _cluster_state(at)
 
 
@@ -90,18 +96,17 @@ def _cluster_state(at: int) -> Iterator[Sample]:
     yield "kube_pod_container_status_waiting_reason", waiting | {"reason": "ImagePullBackOff"}, float(at < CAME)
 
 
-def _own(node: HistoryNode, at: int) -> Iterator[Sample]:
-    """All metrics of the golden scrape with all of their labels, in figures that fit this node and time."""
-    figures = _figures(node, at)
+def own_samples(mode: str, figures: Mapping[str, float]) -> Iterator[Sample]:
+    """All metrics of the golden scrape with all of their labels, in these figures; 0 where there is none."""
     for name, labels in _GOLDEN_SERIES:
         own = dict(labels)
         if name == "cleaner_config_info":
-            own["mode"] = node.mode
-        yield name, own, figures.get(name, 0.0) * _share(name, own, node.mode)
+            own["mode"] = mode
+        yield name, own, figures.get(name, 0.0) * _share(name, own, mode)
     yield "process_resident_memory_bytes", {}, 60 * 2.0**20
 
 
-def _figures(node: HistoryNode, at: int) -> dict[str, float]:
+def figures_of(node: HistoryNode, at: int) -> dict[str, float]:
     """A figure for each name; for names with labels the sum of them, for counters since the cleaner came."""
     used = node.used(at)
     sweeps = node.sweeps(at)

@@ -86,7 +86,12 @@ class HistoryNode:
 
     @property
     def _splay(self) -> int:
-        return NODES.index(self) * 10 * MINUTE
+        return self._number * 10 * MINUTE
+
+    @property
+    def _number(self) -> int:
+        """Among the nodes; nodes of another fleet come after them."""
+        return NODES.index(self) if self in NODES else len(NODES)
 
     @property
     def _first_sweep(self) -> int:
@@ -102,7 +107,7 @@ class HistoryNode:
 
     def _kubelets_cycles(self, at: float) -> float:
         """How often it has collected; nodes differ in when."""
-        return (at - START) / _KUBELETS_CYCLE + NODES.index(self) * 0.37
+        return (at - START) / _KUBELETS_CYCLE + self._number * 0.37
 
 
 NODES = (

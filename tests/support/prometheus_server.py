@@ -3,6 +3,7 @@
 Refuses to outlive its with-block: it is ended by its own process, and its log shown where the block failed.
 """
 
+import signal
 import subprocess
 from pathlib import Path
 from types import TracebackType
@@ -10,10 +11,21 @@ from typing import Any, Self
 
 import requests
 
-from lab.toolbox import fetch_prometheus
+from lab.toolbox import fetch_prometheus, fetch_promtool
 from support.daemon_process import free_port, wait_for
 
 REQUEST_SECONDS = 30.0
+_BLOCKS_SECONDS = 120
+
+
+class QueryRefusedError(AssertionError):
+    """An expression that Prometheus cannot evaluate, in its own words."""
+
+
+def create_blocks(samples: Path, data: Path) -> None:
+    """Make blocks of a file of OpenMetrics, as promtool does."""
+    words = ("--max-block-duration=720h", "openmetrics", samples, data)
+    _promtool("create-blocks-from", *words)
 
 
 class PrometheusServer:
@@ -63,7 +75,7 @@ class PrometheusServer:
         return f"http://127.0.0.1:{self._port}"
 
     def query(self, expr: str, at: float) -> list[Any]:
-        """What an expression is at one time; AssertionError with Prometheus's words where it is refused."""
+        """What an expression is at one time; QueryRefusedError with Prometheus's words where it is refused."""
         return list(self._ask("query", {"query": expr, "time": str(at)})["result"])
 
     def query_range(self, expr: str, start: float, end: float, step_seconds: float) -> list[Any]:
@@ -76,6 +88,32 @@ class PrometheusServer:
         chosen = {"match[]": series, "start": str(start), "end": str(end)}
         answer = self._session.get(self._url(f"label/{label}/values"), params=chosen, timeout=REQUEST_SECONDS)
         return list(_data(answer))
+
+    def rules(self) -> list[Any]:
+        """All rules of all groups, with how their last evaluation went and the alerts that they have."""
+        answer = self._session.get(self._url("rules"), timeout=REQUEST_SECONDS)
+        return [rule for group in _data(answer)["groups"] for rule in group["rules"]]
+
+    def wait_for_rules(self) -> None:
+        """Return once each rule was evaluated, again where it was before."""
+        before = [rule["lastEvaluation"] for rule in self.rules()]
+
+        def again() -> bool:
+            now = [rule["lastEvaluation"] for rule in self.rules()]
+            return all(new != old for new, old in zip(now, before, strict=True))
+
+        wait_for(again, "each rule is evaluated")
+
+    def create_records(self, rules: Path, start: int, end: int, step_seconds: int) -> None:
+        """Make blocks of what recording rules would have recorded; they are there after the next start."""
+        times = (f"--start={start}", f"--end={end}", f"--eval-interval={step_seconds}s")
+        words = (f"--url=http://127.0.0.1:{self._port}", f"--output-dir={self._folder}/data", *times, rules)
+        _promtool("create-blocks-from", "rules", *words)
+
+    def reload(self) -> None:
+        """Let it read its configuration and its rules again; whoever counts on them waits for it."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
 
     def _ask(self, path: str, chosen: dict[str, str]) -> Any:
         return _data(self._session.post(self._url(path), data=chosen, timeout=REQUEST_SECONDS))
@@ -92,8 +130,15 @@ class PrometheusServer:
         return answer.ok
 
 
+def _promtool(*words: object) -> None:
+    command = [str(word) for word in (fetch_promtool(), "tsdb", *words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_BLOCKS_SECONDS)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def _data(answer: requests.Response) -> Any:
     found = answer.json()
-    assert found["status"] == "success", found["error"]
+    if found["status"] != "success":
+        raise QueryRefusedError(found["error"])
     assert not found.get("warnings"), found["warnings"]
     return found["data"]

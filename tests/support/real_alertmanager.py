@@ -29,6 +29,7 @@ class RealAlertmanager:
         self._folder = folder
         self._receiver = AlertmanagerServer()
         self._process: subprocess.Popen[bytes] | None = None
+        self.receiver_url = self._receiver.url
         self._port = port = free_port()
         self.url = f"{'https' if web else 'http'}://127.0.0.1:{port}"
         route = {"receiver": "test", "group_by": list(group_by), "group_wait": _SHORTEST, "group_interval": _SHORTEST}
@@ -98,9 +99,9 @@ class RealAlertmanager:
         """What its receiver got: a group each."""
         return [request.body for request in self._receiver.received]
 
-    def query(self) -> list[Any] | None:
-        """The alerts that its amtool shows; None while it does not answer."""
-        command = [str(self._amtool), f"--alertmanager.url={self.url}", "alert", "query", "-o", "json"]
+    def query(self, *flags: str) -> list[Any] | None:
+        """The alerts that its amtool shows, such as those `--inhibited`; None while it does not answer."""
+        command = [str(self._amtool), f"--alertmanager.url={self.url}", "alert", "query", "-o", "json", *flags]
         found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=COMMAND_SECONDS)
         return list(json.loads(found.stdout)) if found.returncode == 0 else None
 

@@ -1,0 +1,80 @@
+"""Recording rules and alerts on real Prometheuses: they load and evaluate them on 30 days of a fleet that end now.
+
+In the last hours a few nodes of it are ill (tests/support/ill_fleet.py), so that each alert has something to say. Some
+rules look back at what is recorded: of the last hours promtool makes it of the rules, and then the servers record it.
+"""
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.toolbox import PROMETHEUSES
+from support.alert_files import ALERTS, RULES, labels_shown_by, rules_in
+from support.fleet_history import STEP_SECONDS, write_history
+from support.fleet_nodes import END
+from support.ill_fleet import ILL_SINCE, OFTEN_SECONDS, ill_samples
+from support.prometheus_server import PrometheusServer, create_blocks
+from support.rule_questions import misspellings_of, questions_of
+from support.rule_servers import Asked, config_of, evaluations_of, name_of
+
+MINUTE = 60
+LASTS = f"--query.lookback-delta={STEP_SECONDS + 60}s"
+"""A sample counts until the next one: by default five minutes, here the longest step of the history."""
+ALL = rules_in(RULES) + rules_in(ALERTS)
+EMPTY = {"CleanerAbsent": "agents are up"}
+"""What has nothing to say of a fleet on which all else goes wrong."""
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose `data` holds the history as blocks, and what the rules would have recorded in its last hours."""
+    folder = tmp_path_factory.mktemp("rules")
+    began = time.monotonic()
+    end = int(time.time()) // MINUTE * MINUTE
+    lines = write_history(folder / "history.txt", end=end, more=ill_samples())
+    create_blocks(folder / "history.txt", folder / "data")
+    with PrometheusServer(folder, PROMETHEUSES[0], LASTS) as server:
+        server.create_records(RULES, ILL_SINCE + end - END, end, OFTEN_SECONDS)
+    print(f"\nhistory: {lines} samples, {time.monotonic() - began:.1f} s")
+    return folder / "data"
+
+
+@pytest.fixture(scope="module", params=PROMETHEUSES)
+def asked(history: Path, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
+    """A Prometheus that has evaluated the rules on its own copy of the history."""
+    folder = tmp_path_factory.mktemp("prometheus")
+    shutil.copytree(history, folder / "data")
+    with PrometheusServer(folder, request.param, LASTS, config=config_of(RULES, ALERTS)) as server:
+        server.wait_for_rules()
+        server.wait_for_rules()  # what an alert reads is recorded now
+        yield Asked(server, time.time())
+
+
+def test_prometheus_evaluates_every_rule(asked: Asked) -> None:
+    """It has loaded just the rules that there are, and has evaluated each without a fault."""
+    assert evaluations_of(asked.server) == sorted((name_of(rule), "ok") for rule in ALL)
+
+
+def test_every_rule_finds_something(asked: Asked) -> None:
+    """No query is an error, and each has something to say, thresholds included, but for those listed."""
+    assert {name_of(rule) for rule in ALL if not asked.query(rule["expr"])} == EMPTY.keys()
+
+
+@pytest.mark.parametrize("rule", ALL, ids=name_of)
+def test_what_a_rule_counts_on_is_there(asked: Asked, rule: Any) -> None:
+    """Each series, label and label's value that it names is there, and each join finds its other side."""
+    assert asked.unanswered(questions_of(rule["expr"], labels_shown_by(rule))) == []
+
+
+def test_a_misspelt_name_is_found_out(asked: Asked) -> None:
+    """Were any one name of a series, label or value in any rule another one, one question at least has no answer."""
+    began = time.monotonic()
+    misspelt = [(name_of(rule), text) for rule in ALL for text in misspellings_of(rule["expr"])]
+    unseen = [(name, text) for name, text in misspelt if not asked.unanswered(questions_of(text))]
+    print(f"\n{len(misspelt)} misspellings, {asked.number} queries, {time.monotonic() - began:.1f} s")
+    assert unseen == []
+    assert len(misspelt) > 5 * len(ALL)

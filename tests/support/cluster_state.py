@@ -1,0 +1,72 @@
+"""What a cluster says of the lab's nodes: kube-state-metrics and a kubelet, as far as the rules read them.
+
+Names, labels and values are those of kube-state-metrics 2 (internal/store/node.go and pod.go: a reason to wait is 1
+while it holds, a condition has a series for each status) and of the kubelet (pkg/kubelet/metrics).
+
+Refuses to follow what happens on the node: no pod of these ever starts, and this kubelet removes no image.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
+
+_REASONS = ("ErrImagePull", "ImagePullBackOff", "ContainerCreating")
+_DEBIAN, _WINDOWS = "Debian GNU/Linux 12 (bookworm)", "Windows Server 2022 Datacenter"
+_YEAR = 365 * 86400.0
+
+
+@contextmanager
+def serve_cluster_state(node: str, young: str) -> Iterator[tuple[int, int]]:
+    """Ports of kube-state-metrics and of the kubelet of a node, in a cluster of a few more.
+
+    One of them is young, one not ready, one runs Windows, and six pods wait on the first for their images.
+    """
+    with ExitStack() as undo:
+        ports = []
+        for registry in (_cluster_of(node, young), _kubelet()):
+            server, thread = start_http_server(0, "127.0.0.1", registry)
+            undo.callback(thread.join)
+            undo.callback(server.server_close)
+            undo.callback(server.shutdown)
+            ports.append(int(server.server_port))
+        yield ports[0], ports[1]
+
+
+def _cluster_of(node: str, young: str) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    info = Gauge("kube_node_info", "About a node.", ("node", "os_image"), registry=registry)
+    created = Gauge("kube_node_created", "Unix creation timestamp.", ("node",), registry=registry)
+    names = ("node", "condition", "status")
+    condition = Gauge("kube_node_status_condition", "The condition of a node.", names, registry=registry)
+    for name in (node, young, "lab-down", "lab-windows"):
+        info.labels(name, _WINDOWS if name == "lab-windows" else _DEBIAN).set(1)
+        created.labels(name).set(time.time() - (60 if name == young else _YEAR))
+        for status in ("true", "false", "unknown"):
+            holds = status == ("unknown" if name == "lab-down" else "true")
+            condition.labels(name, "Ready", status).set(holds)
+    _add_pods(registry, node)
+    return registry
+
+
+def _add_pods(registry: CollectorRegistry, node: str) -> None:
+    pod_names = ("namespace", "pod", "uid", "node", "created_by_kind")
+    info = Gauge("kube_pod_info", "About a pod.", pod_names, registry=registry)
+    for kind in ("container", "init_container"):
+        name = f"kube_pod_{kind}_status_waiting_reason"
+        names = ("namespace", "pod", "uid", "container", "reason")
+        waiting = Gauge(name, "Why a container waits.", names, registry=registry)
+        for reason in _REASONS:
+            pod = ("apps", f"{kind}-{reason}".lower(), f"uid-{kind}-{reason}".lower())
+            info.labels(*pod, node, "ReplicaSet").set(1)
+            waiting.labels(*pod, "app", reason).set(1)
+
+
+def _kubelet() -> CollectorRegistry:
+    registry = CollectorRegistry()
+    name = "kubelet_image_garbage_collected"
+    removed = Counter(name, "Images collected by the kubelet.", ("reason",), registry=registry)
+    for reason in ("age", "space"):
+        removed.labels(reason)
+    return registry
