@@ -24,7 +24,7 @@ SMALL, SMALL_MIB = 72, 5
 """Images that may go: that many, of so many MiB as snapshots."""
 RATE = 6 * MIB
 """At which the large image arrives, in bytes a second."""
-PRESSURE = {"check_every": "1s", "grace": "0s", "horizon": "0s", "bytes": {"high": 96, "low": 70}}
+PRESSURE = {"check_every": "2s", "grace": "0s", "horizon": "0s", "bytes": {"high": 99, "low": 70}}
 """At the mark there is less left than is unpacked until the next look: who waits for it is too late."""
 POLICY = {"rules": [{"name": "all", "match": [f"{REGISTRY}/golem-ai/**"], "max_age": "30d"}]}
 START_PERCENT = 70.0

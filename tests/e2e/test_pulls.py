@@ -41,6 +41,9 @@ class Look:
 
     seconds: float
     used_bytes: int
+    """Half-way between right before and right after it."""
+    unsure_bytes: int
+    """By which it may be off either way: on a slow machine much is unpacked meanwhile."""
     pulls: tuple[Pull, ...]
     by_default: tuple[Pull, ...]
     """The same with the default ratio."""
@@ -100,10 +103,11 @@ def look_on(lab: Lab, readers: Readers, ended: Callable[[], bool], pulls_at_once
         before, asked = used(lab), time.monotonic()
         pulls = readers.own.read_pulls()
         took = time.monotonic() - asked
-        between = (before + used(lab)) // 2
+        after = used(lab)
         assert readers.own.pulls_refusal is None
         if len([pull for pull in pulls if pull.snapshot_bytes]) == pulls_at_once or looks:
-            looks.append(Look(asked - began, between, pulls, readers.default.read_pulls(), took))
+            between, unsure = (before + after) // 2, abs(after - before) // 2
+            looks.append(Look(asked - began, between, unsure, pulls, readers.default.read_pulls(), took))
         time.sleep(LOOK_SECONDS)
     return looks
 
@@ -136,7 +140,7 @@ def worst_of(title: str, looks: list[Look], begun: int, end: int) -> tuple[float
         shares = f"{off(look, look.pulls):7.1%} {off(look, look.by_default):8.1%}"
         lines.append(f"{look.seconds:5.2f} {words} {shares} {1000 * look.took_seconds:6.1f}")
     sys.stdout.writelines(f"{line}\n" for line in lines)
-    own = max(abs(off(look, look.pulls)) for look in looks)
+    own = max(abs(off(look, look.pulls)) - look.unsure_bytes / taken for look in looks)
     default = max(abs(off(look, look.by_default)) for look in looks)
     sys.stdout.write(f"worst: {own:.1%} by the node's own ratio, {default:.1%} by the default of {DEFAULT_RATIO}\n")
     return own, default
