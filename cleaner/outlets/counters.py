@@ -88,12 +88,12 @@ class Evictions:
         begin_at_zero(self._estimated, EvictReason)
 
     def record(self, outcome: EvictionOutcome, reason: str, estimated: int | None, reclaimed: int | None) -> None:
-        """Count an eviction; bytes that nobody foretold or measured add nothing."""
+        """Count an eviction; bytes that nobody foretold or measured add nothing, to neither of what is compared."""
         match outcome:
             case EvictionOutcome.EVICTED:
                 self._gone.labels(reason).inc()
                 self._reclaimed.labels(reason).inc(reclaimed or 0)
-                self._estimated.labels(reason).inc(estimated or 0)
+                self._estimated.labels(reason).inc(0 if reclaimed is None else estimated or 0)
             case EvictionOutcome.FAILED:
                 self._failed.inc()
             case EvictionOutcome.SPARED:

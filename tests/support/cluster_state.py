@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 
-_REASONS = ("ErrImagePull", "ImagePullBackOff", "ContainerCreating")
+_REASONS = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "ContainerCreating")
 _DEBIAN, _WINDOWS = "Debian GNU/Linux 12 (bookworm)", "Windows Server 2022 Datacenter"
 _YEAR = 365 * 86400.0
 

@@ -20,7 +20,7 @@ _NEW = HistoryNode("ill-new", "test", "ill", _CLUSTER, _SIZE_BYTES)
 """As ill, but younger than half an hour."""
 _DOWN, _WINDOWS = "ill-down", "ill-windows"
 _KUBE_STATE = {"job": "kube-state-metrics", "instance": "kube-state-metrics:8080", "cluster": _CLUSTER}
-_REASONS = ("ErrImagePull", "ImagePullBackOff", "ContainerCreating")
+_REASONS = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "ContainerCreating")
 
 
 def ill_samples() -> Iterator[tuple[int, Sample]]:

@@ -217,7 +217,11 @@ def test_the_documented_scrape_has_the_labels_that_boards_choose_by() -> None:
     (text,) = re.findall(r"```yaml\n(.*?)```", (DOCS / "dashboards.md").read_text("utf-8"), re.DOTALL)
     reader = YAML(typ="safe", pure=True)
     (endpoint,) = reader.load(text)["spec"]["podMetricsEndpoints"]
-    assert {rule["targetLabel"] for rule in endpoint["relabelings"]} == TARGET_LABELS - {"job"}
+    rules = endpoint["relabelings"]
+    assert {rule["targetLabel"] for rule in rules if "targetLabel" in rule} == TARGET_LABELS - {"job"}
+    ours = reader.load(FOLDER.parent / "manifests" / "monitoring" / "podmonitor.yaml")["spec"]
+    assert all(rule in rules for rule in ours["podMetricsEndpoints"][0]["relabelings"])
+    assert reader.load(text)["spec"]["jobLabel"] == ours["jobLabel"]
     daemonset = reader.load(FOLDER.parent / "manifests" / "daemonset.yaml")
     (container,) = daemonset["spec"]["template"]["spec"]["containers"]
     assert endpoint["port"] in {port["name"] for port in container["ports"]}

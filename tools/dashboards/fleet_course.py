@@ -183,7 +183,7 @@ SAFE = (
         (
             Query(
                 "sum by (reason) (kube_pod_container_status_waiting_reason"
-                f'{{{ANY_CLUSTER}, reason=~"ErrImagePull|ImagePullBackOff"}})',
+                f'{{{ANY_CLUSTER}, reason=~"ErrImagePull|ImagePullBackOff|ErrImageNeverPull"}})',
                 "{{reason}}",
             ),
         ),

@@ -158,6 +158,14 @@ def test_what_could_be_freed_and_who_holds_the_rest_is_shown() -> None:
     assert {holder: value(metrics, "filesystem_held_bytes", holder=holder) for holder in HELD} == HELD
 
 
+def test_bytes_that_nobody_measured_are_compared_with_nothing() -> None:
+    """Where removals are not measured, as on ZFS, what was foretold does not count: it would seem wrong."""
+    metrics = metrics_after([EvictionEnded(Trigger.PRESSURE, replace(EVICTED, reclaimed_bytes=None), MIDNIGHT)])
+    assert value(metrics, "evictions_total", reason="expired") == 1
+    assert value(metrics, "reclaimed_bytes_total", reason="expired") == 0
+    assert value(metrics, "estimated_bytes_total", reason="expired") == 0
+
+
 def test_bytes_that_cannot_be_foretold_have_no_sample() -> None:
     """Where the runtime does not tell what images share there is no figure, not even an earlier one."""
     for events in ([], [SPACE_UNKNOWN], [SPACE, SPACE_UNKNOWN]):
