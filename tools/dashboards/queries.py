@@ -17,7 +17,7 @@ NOT_FILLING = "not filling"
 """What is said for +Inf."""
 ANY_JOB = 'job=~"$job"'
 ANY_CLUSTER = 'cluster=~"$cluster"'
-LINUX_NODES = f'kube_node_info{{{ANY_CLUSTER}, os_image!~"Windows.*"}}'
+LINUX_NODES = f'kube_node_info{{{ANY_CLUSTER}, os_image!~"(?i)windows.*"}}'
 
 
 @dataclass(frozen=True)
