@@ -24,8 +24,8 @@ SMALL, SMALL_MIB = 72, 5
 """Images that may go: that many, of so many MiB as snapshots."""
 RATE = 6 * MIB
 """At which the large image arrives, in bytes a second."""
-PRESSURE = {"check_every": "2s", "grace": "0s", "horizon": "0s", "bytes": {"high": 99, "low": 70}}
-"""At the mark there is less left than is unpacked until the next look: who waits for it is too late."""
+PRESSURE = {"check_every": "2s", "grace": "0s", "horizon": "0s", "bytes": {"high": 99.8, "low": 70}}
+"""At the mark less than 2 MiB are left, and nothing is reserved for root: who waits for it is too late."""
 POLICY = {"rules": [{"name": "all", "match": [f"{REGISTRY}/golem-ai/**"], "max_age": "30d"}]}
 START_PERCENT = 70.0
 NEEDS_OF_FREE = 1.5
@@ -43,7 +43,7 @@ class Node:
 
 @pytest.fixture
 def node(lab_version: str, require_lab: None) -> Iterator[Node]:
-    with Lab(version=lab_version, size_mib=800) as lab:
+    with Lab(version=lab_version, size_mib=800, reserved_percent=0) as lab:
         layers = [Layer(SMALL_MIB * MIB, seed, repeats=REPEATS) for seed in range(SMALL)]
         built = lab.push(*(ImageSpec("golem-ai/app", f"v{layer.seed}", (layer,)) for layer in layers))
         small = [image.reference(REGISTRY) for image in built]

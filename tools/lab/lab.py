@@ -57,15 +57,16 @@ class Lab:
         *,
         content_mib: int | None = None,
         durable: bool = False,
+        reserved_percent: int = 5,
         debug: bool = False,
     ) -> None:
         """Describe a lab; entering the with-block brings it up.
 
         Versions are 1.6, 1.7 and 2. Content: a second disk for containerd's content store; None leaves it on the first.
-        Durable: a sync waits for the machine's disk, for true timings.
+        Durable: a sync waits for the machine's disk, for true timings. Reserved: for root, of ext4.
         """
         self._wanted_version = version
-        self._disk_spec = DiskSpec(filesystem, size_mib, inodes, durable)
+        self._disk_spec = DiskSpec(filesystem, size_mib, inodes, durable, reserved_percent)
         self._content_spec = None if content_mib is None else DiskSpec(size_mib=content_mib)
         self._debug = debug
         self._undo = ExitStack()
