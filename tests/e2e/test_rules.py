@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from lab.toolbox import PROMETHEUSES
-from support.alert_files import ALERTS, RULES, labels_shown_by, rules_in
-from support.fleet_history import STEP_SECONDS, write_history
+from support.alert_files import ALERTS, DOCUMENTS, RULES, labels_shown_by, queries_in, rules_in
+from support.fleet_history import lookback, write_history
 from support.fleet_nodes import END
 from support.ill_fleet import ILL_SINCE, OFTEN_SECONDS, ill_samples
 from support.prometheus_server import PrometheusServer, create_blocks
@@ -22,8 +22,6 @@ from support.rule_questions import misspellings_of, questions_of
 from support.rule_servers import Asked, config_of, evaluations_of, name_of
 
 MINUTE = 60
-LASTS = f"--query.lookback-delta={STEP_SECONDS + 60}s"
-"""A sample counts until the next one: by default five minutes, here the longest step of the history."""
 ALL = rules_in(RULES) + rules_in(ALERTS)
 EMPTY = {"CleanerAbsent": "agents are up"}
 """What has nothing to say of a fleet on which all else goes wrong."""
@@ -37,7 +35,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
     end = int(time.time()) // MINUTE * MINUTE
     lines = write_history(folder / "history.txt", end=end, more=ill_samples())
     create_blocks(folder / "history.txt", folder / "data")
-    with PrometheusServer(folder, PROMETHEUSES[0], LASTS) as server:
+    with PrometheusServer(folder, PROMETHEUSES[0], lookback()) as server:
         server.create_records(RULES, ILL_SINCE + end - END, end, OFTEN_SECONDS)
     print(f"\nhistory: {lines} samples, {time.monotonic() - began:.1f} s")
     return folder / "data"
@@ -48,7 +46,7 @@ def asked(history: Path, request: pytest.FixtureRequest, tmp_path_factory: pytes
     """A Prometheus that has evaluated the rules on its own copy of the history."""
     folder = tmp_path_factory.mktemp("prometheus")
     shutil.copytree(history, folder / "data")
-    with PrometheusServer(folder, request.param, LASTS, config=config_of(RULES, ALERTS)) as server:
+    with PrometheusServer(folder, request.param, lookback(), config=config_of(RULES, ALERTS)) as server:
         server.wait_for_rules()
         server.wait_for_rules()  # what an alert reads is recorded now
         yield Asked(server, time.time())
@@ -68,6 +66,14 @@ def test_every_rule_finds_something(asked: Asked) -> None:
 def test_what_a_rule_counts_on_is_there(asked: Asked, rule: Any) -> None:
     """Each series, label and label's value that it names is there, and each join finds its other side."""
     assert asked.unanswered(questions_of(rule["expr"], labels_shown_by(rule))) == []
+
+
+def test_queries_of_documents_are_answered(asked: Asked) -> None:
+    """What a page proposes to ask is no error; whether anything is found is the fleet's affair."""
+    queries = [query for document in DOCUMENTS for query in queries_in(document)]
+    assert [error for query in queries if (error := asked.refusal(query))] == []
+    assert asked.refusal("cleaner_runtime_up + on (cluster) cleaner_runtime_up") is not None
+    print(f"\n{len(queries)} queries, {sum(not asked.query(query) for query in queries)} of them find nothing")
 
 
 def test_a_misspelt_name_is_found_out(asked: Asked) -> None:

@@ -14,15 +14,6 @@ RUNBOOKS = ROOT / "docs" / "runbooks"
 PROMTOOL_TESTS = sorted((ROOT / "tests" / "alerts").glob("*.yaml"))
 DOCUMENTS = sorted((ROOT / "docs").glob("*.md")) + sorted(RUNBOOKS.glob("*.md"))
 
-_NOT_METRICS = {"and", "or", "unless", "bool", "offset", "Inf"}
-_NO_METRIC_IN = (
-    r"#[^\n]*",
-    r'"[^"]*"',
-    r"\{[^}]*\}",
-    r"\[[^\]]*\]",
-    r"\b(by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)",
-)
-
 
 def read(path: Path) -> Any:
     return YAML(typ="safe", pure=True).load(path)
@@ -31,14 +22,6 @@ def read(path: Path) -> Any:
 def rules_in(path: Path) -> list[Any]:
     """All rules of a file's groups, in their order."""
     return [rule for group in read(path)["groups"] for rule in group["rules"]]
-
-
-def metrics_in(expression: str) -> set[str]:
-    """Names of all series that an expression reads: what is left without strings, labels, windows and functions."""
-    for pattern in _NO_METRIC_IN:
-        expression = re.sub(pattern, " ", expression)
-    names = re.findall(r"(?<![\w:.])[a-zA-Z_][\w:]*(?![\w:]*\s*\()", expression)
-    return set(names) - _NOT_METRICS
 
 
 def labels_shown_by(alert: Any) -> set[str]:

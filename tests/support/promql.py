@@ -70,3 +70,8 @@ def selectors_of(expression: str) -> Iterator[Selector]:
             names = part.name or next(each.pattern for each in asked if each.label == "__name__")
             for name in names.split("|"):
                 yield Selector(name, tuple(each for each in asked if each.label != "__name__"))
+
+
+def metrics_in(expression: str) -> set[str]:
+    """Names of all series that an expression reads."""
+    return {each.name for each in selectors_of(expression)}

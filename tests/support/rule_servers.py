@@ -49,6 +49,14 @@ class Asked:
             self._known[expression] = self.server.query(expression, self._at)
         return self._known[expression]
 
+    def refusal(self, expression: str) -> str | None:
+        """Why an expression is an error, with itself; None where it is none."""
+        try:
+            self.query(expression)
+        except QueryRefusedError as error:
+            return f"{expression} ({error})"
+        return None
+
     def unanswered(self, questions: Iterable[Question]) -> list[str]:
         """Those that it has no answer to, or refuses."""
         return [f"{question}{why}" for question in questions if (why := self._why_not(question)) is not None]

@@ -18,11 +18,11 @@ from support.alert_files import (
     ROOT,
     RULES,
     RUNBOOKS,
-    metrics_in,
     queries_in,
     read,
     rules_in,
 )
+from support.promql import metrics_in
 
 FOREIGN = {
     "up": "Prometheus",
