@@ -59,34 +59,10 @@ def test_the_whole_chain(version: str, lab: Lab, tmp_path: Path) -> None:
     ):
         daemon.wait_for_checks(2)
         assert told.query() == []
-
         lab.fill(used + 25)
-        (alert,) = told.wait_for_alerts(RECLAIM)
-        assert alert["labels"] == {"alertname": RECLAIM, "severity": "warning", "node": "node-1", "cluster": "lab"}
-        assert "% of bytes" in alert["annotations"]["description"]
-        lab.stop()
-        told.wait_for_alerts(RECLAIM, RUNTIME)
-        group = told.wait_for_notification("firing", RECLAIM, RUNTIME)
-        assert (group["groupLabels"], len(group["alerts"])) == ({"cluster": "lab"}, 2)
-
-        told.send_signal(signal.SIGSTOP)
-        down = daemon.wait_for_event("alertmanager_down")
-        assert down["error"] == "does not answer within 1 s"
-        daemon.wait_for_checks(1)
-        told.kill()
-        told.start()
-        began = time.monotonic()
-        told.wait_for_alerts(RECLAIM, RUNTIME)
-        back_seconds = time.monotonic() - began
-        daemon.wait_for_event("alertmanager_up")
-
-        lab.start()
-        told.wait_for_alerts(RECLAIM)
-        told.wait_for_notification("resolved", RUNTIME)
-        lab.drop_ballast()
-        told.wait_for_alerts()
-        wait_for(lambda: names_in(told.notifications[-1], "resolved") == {RECLAIM}, "the last notification resolves it")
-
+        assert_told_and_grouped(told, lab)
+        back_seconds = seconds_until_back(told, daemon)
+        assert_resolved(told, lab)
         lab.fill(used + 25)
         told.wait_for_alerts(RECLAIM)
         daemon.send_signal(signal.SIGKILL)
@@ -100,6 +76,42 @@ def test_the_whole_chain(version: str, lab: Lab, tmp_path: Path) -> None:
         print(f"its start; a killed agent's alert ended after {ended_seconds:.1f} s (at most {LASTS_SECONDS} s)")
         assert ended_seconds < LASTS_SECONDS + 10
     lab.drop_ballast()
+
+
+def assert_told_and_grouped(told: RealAlertmanager, lab: Lab) -> None:
+    """The full disk with its labels and words, and then the runtime that is stopped, in one group."""
+    (alert,) = told.wait_for_alerts(RECLAIM)
+    assert alert["labels"] == {"alertname": RECLAIM, "severity": "warning", "node": "node-1", "cluster": "lab"}
+    assert "% of bytes" in alert["annotations"]["description"]
+    lab.stop()
+    told.wait_for_alerts(RECLAIM, RUNTIME)
+    group = told.wait_for_notification("firing", RECLAIM, RUNTIME)
+    assert (group["groupLabels"], len(group["alerts"])) == ({"cluster": "lab"}, 2)
+
+
+def seconds_until_back(told: RealAlertmanager, daemon: DaemonProcess) -> float:
+    """Alertmanager hangs, is killed, and comes back with nothing: so long until it has both alerts again."""
+    told.send_signal(signal.SIGSTOP)
+    down = daemon.wait_for_event("alertmanager_down")
+    assert down["error"] == "does not answer within 1 s"
+    daemon.wait_for_checks(1)
+    told.kill()
+    told.start()
+    began = time.monotonic()
+    told.wait_for_alerts(RECLAIM, RUNTIME)
+    seconds = time.monotonic() - began
+    daemon.wait_for_event("alertmanager_up")
+    return seconds
+
+
+def assert_resolved(told: RealAlertmanager, lab: Lab) -> None:
+    """The runtime starts, and then there is space."""
+    lab.start()
+    told.wait_for_alerts(RECLAIM)
+    told.wait_for_notification("resolved", RUNTIME)
+    lab.drop_ballast()
+    told.wait_for_alerts()
+    wait_for(lambda: names_in(told.notifications[-1], "resolved") == {RECLAIM}, "the last notification resolves it")
 
 
 def test_tls_and_a_password(version: str, lab: Lab, tmp_path: Path) -> None:
