@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
 
-from benchmarks.light import CLEANER, free_port, wait_until
+from benchmarks.light import CLEANER, wait_until
 from lab import ImageSpec, Lab, Layer
+from lab.ports import reserve_port
 
 ROUNDS = 1
 IMAGES = 200
@@ -126,7 +127,7 @@ def daemon(lab: Lab, duty: int | None, folder: Path) -> Iterator[Path]:
     """The daemon's log while it runs; without a duty its night never comes."""
     config, log = folder / "cleaner.yaml", folder / "log"
     schedule = NEVER if duty is None else EACH_MINUTE
-    config.write_text(CONFIG.format(schedule=schedule, duty=duty or 20, port=free_port(), folder=folder))
+    config.write_text(CONFIG.format(schedule=schedule, duty=duty or 20, port=reserve_port(), folder=folder))
     environ = os.environ | {"CONTAINER_RUNTIME_ENDPOINT": lab.endpoint}
     with log.open("wb") as stream:
         process = subprocess.Popen([CLEANER, "run", "--config", config], env=environ, stderr=stream)

@@ -7,7 +7,6 @@ import math
 import os
 import platform
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,7 +14,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -28,6 +27,7 @@ import psutil
 from cleaner.node.clock import NeverStop
 from cleaner.runtime import CriRuntime, parse_endpoint
 from lab import ImageSpec, Lab, Layer
+from lab.ports import reserve_port
 
 IMAGES = 1000
 LARGE = 60
@@ -67,7 +67,7 @@ def main() -> int:
         print(f"containerd {lab.version} on ext4, a loop disk of 4,000 MiB", flush=True)
         fill_with_images(lab)
         config = Path(folder) / "cleaner.yaml"
-        port = free_port()
+        port = reserve_port()
         config.write_text(CONFIG.format(port=port, ledger=Path(folder) / "ledger.db"))
         environ = os.environ | {"CONTAINER_RUNTIME_ENDPOINT": lab.endpoint}
         measure_plan(config, environ)
@@ -237,12 +237,6 @@ def wait_until(holds: Callable[[], bool], what: str, seconds: float = 120) -> No
         if time.monotonic() > deadline:
             raise TimeoutError(what)
         time.sleep(0.2)
-
-
-def free_port() -> int:
-    """A port of the loopback address that nobody serves."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as server:
-        return int(server.getsockname()[1])
 
 
 def row_of(what: str, cost: Cost) -> None:

@@ -6,7 +6,6 @@ Refuses to look inside: what it did is known by its log, its metrics, its probes
 import http.client
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,12 +18,12 @@ from typing import Any, Self, TypeVar
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from lab.ports import reserve_port
+from lab.waiting import DEADLINE_SECONDS
 from support.lab_node import CLEANER, config_text, environment_of
 
-DEADLINE_SECONDS = 90.0
-"""For whatever a test waits for: an idle machine takes a second or two."""
 _POLL_SECONDS = 0.02
-_REQUEST_SECONDS = 10.0
+_REQUEST_SECONDS = 60.0
 
 Line = dict[str, Any]
 Labels = frozenset[tuple[str, str]]
@@ -69,13 +68,6 @@ def wait_for(condition: Callable[[], Value | None], what: str, seconds: float = 
         time.sleep(_POLL_SECONDS)
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody serves now: the daemon does not tell which one it would choose."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class DaemonProcess:
     """`cleaner run`; in a with-block it serves its port, and is gone afterwards, its log shown if the block failed."""
 
@@ -87,7 +79,7 @@ class DaemonProcess:
     ) -> None:
         """Describe a daemon of these sections of a configuration; web, log and startup_delay are set here."""
         self._environment = environment
-        self.port = free_port()
+        self.port = reserve_port()
         self._endpoint = endpoint
         folder.mkdir(parents=True, exist_ok=True)
         self.config = folder / f"daemon-{self.port}.yaml"

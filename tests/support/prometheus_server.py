@@ -11,8 +11,9 @@ from typing import Any, Self
 
 import requests
 
+from lab.ports import reserve_port
 from lab.toolbox import fetch_prometheus, fetch_promtool
-from support.daemon_process import free_port, wait_for
+from support.daemon_process import wait_for
 
 REQUEST_SECONDS = 30.0
 _BLOCKS_SECONDS = 120
@@ -32,7 +33,7 @@ class PrometheusServer:
     """In a with-block it serves what lies in its folder's `data`, and scrapes nothing unless it is told to."""
 
     def __init__(self, folder: Path, version: str, *flags: str, config: str = "{}\n") -> None:
-        self._port = free_port()
+        self._port = reserve_port()
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._session = requests.Session()

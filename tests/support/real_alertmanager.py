@@ -12,9 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from lab.ports import reserve_port
 from lab.toolbox import fetch_alertmanager
 from support.alertmanager_server import AlertmanagerServer
-from support.daemon_process import free_port, wait_for
+from support.daemon_process import wait_for
 
 COMMAND_SECONDS = 30.0
 _SHORTEST = "100ms"
@@ -30,7 +31,7 @@ class RealAlertmanager:
         self._receiver = AlertmanagerServer()
         self._process: subprocess.Popen[bytes] | None = None
         self.receiver_url = self._receiver.url
-        self._port = port = free_port()
+        self._port = port = reserve_port()
         self.url = f"{'https' if web else 'http'}://127.0.0.1:{port}"
         route = {"receiver": "test", "group_by": list(group_by), "group_wait": _SHORTEST, "group_interval": _SHORTEST}
         receiver = {"name": "test", "webhook_configs": [{"url": self._receiver.url, "send_resolved": True}]}

@@ -6,13 +6,11 @@ It refuses to show a figure that it did not read: plan, log and metrics are the 
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +21,10 @@ from cleaner.outlets.tables import print_changes, print_rows
 from cleaner.outlets.units import human_bytes, short_id
 from demo import scenario
 from lab import Lab, LabUnavailable, reason_unavailable
+from lab.ports import reserve_port
 
 CLEANER = Path(sys.executable).with_name("cleaner")
-DEADLINE_SECONDS = 60.0
+DEADLINE_SECONDS = 300.0
 
 Record = dict[str, Any]
 """An object of the daemon's JSON."""
@@ -59,7 +58,7 @@ def _show_real() -> int:
 
 def _run_daemon(lab: Lab) -> None:
     """Plan, let the daemon sweep once, and print what it did."""
-    port = _free_port()
+    port = reserve_port()
     config = scenario.write_config(lab.folder / "cleaner.yaml", port)
     log = lab.folder / "cleaner.log"
     environ = os.environ | {"CONTAINER_RUNTIME_ENDPOINT": lab.endpoint}
@@ -113,11 +112,6 @@ def _scrape(port: int) -> Samples:
             return samples_of(text_string_to_metric_families(answer.read().decode()))
     except OSError:
         return {}
-
-
-def _free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as server:
-        return int(server.getsockname()[1])
 
 
 def _wait_until(holds: Callable[[], bool], what: str) -> None:

@@ -11,8 +11,9 @@ from google.protobuf.message import Message
 
 from lab.errors import LabError
 from lab.pb import lab_cri_pb2 as pb
+from lab.waiting import DEADLINE_SECONDS
 
-_CALL_SECONDS = 120.0
+_CALL_SECONDS = DEADLINE_SECONDS
 _Reply = TypeVar("_Reply", bound=Message)
 
 
@@ -30,7 +31,7 @@ class Cri:
     def answers(self) -> bool:
         """Say whether the runtime serves CRI yet: its socket is there before its CRI plugin."""
         try:
-            self.list_sandboxes(seconds=2.0)
+            self.list_sandboxes(seconds=10.0)
         except LabError:
             return False
         return True

@@ -11,8 +11,6 @@ from lab.shell import run
 from lab.toolbox import Toolbox
 from lab.waiting import wait_until
 
-_BOOT_SECONDS = 30.0
-
 
 class Node:
     """One containerd that can be started, killed and asked."""
@@ -41,9 +39,9 @@ class Node:
         """Run containerd and wait until CRI answers; LabError carries its last lines."""
         self._process.start()
         try:
-            wait_until(self._serves, "containerd listens", _BOOT_SECONDS)
+            wait_until(self._serves, "containerd listens")
             self._cri = Cri(self._folders.socket)
-            wait_until(self._cri.answers, "CRI answers", _BOOT_SECONDS)
+            wait_until(self._cri.answers, "CRI answers")
         except LabError as error:
             tail = self._process.log_tail()
             self.kill()

@@ -10,7 +10,7 @@ from pathlib import Path
 from lab.errors import LabError
 from lab.shell import last_lines
 
-_STOP_SECONDS = 20.0
+_STOP_SECONDS = 120.0
 
 
 class Process:

@@ -5,16 +5,13 @@ It refuses other addresses than 127.0.0.1, and uploads: images are laid into its
 
 import http.client
 import json
-import socket
 from pathlib import Path
 
-from lab.errors import LabError
 from lab.images import BuiltImage
+from lab.ports import reserve_port
 from lab.process import Process
 from lab.shell import system_environment
 from lab.waiting import wait_until
-
-_BOOT_SECONDS = 20.0
 
 
 class Registry:
@@ -24,7 +21,7 @@ class Registry:
         """Prepare a registry in a folder; start() runs it."""
         self._storage = folder / "storage"
         self._config = folder / "registry.yml"
-        self.port = _free_port()
+        self.port = reserve_port()
         folder.mkdir()
         self._config.write_text(_config_text(self._storage, self.port), encoding="utf-8")
         command = [str(program), "serve", str(self._config)]
@@ -43,7 +40,7 @@ class Registry:
     def start(self) -> None:
         """Serve the storage; the port stays the same over restarts."""
         self._process.start()
-        wait_until(self._answers, "the registry answers", _BOOT_SECONDS)
+        wait_until(self._answers, "the registry answers")
 
     def stop(self) -> None:
         """Stop serving: every pull fails until start()."""
@@ -65,7 +62,7 @@ class Registry:
 
     def _answers(self) -> bool:
         self._process.raise_if_dead()
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2.0)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10.0)
         try:
             connection.request("GET", "/v2/")
             return connection.getresponse().status == http.client.OK
@@ -90,12 +87,3 @@ def _config_text(storage: Path, port: int) -> str:
         "http": {"addr": f"127.0.0.1:{port}", "secret": "lab"},
     }
     return json.dumps(document)
-
-
-def _free_port() -> int:
-    try:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return int(probe.getsockname()[1])
-    except OSError as error:
-        raise LabError(f"no free port on 127.0.0.1: {error}") from error

@@ -8,10 +8,12 @@ from collections.abc import Callable
 
 from lab.errors import LabError
 
+DEADLINE_SECONDS = 300.0
+"""Ends a wait that is in vain. An idle machine needs a second or two, so no busy one fails a test by this."""
 _POLL_SECONDS = 0.01
 
 
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 10.0) -> None:
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = DEADLINE_SECONDS) -> None:
     """Return once a condition holds; LabError says what did not within the deadline."""
     deadline = time.monotonic() + seconds
     while not condition():
