@@ -5,11 +5,28 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab import VERSIONS, Lab, LabUnavailable, reason_unavailable
+from lab import LEFTOVERS, VERSIONS, Lab, LabUnavailable, reason_unavailable
 from lab.toolbox import fetch_everything
 
 # A promise that is broken on a node is to be read in full from the first report.
 pytest.register_assert_rewrite("contract")
+
+
+LAST_PATIENCE_SECONDS = 60.0
+"""At the end of a run, for disks that other processes hold."""
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Remove what labs could not remove when they ended, and say what was late or is left, and why."""
+    left = LEFTOVERS.reap_with_patience(LAST_PATIENCE_SECONDS)
+    terminalreporter.section("labs")
+    for late in LEFTOVERS:
+        if late.removed_after_seconds is not None:
+            terminalreporter.line(f"{late.folder}: removed {late.removed_after_seconds:.1f} s late: {late.why}")
+    for late in left:
+        terminalreporter.line(f"{late.folder}: still there: {late.why}")
+    if not left:
+        terminalreporter.line("No lab left anything on the machine.")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -6,7 +6,8 @@ It refuses to install anything: what the system lacks is fetched from Debian int
 from lab.disk import Usage
 from lab.errors import LabError, LabUnavailable
 from lab.images import BuiltImage, ImageSpec, Layer
-from lab.lab import Lab, reap_abandoned
+from lab.lab import Lab
+from lab.leftovers import LEFTOVERS
 from lab.pods import Pod
 from lab.registry import Registry
 from lab.requirements import reason_unavailable
@@ -14,6 +15,7 @@ from lab.throttle import Throttle
 from lab.toolbox import VERSIONS
 
 __all__ = [
+    "LEFTOVERS",
     "VERSIONS",
     "BuiltImage",
     "ImageSpec",
@@ -25,6 +27,5 @@ __all__ = [
     "Registry",
     "Throttle",
     "Usage",
-    "reap_abandoned",
     "reason_unavailable",
 ]

@@ -8,7 +8,8 @@ import signal
 import sys
 
 from lab.errors import LabError
-from lab.lab import Lab, reap_abandoned
+from lab.lab import Lab
+from lab.leftovers import LEFTOVERS
 from lab.toolbox import VERSIONS, fetch_everything
 
 
@@ -19,7 +20,7 @@ def main() -> int:
         if options.command == "fetch":
             fetch_everything()
         elif options.command == "reap":
-            reap_abandoned()
+            return _reap()
         else:
             _stay_up(options)
     except LabError as error:
@@ -28,11 +29,18 @@ def main() -> int:
     return 0
 
 
+def _reap() -> int:
+    left = LEFTOVERS.reap()
+    for late in left:
+        print(f"{late.folder} is left: {late.why}")
+    return 1 if left else 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m lab", description="A private containerd for tests.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("fetch", help="fetch what labs of all versions run into the cache folder")
-    commands.add_parser("reap", help="remove what labs left whose process was killed")
+    commands.add_parser("reap", help="remove what labs left, and say what is still held and by whom")
     up = commands.add_parser("up", help="bring a lab up and keep it until Ctrl-C")
     up.add_argument("--version", choices=(*VERSIONS, "2.1"), default="1.6", help="containerd (default: %(default)s)")
     up.add_argument("--filesystem", choices=("ext4", "xfs"), default="ext4", help="of the disk (default: %(default)s)")

@@ -20,19 +20,20 @@ _PROGRAMS = ("containerd", "containerd-shim-runc-v2", "docker-registry", "runc",
 # Where every shim listens, whatever containerd's own state folder is: containerd, defaults.DefaultStateDir.
 _SHIM_SOCKETS = Path("/run/containerd/s")
 _CGROUPS = Path("/sys/fs/cgroup")
-_DEADLINE_SECONDS = 20.0
+_MOST_NAMED = 3
 
 
-def clean_up(folders: Folders) -> None:
+def clean_up(folders: Folders, seconds: float) -> None:
     """Remove everything of a lab; what is not there is passed over.
 
-    LabError: something of it could not be removed, and the folder is left for the next attempt.
+    Each step waits so many seconds for what does not let go at once; 0 is one attempt.
+    LabError: something of it could not be removed, with who holds it, and the folder is left for the next attempt.
     """
     container_ids = _container_ids(folders)
-    _kill_processes(folders)
-    _unmount(folders.base)
-    _detach(folders.content_image)
-    _detach(folders.disk_image)
+    _kill_processes(folders, seconds)
+    _unmount(folders.base, seconds)
+    _detach(folders.content_image, seconds)
+    _detach(folders.disk_image, seconds)
     _remove_cgroups(folders.cgroup)
     _remove_shim_sockets(folders, container_ids)
     shutil.rmtree(folders.base, ignore_errors=True)
@@ -40,8 +41,7 @@ def clean_up(folders: Folders) -> None:
 
 def list_processes(folders: Folders) -> list[int]:
     """Return the lab's programs and the processes in its containers."""
-    pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-    return [pid for pid in pids if _is_program(pid, folders) or _is_in_container(pid, folders)]
+    return [pid for pid in _pids() if _is_program(pid, folders) or _is_in_container(pid, folders)]
 
 
 def list_mounts(base: Path) -> list[str]:
@@ -68,14 +68,22 @@ def _is_in_container(pid: int, folders: Folders) -> bool:
     return False
 
 
+def _pids() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
 def _read(pid: int, name: str) -> str:
+    return _text(Path(f"/proc/{pid}/{name}"))
+
+
+def _text(path: Path) -> str:
     try:
-        return Path(f"/proc/{pid}/{name}").read_text(encoding="utf-8", errors="replace")
+        return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
 
 
-def _kill_processes(folders: Folders) -> None:
+def _kill_processes(folders: Folders, seconds: float) -> None:
     def none_left() -> bool:
         pids = [pid for pid in list_processes(folders) if not _is_zombie(pid)]
         for pid in pids:
@@ -84,32 +92,69 @@ def _kill_processes(folders: Folders) -> None:
         return not pids
 
     # Again until none is left: a shim may start a process between the look and the kill.
-    wait_until(none_left, "the lab's processes are gone", _DEADLINE_SECONDS)
+    wait_until(none_left, "the lab's processes are gone", seconds)
 
 
 def _is_zombie(pid: int) -> bool:
     return ") Z " in _read(pid, "stat")
 
 
-def _unmount(base: Path) -> None:
-    deadline = time.monotonic() + _DEADLINE_SECONDS
+def _unmount(base: Path, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
     while mounts := list_mounts(base):
         try:
             run("umount", *mounts)
         except LabError as error:
             # A killed process's files close a moment after it is gone.
-            if time.monotonic() > deadline:
-                raise LabError(f"the lab's mounts are still in use: {error}") from error
+            if time.monotonic() >= deadline:
+                raise LabError(f"its mounts are in use by {_say(_users_of(mounts))}: {error}") from error
             time.sleep(0.02)
 
 
-def _detach(image: Path) -> None:
-    if not image.exists():
-        return
-    for line in run("losetup", "-j", image).splitlines():
-        with contextlib.suppress(LabError):
-            run("losetup", "-d", line.split(":")[0])
-    wait_until(lambda: not run("losetup", "-j", image).strip(), f"{image} has no loop device", _DEADLINE_SECONDS)
+def _detach(image: Path, seconds: float) -> None:
+    """Wait until the loop device of a disk is free: the kernel frees it once no mount namespace has it any more."""
+    try:
+        wait_until(lambda: not _loop_devices(image), "free", seconds)
+    except LabError as error:
+        for device in _loop_devices(image):
+            raise LabError(f"{image.name} is attached to /dev/{device}, held by {_say(_holders_of(device))}") from error
+
+
+def _loop_devices(image: Path) -> list[str]:
+    """Return the devices behind which a file lies, such as `loop3`."""
+    files = Path("/sys/block").glob("loop*/loop/backing_file")
+    return [file.parents[1].name for file in files if _text(file).strip() == str(image)]
+
+
+def _holders_of(device: str) -> list[int]:
+    """Return the processes in whose mount namespace a device is mounted."""
+    return [pid for pid in _pids() if f" /dev/{device} " in _read(pid, "mountinfo")]
+
+
+def _users_of(mounts: list[str]) -> list[int]:
+    """Return the processes that have a file or a folder on one of these open, or stand in one."""
+
+    def uses(pid: int) -> bool:
+        links = [Path(f"/proc/{pid}/{name}") for name in ("cwd", "root")]
+        with contextlib.suppress(OSError):
+            links += Path(f"/proc/{pid}/fd").iterdir()
+        return any(_target(link).is_relative_to(mount) for link in links for mount in mounts)
+
+    return [pid for pid in _pids() if uses(pid)]
+
+
+def _target(link: Path) -> Path:
+    try:
+        return link.readlink()
+    except OSError:
+        return Path("/")
+
+
+def _say(pids: list[int]) -> str:
+    """Name processes, a few of them; a namespace can outlive all of its processes, and the kernel has mounts too."""
+    named = [f"process {pid} ({_read(pid, 'comm').strip()})" for pid in pids]
+    more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
+    return ", ".join(named[:_MOST_NAMED]) + more if named else "no process that can be seen"
 
 
 def _remove_cgroups(cgroup: str) -> None:

@@ -3,7 +3,6 @@
 It refuses the host's containerd, the internet and other people's processes.
 """
 
-import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -13,12 +12,12 @@ from typing import Self
 
 from lab.archive import write_archive
 from lab.builder import Builder
-from lab.claim import claim_folder, list_abandoned
-from lab.cleanup import clean_up
+from lab.claim import claim_folder
 from lab.config import Folders, containerd_config, write_hosts
 from lab.disk import Ballast, DiskSpec, Usage, mount_disk, read_usage
-from lab.errors import LabError, LabUnavailable
+from lab.errors import LabUnavailable
 from lab.images import BuiltImage, ImageSpec
+from lab.leftovers import LEFTOVERS
 from lab.node import Node
 from lab.pods import Pod, start_pod
 from lab.registry import Registry
@@ -29,15 +28,6 @@ from lab.waiting import wait_until
 
 _PAUSE_REGISTRY = "registry.k8s.io"
 _PULLS_AT_ONCE = 4
-
-
-def reap_abandoned() -> None:
-    """Remove what labs left whose process was killed; say on stderr what cannot be removed."""
-    for base in list_abandoned():
-        try:
-            clean_up(Folders(base))
-        except LabError as error:
-            sys.stderr.write(f"lab: {base} is left for later: {error}\n")
 
 
 class Lab:
@@ -75,12 +65,12 @@ class Lab:
         """Bring everything up; LabUnavailable or LabError only after all of it is removed again."""
         if reason := reason_unavailable():
             raise LabUnavailable(reason)
-        reap_abandoned()
+        LEFTOVERS.reap()
         toolbox = fetch_toolbox(self._wanted_version)
         self.version = toolbox.version
         with ExitStack() as undo:
             self._folders = Folders(undo.enter_context(claim_folder()))
-            undo.callback(clean_up, self._folders)
+            undo.callback(LEFTOVERS.remove, self._folders)
             mount_disk(self._disk_spec, self._folders.disk_image, self.disk)
             if self._content_spec is not None:
                 self.root.mkdir()
@@ -94,7 +84,7 @@ class Lab:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Remove everything, whatever happened in the block."""
+        """Remove everything, whatever happened in the block; what is held by others is left to `lab.leftovers`."""
         self._undo.close()
 
     def _start_registry(self, toolbox: Toolbox, undo: ExitStack) -> None:

@@ -1,0 +1,23 @@
+"""A private disk without a containerd, for what is about the disk alone.
+
+It refuses to leave more behind than a lab does: it is removed the same way.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from lab.claim import claim_folder
+from lab.config import Folders
+from lab.disk import DiskSpec, mount_disk
+from lab.leftovers import LEFTOVERS
+
+
+@contextmanager
+def bare_disk(spec: DiskSpec) -> Iterator[Path]:
+    """Mount a disk of its own until the block ends; yield its mountpoint."""
+    with ExitStack() as undo:
+        folders = Folders(undo.enter_context(claim_folder()))
+        undo.callback(LEFTOVERS.remove, folders)
+        mount_disk(spec, folders.disk_image, folders.disk)
+        yield folders.disk
