@@ -150,11 +150,12 @@ class PullReader:
     ) -> Iterator[tuple[str, _Pending]]:
         # Before what is committed: what ends in between is found there afterwards.
         unpacked = self._read_unpacked(leases)
+        ended = _ended_ingests(leases, ingests)
         for lease in leases:
             if (snapshotter := lease.snapshotter(self._snapshotter)) is not None:
                 for digest in sorted(lease.blobs & images.keys()):
                     left = self._not_unpacked(lease, snapshotter, images[digest])
-                    fetched = self._read_fetched(lease, left, ingests)
+                    fetched = self._read_fetched(lease, left, ingests, ended)
                     yield digest, tuple(_pending_layer(snapshotter, layer, fetched, unpacked) for layer in left)
 
     def _read_unpacked(self, leases: Iterable[_Lease]) -> dict[str, int]:
@@ -194,16 +195,27 @@ class PullReader:
         return [layer for layer, found in zip(left, answers, strict=True) if found is None]
 
     def _read_fetched(
-        self, lease: _Lease, left: Iterable[ImageLayer], ingests: Mapping[str, _Ingest]
+        self, lease: _Lease, left: Iterable[ImageLayer], ingests: Mapping[str, _Ingest], ended: frozenset[str]
     ) -> dict[str, int]:
         """Bytes by the layer's digest: those that are being written, and those that are there, whoever fetched them."""
         sizes = {layer.blob.digest: layer.blob.size_bytes for layer in left}
         fetched = {digest: ingests[digest].offset_bytes for digest in sizes.keys() & ingests.keys()}
-        unknown = sorted(sizes.keys() - fetched.keys() - lease.blobs)
+        whole = lease.blobs | ended
+        unknown = sorted(sizes.keys() - fetched.keys() - whole)
         requests = [content_pb.InfoRequest(digest=digest) for digest in unknown]
         answers = self._api.read_many(methods.CONTENT_INFO, requests)
         there = {digest for digest, found in zip(unknown, answers, strict=True) if found is not None}
-        return fetched | {digest: sizes[digest] for digest in there | (sizes.keys() & lease.blobs)}
+        return fetched | {digest: sizes[digest] for digest in there | (sizes.keys() & whole)}
+
+
+def _ended_ingests(leases: Iterable[_Lease], ingests: Mapping[str, _Ingest]) -> frozenset[str]:
+    """Layers, by digest, whose ingest a lease names although it is gone: all of it is written.
+
+    containerd moves a whole ingest to its blob before its database says so, and that may take as long as a busy disk
+    lets a sync wait. Meanwhile neither is listed (containerd, metadata/content.go, `namespacedWriter.Commit`).
+    """
+    named = {ref.removeprefix(_LAYER_REF) for lease in leases for ref in lease.ingests if ref.startswith(_LAYER_REF)}
+    return frozenset(named - ingests.keys())
 
 
 def _lease_of(resources: Iterable[leases_pb.Resource]) -> _Lease:
