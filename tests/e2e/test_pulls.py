@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ import pytest
 
 from cleaner.core.pulls import DEFAULT_RATIO, Pull, total_bytes
 from cleaner.runtime import CriRuntime, parse_endpoint
-from cleaner.runtime.pulls import PATIENCE, PullReader
+from cleaner.runtime.pulls import PATIENCE
 from lab import ImageSpec, Lab, LabError, Layer, Throttle
 from lab.images import BuiltImage
 from lab.waiting import wait_until
@@ -33,6 +33,10 @@ TOLERANCE = 0.05
 """Of what the pulled images take in the end."""
 RATE = 8 * MIB
 LOOK_SECONDS = 0.25
+STOPS = 8
+"""Where a pull is held and looked at."""
+HALF_WAY = 12 * MIB
+"""Of the bytes of a pull of four layers, which are 27 MiB: it cannot be over there."""
 
 
 @dataclass(frozen=True)
@@ -89,33 +93,52 @@ def used(lab: Lab) -> int:
 
 
 @contextmanager
-def pulling(lab: Lab, *references: str, rate: float = RATE) -> Iterator[tuple[Throttle, list["Future[str]"]]]:
-    """Pulls that have begun; they end with the with-block, by themselves unless it cuts the road."""
-    with lab.throttled(rate) as road, ThreadPoolExecutor(len(references)) as pool:
+def pulling(lab: Lab, *references: str, until: float = math.inf) -> Iterator[tuple[Throttle, list["Future[str]"]]]:
+    """Pulls that have begun and go on until so many bytes; they end with the block, unless it cuts the road."""
+    with lab.throttled(RATE) as road, ThreadPoolExecutor(len(references)) as pool:
+        road.hold_at(until)
         yield road, [pool.submit(lab.pull, reference) for reference in references]
+        road.hold_at(math.inf)
 
 
-def look_on(lab: Lab, readers: Readers, ended: Callable[[], bool], pulls_at_once: int = 1) -> list[Look]:
-    """All looks from the first that shows so many pulls unpack until they are over."""
+def stops_in(new_bytes: int, until: float = 1.0) -> list[float]:
+    """Where pulls are held and looked at, in bytes through the road, of so many that are not on the node yet."""
+    return [new_bytes * until * number / (STOPS + 1) for number in range(1, STOPS + 1)]
+
+
+def look_on(
+    lab: Lab, readers: Readers, road: Throttle, stops: Sequence[float], pulls: Sequence["Future[str]"]
+) -> list[Look]:
+    """A look at each stop, where all the pulls count, however late it comes; then more of them until they are over."""
     began = time.monotonic()
     looks: list[Look] = []
-    while not ended():
-        before, asked = used(lab), time.monotonic()
-        pulls = readers.own.read_pulls()
-        took = time.monotonic() - asked
-        after = used(lab)
-        assert readers.own.pulls_refusal is None
-        if len([pull for pull in pulls if pull.snapshot_bytes]) == pulls_at_once or looks:
-            between, unsure = (before + after) // 2, abs(after - before) // 2
-            looks.append(Look(asked - began, between, unsure, pulls, readers.default.read_pulls(), took))
+    for stop in stops:
+        road.hold_at(stop)
+        road.wait_until_held()
+        wait_until(lambda: unpacking(readers.own.read_pulls()) == len(pulls), f"{len(pulls)} pulls count")
+        looks.append(look(lab, readers, began))
+    road.hold_at(math.inf)
+    while not all(pull.done() for pull in pulls):
+        looks.append(look(lab, readers, began))
         time.sleep(LOOK_SECONDS)
     return looks
 
 
-def pull_and_look(lab: Lab, readers: Readers, *references: str) -> tuple[list[Look], int]:
+def look(lab: Lab, readers: Readers, began: float) -> Look:
+    """What is used and what is foretold at one moment."""
+    before, asked = used(lab), time.monotonic()
+    pulls = readers.own.read_pulls()
+    took = time.monotonic() - asked
+    after = used(lab)
+    assert readers.own.pulls_refusal is None
+    between, unsure = (before + after) // 2, abs(after - before) // 2
+    return Look(asked - began, between, unsure, pulls, readers.default.read_pulls(), took)
+
+
+def pull_and_look(lab: Lab, readers: Readers, stops: Sequence[float], *references: str) -> tuple[list[Look], int]:
     """The looks, and what is used at the end."""
-    with pulling(lab, *references) as (_, pulls):
-        looks = look_on(lab, readers, lambda: all(pull.done() for pull in pulls), len(references))
+    with pulling(lab, *references, until=stops[0]) as (road, pulls):
+        looks = look_on(lab, readers, road, stops, pulls)
         assert all(pull.result() for pull in pulls)
     assert readers.own.read_pulls() == ()
     return looks, used(lab)
@@ -150,28 +173,34 @@ def test_what_a_pull_will_take(lab: Lab, readers: Readers) -> None:
     """At every moment of a pull what is used and what is foretold are what is used when it is over."""
     image = publish(lab, "slow", *layers(0, 6))
     begun = used(lab)
-    looks, end = pull_and_look(lab, readers, image.reference(REGISTRY))
+    stops = stops_in(sum(layer.size_bytes for layer in image.layers[-6:]))
+    looks, end = pull_and_look(lab, readers, stops, image.reference(REGISTRY))
     own, _ = worst_of(f"containerd {lab.version}, one pull", looks, begun, end)
-    assert len(looks) >= 8
+    assert len(looks) >= STOPS
     assert {pull.digest for look in looks for pull in look.pulls} == {image.manifest_digest}
     assert own <= TOLERANCE
 
 
 def test_two_pulls_that_share_a_base(lab: Lab, readers: Readers) -> None:
     """Of two images that are pulled at once what both have counts once, and what is there already not at all."""
-    base = (*layers(0, 6)[:1], *layers(200, 3))
+    there = layers(800, 1)
+    lab.pull(publish(lab, "there", *there).reference(REGISTRY))
+    base = (*there, *layers(200, 3))
     images = [publish(lab, f"shares{number}", *base, *layers(300 + number, 1)) for number in range(2)]
     begun = used(lab)
-    looks, end = pull_and_look(lab, readers, *(image.reference(REGISTRY) for image in images))
+    new = {layer.digest: layer.size_bytes for image in images for layer in image.layers[-4:]}
+    # Three of the five new layers are of the base: as long as less came, neither can have its own unpacked.
+    stops = stops_in(sum(new.values()), until=3 / 5)
+    looks, end = pull_and_look(lab, readers, stops, *(image.reference(REGISTRY) for image in images))
     own, _ = worst_of(f"containerd {lab.version}, two pulls that share a base", looks, begun, end)
-    assert len([look for look in looks if len(look.pulls) == len(images)]) >= 4
+    assert len([look for look in looks if len(look.pulls) == len(images)]) >= STOPS
     assert own <= TOLERANCE
 
 
 def test_a_pull_whose_registry_dies(lab: Lab, readers: Readers) -> None:
     """A pull that fails counts no more once the runtime gave it up."""
     image = publish(lab, "fails", *layers(400, 4))
-    with pulling(lab, image.reference(REGISTRY)) as (road, (pull,)):
+    with pulling(lab, image.reference(REGISTRY), until=HALF_WAY) as (road, (pull,)):
         wait_until(lambda: total_bytes(readers.own.read_pulls()) > 0, "the pull counts")
         road.cut()
         with pytest.raises(LabError, match="PullImage"):
@@ -183,8 +212,8 @@ def test_a_pull_whose_runtime_dies(lab: Lab) -> None:
     """A pull that a killed runtime left behind counts until it stood still for the patience, though its lease stays."""
     image, timer = publish(lab, "orphan", *layers(500, 4)), FakeTimer()
     with reader_of(parse_endpoint(lab.endpoint), timer) as reader:
-        with pulling(lab, image.reference(REGISTRY)) as (road, (pull,)):
-            wait_until(lambda: unpacking(reader), "the pull counts")
+        with pulling(lab, image.reference(REGISTRY), until=HALF_WAY) as (road, (pull,)):
+            wait_until(lambda: unpacking(reader.read()) == 1, "the pull counts")
             # Before the call is cut: a pull that is called off takes its lease away.
             os.kill(lab.pid or 0, signal.SIGKILL)
             with pytest.raises(LabError):
@@ -207,14 +236,19 @@ def test_a_pull_that_is_held(lab: Lab) -> None:
     image, timer = publish(lab, "held", *layers(600, 4)), FakeTimer()
     with (
         reader_of(parse_endpoint(lab.endpoint), timer, timedelta(minutes=1)) as reader,
-        pulling(lab, image.reference(REGISTRY)) as (road, (pull,)),
+        pulling(lab, image.reference(REGISTRY), until=HALF_WAY) as (road, (pull,)),
     ):
-        wait_until(lambda: unpacking(reader), "the pull counts")
-        road.set_rate(0)
-        wait_until(lambda: reader.read() == reader.read(), "the pull stands still")
-        timer.move(minutes=1)
-        assert reader.read() == ()
+        wait_until(lambda: unpacking(reader.read()) == 1, "the pull counts")
+        road.wait_until_held()
+
+        def given_up() -> bool:
+            """Whether it stood still for a minute by then: what came already may still have been unpacked."""
+            timer.move(minutes=1)
+            return reader.read() == ()
+
+        wait_until(given_up, "the pull that stands still counts no more")
         road.set_rate(math.inf)
+        road.hold_at(math.inf)
         wait_until(lambda: bool(reader.read()) or pull.done(), "the pull goes on")
         assert pull.result() == image.image_id
         assert reader.read() == ()
@@ -224,15 +258,18 @@ def test_a_pull_by_another_client(lab: Lab, readers: Readers) -> None:
     """What `ctr` pulls is foretold as well: by the transfer service in 2.x, before that unpacked once all is there."""
     image = publish(lab, "transferred", *layers(700, 4))
     begun = used(lab)
+    stops = stops_in(sum(layer.size_bytes for layer in image.layers[-4:]))
     with lab.throttled(RATE) as road, ThreadPoolExecutor(1) as pool:
+        road.hold_at(stops[0])
         reference = f"{road.address}/{image.spec.repository}:{image.spec.tag}"
         pull = pool.submit(lab.ctr, "images", "pull", "--plain-http", reference)
-        looks = look_on(lab, readers, pull.done)
+        looks = look_on(lab, readers, road, stops, [pull])
         pull.result()
     own, _ = worst_of(f"containerd {lab.version}, a pull by ctr", looks, begun, used(lab))
-    assert len(looks) >= 4
+    assert len(looks) >= STOPS
     assert own <= TOLERANCE
 
 
-def unpacking(reader: PullReader) -> bool:
-    return any(pull.snapshot_bytes for pull in reader.read())
+def unpacking(pulls: Sequence[Pull]) -> int:
+    """How many of them have still to be unpacked."""
+    return len([pull for pull in pulls if pull.snapshot_bytes])

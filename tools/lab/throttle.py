@@ -3,6 +3,7 @@
 It refuses other addresses than 127.0.0.1, and to know HTTP: it passes bytes on, all connections together at one rate.
 """
 
+import math
 import selectors
 import socket
 import socketserver
@@ -12,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from lab.errors import LabError
+from lab.waiting import wait_until
 
 _PART_BYTES = 16 * 1024
 _POLL_SECONDS = 0.05
@@ -41,6 +43,14 @@ class Throttle:
         """Serve at another rate from now on; 0 holds everything where it is."""
         self._budget.set_rate(bytes_per_second)
 
+    def hold_at(self, served_bytes: float) -> None:
+        """Serve until so much went through in all, and hold everything there; `math.inf` serves on."""
+        self._budget.hold_at(served_bytes)
+
+    def wait_until_held(self) -> None:
+        """Return once everything is held where `hold_at` said."""
+        wait_until(lambda: self._budget.is_held, "the road holds what is served through it")
+
     def __enter__(self) -> Self:
         """Listen."""
         self._thread.start()
@@ -68,6 +78,7 @@ class _Budget:
         self.ended = threading.Event()
         self.taken_bytes = 0
         self._rate = bytes_per_second
+        self._hold_at = math.inf
         self._free_at = 0.0
         self._changed = threading.Condition()
 
@@ -75,6 +86,15 @@ class _Budget:
         with self._changed:
             self._rate = bytes_per_second
             self._changed.notify_all()
+
+    def hold_at(self, taken_bytes: float) -> None:
+        with self._changed:
+            self._hold_at = taken_bytes
+            self._changed.notify_all()
+
+    @property
+    def is_held(self) -> bool:
+        return self.taken_bytes >= self._hold_at
 
     def end(self) -> None:
         with self._changed:
@@ -84,7 +104,7 @@ class _Budget:
     def take(self, count: int) -> None:
         """Return when so many bytes may pass, or at the end."""
         with self._changed:
-            while not self._rate and not self.ended.is_set():
+            while (self.is_held or not self._rate) and not self.ended.is_set():
                 self._changed.wait()
             now = time.monotonic()
             self._free_at = max(now, self._free_at) + count / max(self._rate, 1.0)
