@@ -1,19 +1,26 @@
-"""A night with rests on a real containerd: it takes its time, and lets pressure go first."""
+"""A nightly sweep with rests on a real containerd: it takes its time, and lets pressure go first."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from cleaner.core.pace import LONGEST_REST_SECONDS
 from lab import ImageSpec, Lab, Layer
-from support.daemon_process import DaemonProcess, Line
+from support.daemon_process import DaemonProcess, Line, Scrape
 
 COMPANY = "registry.gitlab.com"
 RULE = {"name": "company", "match": [f"{COMPANY}/golem-ai/**"], "max_age": "30d"}
 IMAGES = 20
 PER_NIGHT = 12
 BEFORE_PRESSURE = 3
-CHECK_SECONDS = 6
+DUTY_PERCENT = 10
+REST_OF_WORK = (100 - DUTY_PERCENT) / DUTY_PERCENT
+"""So many times as long as its work is each rest: longer on a slower machine, so it never outlasts a test's step."""
+ATTEMPTS = 5
+CLOCK_SECONDS = 0.001
+"""By which times in the log may be off."""
 MARKS = {"high": 75, "low": 70}
 TODAY = datetime.now(UTC)
 
@@ -42,9 +49,9 @@ def daemon_of(lab: Lab, folder: Path) -> DaemonProcess:
             "schedule": f"0 {datetime.now(UTC).hour} * * *",
             "splay": "0s",
             "evictions_per_night": PER_NIGHT,
-            "duty": "20%",
+            "duty": f"{DUTY_PERCENT}%",
         },
-        pressure={"check_every": f"{CHECK_SECONDS}s", "grace": "0s", "bytes": MARKS},
+        pressure={"check_every": "6s", "grace": "0s", "bytes": MARKS},
     )
 
 
@@ -65,38 +72,86 @@ def works_and_rests(lines: list[Line]) -> list[tuple[float, float]]:
     ]
 
 
-@pytest.mark.parametrize("version", ["1.7", "2"])
-def test_a_night_rests_and_lets_pressure_go_first(version: str, tmp_path: Path) -> None:
-    """Each rest is four times what it rests from; a disk that fills in one is driven down at once, without any.
+@dataclass(frozen=True)
+class Night:
+    """What the log and the metrics say of one night."""
 
-    Then the night goes on: what both of its parts took together is what one night may take.
-    """
+    lines: list[Line]
+    scrape: Scrape
+
+    def events(self, name: str) -> list[Line]:
+        return [line for line in self.lines if line["event"] == name]
+
+    @property
+    def sweeps(self) -> list[Line]:
+        return self.events("sweep_ended")
+
+
+def live_through(version: str, folder: Path) -> Night:
+    """A night in which the disk fills after the first evictions."""
     with Lab(version=version, size_mib=300) as lab:
         pull_aged(lab)
         lab.fill(MARKS["high"] - 2)
-        with daemon_of(lab, tmp_path) as daemon:
+        with daemon_of(lab, folder) as daemon:
             daemon.wait_for(lambda: len(daemon.events("eviction")) >= BEFORE_PRESSURE or None, "the night is under way")
             lab.fill(MARKS["high"] + 0.5)
             daemon.wait_for_event("nightly_done")
-            night, pressure, rest = daemon.events("sweep_ended")
-            evictions, lines = daemon.events("eviction"), daemon.lines()
-            scrape = daemon.scrape()
-    for sweep in (night, pressure, rest):
+            return Night(daemon.lines(), daemon.scrape())
+
+
+@pytest.fixture(params=["1.7", "2"])
+def night(request: pytest.FixtureRequest, tmp_path: Path) -> Night:
+    """One whose disk was full before its sweep was over: a machine that stood still meanwhile gets another one."""
+    for attempt in range(ATTEMPTS):
+        night = live_through(str(request.param), tmp_path / str(attempt))
+        if night.sweeps[0]["evicted"] < PER_NIGHT:
+            return night
+    pytest.fail(f"in {ATTEMPTS} nights the sweep was over before the disk was full")
+
+
+def test_a_night_rests_and_lets_pressure_go_first(night: Night) -> None:
+    """Each rest is in proportion to its work; a disk that fills in one is driven down at once, without any.
+
+    Then the night goes on: what both of its parts evicted together is what one night may evict.
+    """
+    first, pressure, second = night.sweeps
+    for sweep in night.sweeps:
         print(f"\n{sweep['trigger']}: {sweep['evicted']} in {sweep['duration_seconds']:.1f} s", end="")
         print(f", {sweep['used_percent_after']:.1f} % used, ended by {sweep['stopped_because']}", end="")
-    assert [s["trigger"] for s in (night, pressure, rest)] == ["nightly", "pressure", "nightly"]
-    assert [s["stopped_because"] for s in (night, pressure, rest)] == ["pressure", "low_mark", "limit"]
-    assert night["evicted"] + rest["evicted"] == PER_NIGHT
+    assert [s["trigger"] for s in night.sweeps] == ["nightly", "pressure", "nightly"]
+    assert [s["stopped_because"] for s in night.sweeps] == ["pressure", "low_mark", "limit"]
+    assert first["evicted"] + second["evicted"] == PER_NIGHT
     assert pressure["used_percent_before"] >= MARKS["high"] > MARKS["low"] >= pressure["used_percent_after"]
-    assert seconds_between(night["timestamp"], pressure["started_at"]) < CHECK_SECONDS / 2
-    assert [line["trigger"] for line in evictions] == [
-        *["nightly"] * night["evicted"], *["pressure"] * pressure["evicted"], *["nightly"] * rest["evicted"],
+    assert_at_once(night, first, pressure)
+    assert [line["trigger"] for line in night.events("eviction")] == [
+        *["nightly"] * first["evicted"], *["pressure"] * pressure["evicted"], *["nightly"] * second["evicted"],
     ]  # fmt: skip
-    parts = works_and_rests(lines)
-    worked, rested = sum(work for work, _ in parts), sum(rest for _, rest in parts)
-    removing = sum(line["duration_seconds"] for line in evictions if line["trigger"] == "nightly")
-    print(f"\nat night {worked:.2f} s of work, {removing:.2f} s of it removals; {rested:.2f} s until the next", end="")
-    assert len(parts) == PER_NIGHT - 1
-    assert all(rest >= 4 * work for work, rest in parts)
-    assert night["duration_seconds"] + rest["duration_seconds"] >= 5 * (removing - evictions[-1]["duration_seconds"])
-    assert scrape.by_label("sweep_stops_total") == {"pressure": 1, "low_mark": 1, "limit": 1}
+    assert_rests(night)
+    assert night.scrape.by_label("sweep_stops_total") == {"pressure": 1, "low_mark": 1, "limit": 1}
+
+
+def assert_at_once(night: Night, first: Line, pressure: Line) -> None:
+    """Between both sweeps there is no wait: before it waits for its next check it counts the images."""
+    between = night.lines[night.lines.index(first) + 1 : night.lines.index(pressure)]
+    events = [line["event"] for line in between]
+    assert events[0] == "sweep_started", events
+    assert "images_counted" in {line["event"] for line in night.lines}
+
+
+def assert_rests(night: Night) -> None:
+    """After every eviction but the last of each part: pressure cuts one rest short, and after the limit is none."""
+    first, _, second = night.sweeps
+    cut_short = first["evicted"] - 1
+    parts = [part for number, part in enumerate(works_and_rests(night.lines)) if number != cut_short]
+    assert len(parts) == PER_NIGHT - 2
+    print(f"\nat night {sum(work for work, _ in parts):.2f} s of work,", end=" ")
+    print(f"{sum(rest for _, rest in parts):.2f} s of rest", end="")
+    assert all(rest + CLOCK_SECONDS >= rest_after(work) for work, rest in parts)
+    removals = [line["duration_seconds"] for line in night.events("eviction") if line["trigger"] == "nightly"]
+    rested = [seconds for number, seconds in enumerate(removals[:-1]) if number != cut_short]
+    least = sum(seconds + rest_after(seconds) for seconds in rested)
+    assert first["duration_seconds"] + second["duration_seconds"] + CLOCK_SECONDS >= least
+
+
+def rest_after(work_seconds: float) -> float:
+    return min(REST_OF_WORK * work_seconds, LONGEST_REST_SECONDS)

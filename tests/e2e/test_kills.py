@@ -1,4 +1,7 @@
-"""Killed with no warning in the middle of sweeps, 200 times: nothing that was evicted is forgotten, or made up."""
+"""Killed with no warning in the middle of sweeps, 200 times: nothing that was evicted is forgotten, or made up.
+
+Where in a sweep a kill comes is drawn by lot. A sweep that was over before it is no kill, and is not counted.
+"""
 
 import json
 import random
@@ -18,6 +21,8 @@ from support.lab_node import CLEANER, disk_of, environment_of, runtime_of
 COMPANY = "registry.gitlab.com"
 KILLS = 200
 IMAGES = 120
+MOST_SWEEPS = 20 * KILLS
+"""However slow or fast this machine is: some of them are killed where a test has to see it."""
 LONGEST_SECONDS = 0.25
 RULES = [{"name": "company", "match": [f"{COMPANY}/golem-ai/**"], "max_age": "30d"}]
 
@@ -25,7 +30,7 @@ RULES = [{"name": "company", "match": [f"{COMPANY}/golem-ai/**"], "max_age": "30
 def test_kills(tmp_path: Path) -> None:
     """After each kill a look at the node settles what was under way: gone means evicted, and what is there is not.
 
-    The ledger opens each time, and its clocks are at most a minute old.
+    The ledger opens each time, and has the clocks of the sweep that was killed.
     """
     drawn = random.Random(4)  # noqa: S311 - when to kill, the same in every run
     with Lab(version="1.7") as lab, runtime_of(lab) as runtime:
@@ -34,14 +39,21 @@ def test_kills(tmp_path: Path) -> None:
         config.write_text(
             json.dumps({"policy": {"rules": RULES}, "state": {"path": str(path)}, "log": {"level": "debug"}})
         )
-        evicted, settled, left_alone, ages = set[str](), 0, 0, list[float]()
+        evicted, kills, settled, left_alone, longest = set[str](), 0, 0, 0, LONGEST_SECONDS
         ledger = Ledger(path, keep=timedelta(days=90), grace=timedelta(hours=24), timer=SystemTimer())
         node = Node(runtime, disk_of(lab), SystemTimer(), NeverStop(), ledger)
         look(node)
-        for _ in range(KILLS):
-            kill_a_sweep(lab, config, drawn.uniform(0, LONGEST_SECONDS))
-            pending, age = inspect(path)
-            ages.append(age)
+        for _ in range(MOST_SWEEPS):
+            if kills >= KILLS and settled and left_alone:
+                break
+            began = time.time()
+            if kill_a_sweep(lab, config, drawn.uniform(0, longest)):
+                kills += 1
+            else:
+                longest /= 2
+            pending, sampled_at = inspect(path)
+            # The sweep wrote its clocks before it evicted anything, however long ago that is by now.
+            assert sampled_at >= began
             present = {image.id for image in look(node).images}
             gone = by_id.keys() - present
             said = {
@@ -57,10 +69,10 @@ def test_kills(tmp_path: Path) -> None:
                 look(node)
         count = sum(past.outcome == "evicted" for past in ledger.history())
         ledger.close()
-    print(f"\n{KILLS} kills: {count} evictions of {len(evicted)} images, {settled} settled as gone by the next look,")
-    print(f"{left_alone} that had not begun; the ledger's clocks at most {max(ages):.1f} s old")
+    print(f"\n{kills} kills: {count} evictions of {len(evicted)} images, {settled} settled as gone by the next look,")
+    print(f"{left_alone} that had not begun")
+    assert kills >= KILLS
     assert (settled > 0, left_alone > 0) == (True, True)
-    assert max(ages) < 60
 
 
 def pull_old(lab: Lab) -> dict[str, str]:
@@ -73,8 +85,8 @@ def pull_old(lab: Lab) -> dict[str, str]:
     return dict(zip(lab.pull_all(references), references, strict=True))
 
 
-def kill_a_sweep(lab: Lab, config: Path, after_seconds: float) -> None:
-    """Kill it so long after it began to evict, wherever that is."""
+def kill_a_sweep(lab: Lab, config: Path, after_seconds: float) -> bool:
+    """Kill it so long after it began to evict, wherever that is; whether it was not over by then."""
     command: list[str | Path] = [CLEANER, "sweep", "-o", "json", "--grace", "0s", "--config", config]
     sweep = subprocess.Popen(
         command, env=environment_of(lab.endpoint), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -84,14 +96,15 @@ def kill_a_sweep(lab: Lab, config: Path, after_seconds: float) -> None:
         assert any("sweep_started" in line for line in sweep.stderr)
         time.sleep(after_seconds)
         sweep.kill()
-    assert sweep.returncode == -signal.SIGKILL, "it was over before it was killed"
+    assert sweep.returncode in {-signal.SIGKILL, 0}
+    return sweep.returncode == -signal.SIGKILL
 
 
 def inspect(path: Path) -> tuple[set[str], float]:
-    """As the dead left it: images whose eviction was under way, and the age of its clocks; it must be whole."""
+    """As the dead left it: images whose eviction was under way, and when its clocks were noted; it must be whole."""
     with sqlite3.connect(path) as ledger:
         assert ledger.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         pending = {row[0] for row in ledger.execute("SELECT image_id FROM eviction WHERE outcome = 'pending'")}
         ((sampled_at,),) = ledger.execute("SELECT value FROM meta WHERE key = 'sampled_at'").fetchall()
     ledger.close()
-    return pending, time.time() - sampled_at / 1_000_000
+    return pending, sampled_at / 1_000_000

@@ -1,9 +1,11 @@
 """It stays up: whatever the runtime does, and until it is told to stop, which it does at once."""
 
 import http.client
+import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +22,7 @@ MB = 1_000_000
 COMPANY = "registry.gitlab.com"
 RULES = {"rules": [{"name": "company", "match": [f"{COMPANY}/golem-ai/**"], "max_age": "30d"}]}
 OK, AWAY = http.client.OK, http.client.SERVICE_UNAVAILABLE
+ATTEMPTS = 5
 TODAY = datetime.now(UTC)
 
 
@@ -96,7 +99,11 @@ def test_runtime_comes_and_goes(lab: Lab, tmp_path: Path) -> None:
         assert first.names + second.names == [f"first:v{index:02}" for index in range(6 - len(remaining(lab, ids)))]
         ups, downs = daemon.events("runtime_up"), daemon.events("runtime_down")
         print(f"\nup {len(ups)} times, down {len(downs)} times; evicted {first.names}, then {second.names}")
-        assert (len(ups), len(downs)) == (2, 2)
+        # A machine that stood still for longer than a call may take is told as well; both of ours are refused calls.
+        ours = [line for line in downs if "DEADLINE_EXCEEDED" not in line["error"]]
+        turns = [line["event"] for line in daemon.lines() if line["event"] in {"runtime_up", "runtime_down"}]
+        assert len(ours) == 2
+        assert turns == ["runtime_down", "runtime_up"] * len(downs)
         assert not daemon.events("loop_broke")
     lab.drop_ballast()
 
@@ -106,8 +113,7 @@ def test_list_that_fails(lab: Lab, folder: Path) -> None:
     images = [served(number) for number in range(5)]
     with CrioServer(folder / "cri.sock", images=images) as server:
         server.fail("ListContainers", grpc.StatusCode.INTERNAL, "no list today")
-        # The next try is one check later: time enough to look at the first failure.
-        pressure = pressure_of(lab, 1) | {"check_every": "5s"}
+        pressure = pressure_of(lab, 1)
         with DaemonProcess(
             folder,
             f"unix://{server.socket}",
@@ -118,9 +124,8 @@ def test_list_that_fails(lab: Lab, folder: Path) -> None:
         ) as daemon:
             failed = daemon.wait_for_event("sweep_failed")
             assert failed["error"] == "ListContainers: INTERNAL: no list today"
-            scrape = daemon.wait_for_value(1, "sweep_failures_total", trigger="pressure")
-            assert scrape.by_label("sweeps_total") == {"pressure": 1}
-            assert scrape.total("evictions_total") == 0
+            daemon.wait_for_event("sweep_failed", 2)
+            assert daemon.scrape().total("evictions_total") == 0
             assert server.count("RemoveImage") == 0
             assert len(server.images) == len(images)
             assert probes(daemon) == (OK, OK)
@@ -128,8 +133,13 @@ def test_list_that_fails(lab: Lab, folder: Path) -> None:
             ended = daemon.wait_for_event("sweep_ended")
             scrape = daemon.wait_for_value(len(images), "evictions_total", reason="expired")
             assert not server.images
-            print(f"\nfailed: {failed['error']}; then {ended['evicted']} images in one sweep")
-            assert scrape.by_label("sweep_failures_total") == {"pressure": 1}
+            failures = daemon.events("sweep_failed")
+            print(f"\nfailed {len(failures)} times: {failed['error']}; then {ended['evicted']} images in one sweep")
+            assert {line["error"] for line in failures} == {failed["error"]}
+            # Each try that failed is a sweep, and so is the one that ended.
+            assert scrape.by_label("sweep_failures_total") == {"pressure": len(failures)}
+            assert scrape.by_label("sweeps_total") == {"pressure": len(failures) + 1}
+            assert daemon.lines().index(failures[-1]) < daemon.lines().index(ended)
 
 
 def served(number: int) -> ServedImage:
@@ -144,29 +154,54 @@ def served(number: int) -> ServedImage:
 
 def test_stop_in_a_sweep(lab: Lab, tmp_path: Path) -> None:
     """A signal ends a sweep after the image that is on its way; all others are still there."""
-    ids = pull_aged(lab, "many", 60, 10_000)
-    before = set(remaining(lab, ids))
-    assert before == set(ids)
-    lab.fill(90.0)
-    pressure = {"check_every": "1s", "grace": "0s", "bytes": {"high": 80, "low": 10}}
-    with DaemonProcess(tmp_path, lab.endpoint, mode="pressure", policy=RULES, pressure=pressure) as daemon:
-        daemon.wait_for_event("eviction", 5)
-        told_at = datetime.now(UTC)
-        daemon.send_signal(signal.SIGTERM)
-        assert daemon.wait_for_exit() == 0
-        [ended] = daemon.events("sweep_ended")
-        assert ended["stopped_because"] == "stop_requested"
-        assert daemon.lines()[-1]["event"] == "daemon_stopped"
-        gone = [line["image_id"] for line in daemon.events("eviction") if line["outcome"] == "evicted"]
-        begun = [line for line in daemon.events("eviction_started") if time_of(line) > told_at]
-        print(f"\n{len(gone)} of {len(ids)} images gone, {len(begun)} of them begun after the signal", end=" ")
-        print(f"(it may come between the question and the first word of the next); exit status {daemon.exit_status}")
-        assert len(begun) <= 1
-        assert len(gone) == ended["evicted"]
-        assert set(remaining(lab, ids)) == set(ids) - set(gone)
-        assert 5 <= len(gone) < len(ids)
-        assert ended["not_reached"] >= len(ids) - len(gone)
-    lab.drop_ballast()
+    for attempt in range(ATTEMPTS):
+        ids = pull_aged(lab, "many", 60, 10_000)
+        assert remaining(lab, ids) == ids
+        lab.fill(90.0)
+        pressure = {"check_every": "1s", "grace": "0s", "bytes": {"high": 80, "low": 10}}
+        folder = tmp_path / str(attempt)
+        with DaemonProcess(folder, lab.endpoint, mode="pressure", policy=RULES, pressure=pressure) as daemon:
+            daemon.wait_for_event("eviction", 5)
+            with standing_still(lab):
+                # A sweep that is almost over cannot be stopped in its midst: where this test stood still since the
+                # fifth image, it begins anew.
+                is_over = len(daemon.events("eviction_started")) > len(ids) - 5
+                daemon.send_signal(signal.SIGTERM)
+                told_at = datetime.now(UTC)
+            assert daemon.wait_for_exit() == 0
+        lab.drop_ballast()
+        if not is_over:
+            assert_stopped(daemon, lab, ids, told_at)
+            return
+    pytest.fail(f"{ATTEMPTS} sweeps were over before they could be stopped")
+
+
+@contextmanager
+def standing_still(lab: Lab) -> Iterator[None]:
+    """The runtime answers nothing meanwhile, so no sweep gets on."""
+    pid = lab.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def assert_stopped(daemon: DaemonProcess, lab: Lab, ids: list[str], told_at: datetime) -> None:
+    """At most one image after the signal, and what is gone is what the log says."""
+    [ended] = daemon.events("sweep_ended")
+    assert ended["stopped_because"] == "stop_requested"
+    assert daemon.lines()[-1]["event"] == "daemon_stopped"
+    gone = [line["image_id"] for line in daemon.events("eviction") if line["outcome"] == "evicted"]
+    begun = [line for line in daemon.events("eviction_started") if time_of(line) > told_at]
+    print(f"\n{len(gone)} of {len(ids)} images gone, {len(begun)} of them begun after the signal", end=" ")
+    print(f"(it may come between the question and the first word of the next); exit status {daemon.exit_status}")
+    assert len(begun) <= 1
+    assert len(gone) == ended["evicted"]
+    assert set(remaining(lab, ids)) == set(ids) - set(gone)
+    assert 5 <= len(gone) < len(ids)
+    assert ended["not_reached"] >= len(ids) - len(gone)
 
 
 def time_of(line: Line) -> datetime:
@@ -176,15 +211,17 @@ def time_of(line: Line) -> datetime:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 @pytest.mark.parametrize("runtime", ["there", "away"])
 def test_stop_while_idle(number: signal.Signals, runtime: str, lab: Lab, folder: Path) -> None:
-    """Between two checks, which are minutes apart, a signal ends it at once; with a runtime and without."""
+    """Between two checks a signal ends it, and not the next check; with a runtime and without."""
     endpoint = lab.endpoint if runtime == "there" else f"unix://{folder}/none.sock"
     with DaemonProcess(folder, endpoint, mode="pressure", policy=RULES, pressure={"check_every": "2m"}) as daemon:
-        daemon.wait_for_event("images_counted" if runtime == "there" else "runtime_down")
+        idle = daemon.wait_for_event("images_counted" if runtime == "there" else "runtime_down")
         began = time.monotonic()
         daemon.send_signal(number)
-        assert daemon.wait_for_exit(60.0) == 0
+        assert daemon.wait_for_exit() == 0
         print(f"\n{number.name} with the runtime {runtime}: gone after {1000 * (time.monotonic() - began):.0f} ms")
-        assert daemon.lines()[-1]["event"] == "daemon_stopped"
+        stopped = daemon.lines()[-1]
+        assert stopped["event"] == "daemon_stopped"
+        assert time_of(stopped) - time_of(idle) < timedelta(minutes=2)
 
 
 def test_port_that_is_taken(folder: Path) -> None:

@@ -1,0 +1,57 @@
+"""A node below its high mark, and an image with which it would be over-full: for a test, and for a benchmark."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from lab import ImageSpec, Lab, Layer
+from lab.images import BuiltImage
+from lab.waiting import wait_until
+
+REGISTRY = "registry.gitlab.com"
+MIB = 1 << 20
+REPEATS = 5
+"""So many times larger are layers as snapshots than as blobs: unpacking is a burst, too quick for any check."""
+SMALL, SMALL_MIB = 72, 5
+"""Images that may be evicted: so many, of so many MiB as snapshots."""
+HIGH, LOW = 99.8, 70.0
+"""At the high mark less than 2 MiB are left, and nothing is reserved for root: by then it is too late."""
+LARGE_PRESSURE = {"check_every": "2s", "grace": "0s", "horizon": "0s", "bytes": {"high": HIGH, "low": LOW}}
+LARGE_POLICY = {"rules": [{"name": "all", "match": [f"{REGISTRY}/golem-ai/**"], "max_age": "30d"}]}
+START_PERCENT = 70.0
+NEEDS_OF_FREE = 1.5
+
+
+@dataclass(frozen=True)
+class LargeImageNode:
+    """The node, its images that may be evicted, and the large one, which is not pulled yet."""
+
+    lab: Lab
+    small: list[str]
+    """References."""
+    large: BuiltImage
+    needs_bytes: int
+    """Of the large one, as blob and snapshot."""
+
+    def refill(self) -> None:
+        """Have again what was evicted, and as much free as before."""
+        self.lab.drop_ballast()
+        self.lab.pull_all(self.small)
+        wait_until(lambda: self.lab.usage().used_percent < START_PERCENT, "what a failed pull left is gone")
+        self.lab.fill(START_PERCENT)
+
+
+@contextmanager
+def large_image_node(version: str) -> Iterator[LargeImageNode]:
+    """A node with a containerd of this version."""
+    with Lab(version=version, size_mib=800, reserved_percent=0) as lab:
+        layers = [Layer(SMALL_MIB * MIB, seed, repeats=REPEATS) for seed in range(SMALL)]
+        built = lab.push(*(ImageSpec("golem-ai/app", f"v{layer.seed}", (layer,)) for layer in layers))
+        small = [image.reference(REGISTRY) for image in built]
+        lab.pull_all(small)
+        lab.fill(START_PERCENT)
+        needs = round(NEEDS_OF_FREE * lab.usage().available_bytes)
+        # One layer: its blob and then, all at once, its snapshot.
+        size = round(needs * REPEATS / (REPEATS + 1))
+        [large] = lab.push(ImageSpec("golem-ai/large", layers=(Layer(size, 1000, repeats=REPEATS),)))
+        yield LargeImageNode(lab, small, large, needs)
