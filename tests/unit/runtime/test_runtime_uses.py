@@ -370,7 +370,7 @@ def test_pauses() -> None:
 
 
 @given(st.binary(max_size=200), st.booleans())
-@settings(deadline=None, derandomize=True, database=None, max_examples=200)
+@settings(max_examples=200)
 def test_any_answer(data: bytes, preface: bool) -> None:
     """Whatever a runtime sends, reading it ends with an error that is foreseen."""
     ours, theirs = socket.socketpair()
