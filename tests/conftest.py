@@ -1,8 +1,10 @@
-"""What all tests share: how much hypothesis tries, and ports that are given back."""
+"""What all tests share: how much hypothesis tries, the report of durations, and ports that are given back."""
 
 from hypothesis import HealthCheck, settings
 
 from lab import ports
+
+pytest_plugins = ["timing.plugin"]
 
 # A run repeats the one before it, so that none fails by chance; and a busy machine is no failure.
 settings.register_profile(
