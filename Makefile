@@ -4,10 +4,16 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 SOURCES := $(shell find cleaner -name '*.py' -o -name '*.pyi') pyproject.toml README.md LICENSE
 CODE    := cleaner tests tools benchmarks
+# Where runs of tests write how long each took, for the report of `make test`.
+TIMING  := build/timing
+# Unit tests use all cores; each process takes over what another has not begun.
+SPREAD  := -n logical --dist worksteal
+# For `make quick`: tests/unit/core, or one file of it.
+T       ?= tests/unit
 PROTOS  := $(wildcard cleaner/runtime/pb/*.proto)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check unit e2e lint format types protos protos-check wheel lock bench bench-gentle bench-churn bench-crossings dashboards board-schema alerts metrics pictures board-pictures clean
+.PHONY: help demo test quick check unit e2e lint format types protos protos-check wheel lock bench bench-gentle bench-churn bench-crossings dashboards board-schema alerts metrics pictures board-pictures clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -29,18 +35,23 @@ wheel: $(VENV)/.wheel ## build the wheel into dist/ and install it into .venv
 demo: $(VENV)/.wheel ## the real daemon against a private containerd on its own disk (root), else simulated
 	@PYTHONPATH=tools $(BIN)/python -m demo
 
-test: lint types protos-check unit e2e ## everything that CI runs
+test: ## everything that CI runs; then minutes per step and per e2e file, and the ten slowest tests
+	@PYTHONPATH=tools $(PYTHON) -m timing wheel lint types protos-check unit e2e
+
+quick: $(VENV)/.dependencies ## unit tests of the work tree, no wheel, no coverage, few examples; some of them: T=tests/unit/core
+	@test -x $(BIN)/cleaner || $(MAKE) --no-print-directory wheel # once, for its version; the code is the work tree's
+	@PYTHONPATH=. $(BIN)/pytest -q $(SPREAD) --hypothesis-profile=quick $(T)
 
 check: lint types unit ## what takes seconds
 
-unit: $(VENV)/.wheel ## unit tests, with branch coverage; 100 % of the core
+unit: $(VENV)/.wheel ## unit tests of the wheel, with branch coverage; 100 % of the core
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest tests/unit
+	$(BIN)/pytest $(SPREAD) --cov --cov-report= --timing=$(TIMING)/unit.tsv tests/unit
 	$(BIN)/coverage report --fail-under=90
 	$(BIN)/coverage report --include='*/cleaner/core/*' --fail-under=100
 
 e2e: $(VENV)/.wheel ## end to end, on private containerds (root, Debian); skipped elsewhere, a failure in CI
-	$(BIN)/pytest tests/e2e
+	$(BIN)/pytest --timing=$(TIMING)/e2e.tsv tests/e2e
 
 lint: $(VENV)/.dependencies ## ruff: format and lint
 	$(BIN)/ruff format --check $(CODE)
@@ -63,9 +74,9 @@ protos-check: protos ## fail where the committed stubs are not what the generato
 lock: ## resolve pyproject.toml into requirements/, with hashes
 	@$(PYTHON) -m venv build/lock && build/lock/bin/python -m pip install --quiet uv
 	build/lock/bin/uv pip compile --quiet --upgrade pyproject.toml --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' -o requirements/run.txt
+	  --generate-hashes --no-emit-index-url --no-strip-extras --custom-compile-command 'make lock' -o requirements/run.txt
 	build/lock/bin/uv pip compile --quiet --upgrade pyproject.toml --group dev --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' -o requirements/dev.txt
+	  --generate-hashes --no-emit-index-url --no-strip-extras --custom-compile-command 'make lock' -o requirements/dev.txt
 
 bench: $(VENV)/.wheel ## figures on 1,000 images of a real containerd (root), of a year of memory, and foretold beside measured bytes
 	@PYTHONPATH=tools $(BIN)/python -m benchmarks.light

@@ -3,14 +3,15 @@
 import json
 import ssl
 import threading
-import time
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
-DEADLINE_SECONDS = 20.0
+from lab.ports import reserve_port
+from lab.waiting import DEADLINE_SECONDS
+
 HANG = 0
 """As an answer: none, until the server is closed."""
 STATUS = {"versionInfo": {"version": "0.33.1"}, "cluster": {"status": "disabled"}}
@@ -27,12 +28,15 @@ class Received:
 
 
 class AlertmanagerServer:
-    """Answers with one status after another, the last one for ever; in a with-block."""
+    """Answers with one status after another, the last one for ever; in a with-block.
+
+    Its port is nobody else's afterwards: whoever asks it then is refused.
+    """
 
     def __init__(
         self,
         *statuses: int,
-        port: int = 0,
+        port: int | None = None,
         tls: ssl.SSLContext | None = None,
         location: str = "",
         status: object = STATUS,
@@ -54,7 +58,7 @@ class AlertmanagerServer:
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (as above)
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port or reserve_port()), Handler)
         self._server.handle_error = lambda *_: None  # type: ignore[method-assign]
         if tls:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
@@ -97,11 +101,3 @@ class AlertmanagerServer:
         handler.send_header("Content-Length", str(len(text)))
         handler.end_headers()
         handler.wfile.write(text)
-
-
-def eventually(condition: Any, what: str) -> None:
-    """Return once a condition holds; AssertionError after the deadline."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.005)

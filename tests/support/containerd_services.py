@@ -129,7 +129,8 @@ class Exchange:
 
     def send(self, envelope: events_pb.Envelope) -> None:
         """Tell all subscribers anything."""
-        for subscriber in self.subscribers:
+        # A copy: who leaves meanwhile must not make the loop skip the next one.
+        for subscriber in list(self.subscribers):
             subscriber.put(envelope)
 
 

@@ -168,6 +168,7 @@ class CrioServer:
         self.before_call: Callable[[str], None] = lambda _: None
         """Told each method before it is answered."""
         self._failures: list[_Failure] = []
+        self._failing = threading.Lock()
         self._hanging: set[str] = set()
         self._server: grpc.Server | None = None
 
@@ -243,10 +244,17 @@ class CrioServer:
             over = threading.Event()
             context.add_callback(over.set)
             over.wait()
-        for failure in self._failures:
-            if failure.method == call.method and failure.about in {None, call.about} and failure.times != 0:
-                failure.times -= 1
-                _abort(context, failure.code, failure.details)
+        if failure := self._next_failure(call):
+            _abort(context, failure.code, failure.details)
+
+    def _next_failure(self, call: Call) -> _Failure | None:
+        # Calls come side by side, and only so many of them are to fail.
+        with self._failing:
+            for failure in self._failures:
+                if failure.method == call.method and failure.about in {None, call.about} and failure.times != 0:
+                    failure.times -= 1
+                    return failure
+        return None
 
 
 def _abort(context: Context, code: grpc.StatusCode, details: str) -> NoReturn:

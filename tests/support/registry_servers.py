@@ -8,7 +8,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Thread, Timer
+
+from lab.ports import reserve_port
+from lab.waiting import DEADLINE_SECONDS
 
 
 @dataclass
@@ -73,18 +76,33 @@ def serve_registry(
         thread.join()
 
 
+@dataclass(frozen=True)
+class Silence:
+    """Takes connections and answers nothing."""
+
+    address: str
+    clients: list[socket.socket] = field(default_factory=list)
+    """Whoever came."""
+
+    def hang_up(self) -> None:
+        """End all connections, so that a client without a deadline of its own ends too."""
+        for client in self.clients:
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+
+
 @contextmanager
-def serve_silence(drip: bytes = b"", every_seconds: float = 0.05) -> Iterator[str]:
-    """An address that takes connections and answers nothing, or a byte now and then for ever."""
+def serve_silence(drip: bytes = b"", every_seconds: float = 0.05) -> Iterator[Silence]:
+    """No answer, or a byte now and then for ever; a client that waits past every deadline is hung up on."""
     listener = socket.create_server(("127.0.0.1", 0))
+    silence = Silence(f"127.0.0.1:{listener.getsockname()[1]}")
     over = Event()
-    clients: list[socket.socket] = []
 
     def accept() -> None:
         with suppress(OSError):
             while True:
                 client, _ = listener.accept()
-                clients.append(client)
+                silence.clients.append(client)
                 if drip:
                     Thread(target=keep_dripping, args=(client,)).start()
 
@@ -93,23 +111,25 @@ def serve_silence(drip: bytes = b"", every_seconds: float = 0.05) -> Iterator[st
             while not over.wait(every_seconds):
                 client.sendall(drip)
 
+    limit = Timer(DEADLINE_SECONDS, silence.hang_up)
+    limit.start()
     thread = Thread(target=accept)
     thread.start()
     try:
-        yield f"127.0.0.1:{listener.getsockname()[1]}"
+        yield silence
     finally:
+        limit.cancel()
         over.set()
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         thread.join()
-        for client in clients:
+        for client in silence.clients:
             client.close()
 
 
 def refusing_address() -> str:
-    """An address where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return f"127.0.0.1:{server.getsockname()[1]}"
+    """An address where nobody listens, and nobody will."""
+    return f"127.0.0.1:{reserve_port()}"
 
 
 def make_certificate(folder: Path, name: str = "IP:127.0.0.1", days: int = 2) -> Path:

@@ -1,9 +1,18 @@
 """What unit tests share."""
 
 import signal
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """For sockets, whose paths have to be short."""
+    with tempfile.TemporaryDirectory(prefix="unit") as path:
+        yield Path(path)
 
 
 @pytest.fixture

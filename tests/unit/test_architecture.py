@@ -122,7 +122,7 @@ def test_every_module_says_what_it_is_for(module: Path) -> None:
 def test_the_daemon_does_not_load_what_only_tables_need() -> None:
     """Importing the daemon leaves rich alone, which is 5 MiB on every node."""
     code = "import sys, cleaner.commands.run; sys.exit('rich' in sys.modules or 'rich.console' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -132,4 +132,4 @@ def test_the_daemon_does_not_load_what_only_tables_need() -> None:
 def test_a_command_loads_only_its_own_parts(command: str, unneeded: str) -> None:
     """Memory and time are paid for what is used: history asks no runtime, and without alerts nobody needs requests."""
     code = f"import sys, cleaner.commands.{command}; sys.exit({unneeded!r} in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0

@@ -17,6 +17,7 @@ from cleaner.core.errors import RuntimeUnavailableError
 from cleaner.core.events import RuntimeDown
 from cleaner.outlets.logger import make_logger
 from cleaner.wiring import alertmanager_apis_of, alertmanagers_of
+from lab.ports import reserve_port
 from support.alertmanager_server import AlertmanagerServer
 from support.crio_server import Call, CrioServer, ServedContainer, ServedImage
 from support.fakes import FakeTimer
@@ -39,10 +40,10 @@ def image(number: int, created: str) -> ServedImage:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[CrioServer]:
+def server(folder: Path, tmp_path: Path) -> Iterator[CrioServer]:
     images = [image(1, OLD), image(2, OLD), image(3, YOUNG)]
     containers = [ServedContainer("c1", image=images[1].tags[0], image_ref=images[1].digests[0], image_id=hexed(2))]
-    with CrioServer(tmp_path / "crio.sock", images=images, containers=containers) as server:
+    with CrioServer(folder / "crio.sock", images=images, containers=containers) as server:
         server.mountpoints = (str(tmp_path),)
         yield server
 
@@ -138,15 +139,16 @@ def test_registries_are_asked_where_that_is_configured(
     run: Run, server: CrioServer, check: bool, own_signals: None
 ) -> None:
     """Plan, check and sweep say that a registry is down and keep its images; by default nobody is asked."""
-    name = "localhost:1/app"
+    registry = f"127.0.0.1:{reserve_port()}"
+    name = f"{registry}/app"
     gone = ServedImage(hexed(4), (f"{name}:v1",), (f"{name}@sha256:{hexed(104)}",), created=OLD)
     server.images[gone.id] = gone
-    text = RULES.replace("registry.example.com", "localhost:1").replace("{rules", "{grace: 0s, rules")
-    text += f"registries: {{check: {str(check).lower()}, plain_http: ['localhost:1']}}\n"
+    text = RULES.replace("registry.example.com", registry).replace("{rules", "{grace: 0s, rules")
+    text += f"registries: {{check: {str(check).lower()}, plain_http: ['{registry}']}}\n"
     plan = json.loads(run("plan", "-o", "json", text=text)[1])
     findings = json.loads(run("check", "-o", "json", text=text)[1])["findings"]
     _, out, err = run("sweep", "--dry-run", "-o", "json", text=text)
-    told = [notice for notice in plan["notices"] if "localhost:1" in notice]
+    told = [notice for notice in plan["notices"] if registry in notice]
     told += [finding["detail"] for finding in findings if finding["subject"] == "registry"]
     (reason,) = [image["reason"] for image in plan["images"] if image["id"] == gone.id]
     assert reason == ("registry_down" if check else "expired")
@@ -311,7 +313,8 @@ def test_the_demo_runs_anywhere(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def alerting(url: str, more: str = "") -> str:
-    return f"{RULES}alertmanager: {{url: '{url}'{more}}}\n"
+    """The longest timeout that there is: a server that answers is not to be missed."""
+    return f"{RULES}alertmanager: {{url: '{url}', timeout: 1m{more}}}\n"
 
 
 def findings_of(out: str) -> dict[str, tuple[str, str]]:
@@ -330,7 +333,9 @@ def test_check_asks_the_alertmanager(run: Run) -> None:
 
 def test_check_fails_for_a_secret_that_is_not_there(run: Run) -> None:
     """A file that does not exist will not pass by itself: exit status 3, and what to do."""
-    status, out, _ = run("check", "-o", "json", text=alerting("http://127.0.0.1:9", ", bearer_token_file: /none/token"))
+    status, out, _ = run(
+        "check", "-o", "json", text=alerting("http://alerts.example", ", bearer_token_file: /none/token")
+    )
     grade, detail = findings_of(out)["alertmanager"]
     assert (status, grade) == (3, "error")
     assert "alertmanager.bearer_token_file: /none/token cannot be read (No such file or directory); mount it" in detail
@@ -363,10 +368,10 @@ def test_the_outlet_is_built_from_the_configuration(tmp_path: Path) -> None:
 def test_no_outlet_without_the_section() -> None:
     """Without the section there is no outlet, no thread and nobody to ask."""
     logger = make_logger("info", "json", io.StringIO(), lambda _level: None)
-    before = threading.active_count()
+    before = set(threading.enumerate())
     assert alertmanagers_of(default_config({}), {}, FakeTimer(), logger) == ()
     assert alertmanager_apis_of(default_config({})) == ()
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) <= before
 
 
 @pytest.mark.parametrize(("kubelet", "grades"), [("", ["note"]), ("kubelet: {config: null}\n", [])])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cleaner.config import default_config, effective, load_config
@@ -603,7 +603,6 @@ TREES = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
 @given(tree=st.dictionaries(KEYS, TREES, max_size=6))
 def test_any_tree_is_loaded_or_told_in_lines(tmp_path_factory: pytest.TempPathFactory, tree: dict[str, object]) -> None:
     """Whatever a file holds, it loads or each problem is one printable line."""
@@ -611,7 +610,6 @@ def test_any_tree_is_loaded_or_told_in_lines(tmp_path_factory: pytest.TempPathFa
     assert all(line.isprintable() and len(line) < 700 for line in lines)
 
 
-@settings(max_examples=100, deadline=None)
 @given(text=st.text(alphabet="abm01:{}[]-,#&*!|>'\"%@`? \n\t._~<=\\\u2028\x00", max_size=40))
 def test_any_text_is_loaded_or_told_in_lines(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     """Whatever a file says, it loads or each problem is one printable line."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cleaner.core.pulls import Pull, total_bytes
@@ -32,7 +32,6 @@ def make_node(directory: Path, builds: list[frozenset[str]], used: set[int]) -> 
     return node
 
 
-@settings(deadline=None, derandomize=True, database=None)
 @given(BUILDS, st.sets(NUMBERS, max_size=2), st.sets(NUMBERS, max_size=2), st.sets(NUMBERS))
 def test_what_is_foretold_is_what_is_measured(
     builds: list[frozenset[str]], used: set[int], lost: set[int], gone: set[int]

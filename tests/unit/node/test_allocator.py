@@ -41,7 +41,7 @@ MIB = 1024
 
 def printed(code: str) -> int:
     """What a process prints that begins with the preamble, in KiB."""
-    done = subprocess.run([sys.executable, "-c", PREAMBLE + code], check=True, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-P", "-c", PREAMBLE + code], check=True, capture_output=True, text=True)
     return int(done.stdout)
 
 

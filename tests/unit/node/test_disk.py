@@ -12,6 +12,7 @@ from cleaner.core.errors import DiskUnreadableError, EnvironmentUnusableError
 from cleaner.core.usage import Filesystem, Usage
 from cleaner.node.clock import pause
 from cleaner.node.disk import Mount, MountedDisk, Place, mount_of, open_disk, read_mounts, settle
+from lab.waiting import wait_until
 
 ROOT = Mount("/", "ext4")
 CONTAINER_ROOT = Mount("/", "overlay")
@@ -58,13 +59,25 @@ def test_inodes_settle_as_bytes_do(inodes: tuple[int, ...], steps: int) -> None:
 
 def test_usage_is_what_a_user_who_is_not_root_sees(tmp_path: Path) -> None:
     """Bytes and inodes are those of statvfs without root's reserve, and the percent is the kubelet's, not psutil's."""
-    read = disk_of(str(tmp_path), "ext4").read_usage()
-    now = os.statvfs(tmp_path)
+    read, now = read_while_nobody_writes(tmp_path)
     assert read.capacity_bytes == now.f_blocks * now.f_frsize == psutil.disk_usage(str(tmp_path)).total
-    assert read.available_bytes == pytest.approx(now.f_bavail * now.f_frsize, rel=0.01)
-    assert read.free_bytes == pytest.approx(now.f_bfree * now.f_frsize, rel=0.01)
+    assert read.available_bytes == now.f_bavail * now.f_frsize
+    assert read.free_bytes == now.f_bfree * now.f_frsize
     assert (read.inodes, read.path) == (now.f_files, str(tmp_path))
     assert read.used_percent == pytest.approx(100 * (1 - now.f_bavail / now.f_blocks), abs=0.5)
+
+
+def read_while_nobody_writes(folder: Path) -> tuple[Usage, os.statvfs_result]:
+    """A reading, and what the system says; others use the same disk, so it is read between two equal answers."""
+    found: list[tuple[Usage, os.statvfs_result]] = []
+
+    def is_calm() -> bool:
+        before, read, after = os.statvfs(folder), disk_of(str(folder), "ext4").read_usage(), os.statvfs(folder)
+        found.append((read, after))
+        return before == after
+
+    wait_until(is_calm, "nobody writes to the disk for a moment")
+    return found[-1]
 
 
 def test_a_path_that_went_is_unreadable(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ with ledger.turn():
 
 def start_writer(folder: Path, number: int) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(folder), str(number)],
+        [sys.executable, "-P", "-c", WRITER, str(folder), str(number)],
         stdout=subprocess.PIPE,
         text=True,
         env={"PYTHONPATH": ":".join([*filter(None, sys.path), str(SUPPORT)])},

@@ -27,7 +27,10 @@ else:
 def start_other(folder: Path, lock: str) -> subprocess.Popen[str]:
     """Another process that has a lock once it has said so."""
     other = subprocess.Popen(
-        [sys.executable, "-c", TAKE_TURN, str(folder), lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-P", "-c", TAKE_TURN, str(folder), lock],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert other.stdout is not None
     assert other.stdout.readline() == "True\n"

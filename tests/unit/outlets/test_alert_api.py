@@ -7,10 +7,12 @@ import pytest
 
 from cleaner.core.findings import Finding, Grade
 from cleaner.outlets.alert_api import Access, AlertmanagerApi, AlertmanagerError
+from lab.ports import reserve_port
+from lab.waiting import DEADLINE_SECONDS
 from support.alertmanager_server import HANG, AlertmanagerServer, Received
 from support.certificates import Authority, make_authority
 
-ACCESS = Access(timeout_seconds=10.0)
+ACCESS = Access(timeout_seconds=DEADLINE_SECONDS)
 ALERTS: list[dict[str, object]] = [{"labels": {"alertname": "CleanerNodeCannotReclaim"}}]
 SECRET = "hunter2-hunter2"  # noqa: S105 (of nobody)
 
@@ -89,9 +91,7 @@ def test_any_success_is_one(status: int) -> None:
 
 def test_nobody_there_passes() -> None:
     """A refused connection is one line that says so."""
-    with AlertmanagerServer() as server:
-        pass
-    error = refusal(server.url)
+    error = refusal(f"http://127.0.0.1:{reserve_port()}")
     assert (str(error), error.passing) == ("cannot be reached (Connection refused)", True)
 
 
@@ -179,7 +179,7 @@ def test_a_binary_secret_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_named(field: str, key: str, tmp_path: Path) -> None:
     """A missing file is one line with its key, its path and what to do; nothing is sent."""
     with AlertmanagerServer() as server:
-        access = Access(10.0, username="cleaner", **{field: str(tmp_path / "none")})
+        access = Access(DEADLINE_SECONDS, username="cleaner", **{field: str(tmp_path / "none")})
         error = refusal(server.url, access)
         assert server.received == []
     rule = "cannot be read (No such file or directory); mount it, or name another file"

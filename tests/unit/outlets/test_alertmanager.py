@@ -14,7 +14,9 @@ from cleaner.outlets.alert_api import Access, AlertmanagerApi
 from cleaner.outlets.alertmanager import Alertmanager, Delivery, Poster
 from cleaner.outlets.alerts import Alert, AlertName, Alerts
 from cleaner.outlets.logger import make_logger
-from support.alertmanager_server import HANG, AlertmanagerServer, eventually
+from lab.ports import reserve_port
+from lab.waiting import DEADLINE_SECONDS, wait_until
+from support.alertmanager_server import HANG, AlertmanagerServer
 from support.fakes import NOON, FakeTimer
 from unit.outlets.happenings import AWAY, CONTAINERD, FULL, MARKS
 
@@ -22,7 +24,6 @@ RECLAIM = Alert(AlertName.CANNOT_RECLAIM, NOON, "full")
 RUNTIME = Alert(AlertName.RUNTIME_UNREACHABLE, NOON, "gone")
 NEVER = timedelta(minutes=10)
 SOON = timedelta(milliseconds=50)
-DEADLINE_SECONDS = 20.0
 
 
 class Bench:
@@ -36,7 +37,7 @@ class Bench:
 
     def poster(self, url: str, repeat_every: timedelta = NEVER, access: Access | None = None) -> Poster:
         delivery = Delivery({"node": "n1", "cluster": "eu"}, repeat_every, timedelta(seconds=5))
-        api = AlertmanagerApi(url, access or Access(timeout_seconds=10.0))
+        api = AlertmanagerApi(url, access or Access(timeout_seconds=DEADLINE_SECONDS))
         poster = Poster(api, delivery, self.timer, self.logger)
         self._stack.callback(poster.close)
         return poster
@@ -45,8 +46,14 @@ class Bench:
         return [json.loads(line) for line in self._stream.getvalue().splitlines()]
 
     def wait_for_lines(self, number: int) -> list[dict[str, object]]:
-        eventually(lambda: len(self.lines()) >= number, f"{number} lines of the log")
+        wait_until(lambda: len(self.lines()) >= number, f"{number} lines of the log")
         return self.lines()
+
+
+def seconds_to_repeat(poster: Poster) -> float | None:
+    """As its own thread asks: two at once could undo what the other did."""
+    with poster._news:
+        return poster._seconds_to_repeat()
 
 
 @pytest.fixture
@@ -92,7 +99,7 @@ def test_what_ended_is_told_once(bench: Bench) -> None:
         holds, ended = server.wait_for(2).body
         poster.tell(())
         (last,) = server.wait_for(3).body
-        eventually(lambda: poster._mail.is_empty, "nothing is left to tell")
+        wait_until(lambda: poster._mail.is_empty, "nothing is left to tell")
     assert (holds["labels"]["alertname"], ended["labels"]["alertname"]) == (RUNTIME.name, RECLAIM.name)
     assert ended["endsAt"] == last["endsAt"] == "2026-06-15T12:01:00Z"
     assert last["labels"]["alertname"] == RUNTIME.name
@@ -102,13 +109,13 @@ def test_it_sleeps_while_nothing_holds(bench: Bench) -> None:
     """Before the first alert and after the last one its thread waits without a timeout: no wake-up at all."""
     with AlertmanagerServer() as server:
         poster = bench.poster(server.url)
-        assert poster._seconds_to_repeat() is None
+        assert seconds_to_repeat(poster) is None
         poster.tell((RECLAIM,))
         server.wait_for(1)
-        assert poster._seconds_to_repeat() == NEVER.total_seconds()
+        assert seconds_to_repeat(poster) == NEVER.total_seconds()
         poster.tell(())
         server.wait_for(2)
-        eventually(lambda: poster._seconds_to_repeat() is None, "nothing to repeat")
+        wait_until(lambda: seconds_to_repeat(poster) is None, "nothing to repeat")
 
 
 def test_an_error_is_tried_again(bench: Bench) -> None:
@@ -124,14 +131,13 @@ def test_an_error_is_tried_again(bench: Bench) -> None:
 
 def test_a_server_that_comes_back_gets_the_latest(bench: Bench) -> None:
     """While nobody answers only the latest state is kept; it is told once somebody does."""
-    with AlertmanagerServer() as gone:
-        pass
-    poster = bench.poster(gone.url, timedelta(milliseconds=200))
+    port = reserve_port()
+    poster = bench.poster(f"http://127.0.0.1:{port}", timedelta(milliseconds=200))
     poster.tell((RECLAIM,))
     (down,) = bench.wait_for_lines(1)
     assert down["error"] == "cannot be reached (Connection refused)"
     poster.tell((RUNTIME,))
-    with AlertmanagerServer(port=gone.port) as server:
+    with AlertmanagerServer(port=port) as server:
         holds, ended = server.wait_for(1).body
     assert (holds["labels"]["alertname"], ended["labels"]["alertname"]) == (RUNTIME.name, RECLAIM.name)
 
@@ -145,7 +151,7 @@ def test_an_end_that_nobody_hears_is_given_up(bench: Bench) -> None:
         poster.tell(())
         server.wait_for(len(server.received) + 1)
         bench.timer.move(seconds=5.3)
-        eventually(lambda: poster._mail.is_empty, "nothing is left to tell")
+        wait_until(lambda: poster._mail.is_empty, "nothing is left to tell")
     assert [line["event"] for line in bench.lines()] == ["alertmanager_down"]
 
 
@@ -178,9 +184,8 @@ def test_nobody_waits_for_a_server_that_hangs(bench: Bench) -> None:
     alerts = Alerts(bench.timer, MARKS, timedelta(0))
     delivery = Delivery({}, NEVER, timedelta(seconds=5))
     with AlertmanagerServer(HANG, 200) as server:
-        outlet = Alertmanager(
-            alerts, [AlertmanagerApi(server.url, Access(timeout_seconds=30.0))], delivery, bench.timer, bench.logger
-        )
+        api = AlertmanagerApi(server.url, Access(timeout_seconds=DEADLINE_SECONDS))
+        outlet = Alertmanager(alerts, [api], delivery, bench.timer, bench.logger)
         (poster,) = outlet._posters
         outlet.record(RuntimeDown(AWAY))
         server.wait_for(1)
@@ -248,10 +253,10 @@ def test_every_peer_of_a_cluster_is_told(bench: Bench) -> None:
     """A dead peer keeps no other one waiting, and an unchanged state is told to nobody."""
     alerts = Alerts(bench.timer, MARKS, timedelta(0))
     delivery = Delivery({}, NEVER, timedelta(seconds=5))
-    with AlertmanagerServer() as gone:
-        pass
+    gone = f"http://127.0.0.1:{reserve_port()}"
     with AlertmanagerServer() as one, AlertmanagerServer() as two:
-        apis = [AlertmanagerApi(server.url, Access(timeout_seconds=10.0)) for server in (gone, one, two)]
+        access = Access(timeout_seconds=DEADLINE_SECONDS)
+        apis = [AlertmanagerApi(url, access) for url in (gone, one.url, two.url)]
         outlet = Alertmanager(alerts, apis, delivery, bench.timer, bench.logger)
         for event in (Checked(FULL, None), RuntimeDown(AWAY), RuntimeDown(AWAY), Checked(None, None)):
             outlet.record(event)

@@ -46,7 +46,7 @@ def _write(stream: io.StringIO, form: str = "json", level: str = "info", **keys:
 
 def test_whatever_libraries_say_is_a_json_line() -> None:
     """Log records, warnings and dying threads of the whole process are JSON lines, and counted."""
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-P", "-c", PROGRAM], capture_output=True, text=True, check=True)
     lines = [json.loads(line) for line in done.stderr.splitlines()]
     assert [line["event"] for line in lines] == ["ours", "library", "library", "library", "thread_broke"]
     assert lines[1]["logger"] == "grpc._channel"

@@ -1,6 +1,5 @@
 """A test CRI server on a socket of its own, and clients of it."""
 
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -10,11 +9,14 @@ from pathlib import Path
 import pytest
 
 from cleaner.runtime import CriRuntime, Endpoint
-from cleaner.runtime.methods import DEADLINES, Span
+from cleaner.runtime.methods import Span
+from lab.waiting import DEADLINE_SECONDS
 from support.crio_server import CrioServer
 
 SOON = timedelta(milliseconds=100)
 """Deadline of calls that are to hang."""
+PATIENT = timedelta(seconds=DEADLINE_SECONDS)
+"""Deadline of calls that are answered, however busy the machine is."""
 
 
 @dataclass
@@ -45,13 +47,6 @@ class Observed:
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    """Short, since a socket's path has to be."""
-    with tempfile.TemporaryDirectory(prefix="cri") as path:
-        yield Path(path)
-
-
-@pytest.fixture
 def crio(folder: Path) -> Iterator[CrioServer]:
     with CrioServer(folder / "crio.sock") as server:
         yield server
@@ -79,7 +74,7 @@ def connect(stop: ScriptedStop, observed: Observed) -> Iterator[Callable[..., Cr
     with ExitStack() as closing:
 
         def connected(server: CrioServer, *, hasty: bool = False) -> CriRuntime:
-            deadlines = dict.fromkeys(Span, SOON) if hasty else DEADLINES
+            deadlines = dict.fromkeys(Span, SOON if hasty else PATIENT)
             runtime = CriRuntime(Endpoint(str(server.socket)), stop, observe_call=observed, deadlines=deadlines)
             return closing.enter_context(runtime)
 

@@ -2,9 +2,9 @@
 
 import re
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,7 +22,8 @@ from cleaner.runtime.failures import CallRejectedError, NotServingError
 from cleaner.runtime.http2 import Messages, ServerStream
 from cleaner.runtime.methods import SUBSCRIBE
 from cleaner.runtime.pb import containerd_events_pb2 as pb
-from cleaner.runtime.uses import Pauses, Uses
+from cleaner.runtime.uses import _END_SECONDS, Pauses, Uses
+from lab.waiting import DEADLINE_SECONDS, wait_until
 from support.crio_server import CrioServer, Record, ServedImage
 from support.http2_peer import OK, Conversation, Http2Peer, Script, framed, made
 
@@ -39,12 +40,9 @@ BROKEN = NotServingError("broken")
 NOT_OFFERED = CallRejectedError("Subscribe: UNIMPLEMENTED", Code.UNIMPLEMENTED, "")
 
 
-def eventually(condition: Callable[[], object]) -> None:
+def eventually(condition: Callable[[], object], what: str = "what the test waits for") -> None:
     """Return once it holds; fail after a deadline."""
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.002)
+    wait_until(lambda: bool(condition()), what)
 
 
 @pytest.fixture
@@ -83,8 +81,16 @@ def told(uses: Uses, number: int = 1) -> dict[str, str]:
     return found
 
 
-def is_over(uses: Uses) -> bool:
-    return not any(thread is uses._thread for thread in threading.enumerate())
+def stop_watching(uses: Uses, stop: Callable[[], None] | None = None) -> None:
+    """Stop, which waits for the thread unless that takes seconds; it ends in any case."""
+    began = time.monotonic()
+    (stop or uses.stop)()
+    waited = time.monotonic() - began
+    thread = uses._thread
+    assert thread is not None
+    assert not thread.is_alive() or waited >= _END_SECONDS
+    thread.join(DEADLINE_SECONDS)
+    assert not thread.is_alive()
 
 
 # What is told
@@ -364,7 +370,7 @@ def test_pauses() -> None:
 
 
 @given(st.binary(max_size=200), st.booleans())
-@settings(deadline=None, derandomize=True, database=None, max_examples=200)
+@settings(max_examples=200)
 def test_any_answer(data: bytes, preface: bool) -> None:
     """Whatever a runtime sends, reading it ends with an error that is foreseen."""
     ours, theirs = socket.socketpair()
@@ -398,9 +404,8 @@ def test_stop_while_connected(containerd: CrioServer, watch: Watch) -> None:
     """A thread that waits for events ends at once; stopping again is fine."""
     uses = watch(containerd.socket, PATIENT)
     subscribed(containerd, uses)
-    uses.stop()
-    uses.stop()
-    assert is_over(uses)
+    stop_watching(uses)
+    stop_watching(uses)
     assert not uses.connected
 
 
@@ -412,8 +417,7 @@ def test_stop_while_pausing(folder: Path, watch: Watch, socket_is_there: bool) -
         server.start()
     uses = watch(folder / "s", PATIENT)
     eventually(lambda: uses.problem)
-    uses.stop()
-    assert is_over(uses)
+    stop_watching(uses)
     server.stop()
 
 
@@ -424,8 +428,7 @@ def test_stop_while_nobody_answers(folder: Path, watch: Watch) -> None:
         listener.listen()
         uses = watch(folder / "s", PATIENT)
         eventually(lambda: uses._wire is not None)
-        uses.stop()
-        assert is_over(uses)
+        stop_watching(uses)
 
 
 def test_queue_that_is_full(folder: Path, watch: Watch) -> None:
@@ -436,8 +439,7 @@ def test_queue_that_is_full(folder: Path, watch: Watch) -> None:
         other.connect(str(folder / "s"))
         uses = watch(folder / "s", PATIENT)
         eventually(lambda: uses.problem)
-        uses.stop()
-        assert is_over(uses)
+        stop_watching(uses)
 
 
 def test_stop_while_connecting(containerd: CrioServer) -> None:
@@ -529,17 +531,17 @@ def test_disconnecting(containerd: CrioServer, connect: Connect) -> None:
     containerd.events.publish("a", TAG)
     eventually(lambda: runtime._uses._made)
     assert [container.id for container in runtime.take_uses()] == ["a"]
-    runtime.close()
-    assert is_over(runtime._uses)
+    stop_watching(runtime._uses, runtime.close)
     eventually(lambda: not containerd.events.subscribers)
     runtime.close()
 
 
 def test_leaving_the_block(containerd: CrioServer, stop: object) -> None:
     """The end of a with-block ends the thread."""
-    with CriRuntime(Endpoint(str(containerd.socket)), stop) as runtime:  # type: ignore[arg-type]
+    with ExitStack() as block:
+        runtime = block.enter_context(CriRuntime(Endpoint(str(containerd.socket)), stop))  # type: ignore[arg-type]
         runtime.watch_uses()
-    assert is_over(runtime._uses)
+        stop_watching(runtime._uses, block.close)
 
 
 def test_no_api_to_watch(crio: CrioServer, connect: Connect) -> None:
