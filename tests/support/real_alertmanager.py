@@ -143,6 +143,15 @@ class RealAlertmanager:
 
         return wait_for(shown, f"amtool shows {names or 'none'}")
 
+    def wait_until_inhibited(self, name: str, **labels: str) -> None:
+        """Return once an alert with these labels is held back."""
+        wanted = {"alertname": name} | labels
+
+        def inhibited() -> bool:
+            return any(wanted.items() <= alert["labels"].items() for alert in self.query("--inhibited") or ())
+
+        wait_for(inhibited, f"{wanted} is held back")
+
     def wait_for_notification(self, status: str, *names: str, after: int = 0) -> Any:
         """The first group with all of these alerts in a status, after so many notifications."""
 
