@@ -108,24 +108,30 @@ class PrometheusServer:
         now = datetime.now(UTC)
         wait_for(lambda: all(_time(target["lastScrape"]) > now for target in self._targets()), "each target is scraped")
 
-    def steady_moment(self) -> float:
-        """A time for which is known all that there is to know, and at which what is there is not there by chance.
+    def steady_moment(self, record: str) -> float:
+        """A time for which all is known, and at which what is there is not there by chance.
 
-        Each target had answered and each rule was evaluated on what all said; no scrape failed meanwhile, as one may on
-        a busy machine.
+        Each target had answered and each rule of the record's group was evaluated on what all said; no scrape failed
+        meanwhile, as one may on a busy machine. The record is one that is always there.
         """
-        return wait_for(self._steady_moment, "no scrape fails while each target and each rule has its turn")
+        return wait_for(lambda: self._steady_moment(record), "no scrape fails while all have their turn")
 
-    def _steady_moment(self) -> float | None:
+    def _steady_moment(self, record: str) -> float | None:
         began = time.time()
         self.wait_for_scrapes()
-        self.wait_for_rules()
+        self._wait_for_evaluation(record)
         at = time.time()
-        # Whatever began before that time is over then.
+        # Scrapes of a target and evaluations of a group come one after another: those of before are over then.
         self.wait_for_scrapes()
-        self.wait_for_rules()
+        self._wait_for_evaluation(record)
         failed = self.query(f"min_over_time(up[{1000 * (at - began):.0f}ms]) == 0 or up == 0", at)
         return None if failed else at
+
+    def _wait_for_evaluation(self, record: str) -> None:
+        """Return once a record was evaluated for a time from now on: a late evaluation is for an earlier one."""
+        now = time.time()
+        later = f"timestamp({record}) > {now}"
+        wait_for(lambda: bool(self.query(later, time.time())), f"{record} is recorded")
 
     def _targets(self) -> list[Any]:
         answer = self._session.get(self._url("targets"), params={"state": "active"}, timeout=DEADLINE_SECONDS)
