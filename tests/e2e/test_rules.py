@@ -1,12 +1,16 @@
 """Recording rules and alerts on real Prometheuses: they load and evaluate them on 30 days of a fleet that end now.
 
+What they are asked is asked of the end of the history, so that nothing hangs on how long the test took since.
+
 In the last hours a few nodes of it are ill (tests/support/ill_fleet.py), so that each alert has something to say. Some
-rules look back at what is recorded: of the last hours promtool makes it of the rules, and then the servers record it.
+rules look back at what is recorded: of the last hours promtool makes it of the rules.
 """
 
+import json
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,29 +31,52 @@ EMPTY = {"CleanerAbsent": "agents are up"}
 """What has nothing to say of a fleet on which all else goes wrong."""
 
 
+@dataclass(frozen=True)
+class History:
+    """Blocks with what was scraped, and what the rules would have recorded in the last hours."""
+
+    data: Path
+    end: int
+
+
 @pytest.fixture(scope="module")
-def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder whose `data` holds the history as blocks, and what the rules would have recorded in its last hours."""
+def history(tmp_path_factory: pytest.TempPathFactory) -> History:
+    """The history of a fleet that ends in this minute."""
     folder = tmp_path_factory.mktemp("rules")
     began = time.monotonic()
     end = int(time.time()) // MINUTE * MINUTE
     lines = write_history(folder / "history.txt", end=end, more=ill_samples())
     create_blocks(folder / "history.txt", folder / "data")
-    with PrometheusServer(folder, PROMETHEUSES[0], lookback()) as server:
-        server.create_records(RULES, ILL_SINCE + end - END, end, OFTEN_SECONDS)
+    for rules in generations_of(rules_in(RULES)):
+        (folder / "records.yaml").write_text(json.dumps({"groups": [{"name": "records", "rules": rules}]}), "utf-8")
+        with PrometheusServer(folder, PROMETHEUSES[0], lookback()) as server:
+            server.create_records(folder / "records.yaml", ILL_SINCE + end - END, end, OFTEN_SECONDS)
     print(f"\nhistory: {lines} samples, {time.monotonic() - began:.1f} s")
-    return folder / "data"
+    return History(folder / "data", end)
+
+
+def generations_of(records: list[Any]) -> Iterator[list[Any]]:
+    """Records that read no other, then those that read only these, and so on: promtool makes them in that order."""
+    left = records
+    while left:
+        names = {record["record"] for record in left}
+        generation = [record for record in left if not any(name in record["expr"] for name in names)]
+        assert generation, f"{names} read each other"
+        yield generation
+        left = [record for record in left if record not in generation]
 
 
 @pytest.fixture(scope="module", params=PROMETHEUSES)
-def asked(history: Path, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
-    """A Prometheus that has evaluated the rules on its own copy of the history."""
+def asked(
+    history: History, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Asked]:
+    """A Prometheus that has evaluated the rules on its own copy of the history, and is asked of its end."""
     folder = tmp_path_factory.mktemp("prometheus")
-    shutil.copytree(history, folder / "data")
+    shutil.copytree(history.data, folder / "data")
     with PrometheusServer(folder, request.param, lookback(), config=config_of(RULES, ALERTS)) as server:
         server.wait_for_rules()
         server.wait_for_rules()  # what an alert reads is recorded now
-        yield Asked(server, time.time())
+        yield Asked(server, history.end)
 
 
 def test_prometheus_evaluates_every_rule(asked: Asked) -> None:

@@ -3,7 +3,8 @@
 Names, labels and values are those of kube-state-metrics 2 (internal/store/node.go and pod.go: a reason to wait is 1
 while it holds, a condition has a series for each status) and of the kubelet (pkg/kubelet/metrics).
 
-Refuses to follow what happens on the node: no pod of these ever starts, and this kubelet removes no image.
+Refuses to follow what happens on the node: no pod of these ever starts, and this kubelet removes no image. A pod that
+waits is soon replaced by another one, so that none has waited for ten minutes, however long a test takes.
 """
 
 import time
@@ -11,10 +12,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 _REASONS = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "ContainerCreating")
 _DEBIAN, _WINDOWS = "Debian GNU/Linux 12 (bookworm)", "Windows Server 2022 Datacenter"
 _YEAR = 365 * 86400.0
+_POD = ("namespace", "pod", "uid")
+_REPLACED_SECONDS = 200
 
 
 @contextmanager
@@ -46,21 +52,28 @@ def _cluster_of(node: str, young: str) -> CollectorRegistry:
         for status in ("true", "false", "unknown"):
             holds = status == ("unknown" if name == "lab-down" else "true")
             condition.labels(name, "Ready", status).set(holds)
-    _add_pods(registry, node)
+    registry.register(_Pods(node))
     return registry
 
 
-def _add_pods(registry: CollectorRegistry, node: str) -> None:
-    pod_names = ("namespace", "pod", "uid", "node", "created_by_kind")
-    info = Gauge("kube_pod_info", "About a pod.", pod_names, registry=registry)
-    for kind in ("container", "init_container"):
-        name = f"kube_pod_{kind}_status_waiting_reason"
-        names = ("namespace", "pod", "uid", "container", "reason")
-        waiting = Gauge(name, "Why a container waits.", names, registry=registry)
-        for reason in _REASONS:
-            pod = ("apps", f"{kind}-{reason}".lower(), f"uid-{kind}-{reason}".lower())
-            info.labels(*pod, node, "ReplicaSet").set(1)
-            waiting.labels(*pod, "app", reason).set(1)
+class _Pods(Collector):
+    """Pods that wait, one for each reason and kind of container."""
+
+    def __init__(self, node: str) -> None:
+        self._node = node
+
+    def collect(self) -> Iterator[Metric]:
+        turn = int(time.monotonic() // _REPLACED_SECONDS)
+        info = GaugeMetricFamily("kube_pod_info", "About a pod.", labels=(*_POD, "node", "created_by_kind"))
+        for kind in ("container", "init_container"):
+            name = f"kube_pod_{kind}_status_waiting_reason"
+            waiting = GaugeMetricFamily(name, "Why a container waits.", labels=(*_POD, "container", "reason"))
+            for reason in _REASONS:
+                pod = ("apps", f"{kind}-{reason}-{turn}".lower(), f"uid-{kind}-{reason}-{turn}".lower())
+                info.add_metric((*pod, self._node, "ReplicaSet"), 1)
+                waiting.add_metric((*pod, "app", reason), 1)
+            yield waiting
+        yield info
 
 
 def _kubelet() -> CollectorRegistry:

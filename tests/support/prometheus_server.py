@@ -5,6 +5,8 @@ Refuses to outlive its with-block: it is ended by its own process, and its log s
 
 import signal
 import subprocess
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,10 +15,11 @@ import requests
 
 from lab.ports import reserve_port
 from lab.toolbox import fetch_prometheus, fetch_promtool
+from lab.waiting import DEADLINE_SECONDS
 from support.daemon_process import wait_for
 
-REQUEST_SECONDS = 30.0
-_BLOCKS_SECONDS = 120
+BLOCK_SECONDS = 7200
+"""Of the blocks that Prometheus and promtool make, which begin at multiples of it."""
 
 
 class QueryRefusedError(AssertionError):
@@ -87,26 +90,57 @@ class PrometheusServer:
     def label_values(self, label: str, series: str, start: float, end: float) -> list[str]:
         """The values of a label among some series, as Grafana asks for a variable."""
         chosen = {"match[]": series, "start": str(start), "end": str(end)}
-        answer = self._session.get(self._url(f"label/{label}/values"), params=chosen, timeout=REQUEST_SECONDS)
+        answer = self._session.get(self._url(f"label/{label}/values"), params=chosen, timeout=DEADLINE_SECONDS)
         return list(_data(answer))
 
     def rules(self) -> list[Any]:
         """All rules of all groups, with how their last evaluation went and the alerts that they have."""
-        answer = self._session.get(self._url("rules"), timeout=REQUEST_SECONDS)
+        answer = self._session.get(self._url("rules"), timeout=DEADLINE_SECONDS)
         return [rule for group in _data(answer)["groups"] for rule in group["rules"]]
 
     def wait_for_rules(self) -> None:
-        """Return once each rule was evaluated, again where it was before."""
-        before = [rule["lastEvaluation"] for rule in self.rules()]
+        """Return once each rule was evaluated, from now on."""
+        now = datetime.now(UTC)
+        wait_for(lambda: all(_time(rule["lastEvaluation"]) > now for rule in self.rules()), "each rule is evaluated")
 
-        def again() -> bool:
-            now = [rule["lastEvaluation"] for rule in self.rules()]
-            return all(new != old for new, old in zip(now, before, strict=True))
+    def wait_for_scrapes(self) -> None:
+        """Return once each target was scraped, from now on, whether it answered or not."""
+        now = datetime.now(UTC)
+        wait_for(lambda: all(_time(target["lastScrape"]) > now for target in self._targets()), "each target is scraped")
 
-        wait_for(again, "each rule is evaluated")
+    def steady_moment(self, record: str) -> float:
+        """A time for which all is known, and at which what is there is not there by chance.
+
+        Each target had answered and each rule of the record's group was evaluated on what all said; no scrape failed
+        meanwhile, as one may on a busy machine. The record is one that is always there.
+        """
+        return wait_for(lambda: self._steady_moment(record), "no scrape fails while all have their turn")
+
+    def _steady_moment(self, record: str) -> float | None:
+        began = time.time()
+        self.wait_for_scrapes()
+        self._wait_for_evaluation(record)
+        at = time.time()
+        # Scrapes of a target and evaluations of a group come one after another: those of before are over then.
+        self.wait_for_scrapes()
+        self._wait_for_evaluation(record)
+        failed = self.query(f"min_over_time(up[{1000 * (at - began):.0f}ms]) == 0 or up == 0", at)
+        return None if failed else at
+
+    def _wait_for_evaluation(self, record: str) -> None:
+        """Return once a record was evaluated for a time from now on: a late evaluation is for an earlier one."""
+        now = time.time()
+        later = f"timestamp({record}) > {now}"
+        wait_for(lambda: bool(self.query(later, time.time())), f"{record} is recorded")
+
+    def _targets(self) -> list[Any]:
+        answer = self._session.get(self._url("targets"), params={"state": "active"}, timeout=DEADLINE_SECONDS)
+        return list(_data(answer)["activeTargets"])
 
     def create_records(self, rules: Path, start: int, end: int, step_seconds: int) -> None:
         """Make blocks of what recording rules would have recorded; they are there after the next start."""
+        # From the boundary between two blocks: promtool makes nothing at all where the first block has no evaluation.
+        start -= start % BLOCK_SECONDS
         times = (f"--start={start}", f"--end={end}", f"--eval-interval={step_seconds}s")
         words = (f"--url=http://127.0.0.1:{self._port}", f"--output-dir={self._folder}/data", *times, rules)
         _promtool("create-blocks-from", "rules", *words)
@@ -117,7 +151,7 @@ class PrometheusServer:
         self._process.send_signal(signal.SIGHUP)
 
     def _ask(self, path: str, chosen: dict[str, str]) -> Any:
-        return _data(self._session.post(self._url(path), data=chosen, timeout=REQUEST_SECONDS))
+        return _data(self._session.post(self._url(path), data=chosen, timeout=DEADLINE_SECONDS))
 
     def _url(self, path: str) -> str:
         return f"{self.url}/api/v1/{path}"
@@ -125,7 +159,7 @@ class PrometheusServer:
     def _is_ready(self) -> bool:
         assert self._process is not None and self._process.poll() is None, "Prometheus ended"  # noqa: PT018
         try:
-            answer = self._session.get(f"{self.url}/-/ready", timeout=REQUEST_SECONDS)
+            answer = self._session.get(f"{self.url}/-/ready", timeout=DEADLINE_SECONDS)
         except requests.ConnectionError:
             return False
         return answer.ok
@@ -133,8 +167,12 @@ class PrometheusServer:
 
 def _promtool(*words: object) -> None:
     command = [str(word) for word in (fetch_promtool(), "tsdb", *words)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_BLOCKS_SECONDS)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=DEADLINE_SECONDS)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
 def _data(answer: requests.Response) -> Any:

@@ -8,24 +8,45 @@ import signal
 import socket
 import subprocess
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from lab.ports import reserve_port
 from lab.toolbox import fetch_alertmanager
+from lab.waiting import DEADLINE_SECONDS
 from support.alertmanager_server import AlertmanagerServer
 from support.daemon_process import wait_for
 
-COMMAND_SECONDS = 30.0
 _SHORTEST = "100ms"
 """A group waits for so long before its first notification, and before each other: by default half a minute and five."""
+_OWN_MOUNTS = """\
+set -f
+for mount in $(cut -d ' ' -f 5 /proc/self/mountinfo | tac); do
+    case $mount in */image-cleaner-lab-*) umount --lazy --no-mtab "$mount" ;; esac
+done
+mount --bind "$0" /usr/share && exec "$@"
+"""
+"""Debian's Alertmanager reads its templates below /usr/share: in a mount namespace of its own they are there.
+
+Such a namespace begins with a copy of every mount of the machine, and a lab cannot detach a disk that is mounted in it.
+So it lets go of all labs; a mount that is gone already is only worth a line in the log.
+"""
 
 
 class RealAlertmanager:
     """In a with-block it runs, and is gone afterwards; `notifications` holds what it sent to its receiver."""
 
-    def __init__(self, folder: Path, version: str, group_by: Sequence[str], web: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        version: str,
+        group_by: Sequence[str],
+        web: dict[str, Any] | None = None,
+        client: dict[str, Any] | None = None,
+    ) -> None:
+        """Describe one, with a configuration of its web server and of the amtool that asks it, where it needs any."""
         self._program, self._amtool = fetch_alertmanager(version)
         self._folder = folder
         self._receiver = AlertmanagerServer()
@@ -38,10 +59,9 @@ class RealAlertmanager:
         config = {"route": route | {"repeat_interval": "1h"}, "receivers": [receiver]}
         (folder / "alertmanager.yml").write_text(json.dumps(config), encoding="utf-8")
         (folder / "web.yml").write_text(json.dumps(web or {}), encoding="utf-8")
-        # Debian's reads its templates below /usr/share: in a mount namespace of its own they are there.
-        share = self._program.parents[1] / "share"
+        (folder / "amtool.yml").write_text(json.dumps(client or {}), encoding="utf-8")
         self._command = [
-            *("unshare", "--mount", "sh", "-c", f'mount --bind "{share}" /usr/share && exec "$@"', "sh"),
+            *("unshare", "--mount", "sh", "-c", _OWN_MOUNTS, str(self._program.parents[1] / "share")),
             str(self._program),
             f"--config.file={folder}/alertmanager.yml",
             f"--web.config.file={folder}/web.yml",
@@ -87,6 +107,11 @@ class RealAlertmanager:
         assert self._process is not None
         self._process.send_signal(number)
 
+    def mounts(self) -> str:
+        """Its mounts, as the kernel lists them."""
+        assert self._process is not None
+        return Path(f"/proc/{self._process.pid}/mountinfo").read_text("utf-8")
+
     def _serves(self) -> bool:
         assert self._process is not None and self._process.poll() is None, "Alertmanager ended"  # noqa: PT018
         try:
@@ -102,8 +127,9 @@ class RealAlertmanager:
 
     def query(self, *flags: str) -> list[Any] | None:
         """The alerts that its amtool shows, such as those `--inhibited`; None while it does not answer."""
-        command = [str(self._amtool), f"--alertmanager.url={self.url}", "alert", "query", "-o", "json", *flags]
-        found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=COMMAND_SECONDS)
+        where = (f"--alertmanager.url={self.url}", f"--http.config.file={self._folder}/amtool.yml")
+        command = [str(self._amtool), *where, "alert", "query", "-o", "json", *flags]
+        found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=DEADLINE_SECONDS)
         return list(json.loads(found.stdout)) if found.returncode == 0 else None
 
     def wait_for_alerts(self, *names: str) -> list[Any]:
@@ -117,15 +143,49 @@ class RealAlertmanager:
 
         return wait_for(shown, f"amtool shows {names or 'none'}")
 
-    def wait_for_notification(self, status: str, *names: str) -> Any:
-        """The first group of a status with all of these alerts in that status."""
+    def wait_until_inhibited(self, name: str, **labels: str) -> None:
+        """Return once an alert with these labels is held back."""
+        wanted = {"alertname": name} | labels
+
+        def inhibited() -> bool:
+            return any(wanted.items() <= alert["labels"].items() for alert in self.query("--inhibited") or ())
+
+        wait_for(inhibited, f"{wanted} is held back")
+
+    def wait_for_notification(self, status: str, *names: str, after: int = 0) -> Any:
+        """The first group with all of these alerts in a status, after so many notifications."""
 
         def sent() -> Any:
-            return next((group for group in self.notifications if set(names) <= names_in(group, status)), None)
+            return next((group for group in self.notifications[after:] if set(names) <= _names_in(group, status)), None)
 
         return wait_for(sent, f"a notification that {names} are {status}")
 
+    def wait_until_last_told(self, **statuses: str) -> None:
+        """Return once each of these alerts is `firing` or `resolved` by the last notification that has it."""
 
-def names_in(group: Any, status: str) -> set[str]:
+        def told() -> bool:
+            return statuses.items() <= self._last_told().items()
+
+        wait_for(told, f"the last notifications say {statuses}")
+
+    def ends_of(self, name: str) -> list[datetime]:
+        """When an alert ends: by what is shown, and by all notifications that it did; none while there is no answer."""
+        shown = self.query()
+        if shown is None:
+            return []
+        resolved = [alert for group in self.notifications for alert in group["alerts"] if alert["status"] == "resolved"]
+        return [time_of(alert, "endsAt") for alert in shown + resolved if alert["labels"]["alertname"] == name]
+
+    def _last_told(self) -> dict[str, str]:
+        alerts = (alert for group in self.notifications for alert in group["alerts"])
+        return {alert["labels"]["alertname"]: alert["status"] for alert in alerts}
+
+
+def time_of(alert: Any, key: str) -> datetime:
+    """One of an alert's times, such as `endsAt`."""
+    return datetime.fromisoformat(alert[key])
+
+
+def _names_in(group: Any, status: str) -> set[str]:
     """The alerts of a notification that are `firing` or `resolved`."""
     return {alert["labels"]["alertname"] for alert in group["alerts"] if alert["status"] == status}
