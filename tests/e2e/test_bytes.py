@@ -71,7 +71,7 @@ def sweep(lab: Lab, node: Node) -> SweepEnded:
     """A pressure sweep that has to free about 30 MiB; its high mark is reached though a few become free before."""
     used = lab.usage().used_percent
     low = used - 100 * 30 * MIB / lab.usage().capacity_bytes
-    marks = Marks(Mark(used - 1, low), Mark(100, 99))
+    marks = Marks(Mark(used - 0.1, low), Mark(100, 99))
     events = list(Sweep(node, SweepSettings(POLICY, marks, 5), SweepRequest(Trigger.PRESSURE)).events())
     for event in events:
         if isinstance(event, EvictionEnded):
@@ -160,7 +160,7 @@ def test_plan_and_dry_run_end_at_the_low_mark() -> None:
         used = lab.usage().used_percent
         low = used - 100 * 20 * MIB / lab.usage().capacity_bytes
         # Reached though some blocks become free before the sweep looks.
-        marks = {"grace": "0s", "bytes": {"high": used - 1, "low": low}}
+        marks = {"grace": "0s", "bytes": {"high": used - 0.1, "low": low}}
         rules = {"grace": "0s", "rules": [{"name": "company", "match": [f"{REGISTRY}/**"], "max_age": "30d"}]}
         text = config_text(policy=rules, pressure=marks)
         plan = json.loads(run_cleaner(["plan", "--trigger", "pressure", "-o", "json"], lab, text).stdout)
