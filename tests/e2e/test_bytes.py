@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from cleaner.core.references import parse_pattern
 from cleaner.runtime.client import CriRuntime
 from cleaner.sweep import Node, Sweep, SweepRequest, SweepSettings
 from lab import ImageSpec, Lab, Layer
+from lab.waiting import wait_until
 from support.crio_server import CrioServer, ServedImage
 from support.daemon_process import DaemonProcess
 from support.lab_node import config_text, node_of, run_cleaner, runtime_of
@@ -26,6 +28,8 @@ MIB = 1 << 20
 REGISTRY = "registry.gitlab.com"
 RULE = Rule("company", (parse_pattern(f"{REGISTRY}/**"),), timedelta(days=30))
 POLICY = Policy((RULE,), grace=timedelta(0), pressure_grace=timedelta(0))
+MIDST = 30
+"""Events; the sweep has 62: its start, two of each eviction, and its end."""
 
 
 def pull(lab: Lab, name: str, days: int, *layers: Layer) -> str:
@@ -64,10 +68,10 @@ def worn_node() -> Iterator[tuple[Lab, Node]]:
 
 
 def sweep(lab: Lab, node: Node) -> SweepEnded:
-    """A pressure sweep that has to free about 30 MiB."""
+    """A pressure sweep that has to free about 30 MiB; its high mark is reached though a few become free before."""
     used = lab.usage().used_percent
     low = used - 100 * 30 * MIB / lab.usage().capacity_bytes
-    marks = Marks(Mark(used - 0.01, low), Mark(100, 99))
+    marks = Marks(Mark(used - 0.1, low), Mark(100, 99))
     events = list(Sweep(node, SweepSettings(POLICY, marks, 5), SweepRequest(Trigger.PRESSURE)).events())
     for event in events:
         if isinstance(event, EvictionEnded):
@@ -94,14 +98,21 @@ def test_images_that_free_nothing_are_spared() -> None:
 
 
 def test_a_sweep_while_others_pull_adds_up() -> None:
-    """While somebody pulls without end, what was foretold is what the graph before and after says, to the byte."""
+    """While somebody pulls without end, what was foretold is what the graph before and after says, to the byte.
+
+    The sweep goes on once a pull has begun and ended in its midst, so that at least that one is in its way.
+    """
     stop = threading.Event()
+    burst: list[str] = []
 
     def pull_on(lab: Lab) -> None:
-        number = 0
         while not stop.is_set():
-            pull(lab, f"burst{number}", 1, Layer(300_000, 100_000 + number))
-            number += 1
+            burst.append(pull(lab, f"burst{len(burst)}", 1, Layer(300_000, 100_000 + len(burst))))
+
+    def wait_for_a_pull() -> None:
+        """The next one that ends may have begun before."""
+        enough = len(burst) + 2
+        wait_until(lambda: len(burst) >= enough, "a pull has begun and ended")
 
     with Lab(version="2", size_mib=1200) as lab, node_of(lab) as node:
         for number in range(30):
@@ -115,7 +126,10 @@ def test_a_sweep_while_others_pull_adds_up() -> None:
                 before = layers_of(observer)
                 marks = Marks(Mark(100, 99), Mark(100, 99))
                 request = SweepRequest(Trigger.MANUAL)
-                *_, ended = Sweep(node, SweepSettings(POLICY, marks, 5), request).events()
+                sweeping = Sweep(node, SweepSettings(POLICY, marks, 5), request).events()
+                assert len(list(islice(sweeping, MIDST))) == MIDST
+                wait_for_a_pull()
+                *_, ended = sweeping
                 after = layers_of(observer)
         finally:
             stop.set()
@@ -145,7 +159,8 @@ def test_plan_and_dry_run_end_at_the_low_mark() -> None:
             pull(lab, f"app{number}", 90 - number, Layer(6 * MIB, number))
         used = lab.usage().used_percent
         low = used - 100 * 20 * MIB / lab.usage().capacity_bytes
-        marks = {"grace": "0s", "bytes": {"high": used - 0.01, "low": low}}
+        # Reached though some blocks become free before the sweep looks.
+        marks = {"grace": "0s", "bytes": {"high": used - 0.1, "low": low}}
         rules = {"grace": "0s", "rules": [{"name": "company", "match": [f"{REGISTRY}/**"], "max_age": "30d"}]}
         text = config_text(policy=rules, pressure=marks)
         plan = json.loads(run_cleaner(["plan", "--trigger", "pressure", "-o", "json"], lab, text).stdout)

@@ -45,8 +45,12 @@ class LabBench:
         with self._lab.throttled(SLOW) as road, ThreadPoolExecutor(1) as pool:
             pulling = pool.submit(self._lab.pull, reference)
             wait_until(lambda: any(pull.snapshot_bytes for pull in self.runtime.read_pulls()), "the pull has begun")
-            yield
-            road.set_rate(math.inf)
+            # However long it is looked at, it stays begun.
+            road.set_rate(0)
+            try:
+                yield
+            finally:
+                road.set_rate(math.inf)
             pulling.result()
 
     def load(self, build: Build, name: str) -> str:

@@ -21,6 +21,7 @@ from cleaner.core.report import Eviction
 from cleaner.core.usage import Usage
 from cleaner.sweep import Node, Sweep, SweepRequest, SweepSettings
 from lab import BuiltImage, ImageSpec, Lab, LabError, Layer, Pod
+from lab.waiting import DEADLINE_SECONDS
 from support.lab_node import node_of
 from support.recorded_calls import Decision, RecordedRuntime, decisions
 
@@ -28,6 +29,7 @@ COMPANY = "registry.gitlab.com"
 MARKS = Marks(bytes=Mark(high=99, low=98), inodes=Mark(high=99, low=98))
 EVICTED, SPARED = EvictionOutcome.EVICTED, EvictionOutcome.SPARED
 RACE_SECONDS = 8.0
+"""At least: it goes on until the sweeps have both evicted and spared."""
 LIVING_PODS = 4
 APPS = 24
 
@@ -309,8 +311,8 @@ def race(lab: Lab) -> Outcome:
         kubelet.start()
         registrar.start()
         try:
-            end = time.monotonic() + RACE_SECONDS
-            while time.monotonic() < end:
+            began = time.monotonic()
+            while goes_on(time.monotonic() - began, evictions):
                 lab.pull_all(image.reference(COMPANY) for image in images if lab.find_image(image.image_id) is None)
                 evictions += sweep(node, "golem-ai/race-*")
                 rounds += 1
@@ -320,6 +322,12 @@ def race(lab: Lab) -> Outcome:
             registrar.join()
         found = list(decisions(runtime.calls))
     return Outcome(rounds, evictions, found, kubelet.started, kubelet.refused, registrar.done)
+
+
+def goes_on(seconds: float, evictions: list[Eviction]) -> bool:
+    """What is proved is proved of both: when they come is for the machine to say, so the time alone ends no race."""
+    seen_both = {eviction.outcome for eviction in evictions} >= {EVICTED, SPARED}
+    return seconds < (RACE_SECONDS if seen_both else DEADLINE_SECONDS)
 
 
 def test_race(lab: Lab) -> None:
