@@ -13,7 +13,7 @@ T       ?= tests/unit
 PROTOS  := $(wildcard cleaner/runtime/pb/*.proto)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check unit e2e lint format types protos protos-check wheel lock bench bench-gentle bench-churn bench-crossings dashboards board-schema alerts metrics pictures board-pictures clean
+.PHONY: help demo test quick check unit e2e lint format types protos protos-check wheel lock bench bench-gentle bench-churn bench-large-image bench-crossings dashboards board-schema alerts metrics pictures board-pictures clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -88,6 +88,9 @@ bench-gentle: $(VENV)/.wheel ## how long pods take to start during a nightly swe
 
 bench-churn: $(VENV)/.wheel ## how full the disk gets while images are pulled without end, at rising rates (root)
 	@PYTHONPATH=tools:tests $(BIN)/python -m benchmarks.churn
+
+bench-large-image: $(VENV)/.wheel ## an image larger than what is free, pulled with pulls in progress counted and without (root)
+	@PYTHONPATH=tools:tests $(BIN)/python -m benchmarks.large_image
 
 bench-crossings: $(VENV)/.wheel ## how long after a crossing of the mark the first byte is freed (root)
 	@PYTHONPATH=tools:tests $(BIN)/python -m benchmarks.crossings

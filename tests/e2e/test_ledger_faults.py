@@ -11,7 +11,8 @@ import pytest
 from cleaner.node.clock import SystemTimer
 from cleaner.node.ledger import Ledger
 from lab import ImageSpec, Lab, Layer
-from lab.disk import Ballast, DiskSpec, mount_disk
+from lab.bare_disk import bare_disk
+from lab.disk import Ballast, DiskSpec
 from lab.shell import run
 from support.daemon_process import DaemonProcess, trace_sweep
 from support.lab_node import run_cleaner_at
@@ -38,13 +39,9 @@ class State:
 
 
 @pytest.fixture
-def state(tmp_path: Path, require_lab: None) -> Iterator[State]:
-    directory = tmp_path / "state"
-    mount_disk(DiskSpec(size_mib=8), tmp_path / "state.img", directory)
-    try:
+def state(require_lab: None) -> Iterator[State]:
+    with bare_disk(DiskSpec(size_mib=8)) as directory:
         yield State(directory)
-    finally:
-        run("umount", directory)
 
 
 def no_room(state: State) -> Callable[[], None]:
