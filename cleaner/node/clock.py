@@ -53,7 +53,10 @@ class SignalStop:
     def wait(self, seconds: float) -> bool:
         """Wait for a signal, at most `seconds`; True at once after the first."""
         if not self._requested:
-            self._requested = signal.sigtimedwait(STOP_SIGNALS, seconds) is not None
+            received = signal.sigtimedwait(STOP_SIGNALS, seconds)
+            # Interrupted by SIGSTOP and SIGCONT after its time is over, it gives something that is no signal of ours in
+            # place of None (seen with CPython 3.11.7): a debugger or a frozen cgroup must not end the agent.
+            self._requested = received is not None and received.si_signo in STOP_SIGNALS
         return self._requested
 
 

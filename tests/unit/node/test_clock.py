@@ -1,6 +1,8 @@
 """The clocks, and waiting that a signal ends."""
 
 import signal
+import subprocess
+import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -59,6 +61,21 @@ def test_a_signal_ends_waiting_for_good(own_signals: None) -> None:
         assert stop.wait(60)
         assert stop.wait(60)
         assert stop.requested()
+
+
+def test_a_process_that_stood_still_goes_on() -> None:
+    """SIGSTOP and SIGCONT, as of a debugger, are no request, though the time to wait is over in between."""
+    code = "from cleaner.node.clock import SignalStop; s = SignalStop(); print('waits', flush=True); print(s.wait(0.3))"
+    # Without -P the folder of the run would come before the package under test.
+    command = [sys.executable, "-P", "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as waiting:
+        assert waiting.stdout is not None
+        assert waiting.stdout.readline() == "waits\n"
+        pause(0.1)
+        waiting.send_signal(signal.SIGSTOP)
+        pause(0.5)
+        waiting.send_signal(signal.SIGCONT)
+        assert waiting.stdout.readline() == "False\n"
 
 
 def test_a_command_that_is_not_asked_never_stops() -> None:
