@@ -15,10 +15,10 @@ from cleaner.runtime.client import CriRuntime
 from cleaner.runtime.endpoint import parse_endpoint
 from cleaner.sweep import Node
 from lab import Lab
+from lab.waiting import DEADLINE_SECONDS
 
 CLEANER = Path(sys.executable).parent / "cleaner"
 """The command that the built wheel installed."""
-COMMAND_SECONDS = 120.0
 
 
 def runtime_of(lab: Lab) -> CriRuntime:
@@ -53,7 +53,7 @@ def environment_of(endpoint: str, more: Mapping[str, str] | None = None) -> dict
 def run_cleaner(
     arguments: Sequence[str], lab: Lab, config_text: str, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run `cleaner` to its end against a lab, whatever its exit status; nothing waits longer than COMMAND_SECONDS."""
+    """Run `cleaner` to its end against a lab, whatever its exit status; nothing waits longer than DEADLINE_SECONDS."""
     config = lab.folder / "cleaner.yaml"
     sections = json.loads(config_text)
     sections.setdefault("state", {"path": str(lab.folder / "ledger.db")})
@@ -72,5 +72,5 @@ def run_cleaner_at(
         capture_output=True,
         text=True,
         check=False,
-        timeout=COMMAND_SECONDS,
+        timeout=DEADLINE_SECONDS,
     )
