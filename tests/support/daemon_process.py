@@ -23,7 +23,6 @@ from lab.waiting import DEADLINE_SECONDS
 from support.lab_node import CLEANER, config_text, environment_of
 
 _POLL_SECONDS = 0.02
-_REQUEST_SECONDS = 60.0
 
 Line = dict[str, Any]
 Labels = frozenset[tuple[str, str]]
@@ -184,7 +183,7 @@ class DaemonProcess:
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and text of one page, past any proxy that the environment names."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_REQUEST_SECONDS)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE_SECONDS)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()

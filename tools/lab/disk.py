@@ -93,6 +93,9 @@ class Ballast:
             if -_MIB < missing <= 0:
                 return
             self._resize(missing)
+            if missing > 0:
+                # Looking again would fill again what an agent has begun to empty meanwhile.
+                return
         raise LabError(f"the disk stays at {read_usage(self._disk).used_percent:.2f} %, not {used_percent} %")
 
     def fill_completely(self) -> None:
