@@ -23,6 +23,7 @@ from cleaner.runtime.pb import containerd_images_pb2 as records_pb
 from cleaner.runtime.pb import containerd_images_pb2_grpc as records_grpc
 from cleaner.runtime.pb import cri_pb2 as pb
 from cleaner.runtime.pb import cri_pb2_grpc as cri_grpc
+from lab.waiting import DEADLINE_SECONDS
 from support.containerd_services import Exchange, Namespace, Roots, add_services
 
 Context = grpc.ServicerContext
@@ -243,7 +244,7 @@ class CrioServer:
         if call.method in self._hanging:
             over = threading.Event()
             context.add_callback(over.set)
-            over.wait()
+            over.wait(DEADLINE_SECONDS)
         if failure := self._next_failure(call):
             _abort(context, failure.code, failure.details)
 

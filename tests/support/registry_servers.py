@@ -80,22 +80,26 @@ def serve_registry(
 class Silence:
     """Takes connections and answers nothing."""
 
-    address: str
+    listener: socket.socket
     clients: list[socket.socket] = field(default_factory=list)
     """Whoever came."""
 
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.listener.getsockname()[1]}"
+
     def hang_up(self) -> None:
-        """End all connections, so that a client without a deadline of its own ends too."""
-        for client in self.clients:
+        """End all connections and take none, so that a client without a deadline of its own ends too."""
+        for wire in (self.listener, *self.clients):
             with suppress(OSError):
-                client.shutdown(socket.SHUT_RDWR)
+                wire.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
 def serve_silence(drip: bytes = b"", every_seconds: float = 0.05) -> Iterator[Silence]:
     """No answer, or a byte now and then for ever; a client that waits past every deadline is hung up on."""
     listener = socket.create_server(("127.0.0.1", 0))
-    silence = Silence(f"127.0.0.1:{listener.getsockname()[1]}")
+    silence = Silence(listener)
     over = Event()
 
     def accept() -> None:
@@ -120,7 +124,7 @@ def serve_silence(drip: bytes = b"", every_seconds: float = 0.05) -> Iterator[Si
     finally:
         limit.cancel()
         over.set()
-        listener.shutdown(socket.SHUT_RDWR)
+        silence.hang_up()
         listener.close()
         thread.join()
         for client in silence.clients:
