@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -223,6 +224,7 @@ def test_inodes() -> None:
         assert 1_000 < before - lab.usage().free_inodes < 1_100
 
 
+@pytest.mark.usefixtures("_alone")
 @pytest.mark.parametrize("version", VERSIONS)
 def test_nothing_is_left(version: str) -> None:
     """After the block, also after Ctrl-C in it, no trace of the lab is on the machine."""
@@ -233,6 +235,7 @@ def test_nothing_is_left(version: str) -> None:
     assert not shim_socket(lab, pods[0]).exists()
 
 
+@pytest.mark.usefixtures("_alone")
 def test_a_second_disk_goes_too() -> None:
     """A content store with a disk of its own leaves nothing behind either; blobs lie there, snapshots do not."""
     lab = Lab(version="2", content_mib=60)
@@ -292,13 +295,24 @@ def running(*command: str | Path, folder: Path | None = None) -> Iterator["subpr
 
 
 @pytest.fixture
+def _alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Labs of this test lie in a folder of its own, where no other run on the machine finds and removes them."""
+    folder = tempfile.mkdtemp(prefix="lab-")
+    monkeypatch.setattr(tempfile, "tempdir", folder)
+    monkeypatch.setenv("TMPDIR", folder)
+    yield
+    LEFTOVERS.reap_with_patience(DEADLINE_SECONDS)
+    Path(folder).rmdir()
+
+
+@pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What does not let go by itself is not waited for, nor told at the end of the run."""
     monkeypatch.setattr(LEFTOVERS, "patience_seconds", 1.0)
     monkeypatch.setattr(LEFTOVERS, "_late", {})
 
 
-@pytest.mark.usefixtures("_impatient")
+@pytest.mark.usefixtures("_alone", "_impatient")
 def test_a_disk_that_another_namespace_has(capfd: pytest.CaptureFixture[str]) -> None:
     """A lab ends without a fault while a process with mounts of its own has its disk, which it names; later it goes."""
     with Lab(version="2") as lab:
@@ -319,7 +333,7 @@ def test_a_disk_that_another_namespace_has(capfd: pytest.CaptureFixture[str]) ->
     assert left_behind(lab.folder) == []
 
 
-@pytest.mark.usefixtures("_impatient")
+@pytest.mark.usefixtures("_alone", "_impatient")
 def test_a_disk_that_is_in_use(capfd: pytest.CaptureFixture[str]) -> None:
     """A disk in which a process stands is left with its mount, and the process is named; the next lab removes it."""
     with ExitStack() as held:
@@ -334,6 +348,7 @@ def test_a_disk_that_is_in_use(capfd: pytest.CaptureFixture[str]) -> None:
     assert_nothing_left(base)
 
 
+@pytest.mark.usefixtures("_alone")
 def test_killed_lab_is_reaped() -> None:
     """A lab whose process was killed is removed by the next one."""
     script = (
@@ -355,6 +370,7 @@ def test_killed_lab_is_reaped() -> None:
     assert_nothing_left(base)
 
 
+@pytest.mark.usefixtures("_alone")
 def test_up_ends_on_sigterm() -> None:
     """`python -m lab up` prints where the lab is, and SIGTERM removes it."""
     command = [sys.executable, "-m", "lab", "up", "--version", "1.7"]

@@ -42,12 +42,17 @@ class Leftovers:
         self._attempt(folders, self.patience_seconds)
 
     def reap(self) -> list[Late]:
-        """Remove the labs that nobody owns any more; return those of them that are still left.
+        """Remove the labs that nobody owns any more; return those that are still left.
 
-        A lab that was waited for in vain before is tried once, without waiting.
+        A lab that was waited for in vain before is tried once, without waiting. Another run may be at one, or have
+        removed it: all runs on a machine reap the same labs.
         """
-        attempts = (self._attempt(Folders(base), self._seconds_for(base)) for base in list_abandoned())
-        return [late for late in attempts if late is not None]
+        for base in list_abandoned():
+            self._attempt(Folders(base), self._seconds_for(base))
+        for base in list(self._late):
+            if not base.exists():
+                self._note_removed(base)
+        return [late for late in self if late.removed_after_seconds is None]
 
     def reap_with_patience(self, seconds: float) -> list[Late]:
         """The same, again and again until none is left or the time is over: for the end of a run."""
@@ -63,25 +68,23 @@ class Leftovers:
     def _seconds_for(self, base: Path) -> float:
         return 0.0 if base in self._late else self.patience_seconds
 
-    def _attempt(self, folders: Folders, seconds: float) -> Late | None:
+    def _attempt(self, folders: Folders, seconds: float) -> None:
         try:
             clean_up(folders, seconds)
         except LabError as error:
-            return self._note_left(folders.base, str(error))
-        self._note_removed(folders.base)
-        return None
+            self._note_left(folders.base, str(error))
+        else:
+            self._note_removed(folders.base)
 
-    def _note_left(self, base: Path, why: str) -> Late:
+    def _note_left(self, base: Path, why: str) -> None:
         if base not in self._late:
             sys.stderr.write(f"lab: {base} is left for later: {why}\n")
             self._late[base] = time.monotonic(), Late(base, why)
-        late = self._late[base][1]
-        late.why = why
-        return late
+        self._late[base][1].why = why
 
     def _note_removed(self, base: Path) -> None:
-        if base in self._late:
-            since, late = self._late[base]
+        since, late = self._late.get(base, (0.0, None))
+        if late is not None and late.removed_after_seconds is None:
             late.removed_after_seconds = time.monotonic() - since
 
 
