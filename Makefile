@@ -4,9 +4,9 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 SOURCES := $(shell find cleaner -name '*.py' -o -name '*.pyi') pyproject.toml README.md LICENSE
 CODE    := cleaner tests tools benchmarks
-# Where runs of tests write how long each took, for the report of `make test`.
+# Test durations, for the report of `make test`.
 TIMING  := build/timing
-# Unit tests use all cores; each process takes over what another has not begun.
+# Unit tests use all cores; idle workers take tests from busy ones.
 SPREAD  := -n logical --dist worksteal
 # For `make quick`: tests/unit/core, or one file of it.
 T       ?= tests/unit
@@ -16,7 +16,7 @@ PROTOS  := $(wildcard cleaner/runtime/pb/*.proto)
 .PHONY: help demo test quick check unit e2e lint format types protos protos-check wheel lock bench bench-gentle bench-churn bench-large-image bench-crossings dashboards board-schema alerts metrics pictures board-pictures clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 $(VENV)/.dependencies: requirements/dev.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -35,11 +35,12 @@ wheel: $(VENV)/.wheel ## build the wheel into dist/ and install it into .venv
 demo: $(VENV)/.wheel ## the real daemon against a private containerd on its own disk (root), else simulated
 	@PYTHONPATH=tools $(BIN)/python -m demo
 
-test: ## everything that CI runs; then minutes per step and per e2e file, and the ten slowest tests
+test: ## run all that CI runs; report minutes per step and e2e file, and the ten slowest tests
 	@PYTHONPATH=tools $(PYTHON) -m timing wheel lint types protos-check unit e2e
 
-quick: $(VENV)/.dependencies ## unit tests of the work tree, no wheel, no coverage, few examples; some of them: T=tests/unit/core
-	@test -x $(BIN)/cleaner || $(MAKE) --no-print-directory wheel # once, for its version; the code is the work tree's
+quick: $(VENV)/.dependencies ## run unit tests on the work tree, without coverage and with few examples; T=tests/unit/core runs some
+	@test -x $(BIN)/cleaner || $(MAKE) --no-print-directory wheel # once, for its version; PYTHONPATH selects the work tree
+	@test -e '$(firstword $(subst ::, ,$(T)))' || { echo 'T=$(T): there is no such file'; exit 2; }
 	@PYTHONPATH=. $(BIN)/pytest -q $(SPREAD) --hypothesis-profile=quick $(T)
 
 check: lint types unit ## what takes seconds
@@ -89,7 +90,7 @@ bench-gentle: $(VENV)/.wheel ## how long pods take to start during a nightly swe
 bench-churn: $(VENV)/.wheel ## how full the disk gets while images are pulled without end, at rising rates (root)
 	@PYTHONPATH=tools:tests $(BIN)/python -m benchmarks.churn
 
-bench-large-image: $(VENV)/.wheel ## an image larger than what is free, pulled with pulls in progress counted and without (root)
+bench-large-image: $(VENV)/.wheel ## pull an image larger than the free space, with and without counting pulls in progress (root)
 	@PYTHONPATH=tools:tests $(BIN)/python -m benchmarks.large_image
 
 bench-crossings: $(VENV)/.wheel ## how long after a crossing of the mark the first byte is freed (root)

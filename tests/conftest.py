@@ -1,4 +1,4 @@
-"""What all tests share: how much hypothesis tries, the report of durations, and ports that are given back."""
+"""Shared by all tests: hypothesis profiles, the report of durations, and the release of ports."""
 
 from hypothesis import HealthCheck, settings
 
@@ -6,7 +6,7 @@ from lab import ports
 
 pytest_plugins = ["timing.plugin"]
 
-# A run repeats the one before it, so that none fails by chance; and a busy machine is no failure.
+# Every run tries the same examples, so no run fails by chance. Slow examples are no failure.
 settings.register_profile(
     "repeatable",
     deadline=None,
@@ -16,7 +16,7 @@ settings.register_profile(
 )
 # For `make quick`.
 settings.register_profile("quick", settings.get_profile("repeatable"), max_examples=10)
-# For whoever looks for new failures: `pytest --hypothesis-profile=explore`; each is kept in .hypothesis/.
+# To look for new failures: `pytest --hypothesis-profile=explore`. Failures are saved in .hypothesis/.
 settings.register_profile(
     "explore", deadline=None, max_examples=1000, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
@@ -24,6 +24,6 @@ settings.load_profile("repeatable")
 
 
 def pytest_unconfigure() -> None:
-    """Give back the reserved ports, before the interpreter complains of open sockets at its end."""
+    """Release the reserved ports, to avoid ResourceWarnings at exit."""
     while ports._reserved:
         ports._reserved.pop().close()

@@ -13,20 +13,24 @@ pytest.register_assert_rewrite("contract")
 
 
 LAST_PATIENCE_SECONDS = 60.0
-"""At the end of a run, for disks that other processes hold."""
+"""How long a run waits at its end for disks in use."""
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Remove what labs could not remove when they ended, and say what was late or is left, and why."""
-    left = LEFTOVERS.reap_with_patience(LAST_PATIENCE_SECONDS)
+    """Remove leftovers of labs, and report what was late or remains, with the reason."""
+    if terminalreporter.config.option.collectonly:
+        return
+    left = LEFTOVERS.reap_until(LAST_PATIENCE_SECONDS)
     terminalreporter.section("labs")
-    for late in LEFTOVERS:
+    for late in LEFTOVERS.late():
         if late.removed_after_seconds is not None:
-            terminalreporter.line(f"{late.folder}: removed {late.removed_after_seconds:.1f} s late: {late.why}")
+            seconds = late.removed_after_seconds
+            terminalreporter.line(f"{late.folder} was removed {seconds:.1f} s late: {late.reason}")
     for late in left:
-        terminalreporter.line(f"{late.folder}: still there: {late.why}")
+        terminalreporter.line(f"{late.folder} could not be removed: {late.reason}")
+        terminalreporter.line("Once it is free: PYTHONPATH=tools .venv/bin/python -m lab reap")
     if not left:
-        terminalreporter.line("No lab left anything on the machine.")
+        terminalreporter.line("This run left nothing on the machine.")
 
 
 @pytest.fixture(scope="session", autouse=True)

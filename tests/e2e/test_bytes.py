@@ -207,5 +207,6 @@ def test_a_socket_that_serves_cri_only_has_no_bytes(tmp_path: Path) -> None:
             eviction = daemon.wait_for_event("eviction")
             assert (eviction["outcome"], eviction["estimated_bytes"]) == ("evicted", None)
             assert len(daemon.events("bytes_unknown")) == 1
+            daemon.wait_for_checks(1)
             scrape = daemon.scrape()
             assert not [name for name, _ in scrape.samples if "held_bytes" in name or "reclaimable" in name]

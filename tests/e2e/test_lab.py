@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,6 +20,7 @@ from lab.config import Folders
 from lab.disk import Ballast, DiskSpec, read_usage
 from lab.mirror import Mirror, find_mirror
 from lab.node import Node
+from lab.shell import run
 from lab.toolbox import fetch_toolbox
 from lab.waiting import DEADLINE_SECONDS, wait_until
 
@@ -271,7 +272,7 @@ def assert_nothing_left(base: Path) -> None:
     """
 
     def elsewhere() -> bool:
-        return "is attached to" in why_left(base)
+        return "is still attached to" in why_left(base)
 
     if why_left(base):
         # It was said that it is late: then it is removed later, on a machine that stood still too.
@@ -281,7 +282,8 @@ def assert_nothing_left(base: Path) -> None:
 
 def why_left(base: Path) -> str:
     """Why a lab that was waited for is still left, as the lab says it; nothing where it is not."""
-    return next((late.why for late in LEFTOVERS if late.folder == base and late.removed_after_seconds is None), "")
+    late_ones = (late for late in LEFTOVERS.late() if late.folder == base and late.removed_after_seconds is None)
+    return next((late.reason for late in late_ones), "")
 
 
 @contextmanager
@@ -301,7 +303,7 @@ def _alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(tempfile, "tempdir", folder)
     monkeypatch.setenv("TMPDIR", folder)
     yield
-    LEFTOVERS.reap_with_patience(DEADLINE_SECONDS)
+    LEFTOVERS.reap_until(DEADLINE_SECONDS)
     Path(folder).rmdir()
 
 
@@ -312,24 +314,44 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LEFTOVERS, "_late", {})
 
 
+@pytest.fixture
+def unshared() -> Iterator[Callable[..., "subprocess.Popen[bytes]"]]:
+    """Start a process with a copy of all mounts of this moment; what is unmounted here stays mounted there."""
+    with ExitStack() as processes:
+
+        def start(folder: Path) -> "subprocess.Popen[bytes]":
+            command = ("unshare", "--mount", "--propagation", "private", "sleep", "infinity")
+            process = processes.enter_context(running(*command, folder=folder))
+            wait_until(lambda: Path(f"/proc/{process.pid}/comm").read_text().strip() == "sleep", "it sleeps")
+            return process
+
+        yield start
+
+
 @pytest.mark.usefixtures("_alone", "_impatient")
-def test_a_disk_that_another_namespace_has(capfd: pytest.CaptureFixture[str]) -> None:
-    """A lab ends without a fault while a process with mounts of its own has its disk, which it names; later it goes."""
+def test_a_disk_that_another_namespace_has(unshared: Callable[..., "subprocess.Popen[bytes]"]) -> None:
+    """A process with mounts of its own, which are a copy of the lab's too, holds up nothing."""
     with Lab(version="2") as lab:
-        # Its mounts are a copy: what is unmounted here stays mounted there.
-        holder = running("unshare", "--mount", "--propagation", "private", "sleep", "infinity")
-        process = holder.__enter__()
-        mounts = Path(f"/proc/{process.pid}/mountinfo")
-        wait_until(lambda: Path(f"/proc/{process.pid}/comm").read_text().strip() == "sleep", "it sleeps")
-        assert str(lab.disk) in mounts.read_text()
-    try:
-        assert f"held by process {process.pid} (sleep)" in why_left(lab.folder)
-        assert f"lab: {lab.folder} is left for later: disk.img is attached to /dev/loop" in capfd.readouterr().err
-        assert set(left_behind(lab.folder)) == {"loop devices", str(lab.folder)}
-        assert lab.folder in {late.folder for late in LEFTOVERS.reap()}
-    finally:
-        holder.__exit__(None, None, None)
-    assert lab.folder not in {late.folder for late in LEFTOVERS.reap_with_patience(DEADLINE_SECONDS)}
+        process = unshared(Path("/"))
+        assert str(lab.disk) in Path(f"/proc/{process.pid}/mountinfo").read_text()
+    assert str(lab.disk) not in Path(f"/proc/{process.pid}/mountinfo").read_text()
+    assert_nothing_left(lab.folder)
+
+
+@pytest.mark.usefixtures("_alone", "_impatient")
+def test_a_disk_that_another_namespace_uses(
+    unshared: Callable[..., "subprocess.Popen[bytes]"], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A lab ends without a fault while such a process stands on its disk, and names it; later the lab is removed."""
+    with Lab(version="2") as lab:
+        process = unshared(lab.disk)
+    assert f"used by process {process.pid} (sleep)" in why_left(lab.folder)
+    assert f"lab: cannot remove {lab.folder} yet, will retry: /dev/loop" in capfd.readouterr().err
+    assert set(left_behind(lab.folder)) == {"loop devices", str(lab.folder)}
+    assert lab.folder in {late.folder for late in LEFTOVERS.reap()}
+    process.kill()
+    process.wait()
+    assert lab.folder not in {late.folder for late in LEFTOVERS.reap_until(DEADLINE_SECONDS)}
     assert left_behind(lab.folder) == []
 
 
@@ -340,12 +362,28 @@ def test_a_disk_that_is_in_use(capfd: pytest.CaptureFixture[str]) -> None:
         with bare_disk(DiskSpec(size_mib=8)) as disk:
             process = held.enter_context(running("sleep", "infinity", folder=disk))
         base = disk.parent
-        assert f"its mounts are in use by process {process.pid} (sleep)" in why_left(base)
-        assert f"lab: {base} is left for later" in capfd.readouterr().err
+        assert f"process {process.pid} (sleep) is using {disk}" in why_left(base)
+        assert f"lab: cannot remove {base} yet, will retry" in capfd.readouterr().err
         assert "mounts" in left_behind(base)
     with bare_disk(DiskSpec(size_mib=8)):
         LEFTOVERS.reap()
     assert_nothing_left(base)
+
+
+@pytest.mark.usefixtures("_alone", "_impatient")
+def test_a_folder_that_cannot_be_removed() -> None:
+    """A folder with a file that nothing removes is not forgotten: it is removed once it can be."""
+    with bare_disk(DiskSpec(size_mib=8)) as disk:
+        fixed = disk.parent / "fixed"
+        fixed.touch()
+        run("chattr", "+i", fixed)
+    try:
+        assert "its folder cannot be removed" in why_left(disk.parent)
+        assert disk.parent in {late.folder for late in LEFTOVERS.reap()}
+    finally:
+        run("chattr", "-i", fixed)
+    assert LEFTOVERS.reap() == []
+    assert left_behind(disk.parent) == []
 
 
 @pytest.mark.usefixtures("_alone")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from lab import Lab, LabError
+from lab import LabError
 from support.daemon_process import DaemonProcess, trace_sweep
-from support.large_image import HIGH, LARGE_POLICY, LARGE_PRESSURE, MIB, REGISTRY, large_image_node
+from support.large_image import HIGH, LARGE_POLICY, LARGE_PRESSURE, MIB, REGISTRY, LargeImageNode, large_image_node
 from support.usage_watch import UsageWatch
 
 FIRST_BYTES = MIB
@@ -31,7 +31,7 @@ def test_large_image(lab_version: str, tmp_path: Path) -> None:
         agent = DaemonProcess(tmp_path, lab.endpoint, mode="pressure", policy=LARGE_POLICY, pressure=LARGE_PRESSURE)
         with agent as daemon, UsageWatch(lab, hertz=20) as watch:
             daemon.wait_for_event("runtime_up")
-            pulled_at = pull_once_there_is_room(daemon, node.lab, node.large.reference(REGISTRY))
+            pulled_at = pull_once_there_is_room(daemon, node)
         assert lab.find_image(node.large.image_id) == node.large.image_id
         [*_, last] = [line for line in daemon.events("eviction") if line["outcome"] == "evicted"]
         assert datetime.fromisoformat(last["timestamp"]) < pulled_at
@@ -39,13 +39,16 @@ def test_large_image(lab_version: str, tmp_path: Path) -> None:
         assert watch.highest < 85
 
 
-def pull_once_there_is_room(daemon: DaemonProcess, lab: Lab, reference: str) -> datetime:
+def pull_once_there_is_room(daemon: DaemonProcess, node: LargeImageNode) -> datetime:
     """Hold the pull at its first bytes until the sweep that they bring is over; when the pull was done."""
+    lab = node.lab
     with lab.throttled(math.inf) as road, ThreadPoolExecutor(1) as pool:
         road.hold_at(FIRST_BYTES)
         try:
-            pull = pool.submit(lab.pull, reference)
+            pull = pool.submit(lab.pull, node.large.reference(REGISTRY))
             sweep = trace_sweep(daemon)
+            # All of the room is there while all but the first bytes are still to come.
+            assert node.lab.usage().available_bytes >= node.needs_bytes - FIRST_BYTES
         finally:
             road.hold_at(math.inf)
         pull.result()

@@ -1,4 +1,4 @@
-"""A node below its high mark, and an image with which it would be over-full: for a test, and for a benchmark."""
+"""A node below its high watermark, and an image too large for its free space."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +11,11 @@ from lab.waiting import wait_until
 REGISTRY = "registry.gitlab.com"
 MIB = 1 << 20
 REPEATS = 5
-"""So many times larger are layers as snapshots than as blobs: unpacking is a burst, too quick for any check."""
+"""A layer's snapshot is this many times its blob, so unpacking is a burst, too quick for any check."""
 SMALL, SMALL_MIB = 72, 5
-"""Images that may be evicted: so many, of so many MiB as snapshots."""
+"""Number of images that may be evicted, and the snapshot size of each."""
 HIGH, LOW = 99.8, 70.0
-"""At the high mark less than 2 MiB are left, and nothing is reserved for root: by then it is too late."""
+"""At the high watermark less than 2 MiB are left, and nothing is reserved for root: too late to evict."""
 LARGE_PRESSURE = {"check_every": "2s", "grace": "0s", "horizon": "0s", "bytes": {"high": HIGH, "low": LOW}}
 LARGE_POLICY = {"rules": [{"name": "all", "match": [f"{REGISTRY}/golem-ai/**"], "max_age": "30d"}]}
 START_PERCENT = 70.0
@@ -34,10 +34,10 @@ class LargeImageNode:
     """Of the large one, as blob and snapshot."""
 
     def refill(self) -> None:
-        """Have again what was evicted, and as much free as before."""
+        """Pull the evicted images again and restore the same free space."""
         self.lab.drop_ballast()
         self.lab.pull_all(self.small)
-        wait_until(lambda: self.lab.usage().used_percent < START_PERCENT, "what a failed pull left is gone")
+        wait_until(lambda: self.lab.usage().used_percent < START_PERCENT, "leftovers of the failed pull are gone")
         self.lab.fill(START_PERCENT)
 
 

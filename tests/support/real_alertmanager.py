@@ -21,18 +21,6 @@ from support.daemon_process import wait_for
 
 _SHORTEST = "100ms"
 """A group waits for so long before its first notification, and before each other: by default half a minute and five."""
-_OWN_MOUNTS = """\
-set -f
-for mount in $(cut -d ' ' -f 5 /proc/self/mountinfo | tac); do
-    case $mount in */image-cleaner-lab-*) umount --lazy --no-mtab "$mount" ;; esac
-done
-mount --bind "$0" /usr/share && exec "$@"
-"""
-"""Debian's Alertmanager reads its templates below /usr/share: in a mount namespace of its own they are there.
-
-Such a namespace begins with a copy of every mount of the machine, and a lab cannot detach a disk that is mounted in it.
-So it lets go of all labs; a mount that is gone already is only worth a line in the log.
-"""
 
 
 class RealAlertmanager:
@@ -60,8 +48,10 @@ class RealAlertmanager:
         (folder / "alertmanager.yml").write_text(json.dumps(config), encoding="utf-8")
         (folder / "web.yml").write_text(json.dumps(web or {}), encoding="utf-8")
         (folder / "amtool.yml").write_text(json.dumps(client or {}), encoding="utf-8")
+        # Debian's reads its templates below /usr/share: in a mount namespace of its own they are there.
+        share = self._program.parents[1] / "share"
         self._command = [
-            *("unshare", "--mount", "sh", "-c", _OWN_MOUNTS, str(self._program.parents[1] / "share")),
+            *("unshare", "--mount", "sh", "-c", f'mount --bind "{share}" /usr/share && exec "$@"', "sh"),
             str(self._program),
             f"--config.file={folder}/alertmanager.yml",
             f"--web.config.file={folder}/web.yml",
@@ -106,11 +96,6 @@ class RealAlertmanager:
         """Such as SIGSTOP: connections are accepted and nothing is answered."""
         assert self._process is not None
         self._process.send_signal(number)
-
-    def mounts(self) -> str:
-        """Its mounts, as the kernel lists them."""
-        assert self._process is not None
-        return Path(f"/proc/{self._process.pid}/mountinfo").read_text("utf-8")
 
     def _serves(self) -> bool:
         assert self._process is not None and self._process.poll() is None, "Alertmanager ended"  # noqa: PT018

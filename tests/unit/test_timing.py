@@ -33,6 +33,8 @@ def test_durations_are_read_as_written(tmp_path: Path) -> None:
     write(path, {"a::b[x y]": 1.5, "a::c[\t]": 0.25, "a::d[\n]": 0.125})
     assert read(path) == {"a::b[x y]": 1.5, "a::c[\\t]": 0.25, "a::d[\\n]": 0.125}
     assert read(tmp_path / "none.tsv") == {}
+    (tmp_path / "cut.tsv").write_text("1.500\ta::b\n0.2")
+    assert read(tmp_path / "cut.tsv") == {"a::b": 1.5}
 
 
 def test_a_run_is_reported_by_step_and_file() -> None:
@@ -46,9 +48,9 @@ def test_a_run_is_reported_by_step_and_file() -> None:
         "    5.5  e2e",
         "    3.0    tests/e2e/test_b.py",
         "    2.0    tests/e2e/test_a.py",
-        "    6.6  together",
+        "    6.6  total",
         "",
-        "seconds of the 4 slowest tests",
+        "4 slowest tests, in seconds",
         "  180.0  tests/e2e/test_b.py::two",
         "  100.0  tests/unit/test_c.py::four",
         "   90.0  tests/e2e/test_a.py::one[1.6]",
@@ -64,7 +66,7 @@ def test_a_run_that_failed_is_reported_too() -> None:
         "    0.1  lint",
         "    0.2  types: FAILED",
         "      -  unit: did not run",
-        "    0.3  together",
+        "    0.3  total",
     ]
 
 
@@ -73,4 +75,4 @@ def test_ten_tests_are_told_at_most() -> None:
     lines = list(
         report([Step("unit", 1.0, tests={f"t{number:02}": float(number) for number in range(11)})], frozenset())
     )
-    assert (lines[-11], lines[-1]) == ("seconds of the 10 slowest tests", "    1.0  t01")
+    assert (lines[-11], lines[-1]) == ("10 slowest tests, in seconds", "    1.0  t01")

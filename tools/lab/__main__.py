@@ -30,9 +30,9 @@ def main() -> int:
 
 
 def _reap() -> int:
+    """Remove what can be removed; what cannot is reported on stderr."""
     left = LEFTOVERS.reap()
-    for late in left:
-        print(f"{late.folder} is left: {late.why}")
+    print(f"{len(left)} labs remain." if left else "No lab of a dead process is left.")
     return 1 if left else 0
 
 
@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m lab", description="A private containerd for tests.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("fetch", help="fetch what labs of all versions run into the cache folder")
-    commands.add_parser("reap", help="remove what labs left, and say what is still held and by whom")
+    commands.add_parser("reap", help="remove leftovers of dead labs; name the processes that still use one")
     up = commands.add_parser("up", help="bring a lab up and keep it until Ctrl-C")
     up.add_argument("--version", choices=(*VERSIONS, "2.1"), default="1.6", help="containerd (default: %(default)s)")
     up.add_argument("--filesystem", choices=("ext4", "xfs"), default="ext4", help="of the disk (default: %(default)s)")

@@ -1,7 +1,4 @@
-"""A private disk without a containerd, for what is about the disk alone.
-
-It refuses to leave more behind than a lab does: it is removed the same way.
-"""
+"""A private disk without containerd, for tests of the disk alone. It is removed like a lab."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,7 +12,7 @@ from lab.leftovers import LEFTOVERS
 
 @contextmanager
 def bare_disk(spec: DiskSpec) -> Iterator[Path]:
-    """Mount a disk of its own until the block ends; yield its mountpoint."""
+    """Mount a private disk for the block; yield its mountpoint."""
     with ExitStack() as undo:
         folders = Folders(undo.enter_context(claim_folder()))
         undo.callback(LEFTOVERS.remove, folders)

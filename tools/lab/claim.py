@@ -11,25 +11,25 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _PREFIX = "image-cleaner-lab-"
-_OWNER = "owner.pid"
+OWNER = "owner.pid"
 
 
 @contextmanager
 def claim_folder() -> Iterator[Path]:
     """Make a folder that counts as alive until the block ends."""
     base = Path(tempfile.mkdtemp(prefix=_PREFIX))
-    with (base / f"{_OWNER}.new").open("w", encoding="utf-8") as owner:
+    with (base / f"{OWNER}.new").open("w", encoding="utf-8") as owner:
         fcntl.flock(owner, fcntl.LOCK_EX)
         owner.write(f"{os.getpid()}\n")
         owner.flush()
         # Locked before it has its name: no reaper ever sees it without an owner.
-        (base / f"{_OWNER}.new").rename(base / _OWNER)
+        (base / f"{OWNER}.new").rename(base / OWNER)
         yield base
 
 
 def list_abandoned() -> Iterator[Path]:
     """Yield the folders whose owner is dead, each locked while the caller works on it."""
-    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_OWNER}"):
+    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{OWNER}"):
         try:
             owner = path.open("r+", encoding="utf-8")
         except OSError:

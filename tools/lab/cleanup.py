@@ -11,6 +11,7 @@ import signal
 import time
 from pathlib import Path
 
+from lab.claim import OWNER
 from lab.config import Folders
 from lab.errors import LabError
 from lab.shell import run
@@ -26,8 +27,8 @@ _MOST_NAMED = 3
 def clean_up(folders: Folders, seconds: float) -> None:
     """Remove everything of a lab; what is not there is passed over.
 
-    Each step waits so many seconds for what does not let go at once; 0 is one attempt.
-    LabError: something of it could not be removed, with who holds it, and the folder is left for the next attempt.
+    Each step waits up to `seconds`; 0 makes one attempt.
+    LabError: something could not be removed; the message names the holder, and the folder stays for the next attempt.
     """
     container_ids = _container_ids(folders)
     _kill_processes(folders, seconds)
@@ -36,7 +37,7 @@ def clean_up(folders: Folders, seconds: float) -> None:
     _detach(folders.disk_image, seconds)
     _remove_cgroups(folders.cgroup)
     _remove_shim_sockets(folders, container_ids)
-    shutil.rmtree(folders.base, ignore_errors=True)
+    _remove_folder(folders.base)
 
 
 def list_processes(folders: Folders) -> list[int]:
@@ -87,7 +88,7 @@ def _kill_processes(folders: Folders, seconds: float) -> None:
     def none_left() -> bool:
         pids = [pid for pid in list_processes(folders) if not _is_zombie(pid)]
         for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         return not pids
 
@@ -103,42 +104,63 @@ def _unmount(base: Path, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while mounts := list_mounts(base):
         try:
-            run("umount", *mounts)
+            run("umount", mounts[0])
         except LabError as error:
             # A killed process's files close a moment after it is gone.
             if time.monotonic() >= deadline:
-                raise LabError(f"its mounts are in use by {_say(_users_of(mounts))}: {error}") from error
+                raise LabError(f"{_describe(_users_of(mounts[:1]))} is using {mounts[0]} ({error})") from error
             time.sleep(0.02)
+        else:
+            # The kernel unmounts a folder that is removed in every other mount namespace too, each of which began with
+            # a copy of this mount (Linux, fs/namespace.c, `detach_mounts`). A folder with content is no mountpoint.
+            with contextlib.suppress(OSError):
+                Path(mounts[0]).rmdir()
 
 
 def _detach(image: Path, seconds: float) -> None:
-    """Wait until the loop device of a disk is free: the kernel frees it once no mount namespace has it any more."""
+    """Wait until a disk's loop device is free: the kernel frees it when nobody uses the disk in any namespace."""
     try:
         wait_until(lambda: not _loop_devices(image), "free", seconds)
     except LabError as error:
         for device in _loop_devices(image):
-            raise LabError(f"{image.name} is attached to /dev/{device}, held by {_say(_holders_of(device))}") from error
+            holders = _describe(_holders_of(device))
+            raise LabError(f"/dev/{device} is still attached to {image.name}, used by {holders}") from error
 
 
 def _loop_devices(image: Path) -> list[str]:
-    """Return the devices behind which a file lies, such as `loop3`."""
+    """Return the loop devices that a file backs, such as `loop3`."""
     files = Path("/sys/block").glob("loop*/loop/backing_file")
     return [file.parents[1].name for file in files if _text(file).strip() == str(image)]
 
 
 def _holders_of(device: str) -> list[int]:
-    """Return the processes in whose mount namespace a device is mounted."""
-    return [pid for pid in _pids() if f" /dev/{device} " in _read(pid, "mountinfo")]
+    """Return the processes that use a device: it is mounted in their namespace, or was when they opened a file."""
+    number = _text(Path(f"/sys/block/{device}/dev")).strip()
+    return [pid for pid in _pids() if f" /dev/{device} " in _read(pid, "mountinfo") or number in _devices_of(pid)]
+
+
+def _devices_of(pid: int) -> set[str]:
+    """Return the devices of a process's working directory and open files, as `MAJOR:MINOR`."""
+    devices = set()
+    for link in _links_of(pid):
+        with contextlib.suppress(OSError):
+            device = link.stat().st_dev
+            devices.add(f"{os.major(device)}:{os.minor(device)}")
+    return devices
+
+
+def _links_of(pid: int) -> list[Path]:
+    links = [Path(f"/proc/{pid}/{name}") for name in ("cwd", "root")]
+    with contextlib.suppress(OSError):
+        links += Path(f"/proc/{pid}/fd").iterdir()
+    return links
 
 
 def _users_of(mounts: list[str]) -> list[int]:
-    """Return the processes that have a file or a folder on one of these open, or stand in one."""
+    """Return the processes with an open file or working directory on these mounts."""
 
     def uses(pid: int) -> bool:
-        links = [Path(f"/proc/{pid}/{name}") for name in ("cwd", "root")]
-        with contextlib.suppress(OSError):
-            links += Path(f"/proc/{pid}/fd").iterdir()
-        return any(_target(link).is_relative_to(mount) for link in links for mount in mounts)
+        return any(_target(link).is_relative_to(mount) for link in _links_of(pid) for mount in mounts)
 
     return [pid for pid in _pids() if uses(pid)]
 
@@ -150,11 +172,29 @@ def _target(link: Path) -> Path:
         return Path("/")
 
 
-def _say(pids: list[int]) -> str:
-    """Name processes, a few of them; a namespace can outlive all of its processes, and the kernel has mounts too."""
+def _describe(pids: list[int]) -> str:
+    """Name up to three processes. There may be none: a namespace can outlive its processes."""
     named = [f"process {pid} ({_read(pid, 'comm').strip()})" for pid in pids]
     more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
-    return ", ".join(named[:_MOST_NAMED]) + more if named else "no process that can be seen"
+    return ", ".join(named[:_MOST_NAMED]) + more if named else "no visible process"
+
+
+def _remove_folder(base: Path) -> None:
+    """Remove a lab's folder, and its claim last: a folder without one is never found again."""
+    claim = base / OWNER
+    try:
+        for entry in base.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            elif entry != claim:
+                entry.unlink()
+        claim.unlink(missing_ok=True)
+        base.rmdir()
+    except FileNotFoundError:
+        # Another run was at it, or it was never made.
+        return
+    except OSError as error:
+        raise LabError(f"its folder cannot be removed: {error}") from error
 
 
 def _remove_cgroups(cgroup: str) -> None:

@@ -84,7 +84,7 @@ class Lab:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Remove everything, whatever happened in the block; what is held by others is left to `lab.leftovers`."""
+        """Remove everything, whatever happened; `lab.leftovers` removes later what other processes still use."""
         self._undo.close()
 
     def _start_registry(self, toolbox: Toolbox, undo: ExitStack) -> None:

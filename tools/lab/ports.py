@@ -1,9 +1,8 @@
-"""Reserves ports of 127.0.0.1 for programs that have to be told theirs before they start.
+"""Reserves ports of 127.0.0.1 for programs that need a port number before they start.
 
-A port that was only free a moment ago may be taken before its server binds it: by another server that looks for one, or
-as the near end of any connection. Here the kernel keeps it: a socket of this process stays bound to the port and never
-listens. Linux lets a second socket bind it, and listen, if both set SO_REUSEADDR, as every server here does; it gives
-the port to no connection and to nobody who asks for any free port. Until a server listens, connections are refused.
+Another server, or an outgoing connection, can take a free port before its server binds it. So a socket of this process
+stays bound to the port and never listens. Linux lets a second socket bind the port and listen if both set SO_REUSEADDR,
+as all servers here do. The kernel gives the port to nobody else. Until a server listens, connections are refused.
 """
 
 import socket

@@ -44,12 +44,12 @@ class Throttle:
         self._budget.set_rate(bytes_per_second)
 
     def hold_at(self, served_bytes: float) -> None:
-        """Serve until so much went through in all, and hold everything there; `math.inf` serves on."""
+        """Hold all connections once this many bytes have passed in all; `math.inf` releases them."""
         self._budget.hold_at(served_bytes)
 
     def wait_until_held(self) -> None:
-        """Return once everything is held where `hold_at` said."""
-        wait_until(lambda: self._budget.is_held, "the road holds what is served through it")
+        """Return once the limit of `hold_at` is reached; the last parts may still be on their way."""
+        wait_until(lambda: self._budget.is_held, "the throttle holds at its limit")
 
     def __enter__(self) -> Self:
         """Listen."""
@@ -144,6 +144,8 @@ class _Server(socketserver.ThreadingTCPServer):
                         return
                     if source is upstream:
                         self._budget.take(len(part))
+                        if self._budget.ended.is_set():
+                            return
                     target.sendall(part)
 
 

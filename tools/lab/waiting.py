@@ -9,7 +9,7 @@ from collections.abc import Callable
 from lab.errors import LabError
 
 DEADLINE_SECONDS = 300.0
-"""Ends a wait that is in vain. An idle machine needs a second or two, so no busy one fails a test by this."""
+"""The longest wait. An idle machine needs a second or two, so load alone does not reach it."""
 _POLL_SECONDS = 0.01
 
 

@@ -1,4 +1,1 @@
-"""Tells how long the steps of `make test` took, and which tests were the slowest.
-
-It refuses to judge: a slow machine fails nothing.
-"""
+"""Reports how long the steps of `make test` took, and the slowest tests. Durations never fail a run."""

@@ -1,42 +1,68 @@
-"""Runs targets of the Makefile one after the other until one fails, and reports how long each took.
+"""Run make targets until one fails, and report how long each took.
 
-Usage: python -m timing TARGET... Only Python's own library is needed: the first target sets all else up.
+Usage: python -m timing TARGET... Uses only the standard library, because the first target installs everything else.
 """
 
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
 from timing import durations
 from timing.report import Step, report
 
 FOLDER = Path("build", "timing")
-"""Where the targets that run tests write how long each took: `TARGET.tsv`."""
+"""Test targets write durations here, as `TARGET.tsv`."""
 DETAILED = frozenset({"e2e"})
 
 
+class Ended:
+    """The signals that end a run: the target ends first, since tests have to clean up."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._child: subprocess.Popen[bytes] | None = None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._end)
+
+    def _end(self, number: int, _frame: FrameType | None) -> None:
+        """Pass SIGTERM on; a terminal sends SIGINT to the target too."""
+        self.number = number
+        if number == signal.SIGTERM and self._child is not None:
+            self._child.send_signal(number)
+
+    def wait_for(self, child: "subprocess.Popen[bytes]") -> int:
+        """Return the exit status of a target, however long it takes to end."""
+        self._child = child
+        return child.wait()
+
+
 def main(targets: Sequence[str]) -> int:
-    """The exit status is that of the target that failed, else 0."""
-    steps: list[Step] = []
-    try:
-        for target in targets:
-            steps.append(run(target))
-            if steps[-1].status:
-                break
-    finally:
-        left = [Step(target, None) for target in targets[len(steps) :]]
-        print("", *report([*steps, *left], DETAILED), sep="\n", flush=True)
-    return steps[-1].status if steps else 0
+    """Return the exit status of the target that failed or was interrupted, else 0."""
+    if not targets or targets[0].startswith("-"):
+        sys.stderr.write("usage: python -m timing TARGET...\n")
+        return 2
+    ended, steps = Ended(), list[Step]()
+    for target in targets:
+        steps.append(run(target, ended))
+        if steps[-1].status or ended.number:
+            break
+    left = [Step(target, None) for target in targets[len(steps) :]]
+    print("", *report([*steps, *left], DETAILED), sep="\n", flush=True)
+    return steps[-1].status
 
 
-def run(target: str) -> Step:
-    """One target, with a report of its own tests only."""
+def run(target: str, ended: Ended) -> Step:
+    """Run one target and read its test durations; stale ones are deleted first."""
     written = FOLDER / f"{target}.tsv"
     written.unlink(missing_ok=True)
     began = time.monotonic()
-    status = subprocess.run(["make", "--no-print-directory", target], check=False).returncode
+    with subprocess.Popen(["make", "--no-print-directory", target]) as child:
+        status = ended.wait_for(child)
+    status = 128 + ended.number if ended.number else status
     return Step(target, time.monotonic() - began, status, durations.read(written))
 
 

@@ -1,6 +1,6 @@
-"""How long each test of a run took, in a file between the run and the report: seconds, a tab, the test's name.
+"""The duration of each test of a run, stored as `seconds<TAB>name`.
 
-It refuses to tell set-up from the test itself: what a module's first test prepares for the others is its own time.
+It includes set-up: a module's fixture counts for the module's first test.
 """
 
 from collections import defaultdict
@@ -12,7 +12,7 @@ Durations = Mapping[str, float]
 
 
 def added_up(phases: Iterable[tuple[str, float]]) -> dict[str, float]:
-    """Set-up, call and tear-down of each test together."""
+    """Sum set-up, call and teardown of each test."""
     found: dict[str, float] = defaultdict(float)
     for name, seconds in phases:
         found[name] += seconds
@@ -31,15 +31,15 @@ def slowest(durations: Durations, count: int) -> list[tuple[str, float]]:
 
 
 def write(path: Path, durations: Durations) -> None:
-    """Write a run's durations; its folder is made."""
+    """Write a run's durations, creating the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = (f"{seconds:.3f}\t{name.encode('unicode_escape').decode()}\n" for name, seconds in durations.items())
     path.write_text("".join(lines), encoding="utf-8")
 
 
 def read(path: Path) -> dict[str, float]:
-    """A run's durations; none where the run wrote nothing."""
+    """Read a run's durations; none if the run wrote nothing."""
     if not path.exists():
         return {}
-    rows = (line.split("\t", 1) for line in path.read_text(encoding="utf-8").splitlines())
+    rows = (line.split("\t", 1) for line in path.read_text(encoding="utf-8").splitlines() if "\t" in line)
     return {name: float(seconds) for seconds, name in rows}

@@ -1,4 +1,4 @@
-"""A plugin of pytest: `--timing=FILE` writes there how long each test took."""
+"""A pytest plugin: `--timing=FILE` writes each test's duration."""
 
 from pathlib import Path
 
@@ -13,21 +13,21 @@ class _Clock:
         self._phases: list[tuple[str, float]] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Add up; also what the processes of pytest-xdist report."""
+        """Collect each phase, including those of xdist workers."""
         self._phases.append((report.nodeid, report.duration))
 
     def pytest_sessionfinish(self) -> None:
-        """Write, also after failures."""
+        """Write the file, also after failures."""
         durations.write(self._path, durations.added_up(self._phases))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The file; without it nothing is written."""
-    parser.addoption("--timing", metavar="FILE", help="write there how long each test took")
+    """Add `--timing`."""
+    parser.addoption("--timing", metavar="FILE", help="write each test's duration to FILE")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """In the process that has all reports; those of pytest-xdist have only their own."""
+    """Register on the xdist controller only: it sees all reports."""
     path = config.getoption("--timing")
     if path and not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Clock(Path(path)))

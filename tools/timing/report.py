@@ -1,4 +1,4 @@
-"""The report of a run of several steps, as lines of text; values in, values out."""
+"""Formats the report of a run: values in, lines of text out."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ _MINUTE = 60.0
 
 @dataclass(frozen=True)
 class Step:
-    """One step."""
+    """One make target of a run."""
 
     name: str
     seconds: float | None
@@ -28,11 +28,11 @@ def report(steps: Sequence[Step], detailed: frozenset[str]) -> Iterator[str]:
         yield _row(step)
         if step.name in detailed:
             yield from (f"{seconds / _MINUTE:7.1f}    {file}" for file, seconds in by_file(step.tests).items())
-    yield f"{sum(step.seconds or 0.0 for step in steps) / _MINUTE:7.1f}  together"
+    yield f"{sum(step.seconds or 0.0 for step in steps) / _MINUTE:7.1f}  total"
     tests: Mapping[str, float] = {name: seconds for step in steps for name, seconds in step.tests.items()}
     if tests:
         yield ""
-        yield f"seconds of the {min(SLOWEST, len(tests))} slowest tests"
+        yield f"{min(SLOWEST, len(tests))} slowest tests, in seconds"
         yield from (f"{seconds:7.1f}  {name}" for name, seconds in slowest(tests, SLOWEST))
 
 

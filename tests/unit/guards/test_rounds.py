@@ -15,8 +15,8 @@ from cleaner.node.clock import NeverStop
 from lab.waiting import DEADLINE_SECONDS, wait_until
 from support.registry_servers import serve_registry, serve_silence
 
-LIMITS_SECONDS = (1.0, 15.0, 240.0)
-"""For rounds that end by their time, to be tried in turn: a machine that is too busy for one is not for the next."""
+LIMITS_SECONDS = (1.0, *[15.0] * 9)
+"""For rounds that end by their time, to be tried in turn: no machine is too busy for all of them."""
 FAR_SECONDS = 10 * DEADLINE_SECONDS
 """A time limit that no test waits for."""
 PATIENT = (DEADLINE_SECONDS, DEADLINE_SECONDS)
@@ -135,7 +135,7 @@ def test_fifty_that_hang_do_not_delay_a_sweep() -> None:
             found, took = ended(rounds_of(gate), ["a.io", *(f"h{number}.io" for number in range(50))], seconds)
             assert took >= seconds
             assert gate.hanging <= MOST_AT_ONCE
-        if found == {"a.io": None} and gate.hanging == MOST_AT_ONCE:
+        if found == {"a.io": None} and gate.hanging == MOST_AT_ONCE and took < 2 * seconds:
             return
     pytest.fail(f"{found} within {seconds} s, {gate.hanging} hang")
 
@@ -202,10 +202,10 @@ def test_a_server_that_drips_is_left_behind() -> None:
         plain = frozenset({dripping.address, registry.address})
         for seconds in LIMITS_SECONDS:
             rounds = rounds_of(RegistryQuestion(plain, timeouts=PATIENT))
-            found, _ = ended(rounds, [dripping.address, registry.address], seconds)
-            if found:
+            found, took = ended(rounds, [dripping.address, registry.address], seconds)
+            if found and took < 2 * seconds:
                 break
-        assert found == {registry.address: None}
+        assert (found, took < 2 * seconds) == ({registry.address: None}, True)
     await_threads()
 
 
