@@ -50,7 +50,7 @@ def share(lab: Lab, reference: str, namespace: str) -> None:
     archive = lab.folder / "shared.tar"
     lab.ctr("images", "export", str(archive), reference)
     # The last of two flags counts.
-    lab.ctr("-n", namespace, "images", "import", str(archive))
+    lab.import_archive(archive, "-n", namespace)
     archive.unlink()
 
 

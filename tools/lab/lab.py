@@ -15,7 +15,7 @@ from lab.builder import Builder
 from lab.claim import claim_folder
 from lab.config import Folders, containerd_config, write_hosts
 from lab.disk import Ballast, DiskSpec, Usage, mount_disk, read_usage
-from lab.errors import LabUnavailable
+from lab.errors import LabError, LabUnavailable
 from lab.images import BuiltImage, ImageSpec
 from lab.leftovers import LEFTOVERS
 from lab.node import Node
@@ -28,6 +28,7 @@ from lab.waiting import wait_until
 
 _PAUSE_REGISTRY = "registry.k8s.io"
 _PULLS_AT_ONCE = 4
+_IMPORTS = 5
 
 
 class Lab:
@@ -198,10 +199,24 @@ class Lab:
         image = self._builder.build(spec)
         archive = self._folders.base / "load.tar"
         write_archive(archive, image, name, self._builder)
-        self.ctr("images", "import", str(archive))
+        self.import_archive(archive)
         archive.unlink()
         wait_until(lambda: self.find_image(name) == image.image_id, f"CRI lists {name}")
         return image
+
+    def import_archive(self, archive: Path, *flags: str) -> None:
+        """Import an archive with ctr; flags such as another namespace.
+
+        On a busy machine ctr 2.1 was seen to end with "short read" for an archive that is whole: then it imports again.
+        """
+        for attempts_left in reversed(range(_IMPORTS)):
+            try:
+                self.ctr(*flags, "images", "import", str(archive))
+            except LabError as error:
+                if not attempts_left or "short read" not in str(error):
+                    raise
+            else:
+                return
 
     def tag(self, source: str, target: str) -> None:
         """Give an image another name; wait until CRI has it."""
