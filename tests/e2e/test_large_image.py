@@ -46,6 +46,8 @@ def pull_once_there_is_room(daemon: DaemonProcess, node: LargeImageNode) -> date
         road.hold_at(FIRST_BYTES)
         try:
             pull = pool.submit(lab.pull, node.large.reference(REGISTRY))
+            daemon.wait_for(lambda: bool(daemon.events("sweep_ended")) or pull.done(), "a sweep")
+            assert not pull.done(), "the pull was over before any sweep"
             sweep = trace_sweep(daemon)
             # All of the room is there while all but the first bytes are still to come.
             assert node.lab.usage().available_bytes >= node.needs_bytes - FIRST_BYTES

@@ -19,6 +19,7 @@ HIGH, LOW = 99.8, 70.0
 LARGE_PRESSURE = {"check_every": "2s", "grace": "0s", "horizon": "0s", "bytes": {"high": HIGH, "low": LOW}}
 LARGE_POLICY = {"rules": [{"name": "all", "match": [f"{REGISTRY}/golem-ai/**"], "max_age": "30d"}]}
 START_PERCENT = 70.0
+_ANY = f"{REGISTRY}/golem-ai/any:v1"
 NEEDS_OF_FREE = 1.5
 
 
@@ -37,7 +38,11 @@ class LargeImageNode:
         """Pull the evicted images again and restore the same free space."""
         self.lab.drop_ballast()
         self.lab.pull_all(self.small)
-        wait_until(lambda: self.lab.usage().used_percent < START_PERCENT, "leftovers of the failed pull are gone")
+        # A pull that failed leaves its blobs until containerd collects garbage, which it does within this removal.
+        self.lab.tag(self.small[0], _ANY)
+        self.lab.remove_tag(_ANY)
+        [*_, blob] = [layer.digest for layer in self.large.layers]
+        wait_until(lambda: blob not in self.lab.ctr("content", "ls", "-q"), "leftovers of the failed pull are gone")
         self.lab.fill(START_PERCENT)
 
 
