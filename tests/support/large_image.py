@@ -38,7 +38,7 @@ class LargeImageNode:
         """Pull the evicted images again and restore the same free space."""
         self.lab.drop_ballast()
         self.lab.pull_all(self.small)
-        # A pull that failed leaves its blobs until containerd collects garbage, which it does within this removal.
+        # A failed pull leaves its blobs until containerd collects garbage. This removal makes it collect.
         self.lab.tag(self.small[0], _ANY)
         self.lab.remove_tag(_ANY)
         [*_, blob] = [layer.digest for layer in self.large.layers]
