@@ -29,8 +29,8 @@ def main() -> int:
                     policy=LARGE_POLICY,
                     pressure=LARGE_PRESSURE,
                 )
-                measure(daemon, node, title)
                 node.refill()
+                measure(daemon, node, title)
     return 0
 
 

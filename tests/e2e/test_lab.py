@@ -1,6 +1,7 @@
 """The lab itself: what the other e2e tests stand on, on every containerd that it serves."""
 
 import hashlib
+import math
 import os
 import signal
 import subprocess
@@ -80,6 +81,21 @@ def test_a_throttled_pull(lab: Lab) -> None:
         with pytest.raises(LabError, match="PullImage"):
             pull.result()
     assert lab.pull(broken.reference("registry.gitlab.com")) == broken.image_id
+
+
+def test_a_held_pull(lab: Lab) -> None:
+    """A hold lets an image's manifest and config through, and of its layers no more than begins."""
+    [image] = lab.push(ImageSpec("golem-ai/held", layers=(Layer(MIB, 73),)))
+    with lab.throttled(math.inf) as road, ThreadPoolExecutor(1) as pool:
+        road.hold_at(0)
+        pull = pool.submit(lab.pull, image.reference("registry.gitlab.com"))
+        try:
+            wait_until(lambda: image.image_id in lab.ctr("content", "ls", "-q"), "the config is there")
+            assert not pull.done()
+            assert road.served_bytes < MIB
+        finally:
+            road.hold_at(math.inf)
+        assert pull.result() == image.image_id
 
 
 def test_repeated_blocks(lab: Lab) -> None:

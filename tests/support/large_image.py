@@ -21,6 +21,8 @@ LARGE_POLICY = {"rules": [{"name": "all", "match": [f"{REGISTRY}/golem-ai/**"], 
 START_PERCENT = 70.0
 _ANY = f"{REGISTRY}/golem-ai/any:v1"
 NEEDS_OF_FREE = 1.5
+_DATABASE_BYTES = 4 * MIB
+"""By which containerd's own database may grow."""
 
 
 @dataclass(frozen=True)
@@ -33,16 +35,21 @@ class LargeImageNode:
     large: BuiltImage
     needs_bytes: int
     """Of the large one, as blob and snapshot."""
+    bare_bytes: int
+    """Free while there are the small images only."""
 
     def refill(self) -> None:
-        """Pull the evicted images again and restore the same free space."""
+        """Pull the evicted images again and restore the same free space, after a pull that failed."""
         self.lab.drop_ballast()
         self.lab.pull_all(self.small)
-        # A failed pull leaves its blobs until containerd collects garbage. This removal makes it collect.
+        # A failed pull leaves blobs and snapshots until containerd collects garbage. This removal makes it collect.
         self.lab.tag(self.small[0], _ANY)
         self.lab.remove_tag(_ANY)
-        [*_, blob] = [layer.digest for layer in self.large.layers]
-        wait_until(lambda: blob not in self.lab.ctr("content", "ls", "-q"), "leftovers of the failed pull are gone")
+        # containerd no longer lists them some time before their files are gone: only the disk tells.
+        wait_until(
+            lambda: self.lab.usage().available_bytes >= self.bare_bytes - _DATABASE_BYTES,
+            "leftovers of the failed pull are gone",
+        )
         self.lab.fill(START_PERCENT)
 
 
@@ -54,9 +61,10 @@ def large_image_node(version: str) -> Iterator[LargeImageNode]:
         built = lab.push(*(ImageSpec("golem-ai/app", f"v{layer.seed}", (layer,)) for layer in layers))
         small = [image.reference(REGISTRY) for image in built]
         lab.pull_all(small)
+        bare = lab.usage().available_bytes
         lab.fill(START_PERCENT)
         needs = round(NEEDS_OF_FREE * lab.usage().available_bytes)
         # One layer: its blob and then, all at once, its snapshot.
         size = round(needs * REPEATS / (REPEATS + 1))
         [large] = lab.push(ImageSpec("golem-ai/large", layers=(Layer(size, 1000, repeats=REPEATS),)))
-        yield LargeImageNode(lab, small, large, needs)
+        yield LargeImageNode(lab, small, large, needs, bare)

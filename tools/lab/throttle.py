@@ -16,6 +16,8 @@ from lab.errors import LabError
 from lab.waiting import wait_until
 
 _PART_BYTES = 16 * 1024
+_SHORT_BYTES = 32 * 1024
+"""A manifest or a config, with its headers."""
 _POLL_SECONDS = 0.05
 _UPSTREAM_SECONDS = 10.0
 
@@ -44,7 +46,11 @@ class Throttle:
         self._budget.set_rate(bytes_per_second)
 
     def hold_at(self, served_bytes: float) -> None:
-        """Hold all connections once this many bytes have passed in all; `math.inf` releases them."""
+        """Hold all connections once this many bytes have passed in all; `math.inf` releases them.
+
+        Short answers pass in any case: otherwise a runtime that asks for an image's config a moment later than for its
+        first layer would never learn what it pulls.
+        """
         self._budget.hold_at(served_bytes)
 
     def wait_until_held(self) -> None:
@@ -101,10 +107,10 @@ class _Budget:
             self.ended.set()
             self._changed.notify_all()
 
-    def take(self, count: int) -> None:
-        """Return when so many bytes may pass, or at the end."""
+    def take(self, count: int, *, is_short: bool) -> None:
+        """Return when so many bytes may pass, or at the end; a short answer is not held."""
         with self._changed:
-            while (self.is_held or not self._rate) and not self.ended.is_set():
+            while ((self.is_held and not is_short) or not self._rate) and not self.ended.is_set():
                 self._changed.wait()
             now = time.monotonic()
             self._free_at = max(now, self._free_at) + count / max(self._rate, 1.0)
@@ -136,14 +142,18 @@ class _Server(socketserver.ThreadingTCPServer):
         with selectors.DefaultSelector() as waiting:
             waiting.register(client, selectors.EVENT_READ, (client, upstream))
             waiting.register(upstream, selectors.EVENT_READ, (upstream, client))
+            answered_bytes = 0
             while not self._budget.ended.is_set():
                 for ready, _ in waiting.select(_POLL_SECONDS):
                     source, target = ready.data
                     part = source.recv(_PART_BYTES)
                     if not part:
                         return
-                    if source is upstream:
-                        self._budget.take(len(part))
+                    if source is client:
+                        answered_bytes = 0
+                    else:
+                        answered_bytes += len(part)
+                        self._budget.take(len(part), is_short=answered_bytes <= _SHORT_BYTES)
                         if self._budget.ended.is_set():
                             return
                     target.sendall(part)
