@@ -16,8 +16,8 @@ from lab import ImageSpec, Lab, Layer, Pod
 from lab.waiting import wait_until
 from support.lab_node import disk_of, runtime_of
 
-SLOW = 1 << 20
-"""Bytes a second, at which even a small pull can be looked at."""
+BEGUN_BYTES = 1 << 19
+"""Of a pull that has begun: less than any layer that a promise lets it fetch."""
 
 
 class LabBench:
@@ -42,15 +42,15 @@ class LabBench:
 
     @contextmanager
     def pulling(self, reference: str) -> Iterator[None]:
-        with self._lab.throttled(SLOW) as road, ThreadPoolExecutor(1) as pool:
-            pulling = pool.submit(self._lab.pull, reference)
-            wait_until(lambda: any(pull.snapshot_bytes for pull in self.runtime.read_pulls()), "the pull has begun")
-            # However long it is looked at, it stays begun.
-            road.set_rate(0)
+        with self._lab.throttled(math.inf) as road, ThreadPoolExecutor(1) as pool:
+            # However late and long it is looked at, it stays begun.
+            road.hold_at(BEGUN_BYTES)
             try:
+                pulling = pool.submit(self._lab.pull, reference)
+                wait_until(lambda: any(pull.snapshot_bytes for pull in self.runtime.read_pulls()), "the pull has begun")
                 yield
             finally:
-                road.set_rate(math.inf)
+                road.hold_at(math.inf)
             pulling.result()
 
     def load(self, build: Build, name: str) -> str:
