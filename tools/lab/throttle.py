@@ -48,8 +48,8 @@ class Throttle:
     def hold_at(self, served_bytes: float) -> None:
         """Hold all connections once this many bytes have passed in all; `math.inf` releases them.
 
-        Short answers pass in any case: otherwise a runtime that asks for an image's config a moment later than for its
-        first layer would never learn what it pulls.
+        Short answers pass in any case: of two pulls, one may ask for its manifest and config when layers of the other
+        are held already.
         """
         self._budget.hold_at(served_bytes)
 
