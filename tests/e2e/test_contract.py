@@ -17,7 +17,7 @@ from lab.waiting import wait_until
 from support.lab_node import disk_of, runtime_of
 
 BEGUN_BYTES = 1 << 19
-"""Of a pull that has begun: less than any layer that a promise lets it fetch."""
+"""A pull in progress is held after this many bytes. Every layer that it still has to fetch is larger."""
 
 
 class LabBench:
@@ -43,7 +43,7 @@ class LabBench:
     @contextmanager
     def pulling(self, reference: str) -> Iterator[None]:
         with self._lab.throttled(math.inf) as road, ThreadPoolExecutor(1) as pool:
-            # However late and long it is looked at, it stays begun.
+            # The hold keeps the pull in progress, however late and however long a promise looks at it.
             road.hold_at(BEGUN_BYTES)
             try:
                 pulling = pool.submit(self._lab.pull, reference)

@@ -84,7 +84,7 @@ def test_a_throttled_pull(lab: Lab) -> None:
 
 
 def test_a_held_pull(lab: Lab) -> None:
-    """A hold lets an image's manifest and config through, and of its layers no more than begins."""
+    """A hold lets an image's manifest and config pass, but only the beginning of its layers."""
     [image] = lab.push(ImageSpec("golem-ai/held", layers=(Layer(MIB, 73),)))
     with lab.throttled(math.inf) as road, ThreadPoolExecutor(1) as pool:
         road.hold_at(0)

@@ -17,9 +17,10 @@ from support.large_image import HIGH, LARGE_POLICY, LARGE_PRESSURE, REGISTRY, La
 from support.usage_watch import UsageWatch
 
 FIRST_BYTES = 4 * MOVED_BYTES
-"""Of the large image's blob, which has more than ten times as many.
+"""The pull is held after this many bytes, less than a tenth of the large image's blob.
 
-Clearly more than the agent notices: containerd 2.1 collects a whole MiB of a layer before it writes any of it.
+The agent looks for pulls once the usage has changed by `MOVED_BYTES`. containerd 2.1 writes a layer by whole MiB,
+so a pull that is held after 1 MiB may have written nothing.
 """
 
 

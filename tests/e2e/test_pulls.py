@@ -185,8 +185,8 @@ def test_two_pulls_that_share_a_base(lab: Lab, readers: Readers) -> None:
     """Of two images that are pulled at once what both have counts once, and what is there already not at all."""
     there = layers(800, 1)
     lab.pull(publish(lab, "there", *there).reference(REGISTRY))
-    # One layer, since containerd 2.1 fetches three blobs at once of all pulls together: with two of the first image's
-    # it has room for the second one's config, without which that does not count.
+    # containerd 2.1 downloads at most three blobs at a time, over all CRI pulls. The first image takes two of them, for
+    # the base and its own layer. So the second image's config can be downloaded; without it that pull does not count.
     base = (*there, *layers(200, 1, mib=60))
     images = [publish(lab, f"shares{number}", *base, *layers(300 + number, 1)) for number in range(2)]
     begun = used(lab)

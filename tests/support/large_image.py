@@ -19,10 +19,10 @@ HIGH, LOW = 99.8, 70.0
 LARGE_PRESSURE = {"check_every": "2s", "grace": "0s", "horizon": "0s", "bytes": {"high": HIGH, "low": LOW}}
 LARGE_POLICY = {"rules": [{"name": "all", "match": [f"{REGISTRY}/golem-ai/**"], "max_age": "30d"}]}
 START_PERCENT = 70.0
-_ANY = f"{REGISTRY}/golem-ai/any:v1"
+_TEMPORARY_NAME = f"{REGISTRY}/golem-ai/any:v1"
 NEEDS_OF_FREE = 1.5
 _DATABASE_BYTES = 4 * MIB
-"""By which containerd's own database may grow."""
+"""containerd's own database may grow by this much."""
 
 
 @dataclass(frozen=True)
@@ -36,16 +36,16 @@ class LargeImageNode:
     needs_bytes: int
     """Of the large one, as blob and snapshot."""
     bare_bytes: int
-    """Free while there are the small images only."""
+    """Free space while the node has only the small images and no ballast."""
 
     def refill(self) -> None:
-        """Pull the evicted images again and restore the same free space, after a pull that failed."""
+        """Pull the evicted images again and restore the same free space, once leftovers of a failed pull are gone."""
         self.lab.drop_ballast()
         self.lab.pull_all(self.small)
         # A failed pull leaves blobs and snapshots until containerd collects garbage. This removal makes it collect.
-        self.lab.tag(self.small[0], _ANY)
-        self.lab.remove_tag(_ANY)
-        # containerd no longer lists them some time before their files are gone: only the disk tells.
+        self.lab.tag(self.small[0], _TEMPORARY_NAME)
+        self.lab.remove_tag(_TEMPORARY_NAME)
+        # containerd stops listing them before it has removed their files, so only the disk tells when they are gone.
         wait_until(
             lambda: self.lab.usage().available_bytes >= self.bare_bytes - _DATABASE_BYTES,
             "leftovers of the failed pull are gone",

@@ -205,9 +205,9 @@ class Lab:
         return image
 
     def import_archive(self, archive: Path, *flags: str) -> None:
-        """Import an archive with ctr; flags such as another namespace.
+        """Import an archive with ctr; `flags` are ctr's own, such as `-n` and a namespace.
 
-        On a busy machine ctr 2.1 was seen to end with "short read" for an archive that is whole: then it imports again.
+        On a busy machine, ctr 2.1 sometimes ends with "short read" although the archive is whole. Then import again.
         """
         for attempts_left in reversed(range(_IMPORTS)):
             try:

@@ -17,7 +17,7 @@ from lab.waiting import wait_until
 
 _PART_BYTES = 16 * 1024
 _SHORT_BYTES = 32 * 1024
-"""A manifest or a config, with its headers."""
+"""An answer of at most this size is short. It has room for a manifest or a config, with its headers."""
 _POLL_SECONDS = 0.05
 _UPSTREAM_SECONDS = 10.0
 
@@ -48,8 +48,8 @@ class Throttle:
     def hold_at(self, served_bytes: float) -> None:
         """Hold all connections once this many bytes have passed in all; `math.inf` releases them.
 
-        Short answers pass in any case: of two pulls, one may ask for its manifest and config when layers of the other
-        are held already.
+        Short answers always pass. Otherwise, of two pulls at once, one could wait for its manifest and config
+        because layers of the other are held.
         """
         self._budget.hold_at(served_bytes)
 
