@@ -8,18 +8,31 @@ CODE    := cleaner tests tools benchmarks
 TIMING  := build/timing
 # Unit tests use all cores; idle workers take tests from busy ones.
 SPREAD  := -n logical --dist worksteal
-# For `make quick`: tests/unit/core, or one file of it.
-T       ?= tests/unit
+# What `make quick` and `make e2e` run instead of all: folders, files, or one file's test.
+T       :=
+# With workers, pytest does not name what it cannot find. So only folders that exist get workers.
+FOLDERS  = $(patsubst %/.,%,$(wildcard $(addsuffix /.,$(T))))
 PROTOS  := $(wildcard cleaner/runtime/pb/*.proto)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check unit e2e lint format types protos protos-check wheel lock bench bench-gentle bench-churn bench-large-image bench-crossings dashboards board-schema alerts metrics pictures board-pictures clean
+.PHONY: help demo test quick check unit e2e reap lint format types protos protos-check wheel lock bench bench-gentle bench-churn bench-large-image bench-crossings dashboards board-schema alerts metrics pictures board-pictures clean
+
+ifneq ($(T),)
+ifneq ($(filter-out quick e2e,$(or $(MAKECMDGOALS),help)),)
+$(error T=$(T) is for `make quick` and `make e2e`; the other targets take no choice of tests)
+endif
+endif
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
-$(VENV)/.dependencies: requirements/dev.txt
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+# Written last: an environment whose making was interrupted is made anew.
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("$(PYTHON) is Python %d.%d; 3.11 or later is needed: make PYTHON=python3.11" % sys.version_info[:2])'
+	@$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.dependencies: requirements/dev.txt | $(VENV)/.made
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@
 
@@ -35,15 +48,14 @@ wheel: $(VENV)/.wheel ## build the wheel into dist/ and install it into .venv
 demo: $(VENV)/.wheel ## the real daemon against a private containerd on its own disk (root), else simulated
 	@PYTHONPATH=tools $(BIN)/python -m demo
 
-test: ## run all that CI runs; report minutes per step and e2e file, and the ten slowest tests
+test: ## run all that CI runs, about 30 minutes; report minutes per step and e2e file, and the ten slowest tests
 	@PYTHONPATH=tools $(PYTHON) -m timing wheel lint types protos-check unit e2e
 
-quick: $(VENV)/.dependencies ## run unit tests on the work tree, without coverage and with few examples; T=tests/unit/core runs some
-	@test -x $(BIN)/cleaner || $(MAKE) --no-print-directory wheel # once, for its version; PYTHONPATH selects the work tree
-	@test -e '$(firstword $(subst ::, ,$(T)))' || { echo 'T=$(T): there is no such file'; exit 2; }
-	@PYTHONPATH=. $(BIN)/pytest -q $(SPREAD) --hypothesis-profile=quick $(T)
+quick: $(VENV)/.dependencies ## unit tests on the work tree in about a minute, with few examples and no coverage; T=tests/unit/core runs some
+	@test -x $(BIN)/cleaner || $(MAKE) --no-print-directory wheel T= # once, for its version; PYTHONPATH selects the work tree
+	@PYTHONPATH=. $(BIN)/pytest -q $(if $(filter-out $(FOLDERS),$(T)),,$(SPREAD)) --hypothesis-profile=quick $(or $(T),tests/unit)
 
-check: lint types unit ## what takes seconds
+check: lint types unit ## all that needs no root: some minutes
 
 unit: $(VENV)/.wheel ## unit tests of the wheel, with branch coverage; 100 % of the core
 	$(BIN)/coverage erase
@@ -51,8 +63,11 @@ unit: $(VENV)/.wheel ## unit tests of the wheel, with branch coverage; 100 % of 
 	$(BIN)/coverage report --fail-under=90
 	$(BIN)/coverage report --include='*/cleaner/core/*' --fail-under=100
 
-e2e: $(VENV)/.wheel ## end to end, on private containerds (root, Debian); skipped elsewhere, a failure in CI
-	$(BIN)/pytest --timing=$(TIMING)/e2e.tsv tests/e2e
+e2e: $(VENV)/.wheel ## end to end, on private containerds (root, Debian); skipped elsewhere, a failure in CI; T=tests/e2e/test_lab.py runs some
+	$(BIN)/pytest --timing=$(TIMING)/e2e.tsv $(or $(T),tests/e2e)
+
+reap: $(VENV)/.dependencies ## remove what a killed end-to-end run left (root); the next run does so too
+	@PYTHONPATH=tools $(BIN)/python -m lab reap
 
 lint: $(VENV)/.dependencies ## ruff: format and lint
 	$(BIN)/ruff format --check $(CODE)

@@ -1,7 +1,9 @@
 """A private containerd for each module of end-to-end tests, in every version that there is."""
 
 import os
+import signal
 from collections.abc import Iterator
+from types import FrameType
 
 import pytest
 
@@ -28,13 +30,25 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.line(f"{late.folder} was removed {seconds:.1f} s late: {late.reason}")
     for late in left:
         terminalreporter.line(f"{late.folder} could not be removed: {late.reason}")
-        terminalreporter.line("Once it is free: PYTHONPATH=tools .venv/bin/python -m lab reap")
+        terminalreporter.line("Once it is free: make reap")
     if not left:
         terminalreporter.line("This run left nothing on the machine.")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def require_lab() -> None:
+def end_on_sigterm() -> None:
+    """SIGTERM ends the run as Ctrl-C does: its labs are removed first."""
+    signal.signal(signal.SIGTERM, _end)
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    # One SIGTERM may come twice: to the whole process group, and from make.
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="session", autouse=True)
+def require_lab(end_on_sigterm: None) -> None:
     """Skip where there can be no lab, with the reason; in CI that is a failure."""
     reason = reason_unavailable() or _reason_not_fetched()
     if reason is None:

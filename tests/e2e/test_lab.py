@@ -17,6 +17,7 @@ import pytest
 
 from lab import LEFTOVERS, VERSIONS, ImageSpec, Lab, LabError, Layer, Pod
 from lab.bare_disk import bare_disk
+from lab.claim import OWNER, claim_folder
 from lab.config import Folders
 from lab.disk import Ballast, DiskSpec, read_usage
 from lab.mirror import Mirror, find_mirror
@@ -313,14 +314,18 @@ def running(*command: str | Path, folder: Path | None = None) -> Iterator["subpr
 
 
 @pytest.fixture
-def _alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Labs of this test lie in a folder of its own, where no other run on the machine finds and removes them."""
-    folder = tempfile.mkdtemp(prefix="lab-")
-    monkeypatch.setattr(tempfile, "tempdir", folder)
-    monkeypatch.setenv("TMPDIR", folder)
-    yield
-    LEFTOVERS.reap_until(DEADLINE_SECONDS)
-    Path(folder).rmdir()
+def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Labs of this test lie in a claimed folder: no other run removes them while this one lives."""
+    # Made now, so that it does not lie there too.
+    tmp_path_factory.getbasetemp()
+    with claim_folder() as folder:
+        monkeypatch.setattr(tempfile, "tempdir", str(folder))
+        monkeypatch.setenv("TMPDIR", str(folder))
+        yield
+        LEFTOVERS.reap_until(DEADLINE_SECONDS)
+        assert [entry.name for entry in folder.iterdir()] == [OWNER]
+        (folder / OWNER).unlink()
+        folder.rmdir()
 
 
 @pytest.fixture
@@ -421,6 +426,69 @@ def test_killed_lab_is_reaped() -> None:
         child.kill()
     assert "mounts" in left_behind(base)
     LEFTOVERS.reap()
+    assert_nothing_left(base)
+
+
+@pytest.mark.usefixtures("_alone", "_impatient")
+def test_labs_in_a_folder_of_a_killed_test_are_reaped() -> None:
+    """Such a folder is removed after the lab in it, not while a process still uses that lab."""
+    script = (
+        "import tempfile, time; from lab.bare_disk import bare_disk; from lab.claim import claim_folder\n"
+        "from lab.disk import DiskSpec\n"
+        "with claim_folder() as folder:\n"
+        "    tempfile.tempdir = str(folder)\n"
+        "    with bare_disk(DiskSpec(size_mib=8)) as disk:\n"
+        "        print(disk, flush=True); time.sleep(3600)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TOOLS), *sys.path])}
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment) as child:
+        assert child.stdout is not None
+        disk = Path(child.stdout.readline().strip())
+        base, folder = disk.parent, disk.parent.parent
+        assert LEFTOVERS.reap() == []
+        assert "mounts" in left_behind(base)
+        child.kill()
+    with running("sleep", "infinity", folder=disk):
+        assert {late.folder for late in LEFTOVERS.reap()} == {base}
+        assert "mounts" in left_behind(base)
+    LEFTOVERS.reap_until(DEADLINE_SECONDS)
+    assert_nothing_left(base)
+    assert not folder.exists()
+
+
+@pytest.mark.usefixtures("_alone")
+def test_a_run_ends_on_sigterm(tmp_path: Path) -> None:
+    """SIGTERM ends a test run as Ctrl-C does, and a second one does not keep it from removing its labs."""
+    ready, interrupted, second = (tmp_path / name for name in ("ready", "interrupted", "second"))
+    (tmp_path / "conftest.py").write_text(Path(__file__).with_name("conftest.py").read_text())
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "test_it.py").write_text(
+        "import pathlib, time\n"
+        "from lab.bare_disk import bare_disk\n"
+        "from lab.disk import DiskSpec\n"
+        "def test_it():\n"
+        "    with bare_disk(DiskSpec(size_mib=8)) as disk:\n"
+        f"        pathlib.Path({str(ready)!r}).write_text(f'{{disk}}\\n')\n"
+        "        try:\n"
+        "            time.sleep(3600)\n"
+        "        finally:\n"
+        f"            pathlib.Path({str(interrupted)!r}).touch()\n"
+        f"            while not pathlib.Path({str(second)!r}).exists():\n"
+        "                time.sleep(0.01)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TOOLS), *sys.path])}
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=tmp_path) as run_of_tests:
+        wait_until(lambda: ready.exists() and ready.read_text().endswith("\n"), "the test has its disk")
+        base = Path(ready.read_text().strip()).parent
+        assert "mounts" in left_behind(base)
+        run_of_tests.send_signal(signal.SIGTERM)
+        wait_until(lambda: interrupted.exists() or run_of_tests.poll() is not None, "the test is interrupted")
+        run_of_tests.send_signal(signal.SIGTERM)
+        second.touch()
+        told, _ = run_of_tests.communicate(timeout=DEADLINE_SECONDS)
+    assert run_of_tests.returncode == pytest.ExitCode.INTERRUPTED, told
+    assert "This run left nothing on the machine." in told
     assert_nothing_left(base)
 
 

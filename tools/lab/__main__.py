@@ -4,10 +4,11 @@ It refuses to leave anything behind: the end of `up`, by Ctrl-C or SIGTERM, remo
 """
 
 import argparse
+import os
 import signal
 import sys
 
-from lab.errors import LabError
+from lab.errors import LabError, LabUnavailable
 from lab.lab import Lab
 from lab.leftovers import LEFTOVERS
 from lab.toolbox import VERSIONS, fetch_everything
@@ -30,9 +31,16 @@ def main() -> int:
 
 
 def _reap() -> int:
-    """Remove what can be removed; what cannot is reported on stderr."""
+    """Remove what can be removed and name it; what cannot be removed is reported on stderr.
+
+    LabUnavailable: another user than root, who would neither see nor remove the labs.
+    """
+    if os.geteuid() != 0:
+        raise LabUnavailable("Removing labs needs root.")
     left = LEFTOVERS.reap()
-    print(f"{len(left)} labs remain." if left else "No lab of a dead process is left.")
+    for folder in LEFTOVERS.reaped:
+        print(f"{folder} was removed.")
+    print("Some labs remain: end what uses them, then try again." if left else "No lab of a dead process is left.")
     return 1 if left else 0
 
 

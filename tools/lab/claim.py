@@ -28,8 +28,15 @@ def claim_folder() -> Iterator[Path]:
 
 
 def list_abandoned() -> Iterator[Path]:
-    """Yield the folders whose owner is dead, each locked while the caller works on it."""
-    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{OWNER}"):
+    """Yield the folders whose owner is dead, each locked while the caller works on it.
+
+    A folder may hold folders of other labs, as in the lab's own tests. It is yielded only once they are gone.
+    """
+    yield from _list_abandoned(Path(tempfile.gettempdir()))
+
+
+def _list_abandoned(parent: Path) -> Iterator[Path]:
+    for path in parent.glob(f"{_PREFIX}*/{OWNER}"):
         try:
             owner = path.open("r+", encoding="utf-8")
         except OSError:
@@ -40,4 +47,6 @@ def list_abandoned() -> Iterator[Path]:
             except OSError:
                 continue
             if path.exists():
-                yield path.parent
+                yield from _list_abandoned(path.parent)
+                if not any(path.parent.glob(f"{_PREFIX}*")):
+                    yield path.parent

@@ -2,7 +2,7 @@
 
 A disk cannot be detached while a foreign process uses it: an open file or a working directory keeps it busy, also in a
 mount namespace of its own. The lab cannot end such processes. So it reports what it cannot remove yet and leaves it in
-its folder. The next lab, the end of a test run or `python -m lab reap` removes it.
+its folder. The next lab, the end of a test run or `make reap` removes it.
 """
 
 import sys
@@ -35,6 +35,8 @@ class Leftovers:
         """Set how long to wait for what is released by itself: a killed process's files close after it exits."""
         self.patience_seconds = patience_seconds
         self._late: dict[Path, tuple[float, Late]] = {}
+        self.reaped: list[Path] = []
+        """The folders that `reap` removed."""
 
     def remove(self, folders: Folders) -> None:
         """Remove a lab; if it is still in use, report that on stderr instead of raising."""
@@ -48,6 +50,8 @@ class Leftovers:
         """
         for base in list_abandoned():
             self._attempt(Folders(base), 0.0 if base in self._late else self.patience_seconds)
+            if not base.exists():
+                self.reaped.append(base)
         for base in list(self._late):
             if not base.exists():
                 self._record_removed(base)

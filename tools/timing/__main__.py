@@ -30,6 +30,8 @@ class Ended:
 
     def _end(self, number: int, _frame: FrameType | None) -> None:
         """Pass SIGTERM on; a terminal sends SIGINT to the target too."""
+        if not self.number:
+            sys.stderr.write("\nInterrupted: tests remove their labs before they end. Please wait.\n")
         self.number = number
         if number == signal.SIGTERM and self._child is not None:
             self._child.send_signal(number)

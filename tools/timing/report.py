@@ -1,5 +1,6 @@
 """Formats the report of a run: values in, lines of text out."""
 
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -7,6 +8,7 @@ from timing.durations import Durations, by_file, slowest
 
 SLOWEST = 10
 _MINUTE = 60.0
+_INTERRUPTED = frozenset({128 + signal.SIGINT, 128 + signal.SIGTERM})
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class Step:
     seconds: float | None
     """None: it did not run."""
     status: int = 0
-    """Its exit status."""
+    """Its exit status; 128 and a signal's number if that signal ended it."""
     tests: Durations = field(default_factory=dict)
 
 
@@ -39,4 +41,10 @@ def report(steps: Sequence[Step], detailed: frozenset[str]) -> Iterator[str]:
 def _row(step: Step) -> str:
     if step.seconds is None:
         return f"      -  {step.name}: did not run"
-    return f"{step.seconds / _MINUTE:7.1f}  {step.name}{': FAILED' if step.status else ''}"
+    return f"{step.seconds / _MINUTE:7.1f}  {step.name}{_outcome(step.status)}"
+
+
+def _outcome(status: int) -> str:
+    if status in _INTERRUPTED:
+        return ": interrupted"
+    return ": FAILED" if status else ""
