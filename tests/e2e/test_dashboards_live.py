@@ -12,14 +12,13 @@ import pytest
 from lab import ImageSpec, Lab, Layer
 from lab.toolbox import PROMETHEUSES
 from support.boards import NAMES, BoardQuery, interpolate, queries_of, read_board, values_at_first
-from support.daemon_process import DaemonProcess, SweepTrace, trace_sweep
+from support.daemon_process import NO_NIGHT, DaemonProcess, SweepTrace, trace_sweep
 from support.prometheus_server import PrometheusServer
 
 MB = 1_000_000
 COMPANY = "registry.gitlab.com"
 RULE = {"name": "company", "match": [f"{COMPANY}/golem-ai/**"], "max_age": "30d"}
 LAST_YEAR = "2025-06-01T00:00:00Z"
-NEVER = {"schedule": "0 0 29 2 *", "splay": "0s", "overdue": "36500d"}
 SCRAPE = """\
 scrape_configs:
   - job_name: node-image-cleaner
@@ -92,7 +91,7 @@ def scraped(lab: Lab, request: pytest.FixtureRequest, tmp_path_factory: pytest.T
     lab.pull_all(image.reference(COMPANY) for image in lab.push(*specs))
     policy = {"grace": "0s", "rules": [RULE]}
     pressure = {"check_every": "1s", "grace": "0s", "bytes": {"high": 75, "low": 70}}
-    sections: dict[str, Any] = {"mode": "full", "policy": policy, "pressure": pressure, "nightly": NEVER}
+    sections: dict[str, Any] = {"mode": "full", "policy": policy, "pressure": pressure, "nightly": NO_NIGHT}
     began = int(time.time())
     with (
         DaemonProcess(folder, lab.endpoint, **sections) as daemon,

@@ -12,13 +12,12 @@ from typing import Any
 import pytest
 
 from lab import BuiltImage, ImageSpec, Lab, Layer
-from support.daemon_process import DaemonProcess
+from support.daemon_process import NO_NIGHT, DaemonProcess
 from support.lab_node import run_cleaner_at, runtime_of
 
 COMPANY = "registry.gitlab.com"
 RULE = {"name": "company", "match": [f"{COMPANY}/golem-ai/**"], "max_age": "30d"}
 LAST_YEAR = "2025-06-01T00:00:00Z"
-NEVER = {"schedule": "0 0 29 2 *", "splay": "0s", "overdue": "36500d"}
 ONE_VERSION = pytest.mark.parametrize("lab_version", ["2"], indirect=True)
 """For what has nothing to do with containerd."""
 KUBELET = """\
@@ -44,7 +43,7 @@ class Watched:
             self.folder,
             self.lab.endpoint,
             policy={"grace": "0s", "rules": [RULE]},
-            nightly=NEVER,
+            nightly=NO_NIGHT,
             state=state,
             pressure={"check_every": "1s"},
             kubelet={"config": kubelet},

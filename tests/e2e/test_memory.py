@@ -16,7 +16,7 @@ import pytest
 
 from lab import BuiltImage, ImageSpec, Lab, Layer
 from lab.toolbox import faketime_environment
-from support.daemon_process import DaemonProcess
+from support.daemon_process import NO_NIGHT, DaemonProcess
 from support.lab_node import run_cleaner_at
 
 COMPANY = "registry.gitlab.com"
@@ -28,7 +28,6 @@ CLOCKS_DIFFER = timedelta(seconds=0.1)
 LAST_YEAR = "2025-06-01T00:00:00Z"
 RULE = {"name": "company", "match": [f"{COMPANY}/golem-ai/**"], "max_age": "7d", "age_from": "last_used"}
 POLICY = {"grace": "24h", "rules": [RULE]}
-NEVER = {"schedule": "0 0 29 2 *", "splay": "0s", "overdue": "36500d"}
 EACH_MINUTE = {"schedule": "* * * * *", "splay": "0s", "window": "1h", "overdue": "36500d"}
 
 
@@ -162,14 +161,14 @@ def test_uses_outlive_restarts(node: Lab, tmp_path: Path) -> None:
     """
     images = {name: pull(node, name) for name in ("daily", "idle", "short", "never")}
     remembered = Remembered(node, tmp_path)
-    with remembered.daemon(NEVER) as first:
+    with remembered.daemon(NO_NIGHT) as first:
         wait_until_seen(first, 4)
         use_until_noted(remembered, first, images["daily"])
         # From now on the very first one is noted.
         live_shortly(node, images["idle"])
         first.wait_for(lambda: "idle" in used(remembered.ledger), "the use is noted")
     remembered.move(daily=1 * DAY, idle=8 * DAY)
-    with remembered.daemon(NEVER) as second:
+    with remembered.daemon(NO_NIGHT) as second:
         wait_until_seen(second, 4)
         node.stop()
         second.wait_for_event("runtime_down")
@@ -205,7 +204,7 @@ def test_observed_and_wanted(node: Lab, tmp_path: Path) -> None:
     """In mode observe what would have gone is remembered once, over a restart too; used later, it is a regret."""
     images = {name: pull(node, name) for name in ("wanted", "unwanted")}
     remembered = Remembered(node, tmp_path, mode="observe")
-    with remembered.daemon(NEVER) as first:
+    with remembered.daemon(NO_NIGHT) as first:
         wait_until_seen(first, 2)
     remembered.move()
     for _ in range(2):
@@ -216,7 +215,7 @@ def test_observed_and_wanted(node: Lab, tmp_path: Path) -> None:
             observed = daemon.scrape().value("observed_evictions_total")
             print(f"\nobserved {observed:g}")
     assert observed == 0
-    with remembered.daemon(NEVER) as last:
+    with remembered.daemon(NO_NIGHT) as last:
         use_until_noted(remembered, last, images["wanted"])
         last.wait_for_value(1, "observed_regrets_total")
     told = {e["references"][0].rpartition("/")[2]: e["returned_by"] for e in remembered.history("--observed")}  # type: ignore[index]
@@ -228,10 +227,10 @@ def test_observed_and_wanted(node: Lab, tmp_path: Path) -> None:
 def test_a_clock_that_was_set_while_no_agent_ran(node: Lab, tmp_path: Path) -> None:
     """A day ahead of the latest look in this boot, the clock has jumped; as far ahead as it was, it has not."""
     remembered = Remembered(node, tmp_path)
-    with remembered.daemon(NEVER) as first:
+    with remembered.daemon(NO_NIGHT) as first:
         wait_until_seen(first, 0)
         first.wait_for_checks(2)
-    with remembered.daemon(NEVER) as same:
+    with remembered.daemon(NO_NIGHT) as same:
         wait_until_seen(same, 0)
         same.wait_for_checks(2)
         assert same.events("clock_jumped") == []
@@ -240,7 +239,7 @@ def test_a_clock_that_was_set_while_no_agent_ran(node: Lab, tmp_path: Path) -> N
     held_up = booted_at() + AHEAD + since_boot - sampled_at
     remembered.environment = faketime_environment(f"+{AHEAD.days + 1}d")
     began = time.monotonic()
-    with remembered.daemon(NEVER) as ahead:
+    with remembered.daemon(NO_NIGHT) as ahead:
         off = timedelta(seconds=ahead.wait_for_event("clock_jumped")["off_seconds"])
     # As it may be between its own two looks at the clocks, the wall clock first.
     took = timedelta(seconds=time.monotonic() - began)
@@ -252,10 +251,10 @@ def test_by_hand_beside_the_daemon(node: Lab, tmp_path: Path) -> None:
     """What `cleaner sweep` did beside the daemon is in its metrics, its log and the history, and counts once."""
     image = pull(node, "by-hand")
     remembered = Remembered(node, tmp_path)
-    with remembered.daemon(NEVER) as first:
+    with remembered.daemon(NO_NIGHT) as first:
         wait_until_seen(first, 1)
     remembered.move()
-    with remembered.daemon(NEVER) as daemon:
+    with remembered.daemon(NO_NIGHT) as daemon:
         wait_until_seen(daemon, 1)
         by_hand = run_cleaner_at(["sweep", "-o", "json"], node.endpoint, daemon.config, remembered.environment)
         assert by_hand.returncode == 0, by_hand.stderr
@@ -269,7 +268,7 @@ def test_by_hand_beside_the_daemon(node: Lab, tmp_path: Path) -> None:
         assert scrape.value("sweeps_total", trigger="manual") == 1
         assert scrape.value("evictions_total", reason="expired") == len(names)
         assert scrape.value("reclaimed_bytes_total", reason="expired") == json.loads(by_hand.stdout)["reclaimed_bytes"]
-    second = remembered.daemon(NEVER)
+    second = remembered.daemon(NO_NIGHT)
     with second:
         wait_until_seen(second, 0)
         second.wait_for_checks(2)

@@ -25,7 +25,7 @@ from lab import ImageSpec, Lab, Layer
 from lab.toolbox import ALERTMANAGERS, PROMETHEUSES
 from support.alert_files import ALERTMANAGER, ALERTS, RULES, labels_shown_by, rules_in
 from support.cluster_state import serve_cluster_state
-from support.daemon_process import DaemonProcess, SweepTrace, trace_sweep, wait_for
+from support.daemon_process import NO_NIGHT, DaemonProcess, SweepTrace, trace_sweep, wait_for
 from support.prometheus_server import PrometheusServer
 from support.real_alertmanager import RealAlertmanager
 from support.rule_questions import questions_of
@@ -41,7 +41,7 @@ OVER_THE_KUBELETS, OVER_OURS = 88, 70
 SECTIONS: dict[str, Any] = {
     "policy": {"grace": "0s", "rules": [{"name": "company", "match": [f"{COMPANY}/golem-ai/**"], "max_age": "30d"}]},
     "pressure": {"check_every": "1s", "grace": "0s", "bytes": {"high": HIGH, "low": LOW}},
-    "nightly": {"schedule": "0 0 29 2 *", "splay": "0s", "overdue": "36500d"},
+    "nightly": NO_NIGHT,
 }
 ALL = rules_in(RULES) + rules_in(ALERTS)
 USED = "filesystem_resource:cleaner_filesystem_used:ratio"
