@@ -16,6 +16,7 @@ from cleaner.runtime.endpoint import parse_endpoint
 from cleaner.sweep import Node
 from lab import Lab
 from lab.waiting import DEADLINE_SECONDS
+from support.machine_environment import changes_results
 
 CLEANER = Path(sys.executable).parent / "cleaner"
 """The command that the built wheel installed."""
@@ -45,8 +46,9 @@ def config_text(**sections: object) -> str:
 
 
 def environment_of(endpoint: str, more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of a cleaner that is to talk to one socket."""
-    inherited = {name: value for name, value in os.environ.items() if name != "IMAGE_SERVICE_ENDPOINT"}
+    """The environment of a cleaner that is to talk to one socket, and to registries without a proxy."""
+    others = {name for name in os.environ if name == "IMAGE_SERVICE_ENDPOINT" or changes_results(name)}
+    inherited = {name: value for name, value in os.environ.items() if name not in others}
     return inherited | {"CONTAINER_RUNTIME_ENDPOINT": endpoint, "NO_COLOR": "1"} | dict(more or {})
 
 

@@ -1,11 +1,23 @@
 """What unit tests share."""
 
+import os
 import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from support.machine_environment import changes_results
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _plain_environment() -> Iterator[None]:
+    """Tests are the same behind a proxy, in colour and in a narrow terminal."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in filter(changes_results, list(os.environ)):
+            patch.delenv(name)
+        yield
 
 
 @pytest.fixture

@@ -21,14 +21,6 @@ PATIENT = (DEADLINE_SECONDS, DEADLINE_SECONDS)
 """For registries that answer, however busy the machine is."""
 
 
-@pytest.fixture(autouse=True)
-def direct(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever proxy or bundle the machine has is not meant."""
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "requests_ca_bundle", "curl_ca_bundle"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-
-
 def ask(address: str) -> str | None:
     return RegistryQuestion(frozenset({address}), timeouts=PATIENT)(address)
 
