@@ -17,7 +17,8 @@ OWNER = "owner.pid"
 @contextmanager
 def claim_folder() -> Iterator[Path]:
     """Make a folder that counts as alive until the block ends."""
-    base = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    # As the kernel tells it, where the folder for temporary files is a link.
+    base = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
     with (base / f"{OWNER}.new").open("w", encoding="utf-8") as owner:
         fcntl.flock(owner, fcntl.LOCK_EX)
         owner.write(f"{os.getpid()}\n")
@@ -32,7 +33,7 @@ def list_abandoned() -> Iterator[Path]:
 
     A folder may hold folders of other labs, as in the lab's own tests. It is yielded only once they are gone.
     """
-    yield from _list_abandoned(Path(tempfile.gettempdir()))
+    yield from _list_abandoned(Path(tempfile.gettempdir()).resolve())
 
 
 def _list_abandoned(parent: Path) -> Iterator[Path]:

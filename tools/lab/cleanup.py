@@ -6,6 +6,7 @@ It refuses to touch what does not name the lab's own folder. A lab whose process
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import signal
 import time
@@ -47,11 +48,16 @@ def list_processes(folders: Folders) -> list[int]:
 
 def list_mounts(base: Path) -> list[str]:
     """Return the mounts at or below a folder, deepest first."""
-    lines = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
-    mountpoints = [line.split()[1] for line in lines]
+    lines = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    mountpoints = [_unescape(line.split()[1]) for line in lines]
     # Last mounted first, too: two mounts can lie on one folder.
     below = [path for path in reversed(mountpoints) if Path(path).is_relative_to(base)]
     return sorted(below, key=lambda path: path.count("/"), reverse=True)
+
+
+def _unescape(path: str) -> str:
+    """Return a path of /proc/self/mounts as it is: blanks stand there in octal (Linux, proc(5))."""
+    return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), path)
 
 
 def _is_program(pid: int, folders: Folders) -> bool:
@@ -64,7 +70,7 @@ def _is_in_container(pid: int, folders: Folders) -> bool:
     """Say whether a process's root is an overlay whose upper folder is on our disk."""
     for line in _read(pid, "mounts").splitlines():
         _, mountpoint, kind, options, *_ = line.split()
-        if mountpoint == "/" and kind == "overlay" and f"upperdir={folders.base}/" in options:
+        if mountpoint == "/" and kind == "overlay" and f"upperdir={folders.base}/" in _unescape(options):
             return True
     return False
 
