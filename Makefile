@@ -8,9 +8,9 @@ CODE    := cleaner tests tools benchmarks
 TIMING  := build/timing
 # Unit tests use all cores; idle workers take tests from busy ones.
 SPREAD  := -n logical --dist worksteal
-# What `make quick` and `make e2e` run instead of all: folders, files, or one file's test.
+# The folders, files or tests that `make quick` and `make e2e` run; if empty, all.
 T       :=
-# With workers, pytest does not name what it cannot find. So only folders that exist get workers.
+# pytest with workers does not name a path that it cannot find, so only existing folders get workers.
 FOLDERS  = $(patsubst %/.,%,$(wildcard $(addsuffix /.,$(T))))
 PROTOS  := $(wildcard cleaner/runtime/pb/*.proto)
 
@@ -26,7 +26,7 @@ endif
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
-# Written last: an environment whose making was interrupted is made anew.
+# This file is written last, so an environment whose creation was interrupted is created again.
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("$(PYTHON) is Python %d.%d; 3.11 or later is needed: make PYTHON=python3.11" % sys.version_info[:2])'
 	@$(PYTHON) -m venv --clear $(VENV)

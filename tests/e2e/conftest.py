@@ -37,12 +37,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def end_on_sigterm() -> None:
-    """SIGTERM ends the run as Ctrl-C does: its labs are removed first."""
+    """Let SIGTERM end the run as Ctrl-C does, so that labs are removed."""
     signal.signal(signal.SIGTERM, _end)
 
 
 def _end(number: int, _frame: FrameType | None) -> None:
-    # One SIGTERM may come twice: to the whole process group, and from make.
+    # A SIGTERM to the process group arrives twice, since make passes its own on. The second must not stop the cleanup.
     signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 

@@ -44,18 +44,18 @@ def left_behind(base: Path) -> list[str]:
     loops = "".join(text_of(path) for path in Path("/sys/block").glob("loop*/loop/backing_file"))
     found = [name for name, text in {"mounts": mounts, "loop devices": loops}.items() if str(base) in text]
     found += [f"process {pid}" for pid in Path("/proc").glob("[0-9]*") if names(pid, base)]
-    # os.walk passes over what vanishes meanwhile; Path.glob does not.
+    # os.walk skips folders that vanish meanwhile; Path.glob raises.
     found += [f"{parent}/{base.name}" for parent, folders, _ in os.walk("/sys/fs/cgroup") if base.name in folders]
     return found + ([str(base)] if base.exists() else [])
 
 
 def mounts_of(process: str) -> str:
-    """Its mounts, with blanks as they are."""
+    """Return a process's mounts, with the spaces that the kernel writes in octal."""
     return text_of(Path("/proc", process, "mounts")).replace("\\040", " ")
 
 
 def text_of(path: Path) -> str:
-    """A file's text, in any encoding; nothing if it vanished: other processes come and go while a test looks."""
+    """Return a file's text, or nothing if it has vanished, since other processes end while a test looks."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -323,10 +323,22 @@ def running(*command: str | Path, folder: Path | None = None) -> Iterator["subpr
             process.kill()
 
 
+@contextmanager
+def python(*arguments: str, folder: Path | None = None) -> Iterator["subprocess.Popen[str]"]:
+    """Start a Python that can import the lab, and kill it at the end of the block, also after a failed assertion."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TOOLS), *sys.path])}
+    command = [sys.executable, *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=folder) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 @pytest.fixture
 def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Labs of this test lie in a claimed folder: no other run removes them while this one lives."""
-    # Made now, so that it does not lie there too.
+    """Put this test's labs in a claimed folder, where no other run removes them while this process lives."""
+    # pytest makes its folder now; later, it would make it in the claimed one.
     tmp_path_factory.getbasetemp()
     with claim_folder() as folder:
         monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -336,7 +348,7 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
         if [entry.name for entry in folder.iterdir()] == [OWNER]:
             (folder / OWNER).unlink()
             folder.rmdir()
-    # Otherwise a lab is still in use: the end of the run removes it with its folder, or reports it.
+    # A lab that is still in use stays with its folder. The end of the run removes it or reports it.
 
 
 @pytest.fixture
@@ -365,8 +377,8 @@ def test_a_disk_that_another_namespace_has(unshared: Callable[..., "subprocess.P
     """A process with mounts of its own, which are a copy of the lab's too, holds up nothing."""
     with Lab(version="2") as lab:
         process = unshared(Path("/"))
-        assert f" {lab.disk} " in mounts_of(str(process.pid))
-    assert f" {lab.disk} " not in mounts_of(str(process.pid))
+        assert f"/{lab.folder.name}/disk " in Path(f"/proc/{process.pid}/mountinfo").read_text()
+    assert f"/{lab.folder.name}/disk " not in Path(f"/proc/{process.pid}/mountinfo").read_text()
     assert_nothing_left(lab.folder)
 
 
@@ -402,15 +414,19 @@ def test_a_disk_that_is_in_use(capfd: pytest.CaptureFixture[str]) -> None:
     assert_nothing_left(base)
 
 
-@pytest.mark.parametrize("name", ["with two blanks", "link"])
+@pytest.mark.parametrize("name", ["with two spaces", "link"])
 def test_where_temporary_files_lie(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A lab is removed wherever it lies: the kernel writes blanks in octal, and a link's target."""
+    """A lab is removed from a folder with spaces in its name, and from one behind a symbolic link."""
     folder = tmp_path / name
-    (tmp_path / "target").mkdir()
-    folder.symlink_to("target") if name == "link" else folder.mkdir()
+    if name == "link":
+        (tmp_path / "target").mkdir()
+        folder.symlink_to("target")
+    else:
+        folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     with bare_disk(DiskSpec(size_mib=8)) as disk:
         assert disk.is_mount()
+        assert disk == disk.resolve()
     assert_nothing_left(disk.parent)
     assert list(folder.iterdir()) == []
 
@@ -441,8 +457,7 @@ def test_killed_lab_is_reaped() -> None:
         "    lab.start_pod(lab.pull(app.reference('quay.io')))\n"
         "    print(lab.folder, flush=True); time.sleep(3600)\n"
     )
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TOOLS), *sys.path])}
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment) as child:
+    with python("-c", script) as child:
         assert child.stdout is not None
         base = Path(child.stdout.readline().strip())
         LEFTOVERS.reap()
@@ -455,7 +470,7 @@ def test_killed_lab_is_reaped() -> None:
 
 @pytest.mark.usefixtures("_alone", "_impatient")
 def test_labs_in_a_folder_of_a_killed_test_are_reaped() -> None:
-    """Such a folder is removed after the lab in it, not while a process still uses that lab."""
+    """The folder of a killed test is removed once its labs are, and stays while a process uses one of them."""
     script = (
         "import tempfile, time; from lab.bare_disk import bare_disk; from lab.claim import claim_folder\n"
         "from lab.disk import DiskSpec\n"
@@ -464,8 +479,7 @@ def test_labs_in_a_folder_of_a_killed_test_are_reaped() -> None:
         "    with bare_disk(DiskSpec(size_mib=8)) as disk:\n"
         "        print(disk, flush=True); time.sleep(3600)\n"
     )
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TOOLS), *sys.path])}
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment) as child:
+    with python("-c", script) as child:
         assert child.stdout is not None
         disk = Path(child.stdout.readline().strip())
         base, folder = disk.parent, disk.parent.parent
@@ -482,7 +496,7 @@ def test_labs_in_a_folder_of_a_killed_test_are_reaped() -> None:
 
 @pytest.mark.usefixtures("_alone")
 def test_a_run_ends_on_sigterm(tmp_path: Path) -> None:
-    """SIGTERM ends a test run as Ctrl-C does, and a second one does not keep it from removing its labs."""
+    """A test run that gets SIGTERM twice removes its labs and ends as after Ctrl-C."""
     ready, interrupted, second = (tmp_path / name for name in ("ready", "interrupted", "second"))
     (tmp_path / "conftest.py").write_text(Path(__file__).with_name("conftest.py").read_text())
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
@@ -500,9 +514,8 @@ def test_a_run_ends_on_sigterm(tmp_path: Path) -> None:
         f"            while not pathlib.Path({str(second)!r}).exists():\n"
         "                time.sleep(0.01)\n"
     )
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TOOLS), *sys.path])}
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=tmp_path) as run_of_tests:
+    pytest_words = ("-m", "pytest", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path))
+    with python(*pytest_words, folder=tmp_path) as run_of_tests:
         wait_until(lambda: ready.exists() and ready.read_text().endswith("\n"), "the test has its disk")
         base = Path(ready.read_text().strip()).parent
         assert "mounts" in left_behind(base)
@@ -519,9 +532,7 @@ def test_a_run_ends_on_sigterm(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("_alone")
 def test_up_ends_on_sigterm() -> None:
     """`python -m lab up` prints where the lab is, and SIGTERM removes it."""
-    command = [sys.executable, "-m", "lab", "up", "--version", "1.7"]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TOOLS), *sys.path])}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as up:
+    with python("-m", "lab", "up", "--version", "1.7") as up:
         assert up.stdout is not None
         lines = [up.stdout.readline() for _ in range(5)]
         base = Path(lines[2].split(maxsplit=1)[1].strip()).parent

@@ -26,7 +26,7 @@ from support.lab_node import CLEANER, config_text, environment_of
 _POLL_SECONDS = 0.02
 
 NO_NIGHT = {"schedule": f"0 0 1 {(datetime.now(UTC).month + 5) % 12 + 1} *", "splay": "0s", "overdue": "36500d"}
-"""A `nightly` section whose next window is about half a year away, whatever the date."""
+"""A `nightly` section whose next window is about half a year away on any date."""
 
 Line = dict[str, Any]
 Labels = frozenset[tuple[str, str]]

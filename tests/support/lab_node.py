@@ -46,7 +46,7 @@ def config_text(**sections: object) -> str:
 
 
 def environment_of(endpoint: str, more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of a cleaner that is to talk to one socket, and to registries without a proxy."""
+    """Return the environment of a cleaner that asks the runtime at `endpoint`, and registries without a proxy."""
     others = {name for name in os.environ if name == "IMAGE_SERVICE_ENDPOINT" or changes_results(name)}
     inherited = {name: value for name, value in os.environ.items() if name not in others}
     return inherited | {"CONTAINER_RUNTIME_ENDPOINT": endpoint, "NO_COLOR": "1"} | dict(more or {})

@@ -1,4 +1,4 @@
-"""Keeps what a machine's environment says of proxies, colours and widths out of the tests."""
+"""The environment variables of a machine that tests must not depend on: proxies, colours, the terminal's width."""
 
 _NAMES = frozenset(
     {
@@ -15,5 +15,5 @@ _NAMES = frozenset(
 
 
 def changes_results(name: str) -> bool:
-    """Say whether a variable would change what the cleaner prints, or how it reaches a registry."""
+    """Say whether a variable changes what the cleaner prints or how it reaches a registry."""
     return name.upper() in _NAMES

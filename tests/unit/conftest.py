@@ -13,7 +13,7 @@ from support.machine_environment import changes_results
 
 @pytest.fixture(scope="session", autouse=True)
 def _plain_environment() -> Iterator[None]:
-    """Tests are the same behind a proxy, in colour and in a narrow terminal."""
+    """Remove variables that change results: a proxy, colours, the terminal's width."""
     with pytest.MonkeyPatch.context() as patch:
         for name in filter(changes_results, list(os.environ)):
             patch.delenv(name)

@@ -72,7 +72,7 @@ def test_a_run_that_failed_is_reported_too() -> None:
 
 @pytest.mark.parametrize(("status", "told"), [(130, "interrupted"), (143, "interrupted"), (2, "FAILED"), (1, "FAILED")])
 def test_what_was_interrupted_did_not_fail(status: int, told: str) -> None:
-    """Ctrl-C and SIGTERM are told as such."""
+    """A step that Ctrl-C or SIGTERM ended is reported as interrupted."""
     assert list(report([Step("unit", 6.0, status)], frozenset()))[1] == f"    0.1  unit: {told}"
 
 

@@ -31,9 +31,9 @@ def main() -> int:
 
 
 def _reap() -> int:
-    """Remove what can be removed and name it; what cannot be removed is reported on stderr.
+    """Print the labs that it removed; report those that it cannot remove on stderr.
 
-    LabUnavailable: another user than root, who would neither see nor remove the labs.
+    LabUnavailable: the user is not root, and so could neither find nor remove them.
     """
     if os.geteuid() != 0:
         raise LabUnavailable("Removing labs needs root.")

@@ -17,7 +17,7 @@ OWNER = "owner.pid"
 @contextmanager
 def claim_folder() -> Iterator[Path]:
     """Make a folder that counts as alive until the block ends."""
-    # As the kernel tells it, where the folder for temporary files is a link.
+    # The kernel lists mounts by their real path, so a symbolic link in it must be resolved.
     base = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
     with (base / f"{OWNER}.new").open("w", encoding="utf-8") as owner:
         fcntl.flock(owner, fcntl.LOCK_EX)
@@ -31,7 +31,7 @@ def claim_folder() -> Iterator[Path]:
 def list_abandoned() -> Iterator[Path]:
     """Yield the folders whose owner is dead, each locked while the caller works on it.
 
-    A folder may hold folders of other labs, as in the lab's own tests. It is yielded only once they are gone.
+    The lab's own tests put labs in a claimed folder. It is yielded only once those labs are gone.
     """
     yield from _list_abandoned(Path(tempfile.gettempdir()).resolve())
 

@@ -56,7 +56,7 @@ def list_mounts(base: Path) -> list[str]:
 
 
 def _unescape(path: str) -> str:
-    """Return a path of /proc/self/mounts as it is: blanks stand there in octal (Linux, proc(5))."""
+    """Decode a path from /proc/self/mounts, where the kernel writes spaces in octal (Linux, proc(5))."""
     return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), path)
 
 

@@ -25,7 +25,7 @@ class Registry:
         folder.mkdir()
         self._config.write_text(_config_text(self._storage, self.port), encoding="utf-8")
         command = [str(program), "serve", str(self._config)]
-        # The registry takes `REGISTRY_...` for parts of its configuration.
+        # Variables that begin with REGISTRY_ would override the configuration.
         environment = {name: value for name, value in system_environment().items() if not name.startswith("REGISTRY_")}
         self._process = Process("registry", command, environment, folder / "registry.log")
 

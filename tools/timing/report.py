@@ -19,7 +19,7 @@ class Step:
     seconds: float | None
     """None: it did not run."""
     status: int = 0
-    """Its exit status; 128 and a signal's number if that signal ended it."""
+    """Its exit status; 128 plus the signal's number if the run was interrupted."""
     tests: Durations = field(default_factory=dict)
 
 
