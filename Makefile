@@ -15,7 +15,7 @@ FOLDERS  = $(patsubst %/.,%,$(wildcard $(addsuffix /.,$(T))))
 PROTOS  := $(wildcard cleaner/runtime/pb/*.proto)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check unit e2e reap lint format types protos protos-check wheel lock bench bench-gentle bench-churn bench-large-image bench-crossings dashboards board-schema alerts metrics pictures board-pictures clean
+.PHONY: help demo test quick check unit e2e reap lint format types protos protos-check wheel lock bench bench-gentle bench-churn bench-large-image bench-crossings package-graph dashboards board-schema alerts metrics pictures board-pictures clean
 
 ifneq ($(T),)
 ifneq ($(filter-out quick e2e,$(or $(MAKECMDGOALS),help)),)
@@ -119,6 +119,9 @@ board-schema: $(VENV)/.dependencies ## write the schema that the boards are held
 
 alerts: $(VENV)/.dependencies ## write the PrometheusRule from the groups in alerts/
 	@PYTHONPATH=tools $(BIN)/python -m rules
+
+package-graph: $(VENV)/.dependencies ## draw the imports between the packages of cleaner/ into docs/packages.md
+	@PYTHONPATH=tools $(BIN)/python -m package_graph
 
 metrics: $(VENV)/.wheel ## write docs/metrics.md from the registry of the daemon
 	@PYTHONPATH=tools $(BIN)/python -m metrics_page

@@ -10,10 +10,11 @@ from types import TracebackType
 from typing import Self
 
 from cleaner.core.errors import CleanerError
+from cleaner.core.image_users import ids_in_use, needs_of
 from cleaner.core.model import Image
-from cleaner.core.needs import ids_in_use, needs_of
 from cleaner.node.clock import NeverStop
-from cleaner.runtime import CriRuntime, parse_endpoint
+from cleaner.runtime.client import CriRuntime
+from cleaner.runtime.rpc.endpoint import parse_endpoint
 from lab import Lab
 
 HIGH_PERCENT, LOW_PERCENT = 85, 80

@@ -16,13 +16,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from benchmarks.light import CLEANER, best, row, row_of
+from cleaner.core.disk_usage import Usage
 from cleaner.core.events import EvictionEnded, EvictionStarted, NightEnded, SweepEnded, SweepStarted
 from cleaner.core.history import Night
 from cleaner.core.model import EvictionOutcome, EvictReason, Image, Plan, StopReason, Trigger, Verdict
 from cleaner.core.reclaim import Size
 from cleaner.core.report import Eviction, SweepReport
-from cleaner.core.usage import Usage
-from cleaner.node.ledger import Ledger, file
+from cleaner.ledger import file
+from cleaner.ledger.ledger import Ledger
 
 DAYS = 365
 IMAGES = 1000

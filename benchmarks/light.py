@@ -25,7 +25,8 @@ from statistics import median
 import psutil
 
 from cleaner.node.clock import NeverStop
-from cleaner.runtime import CriRuntime, parse_endpoint
+from cleaner.runtime.client import CriRuntime
+from cleaner.runtime.rpc.endpoint import parse_endpoint
 from lab import ImageSpec, Lab, Layer
 from lab.ports import reserve_port
 

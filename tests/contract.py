@@ -12,10 +12,10 @@ from typing import Protocol
 
 import pytest
 
+from cleaner.core.disk_usage import Filesystem
+from cleaner.core.image_users import needs_of
 from cleaner.core.model import Image, KeepReason
-from cleaner.core.needs import needs_of
 from cleaner.core.ports import Disk, Runtime
-from cleaner.core.usage import Filesystem
 
 KIB = 1 << 10
 MIB = 1 << 20

@@ -1,5 +1,9 @@
-"""The configuration: a YAML file and the environment -> one frozen Config that cannot be invalid."""
+"""The configuration: a YAML file and the environment become one frozen `Config` that cannot be invalid.
 
+Start at `keys.py`. It must not know what a setting does.
+"""
+
+from cleaner.config.durations import parse_duration
 from cleaner.config.settings import Config, default_config, effective, load_config, missing_in
 
-__all__ = ["Config", "default_config", "effective", "load_config", "missing_in"]
+__all__ = ["Config", "default_config", "effective", "load_config", "missing_in", "parse_duration"]

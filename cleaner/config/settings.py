@@ -29,9 +29,9 @@ from cleaner.config.problems import ABSENT, RULES_REQUIRED, Problem, read_tree, 
 from cleaner.config.values import Listen, endpoint, size_text
 from cleaner.core.errors import ConfigError
 from cleaner.core.model import Mode, Policy, Rule
+from cleaner.core.nightly import Nightly
 from cleaner.core.pressure import AvailableMark, Mark, Marks
 from cleaner.core.regret import RegretLimit
-from cleaner.core.window import Nightly
 
 RUNTIME_VARIABLE = "CONTAINER_RUNTIME_ENDPOINT"
 IMAGE_VARIABLE = "IMAGE_SERVICE_ENDPOINT"

@@ -1,1 +1,4 @@
-"""The decisions, as values in and values out: no I/O, clock, logging, network or randomness."""
+"""The decisions: values in, values out. Pure: no I/O, clock, logging, network or randomness.
+
+Start at `policy.py` (why an image is kept or evicted) and `model.py` (the values). Each module is imported directly.
+"""

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from cleaner.core.clock_trust import CLOCK_JUMP
 from cleaner.core.model import Clock, Image, Memory, Rule
-from cleaner.core.trust import CLOCK_JUMP
 
 FIRST_PLAUSIBLE = datetime(2013, 3, 20, tzinfo=UTC)
 """Docker's first release: reproducible builds write 0001, 1970 or 1980 instead of a date."""

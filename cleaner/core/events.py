@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from cleaner.core.disk_usage import Usage
 from cleaner.core.errors import CleanerError
 from cleaner.core.history import Night, PastEviction, PastSweep, VanishedImage
-from cleaner.core.kubelet import Collision, KubeletAct, KubeletConfig
+from cleaner.core.kubelet import KubeletRead
 from cleaner.core.model import Plan, RuntimeVersion, Trigger, Verdict
-from cleaner.core.outlook import Outlook
+from cleaner.core.pressure import Outlook
 from cleaner.core.reclaim import Holder
 from cleaner.core.regret import Regret
 from cleaner.core.report import Eviction, SweepReport
-from cleaner.core.usage import Resource, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,16 +231,6 @@ class ImagesVanished:
     """Images that went without an eviction of ours, and were still gone at a later look; all of one look."""
 
     images: tuple[VanishedImage, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class KubeletRead:
-    """What the kubelet does with images by itself: told once the disk is known, and when it changed."""
-
-    config: KubeletConfig
-    acts: Mapping[Resource, KubeletAct]
-    """Without the resources for which it never acts."""
-    collisions: tuple[Collision, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What `check` found, as values.
 
-Refuses to look: that is `cleaner.checks`.
+Refuses to look: that is `cli/node_checks.py`.
 """
 
 from dataclasses import dataclass

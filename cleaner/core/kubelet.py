@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from cleaner.core.pressure import Marks
-from cleaner.core.usage import Resource, Usage
+from cleaner.core.disk_usage import Resource, Usage
+from cleaner.core.pressure import KubeletMark, Marks
 
 Tree = Mapping[object, object]
 """A KubeletConfiguration as plain values."""
@@ -263,3 +263,28 @@ def _collision(resource: Resource, act: KubeletAct, high: float) -> Collision | 
 
 def _capacity_of(usage: Usage, resource: Resource) -> int:
     return usage.capacity_bytes if resource is Resource.BYTES else usage.inodes
+
+
+@dataclass(frozen=True, slots=True)
+class KubeletRead:
+    """What the kubelet does with images by itself: told once the disk is known, and when it changed."""
+
+    config: KubeletConfig
+    acts: Mapping[Resource, KubeletAct]
+    """Without the resources for which it never acts."""
+    collisions: tuple[Collision, ...]
+
+
+FULL_PERCENT = 95.0
+"""Without a kubelet that acts."""
+
+
+def mark_of(read: KubeletRead) -> KubeletMark:
+    """The shares above which it acts; a disk so full that nobody should wait, where it never does."""
+    above = {resource: act.above_percent for resource, act in read.acts.items()}
+    return KubeletMark(above.get(Resource.BYTES, FULL_PERCENT), above.get(Resource.INODES, FULL_PERCENT))
+
+
+def read_of(config: KubeletConfig, marks: Marks, usage: Usage) -> KubeletRead:
+    """What a configuration means for a filesystem, beside our marks."""
+    return KubeletRead(config, acts_of(config.marks, usage), collisions(config.marks, marks, usage))

@@ -233,3 +233,8 @@ class RuntimeVersion:
 
     name: str
     version: str
+
+
+def references_of(image: Image) -> list[str]:
+    """Tags, then digests, each sorted, whatever order the runtime gave them in."""
+    return sorted(image.tags) + sorted(image.digests)

@@ -10,22 +10,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from cleaner.core.ages import Times, age, is_expired, is_recent, times_of
-from cleaner.core.model import (
-    Clock,
-    EvictReason,
-    Image,
-    KeepReason,
-    Observation,
-    Plan,
-    Policy,
-    Rule,
-    Trigger,
-    Verdict,
-)
-from cleaner.core.needs import Needs, needs_of
+from cleaner.core.image_registries import is_any_down
+from cleaner.core.image_users import Needs, needs_of
+from cleaner.core.model import Clock, EvictReason, Image, KeepReason, Observation, Plan, Policy, Rule, Trigger, Verdict
 from cleaner.core.reclaim import NOTHING, Layers, Size, alone, gaining, marginal, reclaimable
 from cleaner.core.references import Name, names_of, parse_reference
-from cleaner.core.registries import is_any_down
 from cleaner.core.regret import is_held
 
 

@@ -5,9 +5,12 @@ Refuses implementations: those are in `runtime`, `node`, `outlets` and `simulati
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from cleaner.core.clock_trust import Noted
+from cleaner.core.disk_usage import Filesystem, Usage
 from cleaner.core.events import (
     Event,
     EvictionLearned,
@@ -19,10 +22,8 @@ from cleaner.core.events import (
 from cleaner.core.history import Night
 from cleaner.core.kubelet import KubeletConfig
 from cleaner.core.model import Container, Image, Memory, RuntimeVersion
-from cleaner.core.pulls import Pull
+from cleaner.core.pressure import Pull
 from cleaner.core.reclaim import Layers
-from cleaner.core.trust import Noted
-from cleaner.core.usage import Filesystem, Usage
 
 News = SweepLearned | EvictionLearned | EvictionObserved | EvictionRegretted | ImagesVanished
 """What a ledger tells of."""
@@ -223,3 +224,18 @@ class Outlet(Protocol):
     def record(self, event: Event) -> None:
         """Take one event."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What a sweep works on and with."""
+
+    runtime: Runtime
+    disk: Disk
+    timer: Timer
+    stop: Stop
+    ledger: Ledger
+    registries: Registries | None = None
+    """None: nobody is asked, and all count as up."""
+    kubelet: Kubelet | None = None
+    """None where nobody is to look at it."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
 
-from cleaner.core.usage import Filesystem, Part, Resource
+from cleaner.core.disk_usage import Filesystem, Part, Resource
 
 
 @dataclass(frozen=True, slots=True)

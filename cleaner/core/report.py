@@ -3,11 +3,12 @@
 Refuses wording: outlets make of it what their readers need.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
+from cleaner.core.disk_usage import Usage
 from cleaner.core.model import EvictionOutcome, Plan, StopReason, Trigger, Verdict
-from cleaner.core.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +53,8 @@ class SweepReport:
         if any(eviction.reclaimed_bytes is None for eviction in gone):
             return None
         return sum(eviction.reclaimed_bytes or 0 for eviction in gone)
+
+
+def kept_counts(plan: Plan | None) -> dict[str, int]:
+    """How many images each keep reason holds, in the order of the reasons; only those that hold any."""
+    return dict(Counter(verdict.reason.value for verdict in plan.kept)) if plan else {}

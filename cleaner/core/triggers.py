@@ -6,21 +6,13 @@ Refuses to act: it is a value; the daemon asks `due`, sweeps, and keeps what `af
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from cleaner.core.clock_trust import CLOCK_JUMP
+from cleaner.core.disk_usage import Usage
 from cleaner.core.history import Night
 from cleaner.core.model import EvictionOutcome, Mode, StopReason, Trigger
-from cleaner.core.pressure import (
-    KubeletMark,
-    Marks,
-    Standstill,
-    Targets,
-    above_low,
-    at_high,
-    next_standstill,
-)
+from cleaner.core.nightly import Calendar
+from cleaner.core.pressure import KubeletMark, Marks, Standstill, Targets, above_low, at_high, next_standstill
 from cleaner.core.report import SweepReport
-from cleaner.core.trust import CLOCK_JUMP
-from cleaner.core.usage import Usage
-from cleaner.core.window import Calendar
 
 LONGEST_RETRY_SECONDS = 60.0
 UNFINISHED = frozenset({StopReason.STOP_REQUESTED, StopReason.PRESSURE})

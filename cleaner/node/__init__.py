@@ -1,1 +1,21 @@
-"""The machine: its disk, its clocks, its signals and what is remembered on it."""
+"""The machine that the agent runs on: its disks, its clocks and signals, and the kubelet's files.
+
+Start at `disk.py`. It must not know what an image is.
+"""
+
+from cleaner.node.clock import NeverStop, SignalStop, SystemTimer, pause, read_boot
+from cleaner.node.disk import open_disk
+from cleaner.node.kubelet_files import KubeletFiles
+from cleaner.node.malloc import TrimAfterCounts, hold_little_memory
+
+__all__ = [
+    "KubeletFiles",
+    "NeverStop",
+    "SignalStop",
+    "SystemTimer",
+    "TrimAfterCounts",
+    "hold_little_memory",
+    "open_disk",
+    "pause",
+    "read_boot",
+]

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psutil
 
+from cleaner.core.disk_usage import Filesystem, Usage
 from cleaner.core.errors import DiskUnreadableError, EnvironmentUnusableError
-from cleaner.core.usage import Filesystem, Usage
 
 SETTLE_STEP_SECONDS = 0.05
 HURRIED_STEP_SECONDS = 0.01

@@ -1,4 +1,8 @@
-"""Where reports go: metrics, log, the port that serves them, tables and JSON."""
+"""Outlets: where events and reports go. A folder for each, and `web.py` for the port that is scraped.
+
+An outlet takes events and must not change what happens. Start at the folder of the output: `log`, `metrics`,
+`alertmanager` or `terminal`.
+"""
 
 import sys
 

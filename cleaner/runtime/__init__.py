@@ -1,6 +1,6 @@
 """The container runtime behind its socket: CRI, and containerd's own API for what CRI does not tell.
 
-Refuses to decide anything, and to let a gRPC error out: what leaves here are `core`'s values and errors.
+Start at `client.py`. It must not choose an image, and no gRPC error leaves it: callers get values and errors of `core`.
 """
 
 import os
@@ -9,6 +9,6 @@ import os
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from cleaner.runtime.client import CriRuntime
-from cleaner.runtime.endpoint import Endpoint, diagnose_endpoint, parse_endpoint
+from cleaner.runtime.rpc import Endpoint, ObserveCall, diagnose_endpoint, parse_endpoint
 
-__all__ = ["CriRuntime", "Endpoint", "diagnose_endpoint", "parse_endpoint"]
+__all__ = ["CriRuntime", "Endpoint", "ObserveCall", "diagnose_endpoint", "parse_endpoint"]

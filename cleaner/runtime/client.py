@@ -10,26 +10,37 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self, TypeVar
 
+from cleaner.core.disk_usage import Filesystem
 from cleaner.core.errors import CleanerError, RuntimeRejectedError, RuntimeUnavailableError
 from cleaner.core.model import Container, Image, RuntimeVersion
 from cleaner.core.ports import Stop
-from cleaner.core.pulls import Pull
+from cleaner.core.pressure import Pull
 from cleaner.core.reclaim import Layers
-from cleaner.core.usage import Filesystem
-from cleaner.runtime import methods, translate
-from cleaner.runtime.calls import Calls, ObserveCall
-from cleaner.runtime.channel import Channels
-from cleaner.runtime.containerd import PullTimes
-from cleaner.runtime.containers import as_far_as_named, read_image_by_container, with_names
-from cleaner.runtime.endpoint import Endpoint
-from cleaner.runtime.failures import CallRejectedError, NotServingError
-from cleaner.runtime.filesystems import read_filesystems
-from cleaner.runtime.graph import GraphReader
-from cleaner.runtime.methods import DEADLINES, Socket, Span
-from cleaner.runtime.own_api import OwnApi
+from cleaner.runtime import translate
+from cleaner.runtime.containerd import (
+    GraphReader,
+    PullReader,
+    PullTimes,
+    Uses,
+    as_far_as_named,
+    read_filesystems,
+    read_image_by_container,
+    with_names,
+)
 from cleaner.runtime.pb import cri_pb2 as pb
-from cleaner.runtime.pulls import PullReader
-from cleaner.runtime.uses import Uses
+from cleaner.runtime.rpc import (
+    DEADLINES,
+    CallRejectedError,
+    Calls,
+    Channels,
+    Endpoint,
+    NotServingError,
+    ObserveCall,
+    OwnApi,
+    Socket,
+    Span,
+    methods,
+)
 
 _Value = TypeVar("_Value")
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from cleaner.core.disk_usage import Filesystem, Usage
 from cleaner.core.errors import DiskUnreadableError, RuntimeRejectedError
 from cleaner.core.model import Container, Image, RuntimeVersion
 from cleaner.core.ports import Timer
-from cleaner.core.pulls import PendingLayer, Pull, foretell
+from cleaner.core.pressure import PendingLayer, Pull, foretell
 from cleaner.core.reclaim import Layers, Size
 from cleaner.core.references import parse_reference
-from cleaner.core.usage import Filesystem, Usage
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cleaner.outlets.alerts import AlertName
+from cleaner.outlets.alertmanager.conditions import AlertName
 from lab.fetch import package
 from lab.toolbox import ALERTMANAGERS, fetch_alertmanager
 from lab.waiting import DEADLINE_SECONDS

@@ -13,11 +13,12 @@ import pytest
 
 from cleaner.core.events import EvictionEnded, SweepEnded
 from cleaner.core.model import EvictionOutcome, Image, KeepReason, Policy, Rule, Trigger
-from cleaner.core.pressure import Mark, Marks
+from cleaner.core.ports import Node
+from cleaner.core.pressure.watermarks import Mark, Marks
 from cleaner.core.reclaim import Layers, reclaimable, sum_of
 from cleaner.core.references import parse_pattern
 from cleaner.runtime.client import CriRuntime
-from cleaner.sweep import Node, Sweep, SweepRequest, SweepSettings
+from cleaner.sweep.sweep import Sweep, SweepRequest, SweepSettings
 from lab import ImageSpec, Lab, Layer
 from lab.waiting import wait_until
 from support.crio_server import CrioServer, ServedImage

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from cleaner.core.image_users import ids_in_use, needs_of
 from cleaner.core.model import Image
-from cleaner.core.needs import ids_in_use, needs_of
 from cleaner.core.reclaim import Layers, Size, marginal, reclaimable
 from cleaner.node.disk import MountedDisk
 from cleaner.runtime.client import CriRuntime

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cleaner.core.pace import LONGEST_REST_SECONDS
+from cleaner.sweep.pacing import LONGEST_REST_SECONDS
 from lab import ImageSpec, Lab, Layer
 from support.daemon_process import DaemonProcess, Line, Scrape
 

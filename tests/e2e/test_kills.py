@@ -12,9 +12,10 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
+from cleaner.core.ports import Node
+from cleaner.ledger.ledger import Ledger
 from cleaner.node.clock import NeverStop, SystemTimer
-from cleaner.node.ledger import Ledger
-from cleaner.sweep import Node, look
+from cleaner.sweep.inspection import look
 from lab import ImageSpec, Lab, Layer
 from support.lab_node import CLEANER, disk_of, environment_of, runtime_of
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cleaner.lookahead import MOVED_BYTES
+from cleaner.daemon.forecaster import MOVED_BYTES
 from lab import LabError
 from support.daemon_process import DaemonProcess, trace_sweep
 from support.large_image import HIGH, LARGE_POLICY, LARGE_PRESSURE, REGISTRY, LargeImageNode, large_image_node

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from cleaner.ledger.ledger import Ledger
 from cleaner.node.clock import SystemTimer
-from cleaner.node.ledger import Ledger
 from lab import ImageSpec, Lab, Layer
 from lab.bare_disk import bare_disk
 from lab.disk import Ballast, DiskSpec

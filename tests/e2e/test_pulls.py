@@ -16,9 +16,10 @@ from datetime import timedelta
 
 import pytest
 
-from cleaner.core.pulls import DEFAULT_RATIO, Pull, total_bytes
-from cleaner.runtime import CriRuntime, parse_endpoint
-from cleaner.runtime.pulls import PATIENCE
+from cleaner.core.pressure.pulls import DEFAULT_RATIO, Pull, total_bytes
+from cleaner.runtime.client import CriRuntime
+from cleaner.runtime.containerd.pulls import PATIENCE
+from cleaner.runtime.rpc.endpoint import parse_endpoint
 from lab import ImageSpec, Lab, LabError, Layer, Throttle
 from lab.images import BuiltImage
 from lab.waiting import wait_until

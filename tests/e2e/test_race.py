@@ -12,14 +12,14 @@ from datetime import timedelta
 
 import pytest
 
+from cleaner.core.disk_usage import Usage
 from cleaner.core.events import EvictionEnded
 from cleaner.core.model import EvictionOutcome, Policy, Rule, Trigger
-from cleaner.core.ports import Disk
-from cleaner.core.pressure import Mark, Marks
+from cleaner.core.ports import Disk, Node
+from cleaner.core.pressure.watermarks import Mark, Marks
 from cleaner.core.references import parse_pattern
 from cleaner.core.report import Eviction
-from cleaner.core.usage import Usage
-from cleaner.sweep import Node, Sweep, SweepRequest, SweepSettings
+from cleaner.sweep.sweep import Sweep, SweepRequest, SweepSettings
 from lab import BuiltImage, ImageSpec, Lab, LabError, Layer, Pod
 from lab.waiting import DEADLINE_SECONDS
 from support.lab_node import node_of

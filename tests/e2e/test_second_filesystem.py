@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cleaner.core.reclaim import Size, reclaimable
-from cleaner.sweep import observe
+from cleaner.sweep.inspection import observe
 from lab import ImageSpec, Lab, Layer
 from lab.disk import Usage, read_usage
 from support.daemon_process import DaemonProcess, Scrape, trace_sweep

@@ -6,17 +6,17 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
+from cleaner.core.clock_trust import Noted
+from cleaner.core.disk_usage import Filesystem, Usage
 from cleaner.core.errors import CleanerError
 from cleaner.core.events import Event, RuleHeld
 from cleaner.core.history import Night
 from cleaner.core.model import Container, Image, Memory, RuntimeVersion
 from cleaner.core.ports import Disk, News, Runtime
-from cleaner.core.pulls import Pull
+from cleaner.core.pressure.pulls import Pull
 from cleaner.core.reclaim import Layers
 from cleaner.core.regret import Regret
-from cleaner.core.trust import Noted
-from cleaner.core.usage import Filesystem, Usage
-from cleaner.node.passing_ledger import PassingLedger
+from cleaner.ledger.in_memory import PassingLedger
 
 NOON = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
 WATCHED_SINCE = NOON - timedelta(days=100)

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from cleaner.core.ports import Node
+from cleaner.ledger.in_memory import PassingLedger
 from cleaner.node.clock import NeverStop, SystemTimer, pause
 from cleaner.node.disk import MountedDisk, open_disk
-from cleaner.node.passing_ledger import PassingLedger
 from cleaner.runtime.client import CriRuntime
-from cleaner.runtime.endpoint import parse_endpoint
-from cleaner.sweep import Node
+from cleaner.runtime.rpc.endpoint import parse_endpoint
 from lab import Lab
 from lab.waiting import DEADLINE_SECONDS
 from support.machine_environment import changes_results

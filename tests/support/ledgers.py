@@ -6,14 +6,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from cleaner.core.disk_usage import Usage
 from cleaner.core.errors import RuntimeUnavailableError
 from cleaner.core.events import EvictionEnded, EvictionStarted, SweepEnded, SweepFailed, SweepStarted
 from cleaner.core.model import EvictionOutcome, EvictReason, Image, Memory, Plan, StopReason, Trigger, Verdict
 from cleaner.core.ports import Timer
 from cleaner.core.reclaim import Size
 from cleaner.core.report import Eviction, SweepReport
-from cleaner.core.usage import Usage
-from cleaner.node.ledger import Ledger
+from cleaner.ledger.ledger import Ledger
 from support.fakes import FakeTimer
 from support.values import make_image
 

@@ -11,20 +11,19 @@ from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 
-from cleaner.config import Config, load_config
-from cleaner.core.ports import Outlet
-from cleaner.core.pulls import Pull
-from cleaner.core.usage import Usage
-from cleaner.daemon import Daemon, DaemonSettings, Host
-from cleaner.ledgers import ledger_of
-from cleaner.lookahead import LookAhead
+from cleaner.cli.ledgers import ledger_of
+from cleaner.cli.wiring import LateUsage, daemon_settings_of, endpoints_of, metrics_of, node_of
+from cleaner.config.settings import Config, load_config
+from cleaner.core.disk_usage import Usage
+from cleaner.core.ports import Node, Outlet
+from cleaner.core.pressure.pulls import Pull
+from cleaner.daemon.forecaster import LookAhead
+from cleaner.daemon.loop import Daemon, DaemonSettings, Host
 from cleaner.node.clock import SignalStop, SystemTimer
-from cleaner.outlets.logger import configure_logging
-from cleaner.outlets.logs import Logs
+from cleaner.outlets.log.logger import configure_logging
+from cleaner.outlets.log.outlet import Logs
 from cleaner.outlets.web import Health, WebServer
 from cleaner.runtime.client import CriRuntime
-from cleaner.sweep import Node
-from cleaner.wiring import LateUsage, daemon_settings_of, endpoints_of, metrics_of, node_of
 
 
 class NoPulls(CriRuntime):

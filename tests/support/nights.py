@@ -8,14 +8,14 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
+from cleaner.core.clock_trust import Noted
 from cleaner.core.history import Night
 from cleaner.core.model import Mode, StopReason, Trigger
-from cleaner.core.pressure import Mark, Marks
+from cleaner.core.nightly import Calendar, Nightly
+from cleaner.core.pressure.watermarks import Mark, Marks
 from cleaner.core.report import SweepReport
 from cleaner.core.triggers import Moment, Triggers
-from cleaner.core.trust import Noted
-from cleaner.core.window import Calendar, Nightly
-from cleaner.timekeeper import Timekeeper
+from cleaner.daemon.trusted_clock import Timekeeper
 from support.fakes import FakeTimer
 from support.values import DAY, HOUR, MINUTE, make_usage
 

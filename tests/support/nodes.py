@@ -7,11 +7,12 @@ from pathlib import Path
 
 from cleaner.core.events import Event, SweepEnded
 from cleaner.core.model import Policy, Rule, Trigger
-from cleaner.core.pressure import Mark, Marks
+from cleaner.core.ports import Node
+from cleaner.core.pressure.watermarks import Mark, Marks
 from cleaner.core.references import parse_pattern
 from cleaner.core.report import SweepReport
 from cleaner.simulation.node import Build, SimulatedNode
-from cleaner.sweep import Node, Sweep, SweepRequest, SweepSettings
+from cleaner.sweep.sweep import Sweep, SweepRequest, SweepSettings
 from support.fakes import FakeStop, FakeTimer, ScriptedDisk, ScriptedLedger, ScriptedRuntime
 
 MB = 1_000_000

@@ -5,12 +5,11 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from cleaner.node.clock import NeverStop
-from cleaner.runtime.calls import Calls
-from cleaner.runtime.channel import Channels
-from cleaner.runtime.endpoint import Endpoint
-from cleaner.runtime.methods import DEADLINES, Socket
-from cleaner.runtime.own_api import OwnApi
-from cleaner.runtime.pulls import PATIENCE, PullReader
+from cleaner.runtime.containerd.pulls import PATIENCE, PullReader
+from cleaner.runtime.rpc.calls import Calls, OwnApi
+from cleaner.runtime.rpc.channel import Channels
+from cleaner.runtime.rpc.endpoint import Endpoint
+from cleaner.runtime.rpc.methods import DEADLINES, Socket
 from support.fakes import FakeTimer
 
 

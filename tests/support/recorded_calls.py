@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from cleaner.core.disk_usage import Filesystem
 from cleaner.core.errors import CleanerError
 from cleaner.core.model import Container, Image, RuntimeVersion
 from cleaner.core.ports import Runtime
-from cleaner.core.pulls import Pull
+from cleaner.core.pressure.pulls import Pull
 from cleaner.core.reclaim import Layers
-from cleaner.core.usage import Filesystem
 
 Answer = TypeVar("Answer")
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
+from cleaner.core.disk_usage import Usage
 from cleaner.core.model import Clock, Container, Image, Memory, Observation, Plan, Policy, Rule, Verdict
 from cleaner.core.reclaim import Layers
 from cleaner.core.references import parse_pattern
-from cleaner.core.usage import Usage
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cleaner.outlets.alerts import AlertName
+from cleaner.outlets.alertmanager.conditions import AlertName
 from metrics_page.exposed import metric_by_series
 from rules.__main__ import PRODUCT, render
 from support.alert_files import (

@@ -1,31 +1,38 @@
-"""The arrows of docs/architecture.md, read from the imports themselves."""
+"""The layers of docs/architecture.md, read from the imports themselves."""
 
 import ast
+import importlib
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import cleaner
+from package_graph.imports import (
+    LAYERS,
+    cycle_in,
+    module_graph,
+    modules_of,
+    name_of,
+    names_imported_by,
+    package_graph,
+    upward,
+)
+from package_graph.page import page_of
 
 PACKAGE = Path(cleaner.__file__).parent
-MODULES = sorted(p for p in PACKAGE.rglob("*.py") if "pb" not in p.relative_to(PACKAGE).parts)
-ADAPTERS = ("runtime", "node", "guards", "outlets", "simulation")
-LOGIC = (
-    "census",
-    "checks",
-    "daemon",
-    "drive",
-    "kubelet_watch",
-    "lookahead",
-    "pauses",
-    "planning",
-    "removal",
-    "sweep",
-    "timekeeper",
-)
+ROOT = Path(__file__).parents[2]
+MODULES = modules_of(PACKAGE)
+MOST_AT_THE_TOP = 14
+WITH_INTERFACE = {name_of(m, PACKAGE) for m in MODULES if m.name == "__init__.py"} - {
+    "cleaner",
+    "cleaner.cli",
+    "cleaner.cli.commands",
+    "cleaner.core",
+    "cleaner.outlets",
+}
+"""All packages but those whose modules are imported directly."""
 CORE_MAY_IMPORT = {
     "bisect",
     "collections",
@@ -50,53 +57,66 @@ def parts_of(module: Path) -> tuple[str, ...]:
     return module.relative_to(PACKAGE).with_suffix("").parts
 
 
-def imports_of(module: Path) -> Iterator[str]:
-    """Full names of all that a module imports, inside functions too."""
-    for node in ast.walk(ast.parse(module.read_text("utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{module}: imports are absolute"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+def test_imports_follow_the_layers() -> None:
+    """No package imports one above it, or beside it; the page of the graph is up to date."""
+    graph = package_graph(PACKAGE)
+    assert upward(graph) == []
+    assert graph.keys() - {"__init__"} == LAYERS.keys()
+    assert len(graph) <= MOST_AT_THE_TOP
+    assert (ROOT / "docs" / "packages.md").read_text("utf-8") == page_of(graph)
 
 
-def own_imports_of(module: Path) -> set[str]:
-    """The part right below `cleaner` of each import from this package."""
-    names = (name.split(".") for name in imports_of(module))
-    return {name[1] for name in names if name[0] == "cleaner" and len(name) > 1}
+def test_there_is_no_cycle() -> None:
+    """Neither packages nor modules import each other in a circle."""
+    assert cycle_in(package_graph(PACKAGE)) == []
+    assert cycle_in(module_graph(PACKAGE)) == []
 
 
-def allowed_for(part: str) -> set[str] | None:
-    """What a part may import of this package besides itself; None: everything."""
-    if part == "core":
-        return set()
-    if part in LOGIC:
-        return {"core", *LOGIC}
-    if part in ADAPTERS or part == "config":
-        return {"core"}
-    return None
+def test_the_graph_sees_what_is_wrong() -> None:
+    """An upward import and a cycle are found."""
+    assert upward({"core": frozenset({"sweep"}), "sweep": frozenset({"core"})}) == ["core -> sweep"]
+    assert upward({"node": frozenset({"runtime", "core"})}) == ["node -> runtime"]
+    graph = {"a": frozenset({"b"}), "b": frozenset({"c"}), "c": frozenset({"b"})}
+    assert cycle_in(graph) == ["b", "c", "b"]
+
+
+def test_the_rpc_folder_knows_no_caller() -> None:
+    """What makes calls does not import what uses them, nor containerd's folder the client."""
+    graph = module_graph(PACKAGE)
+    callers = {name for name in graph if name.startswith("cleaner.runtime.containerd")} | {"cleaner.runtime.client"}
+    for name, targets in graph.items():
+        if name.startswith("cleaner.runtime.rpc"):
+            assert not targets & callers, name
+        if name.startswith("cleaner.runtime.containerd"):
+            assert "cleaner.runtime.client" not in targets, name
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: "/".join(parts_of(module)))
-def test_every_arrow_points_to_the_core(module: Path) -> None:
-    """A module imports of this package only what its folder may."""
-    part = parts_of(module)[0]
-    allowed = allowed_for(part)
-    if allowed is not None:
-        assert own_imports_of(module) <= allowed | {part}
+def test_packages_are_imported_by_their_public_interface(module: Path) -> None:
+    """From outside of a package only what its `__init__.py` exports is imported."""
+    own = name_of(module, PACKAGE)
+    for imported, name in names_imported_by(module):
+        package = _outermost_package(imported, own)
+        if package is not None:
+            assert imported == package, f"{own} imports {imported}; import from {package}"
+            assert name in importlib.import_module(package).__all__, f"{package} does not export {name}"
+
+
+def _outermost_package(imported: str, importer: str) -> str | None:
+    """The outermost package with an interface that holds what is imported, and not the importer."""
+    around = (p for p in WITH_INTERFACE if _lies_in(imported, p) and not _lies_in(importer, p))
+    return min(around, key=len, default=None)
+
+
+def _lies_in(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if parts_of(m)[0] == "core"], ids=lambda m: m.stem)
 def test_the_core_is_pure(module: Path) -> None:
     """The core imports nothing that could read, wait or write."""
-    outside = {name.split(".")[0] for name in imports_of(module)} - {"cleaner"}
+    outside = {name.split(".")[0] for name, _ in names_imported_by(module)} - {"cleaner"}
     assert outside <= CORE_MAY_IMPORT
-
-
-def test_only_the_command_line_is_free() -> None:
-    """Only the composition root and its parts may import everything."""
-    free = {parts_of(module)[0] for module in MODULES if allowed_for(parts_of(module)[0]) is None}
-    assert free <= {"__init__", "__main__", "arguments", "cli", "commands", "ledgers", "wiring"}
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: "/".join(parts_of(module)))
@@ -114,14 +134,14 @@ def test_every_module_says_what_it_is_for(module: Path) -> None:
     """Each module opens with a docstring; nobody sleeps."""
     tree = ast.parse(module.read_text("utf-8"))
     assert ast.get_docstring(tree)
-    assert "time.sleep" not in set(imports_of(module))
+    assert ("time", "sleep") not in set(names_imported_by(module))
     calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
     assert not [call for call in calls if isinstance(call, ast.Attribute) and call.attr == "sleep"]
 
 
 def test_the_daemon_does_not_load_what_only_tables_need() -> None:
     """Importing the daemon leaves rich alone, which is 5 MiB on every node."""
-    code = "import sys, cleaner.commands.run; sys.exit('rich' in sys.modules or 'rich.console' in sys.modules)"
+    code = "import sys, cleaner.cli.commands.run; sys.exit('rich' in sys.modules or 'rich.console' in sys.modules)"
     assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0
 
 
@@ -131,5 +151,5 @@ def test_the_daemon_does_not_load_what_only_tables_need() -> None:
 )
 def test_a_command_loads_only_its_own_parts(command: str, unneeded: str) -> None:
     """Memory and time are paid for what is used: history asks no runtime, and without alerts nobody needs requests."""
-    code = f"import sys, cleaner.commands.{command}; sys.exit({unneeded!r} in sys.modules)"
+    code = f"import sys, cleaner.cli.commands.{command}; sys.exit({unneeded!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0

@@ -11,17 +11,16 @@ import pytest
 from attrs import fields
 from ruamel.yaml import YAML
 
-from cleaner.config import Config, default_config, effective, load_config, missing_in
 from cleaner.config.alerting import AlertmanagerKeys, BasicKeys, TlsKeys
 from cleaner.config.keys import LogFormat, LogLevel
-from cleaner.config.settings import RuntimeEndpoints, State
+from cleaner.config.settings import Config, RuntimeEndpoints, State, default_config, effective, load_config, missing_in
 from cleaner.config.values import Listen
 from cleaner.core.errors import ConfigError
 from cleaner.core.model import Clock, Mode, Policy, Rule
-from cleaner.core.pressure import AvailableMark, Mark, Marks
+from cleaner.core.nightly import Nightly
+from cleaner.core.pressure.watermarks import AvailableMark, Mark, Marks
 from cleaner.core.references import parse_pattern
 from cleaner.core.regret import RegretLimit
-from cleaner.core.window import Nightly
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "configuration.md"
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cleaner.config import load_config
+from cleaner.config.settings import load_config
 from cleaner.core.errors import ConfigError
 
 URL = "url: http://a"

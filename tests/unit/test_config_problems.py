@@ -10,9 +10,9 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cleaner.config import default_config, effective, load_config
 from cleaner.config.document import LARGEST_BYTES
 from cleaner.config.durations import LONGEST, duration_text, parse_duration
+from cleaner.config.settings import default_config, effective, load_config
 from cleaner.config.values import share
 from cleaner.core.errors import ConfigError
 from cleaner.core.regret import RegretLimit

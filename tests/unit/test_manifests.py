@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from cleaner.config import load_config
+from cleaner.config.settings import load_config
 from cleaner.core.model import Mode
-from cleaner.runtime.methods import DEADLINES, Span
+from cleaner.runtime.rpc.methods import DEADLINES, Span
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 

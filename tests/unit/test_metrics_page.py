@@ -8,8 +8,8 @@ import pytest
 
 from cleaner.core.model import KeepReason, Mode, StopReason, Trigger
 from cleaner.core.reclaim import Holder
-from cleaner.outlets.metrics import RUNTIME_METHODS
-from cleaner.outlets.readings import EVICTABLE
+from cleaner.outlets.metrics.gauges import EVICTABLE
+from cleaner.outlets.metrics.outlet import RUNTIME_METHODS
 from metrics_page.__main__ import PAGE
 from metrics_page.exposed import OPEN_LABELS, exposed_metrics, metric_by_series
 from metrics_page.groups import GROUPS, unit_of

@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cleaner.core.pulls import Pull, total_bytes
+from cleaner.core.pressure.pulls import Pull, total_bytes
 from cleaner.core.reclaim import Size, reclaimable
 from cleaner.simulation.node import Build, SimulatedNode
 from support.fakes import FakeTimer

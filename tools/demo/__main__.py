@@ -16,8 +16,8 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from cleaner.outlets.samples import Samples, samples_of
-from cleaner.outlets.tables import print_changes, print_rows
+from cleaner.outlets.terminal.metric_changes import Samples, samples_of
+from cleaner.outlets.terminal.tables import print_changes, print_rows
 from cleaner.outlets.units import human_bytes, short_id
 from demo import scenario
 from lab import Lab, LabUnavailable, reason_unavailable

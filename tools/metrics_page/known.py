@@ -7,15 +7,15 @@ from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry
 
-from cleaner.config import default_config
-from cleaner.core.events import Checked, Event, KubeletRead, LedgerUp, RuntimeUp, SpaceCounted, SweepLearned
+from cleaner.cli.wiring import metrics_of
+from cleaner.config.settings import default_config
+from cleaner.core.disk_usage import Filesystem, Usage
+from cleaner.core.events import Checked, Event, LedgerUp, RuntimeUp, SpaceCounted, SweepLearned
 from cleaner.core.history import PastSweep
-from cleaner.core.kubelet import KubeletConfig, KubeletMarks, acts_of
+from cleaner.core.kubelet import KubeletConfig, KubeletMarks, KubeletRead, acts_of
 from cleaner.core.model import Plan, RuntimeVersion, StopReason, Trigger
-from cleaner.core.outlook import Outlook
+from cleaner.core.pressure.forecast import Outlook
 from cleaner.core.reclaim import NOTHING, Holder
-from cleaner.core.usage import Filesystem, Usage
-from cleaner.wiring import metrics_of
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 ONE_FILESYSTEM = Usage("/", 100, 50, 100, 50, 50)

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from cleaner.core.ages import FIRST_PLAUSIBLE, Times, age, is_expired, is_recent, times_of
+from cleaner.core.clock_trust import CLOCK_JUMP
 from cleaner.core.model import Clock, Image, Memory
-from cleaner.core.trust import CLOCK_JUMP
 from support.values import DAY, HOUR, MICROSECOND, NOW, make_rule
 
 ID = "sha256:1"

@@ -7,17 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cleaner.core.kubelet import (
-    DEFAULT_HARD,
-    KubeletMarks,
-    acts_of,
-    collisions,
-    go_duration_of,
-    marks_of,
-    quantity_of,
-)
-from cleaner.core.pressure import Mark, Marks
-from cleaner.core.usage import Resource, Usage
+from cleaner.core.disk_usage import Resource, Usage
+from cleaner.core.kubelet import DEFAULT_HARD, KubeletMarks, acts_of, collisions, go_duration_of, marks_of, quantity_of
+from cleaner.core.pressure.watermarks import Mark, Marks
 
 GIB = 1024**3
 USAGE = Usage("/images", 100 * GIB, 50 * GIB, 1000, 900, 50 * GIB)

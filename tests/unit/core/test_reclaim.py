@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cleaner.core.disk_usage import Filesystem, Part, Resource
 from cleaner.core.reclaim import (
     NOTHING,
     Holder,
@@ -21,7 +22,6 @@ from cleaner.core.reclaim import (
     reclaimable,
     sum_of,
 )
-from cleaner.core.usage import Filesystem, Part, Resource
 from support.graphs import NO_LAYERS, freed_by_definition, gains_by_definition, roots_of
 
 KEYS = [f"key{number}" for number in range(10)]

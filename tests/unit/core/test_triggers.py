@@ -5,13 +5,13 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from cleaner.core.clock_trust import CLOCK_JUMP
+from cleaner.core.disk_usage import Usage
 from cleaner.core.history import Night
 from cleaner.core.model import Mode, StopReason, Trigger
+from cleaner.core.nightly import Calendar
 from cleaner.core.report import SweepReport
 from cleaner.core.triggers import Moment, Triggers
-from cleaner.core.trust import CLOCK_JUMP
-from cleaner.core.usage import Usage
-from cleaner.core.window import Calendar
 from support import nights
 from support.nights import make_nightly
 from support.values import DAY, HOUR, MICROSECOND, MINUTE, NOW, make_usage

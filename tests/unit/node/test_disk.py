@@ -8,8 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from cleaner.core.disk_usage import Filesystem, Usage
 from cleaner.core.errors import DiskUnreadableError, EnvironmentUnusableError
-from cleaner.core.usage import Filesystem, Usage
 from cleaner.node.clock import pause
 from cleaner.node.disk import Mount, MountedDisk, Place, mount_of, open_disk, read_mounts, settle
 from lab.waiting import wait_until

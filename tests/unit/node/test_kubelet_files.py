@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cleaner.core.kubelet import KubeletMarks
-from cleaner.node.kubelet import LARGEST_BYTES, KubeletFiles
+from cleaner.node.kubelet_files import LARGEST_BYTES, KubeletFiles
 
 KIND = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"
 SECRET = "hunter2"  # noqa: S105 - to see that it is not quoted

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from cleaner.core.usage import Filesystem
+from cleaner.core.disk_usage import Filesystem
 from cleaner.node.disk import settle
 from support.values import make_usage
 

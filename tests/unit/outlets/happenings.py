@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from cleaner.core.disk_usage import Filesystem, Usage
 from cleaner.core.errors import DiskUnreadableError, RuntimeUnavailableError
 from cleaner.core.events import (
     Checked,
@@ -19,7 +20,6 @@ from cleaner.core.events import (
     EvictionStarted,
     ImagesCounted,
     ImagesVanished,
-    KubeletRead,
     LedgerDown,
     LedgerUp,
     LoopBroke,
@@ -38,7 +38,7 @@ from cleaner.core.events import (
     SweepWaits,
 )
 from cleaner.core.history import Night, PastEviction, PastSweep, Return, VanishedImage
-from cleaner.core.kubelet import KubeletConfig, KubeletMarks, acts_of, collisions
+from cleaner.core.kubelet import KubeletConfig, KubeletMarks, KubeletRead, acts_of, collisions
 from cleaner.core.model import (
     EvictionOutcome,
     EvictReason,
@@ -50,12 +50,11 @@ from cleaner.core.model import (
     Trigger,
     Verdict,
 )
-from cleaner.core.outlook import Outlook
-from cleaner.core.pressure import Mark, Marks
+from cleaner.core.pressure.forecast import Outlook
+from cleaner.core.pressure.watermarks import Mark, Marks
 from cleaner.core.reclaim import Holder, Size
 from cleaner.core.regret import Regret
 from cleaner.core.report import Eviction, SweepReport
-from cleaner.core.usage import Filesystem, Usage
 
 MIDNIGHT = datetime(2026, 6, 15, tzinfo=UTC)
 GIB = 1024**3

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from cleaner.core.events import ImagesVanished, KubeletRead
-from cleaner.core.kubelet import KubeletMarks
+from cleaner.core.events import ImagesVanished
+from cleaner.core.kubelet import KubeletMarks, KubeletRead
 from unit.outlets.happenings import ASSUMED, FIRST, MIDNIGHT, VANISHED, kubelet_read
 from unit.outlets.written import lines_of, metrics_after, value
 

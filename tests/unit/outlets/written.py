@@ -4,11 +4,11 @@ import io
 import json
 from collections.abc import Iterable
 
+from cleaner.core.disk_usage import Usage
 from cleaner.core.events import Event
-from cleaner.core.usage import Usage
-from cleaner.outlets.logger import make_logger
-from cleaner.outlets.logs import Logs
-from cleaner.outlets.metrics import Metrics
+from cleaner.outlets.log.logger import make_logger
+from cleaner.outlets.log.outlet import Logs
+from cleaner.outlets.metrics.outlet import Metrics
 from unit.outlets.happenings import FULL, MARKS
 
 

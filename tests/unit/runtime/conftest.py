@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cleaner.runtime import CriRuntime, Endpoint
-from cleaner.runtime.methods import Span
+from cleaner.runtime.client import CriRuntime
+from cleaner.runtime.rpc.endpoint import Endpoint
+from cleaner.runtime.rpc.methods import Span
 from lab.waiting import DEADLINE_SECONDS
 from support.crio_server import CrioServer
 

@@ -1,0 +1,160 @@
+"""The command line's grammar: argparse's description of every command.
+
+Refuses to act on what it read; that is `main.py`.
+"""
+
+import argparse
+import re
+from datetime import timedelta
+from pathlib import Path
+
+from cleaner.cli.image_filter import IdPrefix, Wanted
+from cleaner.config import parse_duration
+from cleaner.core.model import Trigger
+from cleaner.core.references import parse_pattern
+from cleaner.outlets.terminal import MOST_ROWS
+
+DEFAULT_CONFIG = Path("/etc/cleaner/cleaner.yaml")
+
+EPILOG = """\
+exit status: 0 done, 1 a sweep or an eviction failed, 2 bad configuration or usage, 3 the environment is not usable
+
+CONTAINER_RUNTIME_ENDPOINT and IMAGE_SERVICE_ENDPOINT say where the runtime listens, and win over the file."""
+
+_EVERY_IMAGE = "a row for every image, however many are kept"
+_ID_DIGITS = re.compile(r"[0-9a-f]{6,64}")
+"""Fewer may well be those of several images."""
+
+
+def parser(version: str) -> argparse.ArgumentParser:
+    """The parser of all commands; without one it prints what there is, as for any other mistake."""
+    root = argparse.ArgumentParser(
+        prog="cleaner",
+        description="Evicts the oldest unused container images of a node before its disk is full.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    root.add_argument("--version", action="version", version=f"cleaner {version}")
+    commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_run(commands)
+    _add_plan(commands)
+    _add_sweep(commands)
+    _add_history(commands)
+    _add_check(commands)
+    _add_demo(commands)
+    return root
+
+
+def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    _add(commands, "run", "the daemon: watch the disk and sweep when due, until SIGTERM")
+
+
+def _add_plan(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = _add(commands, "plan", "what a sweep would do and why; changes nothing")
+    command.add_argument(
+        "--trigger",
+        choices=[Trigger.NIGHTLY.value, Trigger.PRESSURE.value],
+        default=Trigger.NIGHTLY.value,
+        help="pressure: the order in which images would go, whatever the usage is now (default: %(default)s)",
+    )
+    _add_output(command)
+
+
+def _add_sweep(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = _add(commands, "sweep", "one sweep now, without rests: what is past its rule's max_age goes")
+    command.add_argument(
+        "--trigger",
+        choices=[trigger.value for trigger in (Trigger.MANUAL, Trigger.NIGHTLY, Trigger.PRESSURE)],
+        default=Trigger.MANUAL.value,
+        help="nightly: the same as manual; pressure: only from the high mark on, down to the low one "
+        "(default: %(default)s)",
+    )
+    command.add_argument("--dry-run", action="store_true", help="stop after the plan; nothing is removed")
+    command.add_argument(
+        "--grace",
+        type=_duration,
+        metavar="DURATION",
+        help="instead of policy.grace (under pressure: pressure.grace), like 0s or 4h",
+    )
+    command.add_argument("--limit", type=_positive, metavar="N", help="evict so many images at most")
+    _add_output(command)
+
+
+def _add_history(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = _add(
+        commands,
+        "history",
+        "what was evicted, when and why, whether it came back, and what went without us; changes nothing",
+    )
+    command.add_argument(
+        "--image",
+        type=_wanted,
+        metavar="PATTERN",
+        help="only images with such a reference, like docker.io/library/nginx or ghcr.io/**:v1; "
+        "or the image with this id, of which 6 digits are enough",
+    )
+    command.add_argument(
+        "--since",
+        type=_duration,
+        metavar="DURATION",
+        help="only what went in the last 12h, 7d or the like (default: all that is kept)",
+    )
+    command.add_argument(
+        "--observed",
+        action="store_true",
+        help="instead: what would have gone in mode observe, and whether it was pulled or used since",
+    )
+    _add_output(command, rows=f"a row for every eviction; without it the table shows the newest {MOST_ROWS}")
+
+
+def _add_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    _add_output(_add(commands, "check", "look at the configuration and the environment; changes nothing"), rows=None)
+
+
+def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    text = "the real daemon at work on a simulated node: needs nothing, touches nothing"
+    commands.add_parser("demo", help=text, description=text.capitalize() + ".")
+
+
+def _add(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    command.add_argument(
+        "--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="configuration (default: %(default)s)"
+    )
+    return command
+
+
+def _add_output(command: argparse.ArgumentParser, *, rows: str | None = _EVERY_IMAGE) -> None:
+    command.add_argument(
+        "-o", "--output", choices=["table", "json"], default="table", help="for people or programs (default: table)"
+    )
+    if rows:
+        command.add_argument("--all", action="store_true", help=rows)
+
+
+def _duration(text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
+
+
+def _wanted(text: str) -> Wanted:
+    """A pattern as the policy has them, or the beginning of an image id; no text is both."""
+    digits = text.lower().removeprefix("sha256:")
+    if _ID_DIGITS.fullmatch(digits):
+        return IdPrefix(digits)
+    if text.lower().startswith("sha256:"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no image id; write 6 to 64 of its hexadecimal digits")
+    try:
+        return parse_pattern(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} {error}") from None
+
+
+def _positive(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)

@@ -1,0 +1,32 @@
+"""`cleaner history`: what was evicted, when and why, and what went without us.
+
+Refuses to change anything, and to need a runtime.
+"""
+
+import argparse
+import sys
+
+from cleaner import Environ
+from cleaner.cli.console import DONE, print_json
+from cleaner.cli.image_filter import matching
+from cleaner.cli.ledgers import history_of
+from cleaner.config import load_config
+from cleaner.node import SystemTimer
+from cleaner.outlets.terminal import history_document, print_history, print_vanished, vanished_document
+
+
+def execute(arguments: argparse.Namespace, _environ: Environ) -> int:
+    """What the ledger tells of evictions; reads only."""
+    config = load_config(arguments.config, {}, rules_required=False)
+    ledger = history_of(config)
+    since = SystemTimer().now() - arguments.since if arguments.since else None
+    past = ledger.observed_history(since) if arguments.observed else ledger.history(since)
+    found = matching(past, arguments.image)
+    gone = () if arguments.observed else matching(ledger.vanished_history(since), arguments.image)
+    if arguments.output == "json":
+        document = history_document(found, observed=arguments.observed)
+        print_json(document | {"vanished": vanished_document(gone)})
+    else:
+        print_history(found, sys.stdout, observed=arguments.observed, all_rows=arguments.all)
+        print_vanished(gone, sys.stdout, all_rows=arguments.all)
+    return DONE

@@ -1,0 +1,84 @@
+"""`cleaner sweep`: one sweep now.
+
+Refuses to sweep beside another one: it waits its turn.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+
+from cleaner import Environ
+from cleaner.cli.console import DONE, FAILED, complain, print_json
+from cleaner.cli.ledgers import ledger_of, memory_of
+from cleaner.cli.wiring import node_of, outlet_of, runtime_of, sweep_settings_of, with_grace
+from cleaner.config import load_config
+from cleaner.core.errors import CleanerError
+from cleaner.core.events import SweepEnded
+from cleaner.core.kubelet import mark_of, read_of
+from cleaner.core.model import EvictionOutcome, Mode, Trigger
+from cleaner.core.ports import Ledger, Node, Outlet, Stop
+from cleaner.core.pressure import KubeletMark
+from cleaner.core.report import SweepReport
+from cleaner.node import SignalStop
+from cleaner.outlets.terminal import memory_notices, mode_notices, print_sweep, sweep_document
+from cleaner.sweep import Sweep, SweepRequest, SweepSettings
+
+TURN_SECONDS = 0.5
+"""Between two questions whether another sweep is over."""
+
+
+def execute(arguments: argparse.Namespace, environ: Environ) -> int:
+    """One sweep now; a signal ends it after the present removal."""
+    stop = SignalStop()
+    config = load_config(arguments.config, environ, rules_required=True)
+    trigger = Trigger.PRESSURE if arguments.trigger == Trigger.PRESSURE else Trigger.MANUAL
+    settings = replace(sweep_settings_of(config), policy=with_grace(config.policy, trigger, arguments.grace))
+    dry_run = arguments.dry_run or config.mode is Mode.OBSERVE
+    request = SweepRequest(trigger, dry_run=dry_run, limit=arguments.limit)
+    ledger = memory_of(config) if dry_run else ledger_of(config)
+    outlets = [ledger, outlet_of(config, sys.stderr)]
+    with runtime_of(config, stop) as runtime, closing(ledger), _turn(ledger, stop, wait=not dry_run):
+        node = node_of(config, environ, runtime, stop, ledger)
+        report = _report_of(Sweep(node, settings, replace(request, kubelet=_kubelet_mark(node, settings))), outlets)
+    notices = (*mode_notices(config.mode, trigger), *memory_notices(report.plan))
+    if arguments.output == "json":
+        print_json(sweep_document(report, notices))
+    else:
+        print_sweep(report, sys.stdout, notices=notices, all_rows=arguments.all)
+    return FAILED if any(e.outcome is EvictionOutcome.FAILED for e in report.evictions) else DONE
+
+
+def _kubelet_mark(node: Node, settings: SweepSettings) -> KubeletMark:
+    """From when on the kubelet acts by itself; its defaults where nobody is to look."""
+    if node.kubelet is None:
+        return KubeletMark()
+    return mark_of(read_of(node.kubelet.read(), settings.marks, node.disk.read_usage()))
+
+
+@contextmanager
+def _turn(ledger: Ledger, stop: Stop, *, wait: bool) -> Iterator[None]:
+    """A sweep's turn, waited for; one that evicts nothing needs none."""
+    told = False
+    while wait:
+        with ledger.turn() as ours:
+            if ours:
+                yield
+                return
+        if not told:
+            complain("another process sweeps this node; this sweep waits until that is over")
+            told = True
+        if stop.wait(TURN_SECONDS):
+            raise CleanerError("it was told to stop while it waited for another sweep")
+    yield
+
+
+def _report_of(sweep: Sweep, outlets: Sequence[Outlet]) -> SweepReport:
+    """Run a sweep to its end."""
+    for event in sweep.events():
+        for outlet in outlets:
+            outlet.record(event)
+        if isinstance(event, SweepEnded):
+            return event.report
+    raise AssertionError("a sweep ends with its report")

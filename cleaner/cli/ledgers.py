@@ -1,0 +1,39 @@
+"""The ledger as each command opens it: to write, to look into, or none.
+
+Refuses to open one: that happens at its first use.
+"""
+
+from pathlib import Path
+
+from cleaner.config import Config
+from cleaner.core.model import Mode
+from cleaner.ledger import Ledger, PassingLedger
+from cleaner.node import SystemTimer, read_boot
+
+
+def ledger_of(config: Config, *, daemon: bool = False) -> Ledger:
+    """The ledger to write: the daemon's, or that of a sweep by hand, whose deeds the daemon is to tell."""
+    observes = daemon and config.mode is Mode.OBSERVE
+    keep, grace = config.state.keep, config.policy.grace
+    return Ledger(
+        Path(config.state.path),
+        keep=keep,
+        grace=grace,
+        timer=SystemTimer(),
+        boot=read_boot(),
+        observes=observes,
+        tells=daemon,
+    )
+
+
+def memory_of(config: Config) -> Ledger | PassingLedger:
+    """The ledger to look into, which changes nothing; on a node that has none, what this process sees."""
+    return history_of(config) if Path(config.state.path).exists() else PassingLedger()
+
+
+def history_of(config: Config) -> Ledger:
+    """The ledger to look into, whether or not there is one."""
+    keep, grace = config.state.keep, config.policy.grace
+    return Ledger(
+        Path(config.state.path), keep=keep, grace=grace, timer=SystemTimer(), boot=read_boot(), writable=False
+    )

@@ -1,0 +1,38 @@
+"""argv and environ -> a command -> exit status, and a line for whatever a person can mend.
+
+Refuses to load more than the command: it builds its parts by `wiring`.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.metadata import version
+
+from cleaner import DISTRIBUTION, Environ
+from cleaner.cli.arguments import parser
+from cleaner.cli.console import BAD_USAGE, DONE, FAILED, UNUSABLE, complain
+from cleaner.core.errors import CleanerError, ConfigError, EnvironmentUnusableError, RuntimeUnavailableError
+
+Command = Callable[[argparse.Namespace, Environ], int]
+
+
+def main(argv: Sequence[str] | None = None, environ: Environ = os.environ) -> int:
+    """Run one command; the exit status is documented in `cleaner --help`."""
+    arguments = parser(version(DISTRIBUTION)).parse_args(argv)
+    execute: Command = import_module(f"cleaner.cli.commands.{arguments.command}").execute
+    try:
+        return execute(arguments, environ)
+    except ConfigError as error:
+        complain(f"{arguments.config}: {len(error.problems)} to correct", *error.problems)
+        return BAD_USAGE
+    except CleanerError as error:
+        complain(str(error))
+        return UNUSABLE if isinstance(error, EnvironmentUnusableError | RuntimeUnavailableError) else FAILED
+    except BrokenPipeError:
+        # The reader has seen enough (`| head`); what Python would still flush has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except KeyboardInterrupt:
+        return 130

@@ -1,0 +1,162 @@
+"""What `cleaner check` finds out about a configuration and the node that it is for.
+
+Refuses to change anything: it reads once what the daemon would read.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from cleaner.core.disk_usage import Filesystem, Part, Resource, Usage
+from cleaner.core.findings import Finding, Grade
+from cleaner.core.image_registries import registry_of
+from cleaner.core.kubelet import KubeletRead, read_of
+from cleaner.core.model import Memory, Mode, Observation, Policy, Trigger
+from cleaner.core.ports import Node, Registries
+from cleaner.core.pressure import Marks, at_high
+from cleaner.core.space import reason_unknown
+from cleaner.core.triggers import Triggers
+from cleaner.sweep import SECONDS_TO_ASK, observe, plan_as_known
+
+
+def check_node(node: Node, policy: Policy, triggers: Triggers) -> Iterator[Finding]:
+    """Runtime, filesystem, marks and images; raises CleanerError where the daemon would have to wait."""
+    version = node.runtime.read_version()
+    yield Finding("runtime", Grade.OK, f"{version.name} {version.version}")
+    usage = node.disk.read_usage()
+    for each in usage.all:
+        yield _filesystem(each, measures=node.disk.measures_removals)
+    for path in node.disk.unseen:
+        detail = f"{path} is not seen here, so nothing is done about it: mount the host's {path} read-only"
+        yield Finding("filesystem", Grade.NOTE, detail)
+    yield from _marks(usage, triggers.marks)
+    if node.kubelet is not None:
+        yield from _kubelet(read_of(node.kubelet.read(), triggers.marks, usage))
+    observation = observe(node)
+    yield _pull_times(observation)
+    yield _bytes(observation, node.runtime.layers_refusal)
+    yield _sandbox(observation)
+    yield _memory(observation.memory, node.ledger.refusal, policy.grace, node.timer.now())
+    if node.registries is not None:
+        yield from _registries(node.registries, policy)
+    yield _images(observation, policy, node.timer.now(), node.registries)
+
+
+def check_rules(mode: Mode, policy: Policy, missing: tuple[str, ...]) -> Finding:
+    """Whether the daemon would start with this configuration, and by which rules."""
+    if missing:
+        return Finding("configuration", Grade.NOTE, missing[0])
+    names = ", ".join(rule.name for rule in policy.rules)
+    return Finding("configuration", Grade.OK, f"mode {mode}, rules: {names}")
+
+
+def check_schedule(triggers: Triggers, now: datetime) -> Finding:
+    """When the next nightly sweep begins on this node."""
+    start = triggers.next_nightly(now)
+    if start is None:
+        return Finding("nightly", Grade.NOTE, f"mode {triggers.mode} has no nightly sweep")
+    return Finding("nightly", Grade.OK, f"next on this node at {start:%Y-%m-%dT%H:%M:%SZ}")
+
+
+def _filesystem(usage: Usage, *, measures: bool) -> Finding:
+    inodes = "no inode limit" if usage.inodes_used_percent is None else f"inodes {usage.inodes_used_percent:.1f} %"
+    detail = f"{usage.path}: {usage.used_percent:.1f} % used, {inodes}"
+    if measures:
+        return Finding(_about("filesystem", usage), Grade.OK, detail)
+    return Finding(
+        _about("filesystem", usage), Grade.NOTE, f"{detail}; it frees space late, so bytes per image are not known"
+    )
+
+
+def _marks(usage: Usage, marks: Marks) -> Iterator[Finding]:
+    """For each filesystem, in percent of it, whichever way they are written."""
+    reached = at_high(usage, marks)
+    for each in usage.freeable:
+        texts = []
+        for resource in Resource:
+            mark, part = marks.of(each, resource), Part(each.filesystem, resource)
+            texts.append(f"{resource} {mark.high:.4g} down to {mark.low:.4g} %" + (", reached now" * (part in reached)))
+        grade = Grade.NOTE if any(part.filesystem is each.filesystem for part in reached) else Grade.OK
+        yield Finding(_about("marks", each), grade, "; ".join(texts))
+        if marks.available and marks.available.on(each.capacity_bytes) is None:
+            detail = "pressure.bytes.low_available is more than half of this filesystem: the percents count instead"
+            yield Finding(_about("marks", each), Grade.NOTE, detail)
+
+
+def _about(subject: str, usage: Usage) -> str:
+    """The subject, with the filesystem's name where it is not that of the images."""
+    return subject if usage.filesystem is Filesystem.IMAGES else f"{subject} ({usage.filesystem})"
+
+
+def _kubelet(read: KubeletRead) -> Iterator[Finding]:
+    """What it does by itself, then each mark of ours that is in its way, or it in ours."""
+    config, age = read.config, read.config.marks.maximum_age
+    said = f"{config.because}; its defaults are assumed" if config.because else config.path
+    acts = [_act(resource, read) for resource in Resource]
+    acts += [f"also what was unused for {age.total_seconds() / 3600:g} h"] if age else []
+    grade = Grade.WARNING if config.broken else Grade.NOTE if config.because else Grade.OK
+    detail = f"{said}: it removes images by itself {', '.join(acts)}; flags of its command line are not seen"
+    yield Finding("kubelet", grade, detail)
+    for collision in read.collisions:
+        yield Finding("kubelet", Grade.WARNING if collision.acts_first else Grade.NOTE, collision.text)
+
+
+def _act(resource: Resource, read: KubeletRead) -> str:
+    act = read.acts.get(resource)
+    return f"never for {resource}" if act is None else f"above {act.above_percent:g} % of {resource} ({act.because})"
+
+
+def _pull_times(observation: Observation) -> Finding:
+    unknown = sum(image.pulled_at is None for image in observation.images)
+    if not unknown:
+        return Finding("pull times", Grade.OK, "known for every image")
+    detail = f"not known for {unknown} of {len(observation.images)} images; first seen stands in for them"
+    return Finding("pull times", Grade.NOTE, detail)
+
+
+def _bytes(observation: Observation, refusal: str | None) -> Finding:
+    if because := reason_unknown(observation.layers, refusal):
+        return Finding("reclaimable bytes", Grade.NOTE, f"not foretold: {because}")
+    count = len(observation.layers.sizes) if observation.layers else 0
+    return Finding("reclaimable bytes", Grade.OK, f"foretold from {count} blobs and snapshots")
+
+
+def _sandbox(observation: Observation) -> Finding:
+    pinned = sum(image.pinned for image in observation.images)
+    if observation.sandbox_images or pinned:
+        names = ", ".join(sorted(observation.sandbox_images)) or "no name"
+        return Finding("sandbox image", Grade.OK, f"{names}; {pinned} pinned by the runtime")
+    detail = "the runtime neither names nor pins it; add it to policy.protect if a rule matches it"
+    return Finding("sandbox image", Grade.NOTE, detail)
+
+
+def _memory(memory: Memory, refusal: str | None, grace: timedelta, now: datetime) -> Finding:
+    if refusal:
+        return Finding("memory", Grade.NOTE, f"{refusal}; no nightly sweep until that is mended")
+    if memory.since is None:
+        detail = "the daemon has not run on this node yet; its nightly sweep waits until it knows the node"
+        return Finding("memory", Grade.NOTE, detail)
+    detail = f"watching since {memory.since:%Y-%m-%dT%H:%M:%SZ}, {len(memory.last_used_at)} images were seen in use"
+    if now - memory.since >= grace:
+        return Finding("memory", Grade.OK, detail)
+    return Finding("memory", Grade.NOTE, f"{detail}; the nightly sweep waits until that is as long as policy.grace")
+
+
+def _registries(registries: Registries, policy: Policy) -> Iterator[Finding]:
+    """Those that rules name literally; others are asked when an image of theirs is to go."""
+    named = {registry for rule in policy.rules for pattern in rule.match if (registry := registry_of(pattern))}
+    down = registries.down(frozenset(named), SECONDS_TO_ASK)
+    for registry in sorted(named):
+        if because := down.get(registry):
+            detail = f"{registry} does not answer ({because}): its images would stay at night"
+            yield Finding("registry", Grade.NOTE, detail)
+        else:
+            yield Finding("registry", Grade.OK, f"{registry} answers, or a mirror of it does")
+
+
+def _images(observation: Observation, policy: Policy, now: datetime, registries: Registries | None) -> Finding:
+    nightly = plan_as_known(observation, policy, Trigger.NIGHTLY, now, registries)
+    pressure = plan_as_known(observation, policy, Trigger.PRESSURE, now, registries)
+    detail = f"{len(observation.images)}: {len(nightly.evictions)} would go at night, "
+    detail += f"{len(pressure.evictions)} under pressure"
+    grade = Grade.OK if pressure.evictions or not observation.images else Grade.NOTE
+    return Finding("images", grade, detail)

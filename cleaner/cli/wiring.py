@@ -1,0 +1,186 @@
+"""The parts, built from a configuration and an environment: what `cli`'s commands work with.
+
+Refuses to run anything: a command does.
+"""
+
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from importlib.metadata import version
+from typing import TYPE_CHECKING, TextIO
+
+from cleaner import DISTRIBUTION, Environ
+from cleaner.config import Config
+from cleaner.core.disk_usage import Filesystem, Usage
+from cleaner.core.errors import DiskUnreadableError
+from cleaner.core.model import Policy, Trigger
+from cleaner.core.nightly import calendar_of
+from cleaner.core.ports import Node, Outlet, Registries, Stop, Timer
+from cleaner.core.triggers import Triggers
+from cleaner.daemon import DaemonSettings, Timekeeper
+from cleaner.ledger import Ledger, PassingLedger
+from cleaner.node import KubeletFiles, SystemTimer, open_disk, pause
+from cleaner.outlets.log import Logs, configure_logging
+from cleaner.outlets.metrics import Metrics
+from cleaner.outlets.terminal import Progress
+from cleaner.runtime import CriRuntime, Endpoint, ObserveCall, diagnose_endpoint, parse_endpoint
+from cleaner.sweep import SweepSettings
+
+if TYPE_CHECKING:
+    # Imported here at run time, structlog would load rich before `cleaner.outlets` prevents that.
+    from structlog.typing import FilteringBoundLogger
+
+    from cleaner.outlets.alertmanager import Alertmanager, AlertmanagerApi
+
+
+class LateUsage:
+    """The disk for the scrape, once the daemon knows which one it is."""
+
+    def __init__(self, node: Node | None = None) -> None:
+        self.node = node
+
+    def read(self) -> Usage | None:
+        """Usage as of now; None while it is not known."""
+        if self.node is None:
+            return None
+        try:
+            return self.node.disk.read_usage()
+        except DiskUnreadableError:
+            return None
+
+
+def metrics_of(config: Config, environ: Environ, read_usage: Callable[[], Usage | None]) -> Metrics:
+    """Metrics that say which build and which configuration run."""
+    metrics = Metrics(read_usage=read_usage)
+    metrics.record_build(version(DISTRIBUTION), environ.get("CLEANER_REVISION") or "unknown")
+    metrics.record_config(config.mode.value, config.hash, config.marks)
+    return metrics
+
+
+def in_turn(*observers: ObserveCall) -> ObserveCall:
+    """One report of each call for several who take it."""
+
+    def observe_call(method: str, seconds: float, answered: bool) -> None:  # noqa: FBT001 - ObserveCall's shape
+        for each in observers:
+            each(method, seconds, answered)
+
+    return observe_call
+
+
+def node_name_of(environ: Environ) -> str:
+    """As the cluster calls this node; where nobody says, as it calls itself."""
+    return environ.get("NODE_NAME") or socket.gethostname()
+
+
+def triggers_of(config: Config, environ: Environ) -> Triggers:
+    """When this node sweeps: its name decides on the splay."""
+    calendar = calendar_of(config.nightly, node_name_of(environ))
+    return Triggers(config.mode, config.marks, calendar, config.policy.grace)
+
+
+def sweep_settings_of(config: Config) -> SweepSettings:
+    """What holds for every sweep."""
+    return SweepSettings(config.policy, config.marks, config.failures_per_sweep)
+
+
+def daemon_settings_of(config: Config, environ: Environ) -> DaemonSettings:
+    """What holds for the daemon."""
+    return DaemonSettings(
+        triggers=triggers_of(config, environ),
+        sweep=sweep_settings_of(config),
+        check_every=config.check_every,
+        horizon=config.horizon,
+        sample_every=config.state.sample_every,
+        startup_delay=config.startup_delay,
+        evictions_per_night=config.nightly.evictions_per_night,
+    )
+
+
+def endpoints_of(config: Config) -> tuple[Endpoint, Endpoint]:
+    """Where containers and where images are asked for."""
+    runtime = parse_endpoint(config.runtime.endpoint)
+    return runtime, parse_endpoint(config.runtime.image_endpoint) if config.runtime.image_endpoint else runtime
+
+
+def runtime_of(config: Config, stop: Stop, observe_call: ObserveCall = lambda *_: None) -> CriRuntime:
+    """The client, connected to nothing yet."""
+    runtime, images = endpoints_of(config)
+    return CriRuntime(runtime, stop, image_endpoint=images, observe_call=observe_call)
+
+
+def node_of(config: Config, environ: Environ, runtime: CriRuntime, stop: Stop, ledger: Ledger | PassingLedger) -> Node:
+    """The node, once its runtime answers; says what will not pass by itself."""
+    for endpoint in endpoints_of(config):
+        diagnose_endpoint(endpoint)
+    runtime.read_version()  # never retried: a runtime that is away is known at once
+    paths = runtime.read_filesystems()
+    if config.filesystem_path:
+        paths = {**paths, Filesystem.IMAGES: config.filesystem_path}
+    disk = open_disk(paths, in_pod="KUBERNETES_SERVICE_HOST" in environ, pause=pause)
+    timer = Timekeeper(SystemTimer(), ledger.noted())
+    return Node(runtime, disk, timer, stop, ledger, registries_of(config, stop), kubelet_of(config))
+
+
+def registries_of(config: Config, stop: Stop) -> Registries | None:
+    """Who asks registries; None unless they are to be asked, since that takes 6 MiB."""
+    if not config.registries.check:
+        return None
+    from cleaner.registries import AskedRegistries, RegistryQuestion, Rounds  # noqa: PLC0415
+
+    question = RegistryQuestion(frozenset(config.registries.plain_http), config.registries.ca_file)
+    mirrors = {str(registry): places for registry, places in config.registries.also.items()}
+    return AskedRegistries(mirrors, Rounds(question, stop), SystemTimer().monotonic)
+
+
+def kubelet_of(config: Config) -> KubeletFiles | None:
+    """Where the kubelet's configuration is; None where nobody is to look."""
+    return KubeletFiles(config.kubelet.config, config.kubelet.config_dir) if config.kubelet.config else None
+
+
+def with_grace(policy: Policy, trigger: Trigger, grace: timedelta | None) -> Policy:
+    """The policy with another grace for one trigger, where one is given."""
+    if grace is None:
+        return policy
+    return replace(policy, pressure_grace=grace) if trigger is Trigger.PRESSURE else replace(policy, grace=grace)
+
+
+def outlet_of(config: Config, stream: TextIO) -> Outlet:
+    """Progress for a person in front of a terminal, the log for everything else."""
+    if stream.isatty():
+        return Progress(stream)
+    return Logs(configure_logging(config.log.level, config.log.format, stream, lambda _level: None))
+
+
+def alertmanagers_of(
+    config: Config, environ: Environ, timer: Timer, logger: "FilteringBoundLogger"
+) -> "tuple[Alertmanager, ...]":
+    """The outlet that tells Alertmanagers, its threads asleep; none where the file names no Alertmanager."""
+    if config.alertmanager is None:
+        return ()
+    from cleaner.outlets.alertmanager import Alertmanager, Alerts, Delivery  # noqa: PLC0415 (as below)
+
+    keys = config.alertmanager
+    labels = {"node": node_name_of(environ)} | keys.labels
+    delivery = Delivery(labels, keys.repeat_every, keys.timeout)
+    alerts = Alerts(timer, config.marks, keys.runtime_down_for)
+    return (Alertmanager(alerts, alertmanager_apis_of(config), delivery, timer, logger),)
+
+
+def alertmanager_apis_of(config: Config) -> "tuple[AlertmanagerApi, ...]":
+    """Each Alertmanager that the file names, connected to nothing."""
+    if config.alertmanager is None:
+        return ()
+    from cleaner.outlets.alertmanager import Access, AlertmanagerApi  # noqa: PLC0415 (requests: 5 MiB that few need)
+
+    keys = config.alertmanager
+    access = Access(
+        timeout_seconds=keys.timeout.total_seconds(),
+        ca_file=keys.tls.ca_file,
+        cert_file=keys.tls.cert_file,
+        key_file=keys.tls.key_file,
+        username=keys.basic.username if keys.basic else None,
+        password_file=keys.basic.password_file if keys.basic else None,
+        bearer_token_file=keys.bearer_token_file,
+    )
+    return tuple(AlertmanagerApi(url, access) for url in keys.url)

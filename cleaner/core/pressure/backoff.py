@@ -1,0 +1,77 @@
+"""When a pressure sweep that could not help is tried again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from cleaner.core.disk_usage import Part, Usage, percents
+from cleaner.core.pressure.watermarks import KubeletMark, in_danger
+
+FIRST_WAIT_SECONDS = 60.0
+
+
+LONGEST_WAIT_SECONDS = 600.0
+
+
+DANGER_SHARE = 1 / 60
+"""Of a wait, while the kubelet is about to act: one second at first, and at most ten, as often as it looks itself."""
+
+
+RISE_PERCENT = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Standstill:
+    """A pressure sweep ended above its low mark: the next one waits for a reason to do better."""
+
+    fingerprint: int
+    """Of the images, containers and candidates that it ended with."""
+    usage: Usage
+    """With the pulls in progress, as all that follows unless it says otherwise."""
+    ended_at: float
+    """Monotonic seconds."""
+    wait_seconds: float = FIRST_WAIT_SECONDS
+    measured: Usage | None = None
+    """Without pulls; None where that is the same."""
+    ahead: bool = False
+    """Whether that sweep came before any measurement was at a high mark: early, or for a pull."""
+    lowest: Mapping[Part, float] = field(default_factory=dict)
+    """Used percents that were lower since; a pull that was given up, and files of others that are gone."""
+
+    def may_repeat(
+        self, usage: Usage, fingerprint: int, now: float, kubelet: KubeletMark, measured: Usage | None = None
+    ) -> bool:
+        """At once where the kubelet is about to act, as it was not before; else never within the wait, short in danger.
+
+        Then once images or containers changed, or usage rose by a point from its lowest since. The kubelet knows
+        nothing of pulls: it acts on what is `measured`, which is `usage` where that is not given.
+        """
+        danger = in_danger(measured or usage, kubelet)
+        if not danger <= in_danger(self.measured or self.usage, kubelet):
+            return True
+        if now - self.ended_at < self.wait_seconds * (DANGER_SHARE if danger else 1):
+            return False
+        return fingerprint != self.fingerprint or self._rose(usage)
+
+    def lowered(self, usage: Usage) -> "Standstill":
+        """The same once a lower usage is seen."""
+        floor = self._floor
+        lower = {part: percent for part, percent in percents(usage).items() if part in floor and percent < floor[part]}
+        return replace(self, lowest={**self.lowest, **lower}) if lower else self
+
+    @property
+    def _floor(self) -> Mapping[Part, float]:
+        return {**percents(self.usage), **self.lowest}
+
+    def _rose(self, usage: Usage) -> bool:
+        was = self._floor
+        return any(part in was and percent >= was[part] + RISE_PERCENT for part, percent in percents(usage).items())
+
+
+def next_standstill(previous: Standstill | None, ended: Standstill) -> Standstill:
+    """The state after a sweep that ended above low again: the wait doubles, to ten minutes at most.
+
+    One that came ahead of a high mark does not lengthen the wait of one that did not.
+    """
+    if previous is None or (previous.ahead and not ended.ahead):
+        return ended
+    return replace(ended, wait_seconds=min(2 * previous.wait_seconds, LONGEST_WAIT_SECONDS))

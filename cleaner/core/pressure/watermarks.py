@@ -1,0 +1,122 @@
+"""When a filesystem is under pressure, where that is driven down to, and when to try again.
+
+Refuses to measure: usages come in as values. All is decided for each part, bytes and inodes of each filesystem.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from cleaner.core.disk_usage import Part, Resource, Usage, percents
+
+SAFETY_PERCENT = 1.0
+"""So far below the kubelet's own mark a disk is held at least that is full of something else."""
+MOST_OF_A_DISK = 0.5
+"""Marks that want more than this share of a filesystem available were written for a larger one."""
+
+Targets = Mapping[Part, float]
+"""Down to which used percent each part is driven."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """From where on a resource is driven down, and to where; used percent, low < high."""
+
+    high: float
+    low: float
+
+
+@dataclass(frozen=True, slots=True)
+class AvailableMark:
+    """The same in bytes that must stay available; the low mark is where more of them are."""
+
+    high_bytes: int
+    low_bytes: int
+
+    def on(self, capacity_bytes: int) -> Mark | None:
+        """In percent of one filesystem; None where that is too small for it."""
+        if not 0 < self.low_bytes <= capacity_bytes * MOST_OF_A_DISK:
+            return None
+        high, low = (100 * (capacity_bytes - size) / capacity_bytes for size in (self.high_bytes, self.low_bytes))
+        return Mark(high, low)
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """The marks of every filesystem's resources."""
+
+    bytes: Mark
+    inodes: Mark
+    available: AvailableMark | None = None
+    """In place of `bytes`, where the filesystem is large enough."""
+
+    def of(self, usage: Usage, resource: Resource) -> Mark:
+        """The mark of one resource of one filesystem, in percent."""
+        if resource is Resource.INODES:
+            return self.inodes
+        return (self.available and self.available.on(usage.capacity_bytes)) or self.bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KubeletMark:
+    """From which used percent on the kubelet acts by itself: it removes every unused image, or evicts pods."""
+
+    bytes: float = 84.0
+    """Its defaults: it counts in whole percents, so imageGCHighThresholdPercent of 85 is reached above 84."""
+    inodes: float = 95.0
+    """100 less evictionHard's inodesFree."""
+    safety: Mapping[Part, float] = field(default_factory=dict)
+    """So far below them danger begins where a part fills fast: as far as it gets until something is done."""
+
+    def of(self, resource: Resource) -> float:
+        """The mark of one resource."""
+        return self.bytes if resource is Resource.BYTES else self.inodes
+
+    def danger(self, part: Part) -> float:
+        """Down to here a part is held whose low mark cannot be reached."""
+        return self.of(part.resource) - self.safety.get(part, SAFETY_PERCENT)
+
+
+def at_high(usage: Usage, marks: Marks) -> frozenset[Part]:
+    """The parts at or above their high mark; one without a limit never is."""
+    used, mark = percents(usage), _marks_of(usage, marks)
+    return frozenset(part for part, percent in used.items() if percent >= mark[part].high)
+
+
+def low_targets(usage: Usage, marks: Marks, parts: Collection[Part] | None = None) -> dict[Part, float]:
+    """The low marks of some parts; of all where none are given."""
+    return {part: mark.low for part, mark in _marks_of(usage, marks).items() if parts is None or part in parts}
+
+
+def above(usage: Usage, targets: Targets) -> frozenset[Part]:
+    """The parts that are not yet at or below their target."""
+    used = percents(usage)
+    return frozenset(part for part, target in targets.items() if part in used and used[part] > target)
+
+
+def above_low(usage: Usage, marks: Marks) -> frozenset[Part]:
+    """The parts that are above their low mark."""
+    return above(usage, low_targets(usage, marks))
+
+
+def ceilings(usage: Usage, marks: Marks, kubelet: KubeletMark) -> dict[Part, float]:
+    """Down to where each part is held whose low mark cannot be reached: below the kubelet's own mark.
+
+    At our high mark where that danger begins at our low mark or below: it is as much out of reach, so that everything
+    would go in vain, and a kubelet that had really acted there would have left nothing to take.
+    """
+    return {part: _ceiling(mark, kubelet.danger(part)) for part, mark in _marks_of(usage, marks).items()}
+
+
+def _ceiling(mark: Mark, danger: float) -> float:
+    return danger if danger > mark.low else mark.high
+
+
+def in_danger(usage: Usage, kubelet: KubeletMark) -> frozenset[Part]:
+    """The parts that are so full that the kubelet is about to act."""
+    return frozenset(part for part, percent in percents(usage).items() if percent > kubelet.danger(part))
+
+
+def _marks_of(usage: Usage, marks: Marks) -> dict[Part, Mark]:
+    return {
+        Part(each.filesystem, resource): marks.of(each, resource) for each in usage.freeable for resource in Resource
+    }

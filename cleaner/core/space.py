@@ -1,0 +1,24 @@
+"""Who holds the space of a filesystem, and why bytes are not known."""
+
+from collections.abc import Mapping
+
+from cleaner.core.disk_usage import Usage
+from cleaner.core.model import KeepReason, Observation, Plan
+from cleaner.core.reclaim import Holder, Layers, held
+
+
+def reason_unknown(layers: Layers | None, refusal: str | None) -> str | None:
+    """Why no bytes are foretold; None where they are."""
+    if layers is None:
+        return refusal or "the runtime has no containerd API, which alone tells what images share"
+    return None if layers.complete else "a snapshotter is in use whose usage figures are not to be trusted"
+
+
+def holders_of(observation: Observation, planned: Plan, usage: Usage) -> Mapping[Holder, int] | None:
+    """Who holds what is used, by the plan's verdicts; None where the runtime cannot tell."""
+    if observation.trusted_layers is None:
+        return None
+    in_use = [verdict.image.id for verdict in planned.kept if verdict.reason is KeepReason.IN_USE]
+    evictable = [verdict.image.id for verdict in planned.evictions + planned.not_reached]
+    used_bytes = sum(each.capacity_bytes - each.free_bytes for each in usage.freeable)
+    return held(observation.trusted_layers, used_bytes, in_use, evictable)

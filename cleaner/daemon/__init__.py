@@ -1,0 +1,9 @@
+"""The daemon: its loop, the inventory of the node, the forecast and the clock that it trusts.
+
+Start at `loop.py`. It must not know how a runtime, a disk or a ledger works, nor which image is evicted.
+"""
+
+from cleaner.daemon.loop import Daemon, DaemonSettings, Host
+from cleaner.daemon.trusted_clock import Timekeeper
+
+__all__ = ["Daemon", "DaemonSettings", "Host", "Timekeeper"]

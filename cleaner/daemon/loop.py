@@ -1,0 +1,291 @@
+"""The loop: check, sweep when due, pause; until told to stop.
+
+Refuses to decide: when a sweep is due is `core.triggers`, what goes is `core.policy`.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from cleaner.core.disk_usage import Usage
+from cleaner.core.errors import CleanerError, DiskUnreadableError, EnvironmentUnusableError
+from cleaner.core.events import (
+    Checked,
+    ClockJumped,
+    ClockTrusted,
+    DaemonStarted,
+    DaemonStopped,
+    DiskUnread,
+    Event,
+    LoopBroke,
+    NightEnded,
+    NightHeld,
+    RuntimeDown,
+    RuntimeUp,
+    SweepEnded,
+    SweepFailed,
+    SweepWaits,
+)
+from cleaner.core.model import Mode, RuntimeVersion, StopReason, Trigger
+from cleaner.core.ports import Ledger, Node, Outlet, Stop, Timer
+from cleaner.core.pressure import Outlook, Targets
+from cleaner.core.report import SweepReport
+from cleaner.core.triggers import Moment, Triggers
+from cleaner.daemon.forecaster import LookAhead
+from cleaner.daemon.inventory import Census
+from cleaner.daemon.trusted_clock import Timekeeper
+from cleaner.sweep import Pace, Sweep, SweepRequest, SweepSettings
+
+LONGEST_WAIT_SECONDS = 300.0
+"""For the turn of a pressure sweep."""
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonSettings:
+    """What holds for the daemon's life."""
+
+    triggers: Triggers
+    """As they are at the start."""
+    sweep: SweepSettings
+    check_every: timedelta
+    """Between two looks at the disk; they come sooner as a mark comes nearer."""
+    horizon: timedelta
+    """A mark that is nearer than this at a steady rate is acted on."""
+    sample_every: timedelta
+    """Between two looks at what is there and in use."""
+    startup_delay: timedelta
+    evictions_per_night: int
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What there is before the runtime answers."""
+
+    timer: Timer
+    stop: Stop
+    ledger: Ledger
+
+
+class Daemon:
+    """Watches one node until it is told to stop."""
+
+    def __init__(
+        self,
+        connect: Callable[[], Node],
+        settings: DaemonSettings,
+        host: Host,
+        outlets: Iterable[Outlet],
+    ) -> None:
+        """`connect` gives the node of this host once its runtime answers.
+
+        It raises RuntimeUnavailableError while the runtime is away, EnvironmentUnusableError for what will not pass
+        by itself.
+        """
+        self._connect = connect
+        self._settings = settings
+        self._timer = Timekeeper(host.timer, host.ledger.noted())
+        self._ledger = host.ledger
+        self._triggers = replace(settings.triggers, night=host.ledger.last_night())
+        self._stop = host.stop
+        self._outlets = tuple(outlets)
+        sample_seconds = settings.sample_every.total_seconds()
+        self._census = Census(settings.sweep, sample_seconds, self._timer, host.ledger, self._emit)
+        self._node: Node | None = None
+        self._version: RuntimeVersion | None = None
+        self._clock_sane = True
+        self._waiting_since: float | None = None
+        self._ahead = LookAhead(settings.sweep.marks, settings.horizon, self._timer, self._emit)
+        self._pause_seconds = 0.0
+        self._hurries = False
+        """Whether the next round is to come at once."""
+        self._first_sweep_at = self._timer.monotonic() + settings.startup_delay.total_seconds()
+
+    def run(self) -> None:
+        """Loop until a stop is requested; EnvironmentUnusableError where nothing but a person can help."""
+        self._emit(DaemonStarted(self._triggers.next_nightly(self._timer.now())))
+        while not self._stop.requested():
+            try:
+                self._check()
+            except EnvironmentUnusableError:
+                raise
+            except Exception as error:  # noqa: BLE001 - nothing unforeseen ends the watch
+                self._put_off_sweeps()
+                self._emit(LoopBroke(error))
+            self._rest()
+        self._emit(DaemonStopped())
+
+    def _rest(self) -> None:
+        """Wait for the next round, connected to nothing; not where pressure goes on, or has ended a night."""
+        if self._hurries:
+            self._hurries = False
+            return
+        if self._node is not None:
+            self._node.runtime.disconnect()
+        self._stop.wait(self._pause_seconds)
+
+    def _check(self) -> None:
+        """One round: look at the clock, the runtime and the disk, then do what is due."""
+        self._pause_seconds = self._settings.check_every.total_seconds()
+        self._look_at_clock()
+        node = self._answering_node()
+        usage = self._read_usage()
+        outlook = self._look_ahead(node, usage) if node and usage else None
+        self._emit(Checked(usage, self._triggers.next_nightly(self._timer.now()), outlook))
+        if node is None or usage is None or outlook is None:
+            return
+        self._triggers = self._triggers.relaxed(outlook.expected)
+        moment = self._moment(outlook.expected, usage, outlook.early)
+        trigger = self._due(moment)
+        swept = trigger is not None and self._sweep_in_turn(node, trigger, moment)
+        if not swept and self._census.due:
+            self._census.count(node, usage)
+
+    def _look_at_clock(self) -> None:
+        if correction := self._timer.take_correction():
+            self._ledger.shift(correction)
+            self._triggers = self._triggers.shifted(correction)
+            self._census.shift(correction)
+        now, was_sane = self._timer.now(), self._clock_sane
+        self._clock_sane = self._timer.sense.sane
+        if was_sane and not self._clock_sane:
+            self._emit(ClockJumped(self._timer.sense.deviation.total_seconds()))
+        elif self._clock_sane and not was_sane:
+            self._emit(ClockTrusted())
+        if self._clock_sane:
+            self._end_night(self._triggers.corrected(now))
+
+    def _answering_node(self) -> Node | None:
+        """The node if its runtime answers."""
+        try:
+            self._node = self._node or replace(self._connect(), timer=self._timer)
+            version = self._node.runtime.read_version()
+        except EnvironmentUnusableError:
+            raise
+        except CleanerError as error:
+            self._emit(RuntimeDown(error))
+            self._version = None
+            return None
+        if version != self._version:
+            self._emit(RuntimeUp(version, self._node.disk.path))
+        self._version = version
+        return self._node
+
+    def _read_usage(self) -> Usage | None:
+        """None while the disk is not known yet or cannot be read."""
+        try:
+            return self._node.disk.read_usage() if self._node else None
+        except DiskUnreadableError as error:
+            self._emit(DiskUnread(error))
+            return None
+
+    def _look_ahead(self, node: Node, usage: Usage) -> Outlook:
+        """What is coming, and with it when to look again."""
+        outlook = self._ahead.look(node, usage, self._census.evictable, self._census.fingerprint)
+        self._pause_seconds = self._ahead.pause(usage, self._settings.check_every)
+        return outlook
+
+    def _due(self, moment: Moment) -> Trigger | None:
+        if moment.monotonic < self._first_sweep_at:
+            return None
+        if self._census.looked and self._triggers.held_for_memory(moment):
+            self._emit(NightHeld(self._census.watched_since))
+        return self._triggers.due(moment)
+
+    def _moment(self, usage: Usage, measured: Usage, early: Targets | None = None) -> Moment:
+        return Moment(
+            now=self._timer.now(),
+            monotonic=self._timer.monotonic(),
+            usage=usage,
+            fingerprint=self._census.fingerprint,
+            clock_sane=self._timer.sense.sane,
+            watched_since=self._census.watched_since,
+            early=early or {},
+            kubelet=self._ahead.kubelet_at(measured),
+            measured=measured,
+        )
+
+    def _sweep_in_turn(self, node: Node, trigger: Trigger, moment: Moment) -> bool:
+        with self._ledger.turn() as ours:
+            request = self._request(trigger, moment)
+            if request is None:
+                return False
+            if ours or self._has_waited(trigger):
+                self._waiting_since = None
+                self._sweep(node, request)
+                return True
+            self._emit(SweepWaits(trigger))
+            return False
+
+    def _has_waited(self, trigger: Trigger) -> bool:
+        """Pressure waits for a sweep that may stand still for a while only: each removal has its own last look."""
+        now = self._timer.monotonic()
+        self._waiting_since = now if self._waiting_since is None else self._waiting_since
+        return trigger is Trigger.PRESSURE and now - self._waiting_since >= LONGEST_WAIT_SECONDS
+
+    def _request(self, trigger: Trigger, moment: Moment) -> SweepRequest | None:
+        """A night's limit counts over restarts; None where nobody knows how much of it is used up, or it is over."""
+        settings = self._settings
+        dry_run = settings.triggers.mode is Mode.OBSERVE
+        request = SweepRequest(trigger, dry_run=dry_run, kubelet=moment.kubelet)
+        if trigger is not Trigger.NIGHTLY:
+            return replace(request, early=moment.early)
+        occurrence = self._triggers.occurrence_due(moment)
+        evicted = self._ledger.evicted_since(occurrence) if occurrence else None
+        if occurrence is None or evicted is None:
+            return None
+        limit = max(0, settings.evictions_per_night - evicted)
+        return replace(request, limit=limit, pace=self._pace(occurrence, moment))
+
+    def _pace(self, occurrence: datetime, moment: Moment) -> Pace:
+        """Gentle, within its window, and behind pressure: nobody else looks at the disk while a sweep runs."""
+        calendar = self._triggers.calendar
+        sample_seconds = self._settings.sample_every.total_seconds()
+        ends_at = calendar.end_of(occurrence, moment.now)
+        return Pace(calendar.nightly.duty, ends_at, sample_seconds, self._is_pressing)
+
+    def _is_pressing(self, usage: Usage) -> bool:
+        """Whether a pressure sweep would be due now: not so where the last one could do no better."""
+        expected = self._expect(self._node, usage) if self._node else usage
+        self._triggers = self._triggers.relaxed(expected)
+        return self._triggers.due(self._moment(expected, usage)) is Trigger.PRESSURE
+
+    def _sweep(self, node: Node, request: SweepRequest) -> None:
+        """Sweep, and let its end decide on the next one; a failure is handled here."""
+        sweep = Sweep(node, self._settings.sweep, request)
+        try:
+            for event in sweep.events():
+                self._emit(event)
+                if isinstance(event, SweepEnded):
+                    self._end(node, event.report, sweep.given_up)
+        except CleanerError as error:
+            self._put_off_sweeps()
+            self._emit(SweepFailed(request.trigger, error, self._triggers.retry_seconds, self._timer.now()))
+
+    def _end(self, node: Node, report: SweepReport, given_up: frozenset[str]) -> None:
+        usage = report.filesystem_after
+        self._ahead.swept(report)
+        self._pause_seconds = self._ahead.pause(usage, self._settings.check_every)
+        self._hurries = report.stopped_because is StopReason.PRESSURE or self._triggers.presses_on(report, usage)
+        if not self._hurries:
+            self._census.count(node, usage)
+        if given_up:
+            self._ahead.give_up(given_up, self._census.fingerprint)
+        self._end_night(self._triggers.after(report, self._moment(self._expect(node, usage), usage)))
+
+    def _expect(self, node: Node, usage: Usage) -> Usage:
+        """The usage as if the pulls of this moment were done."""
+        return self._ahead.expect(node, usage, self._census.evictable, self._census.fingerprint)
+
+    def _end_night(self, triggers: Triggers) -> None:
+        """Take over what holds now; a nightly occurrence that is over is told."""
+        if triggers.night is not None and triggers.night != self._triggers.night:
+            self._emit(NightEnded(triggers.night))
+        self._triggers = triggers
+
+    def _put_off_sweeps(self) -> None:
+        check_seconds = self._settings.check_every.total_seconds()
+        self._triggers = self._triggers.after_failure(self._timer.monotonic(), check_seconds)
+
+    def _emit(self, event: Event) -> None:
+        for outlet in self._outlets:
+            outlet.record(event)

@@ -1,0 +1,9 @@
+"""The ledger: what was seen, used, evicted and pulled again on this node, in SQLite.
+
+Start at `ledger.py`. It must not judge an image, and it never stops a sweep: a broken file only costs history.
+"""
+
+from cleaner.ledger.in_memory import PassingLedger
+from cleaner.ledger.ledger import Ledger
+
+__all__ = ["Ledger", "PassingLedger"]

@@ -1,0 +1,87 @@
+"""Which rows of the ledger an event becomes.
+
+Refuses what nobody asks for later: checks, counts, dry runs, and sweeps that were not needed.
+"""
+
+import os
+from datetime import datetime
+
+from cleaner.core.events import (
+    Event,
+    EvictionEnded,
+    EvictionStarted,
+    NightEnded,
+    RuleHeld,
+    SweepEnded,
+    SweepFailed,
+    SweepStarted,
+)
+from cleaner.core.model import StopReason
+from cleaner.ledger.rows import (
+    Statement,
+    eviction_begins,
+    eviction_did_not_happen,
+    eviction_ends,
+    micros,
+    night_ends,
+    nights_not_yet,
+    rule_is_held,
+    sweep_begins,
+    sweep_ends,
+    sweep_fails,
+)
+
+
+class EventRows:
+    """The rows of one process; it runs one sweep at a time."""
+
+    def __init__(self, *, told: bool) -> None:
+        """`told`: the outlets of this process saw its events."""
+        self.sweep: str | None = None
+        """Key of the sweep that this process runs now."""
+        self._told = told
+
+    def of(self, event: Event) -> list[Statement]:
+        """In order; none where the event is not kept."""
+        match event:
+            case EvictionStarted():
+                key = self._key(event.at)
+                return [eviction_did_not_happen(key, event), eviction_begins(key, event, told=self._told)]
+            case EvictionEnded():
+                return [eviction_ends(self._key(event.at), event, told=self._told)]
+            case NightEnded():
+                return [nights_not_yet(event), night_ends(event)]
+            case RuleHeld():
+                return [rule_is_held(event)]
+            case SweepStarted() | SweepEnded() | SweepFailed():
+                return self._of_sweep(event)
+            case _:
+                return []
+
+    def _of_sweep(self, event: SweepStarted | SweepEnded | SweepFailed) -> list[Statement]:
+        if isinstance(event, SweepStarted):
+            self.sweep = None
+            if event.dry_run:
+                return []
+            return [sweep_begins(self._key(event.started_at), event.plan.trigger, event.started_at, told=self._told)]
+        begun = self.sweep is not None
+        statements = self._end_of(event) if isinstance(event, SweepEnded) else self._failure_of(event, begun=begun)
+        self.sweep = None
+        return statements
+
+    def _end_of(self, event: SweepEnded) -> list[Statement]:
+        report = event.report
+        if report.dry_run or report.stopped_because is StopReason.NOT_NEEDED:
+            return []
+        return [sweep_ends(self._key(report.started_at), report, event.ended_at, told=self._told)]
+
+    def _failure_of(self, event: SweepFailed, *, begun: bool) -> list[Statement]:
+        """One that failed before it began is told by who made it: a daemon's repeat every minute."""
+        if self._told and not begun:
+            return []
+        return [sweep_fails(self._key(event.at), event.trigger, event.at, told=self._told)]
+
+    def _key(self, at: datetime) -> str:
+        """That of the present sweep, else a new one, which no other process has."""
+        self.sweep = self.sweep or f"{micros(at)}-{os.urandom(6).hex()}"
+        return self.sweep

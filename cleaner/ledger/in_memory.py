@@ -1,0 +1,66 @@
+"""A ledger that lives as long as the process: for a node without one, and for nodes that are not there.
+
+Refuses to outlive the process: where first seen decides, `plan` and `sweep` say so.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+from cleaner.core.clock_trust import Noted
+from cleaner.core.events import Event
+from cleaner.core.history import Night
+from cleaner.core.model import Image, Memory
+from cleaner.core.ports import News
+
+
+class PassingLedger:
+    """First seen and last used by image id; what is gone is forgotten."""
+
+    def __init__(self, since: datetime | None = None, refusal: str | None = None) -> None:
+        """Watching `since`, and why nothing is kept on disk."""
+        self.refusal = refusal
+        self.aside = None
+        self._since = since
+        self._first_seen_at: dict[str, datetime] = {}
+        self._last_used_at: dict[str, datetime] = {}
+
+    def remember(self, images: tuple[Image, ...], in_use: frozenset[str], now: datetime) -> Memory:
+        """Note what is there and in use now; give all that is known."""
+        ids = frozenset(image.id for image in images)
+        self._first_seen_at = {image_id: self._first_seen_at.get(image_id, now) for image_id in ids}
+        used = {image_id: at for image_id, at in self._last_used_at.items() if image_id in ids}
+        self._last_used_at = used | dict.fromkeys(ids & in_use, now)
+        return Memory(self._since, dict(self._first_seen_at), dict(self._last_used_at))
+
+    def noted(self) -> Noted | None:
+        """It begins with nothing."""
+        return None
+
+    def shift(self, offset: timedelta) -> None:
+        """Move all times."""
+        self._first_seen_at = {image_id: at + offset for image_id, at in self._first_seen_at.items()}
+        self._last_used_at = {image_id: at + offset for image_id, at in self._last_used_at.items()}
+
+    def last_night(self) -> Night | None:
+        """Nights are remembered by who asks."""
+        return None
+
+    def evicted_since(self, _occurrence: datetime) -> int | None:
+        """None is remembered."""
+        return 0
+
+    def news(self) -> tuple[News, ...]:
+        """None: nobody else writes here."""
+        return ()
+
+    @contextmanager
+    def turn(self) -> Iterator[bool]:
+        """Always."""
+        yield True
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def record(self, event: Event) -> None:
+        """Take no note."""

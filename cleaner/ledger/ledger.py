@@ -1,0 +1,273 @@
+"""What the agent remembers of its node, on disk: images, sweeps, evictions, nights and holds.
+
+Refuses to raise and to guess: while nothing can be written it goes on with what it has in memory, keeps what happens
+for later, and says that it does not know since when it watches, so that the nightly trigger holds.
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+from cleaner.core.clock_trust import Noted
+from cleaner.core.errors import EnvironmentUnusableError
+from cleaner.core.events import Event
+from cleaner.core.history import Night, PastEviction, VanishedImage
+from cleaner.core.model import Image, Memory
+from cleaner.core.ports import News, Timer
+from cleaner.ledger.boot import Boot
+from cleaner.ledger.cache import NodeMemory
+from cleaner.ledger.event_rows import EventRows
+from cleaner.ledger.file import LedgerFile
+from cleaner.ledger.locks import hold_for_life, take_turn
+from cleaner.ledger.queries import evicted_at_night, evictions_since, has_news, last_night_of, observed_since, tell
+from cleaner.ledger.removed_externally import vanished_since
+from cleaner.ledger.repulls import list_unfinished, returns_of
+from cleaner.ledger.rows import Shift, Statement, time_of
+
+T = TypeVar("T")
+SAMPLE_EVERY = timedelta(minutes=1)
+"""What does not change is written so often: clocks on disk are at most so old."""
+
+
+class Ledger:
+    """The ledger of one node. It is an outlet too: put it before all others."""
+
+    def __init__(  # noqa: PLR0913 - keywords, each of which says what it means
+        self,
+        path: Path,
+        *,
+        keep: timedelta,
+        grace: timedelta,
+        timer: Timer,
+        boot: int | None = None,
+        observes: bool = False,
+        writable: bool = True,
+        tells: bool = False,
+    ) -> None:
+        """Nothing is opened yet.
+
+        `boot`: which boot of the machine this is, where that is known: seconds of `timer` are compared within it.
+        `observes`: dry runs of this process are what mode observe would have done. `writable`: False for a command
+        that only looks; it makes and changes nothing. `tells`: whether this process gives news, and its own events
+        are none; True for the daemon only.
+        """
+        self._file = LedgerFile(path, timer, writable=writable)
+        self._directory = path.parent
+        self._timer = timer
+        self._writable = writable
+        self._tells = tells
+        self._events = EventRows(told=tells)
+        self._boot = Boot(timer, boot)
+        self._memory = NodeMemory(grace, keep, observes=observes)
+        self._clocks = self._memory.clocks
+        self._loaded = 0
+        """Which opening of the file was loaded last."""
+        self._check_all = False
+        """Whether any image may have come back, since nobody looked for a while."""
+        self._written_at: datetime | None = None
+        self._in_turn = False
+        self._life: int | None = None
+
+    @property
+    def refusal(self) -> str | None:
+        """Why nothing is kept on disk at this time; None where it is."""
+        return self._file.refusal
+
+    @property
+    def aside(self) -> str | None:
+        """Where the broken file lies that was set aside; None where none was."""
+        return self._file.aside
+
+    def open(self) -> None:
+        """Open the file now rather than at first use; `refusal` says how that went."""
+        self._file.open(again=True)
+
+    def close(self) -> None:
+        """Write what waits, if that works, and let go of the file and of the lock."""
+        self._file.close()
+        if self._life is not None:
+            os.close(self._life)
+        self._life = None
+
+    def hold_for_life(self) -> None:
+        """Lock the state directory until `close`; EnvironmentUnusableError where another daemon has it."""
+        self._make_directory()
+        self._life = hold_for_life(self._directory)
+
+    def remember(self, images: tuple[Image, ...], in_use: frozenset[str], now: datetime) -> Memory:
+        """Note what is there and in use now, what came back or went; give all that is known."""
+        self._memory.watch.look(now, self._timer.monotonic())
+        self._catch_up(now)
+        if self._writable:
+            self._file.add(self._settle(images, now))
+        appeared = self._clocks.note(images, in_use, now)
+        self._recall(appeared)
+        if self._writable:
+            self._file.add(self._returns(images, in_use, appeared, now))
+            self._save(images, now)
+        return self._known(now)
+
+    def noted(self) -> Noted | None:
+        """What tells whether the wall clock is right; None where it holds no time, or cannot be read."""
+        return self._read(self._boot.noted)
+
+    def shift(self, offset: timedelta) -> None:
+        """Take a correction of the wall clock over into all times of images, and of the watch.
+
+        What cannot be written is owed: it waits its turn among what was noted before it and after it, and until it is
+        on disk the file is not used, so that it is not known since when the node is watched.
+        """
+        self._memory.shift(offset, self._timer.now())
+        if not self._writable:
+            return
+        self._file.add([Shift.new(offset)])
+        if self._file.open() and self._file.write(lambda _: True) and self._loaded == self._file.openings:
+            self._load(self._timer.now())
+
+    def last_night(self) -> Night | None:
+        """The latest nightly occurrence that was dealt with."""
+        self._memory.night = self._read(last_night_of) or self._memory.night
+        return self._memory.night
+
+    def evicted_since(self, occurrence: datetime) -> int | None:
+        """How many images nightly sweeps evicted for an occurrence; None while it cannot be read."""
+        return self._read(lambda connection: evicted_at_night(connection, occurrence))
+
+    def news(self) -> tuple[News, ...]:
+        """What happened that no outlet was told yet, oldest first; each is given once."""
+        if not self._tells or not self._read(has_news):
+            return ()
+        return self._file.write(tell) or ()
+
+    @contextmanager
+    def turn(self) -> Iterator[bool]:
+        """A sweep's turn; False at once where another process has it. A ledger that is only read takes none."""
+        if not self._writable:
+            yield True
+            return
+        self._make_directory()
+        with take_turn(self._directory) as mine:
+            self._in_turn = mine
+            try:
+                yield mine
+            finally:
+                self._in_turn = False
+                self._events.sweep = None
+
+    def record(self, event: Event) -> None:
+        """Keep what an event tells, on disk when this returns if that works."""
+        statements = self._events.of(event) + self._memory.note(event) if self._writable else []
+        if not statements:
+            return
+        self._file.add(statements)
+        if self._file.open():
+            self._file.write(lambda _: True)
+
+    def history(self, since: datetime | None = None) -> tuple[PastEviction, ...]:
+        """Evictions, newest first; EnvironmentUnusableError where they cannot be read."""
+        return self._past(lambda connection: evictions_since(connection, since))
+
+    def observed_history(self, since: datetime | None = None) -> tuple[PastEviction, ...]:
+        """What would have gone in mode observe, newest first; raises as `history` does."""
+        return self._past(lambda connection: observed_since(connection, since))
+
+    def vanished_history(self, since: datetime | None = None) -> tuple[VanishedImage, ...]:
+        """Images that went without us, newest first; raises as `history` does."""
+        return self._past(lambda connection: vanished_since(connection, since))
+
+    def _past(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        past = self._file.read(work) if self._file.open(again=True) else None
+        if past is None:
+            raise EnvironmentUnusableError(self.refusal)
+        return past
+
+    def _read(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
+        return self._file.read(work) if self._file.open() else None
+
+    def _catch_up(self, now: datetime) -> None:
+        """Open what can be opened again, write what waited for that, and load what another process has written."""
+        if not self._file.open(again=True):
+            return
+        if self._file.waiting and not self._file.write(lambda _: True):
+            return
+        written = self._file.is_written_by_others()
+        if written or self._loaded != self._file.openings:
+            self._load(now)
+
+    def _load(self, now: datetime) -> None:
+        opened = self._loaded != self._file.openings
+        booted_at = self._timer.now() - timedelta(seconds=self._timer.monotonic())
+        if self._read(lambda connection: self._memory.load(connection, now, booted_at, opened=opened)):
+            self._loaded = self._file.openings
+            self._check_all = self._check_all or opened
+            self._written_at = None if opened else self._written_at
+
+    def _settle(self, images: tuple[Image, ...], now: datetime) -> list[Statement]:
+        """What a process left unfinished, unless one sweeps at this time."""
+        unfinished = self._read(lambda connection: list_unfinished(connection, self._events.sweep))
+        if not unfinished or not self._is_nobody_else_sweeping():
+            return []
+        by_id = {image.id: image for image in images}
+        statements: list[Statement] = []
+        for eviction in unfinished:
+            image = by_id.get(eviction.image_id)
+            settled = eviction.settled(image, now)
+            statements += [settled] if settled else []
+            if image is not None and eviction.is_pulled_again(image):
+                statements.append(self._clocks.forget(image.id, now))
+        if statements:
+            self._memory.doubt_regrets()
+        return statements
+
+    def _is_nobody_else_sweeping(self) -> bool:
+        if self._in_turn:
+            return True
+        with take_turn(self._directory) as free:
+            return free
+
+    def _recall(self, appeared: frozenset[str]) -> None:
+        """When images that are back were last used before they went."""
+
+        def last_uses(connection: sqlite3.Connection) -> dict[str, datetime]:
+            sql = "SELECT last_used FROM image WHERE id = ? AND last_used IS NOT NULL"
+            rows = ((i, connection.execute(sql, (i,)).fetchone()) for i in appeared)
+            return {i: time_of(row[0]) for i, row in rows if row}
+
+        self._clocks.recall(self._read(last_uses) or {})
+
+    def _returns(
+        self, images: tuple[Image, ...], in_use: frozenset[str], appeared: frozenset[str], now: datetime
+    ) -> list[Statement]:
+        """Only an image that was not there before can have come back; after opening, any."""
+        there = frozenset(image.id for image in images) if self._check_all else appeared
+        found = self._read(lambda connection: returns_of(connection, there, now)) if there else []
+        self._check_all = self._check_all and found is None
+        if found:
+            self._memory.doubt_regrets()
+        return [*(found or []), *self._memory.wanted(images, in_use, appeared, now)]
+
+    def _save(self, images: tuple[Image, ...], now: datetime) -> None:
+        """At once what changed, else once a minute that nothing did; a clock set back counts as a minute."""
+        changes = self._clocks.changes(images)
+        due = self._written_at is None or not timedelta(0) <= now - self._written_at < SAMPLE_EVERY
+        due = due or self._memory.unconfirmed
+        if not (due or changes.statements or self._file.waiting) or not self._file.open():
+            return
+        if self._file.write(lambda connection: self._memory.write(connection, changes, now, self._boot)):
+            self._clocks.confirm(changes)
+            self._memory.peak.begin_anew()
+            self._written_at = now
+
+    def _known(self, now: datetime) -> Memory:
+        monotonic = self._timer.monotonic()
+        if self._memory.is_regret_stale(monotonic):
+            self._read(lambda connection: self._memory.load_regrets(connection, now, monotonic))
+        return self._memory.given(up=self._file.open())
+
+    def _make_directory(self) -> None:
+        with suppress(OSError):
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)

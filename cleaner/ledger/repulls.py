@@ -1,0 +1,114 @@
+"""What became of images that went or would have gone: found by what the ledger says and what is there now.
+
+Refuses to write: it gives statements, which change nothing where another process was first.
+"""
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cleaner.core.history import Return
+from cleaner.core.model import Image
+from cleaner.core.regret import REGRET_WINDOW
+from cleaner.ledger.rows import MICROSECOND, Statement, Value, micros, pulled_at_of
+
+UNFINISHED_FOR = timedelta(minutes=5)
+"""An eviction whose image is still there so long after it began did not happen: no runtime takes that long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """An eviction that began and is not known to be over."""
+
+    sweep: str
+    image_id: str
+    began_at: int
+    pulled_at: int | None
+    """Of the image as it was listed then."""
+
+    def is_pulled_again(self, image: Image) -> bool:
+        """Whether an image that is there was pulled after the one that was to go; an older time is of a lost record."""
+        pulled_at = pulled_at_of(image)
+        return self.pulled_at is not None and pulled_at is not None and pulled_at > self.pulled_at
+
+    def settled(self, image: Image | None, now: datetime) -> Statement | None:
+        """By what is there now; None while the runtime may still be at it."""
+        key: dict[str, Value] = {"sweep": self.sweep, "image_id": self.image_id, "now": micros(now)}
+        if image is None:
+            return (
+                """UPDATE eviction SET outcome = 'evicted', at = :now, told = 0
+                WHERE sweep = :sweep AND image_id = :image_id AND outcome = 'pending'""",
+                key,
+            )
+        if self.is_pulled_again(image):
+            return (
+                """UPDATE eviction SET outcome = 'evicted', at = :now, told = 0,
+                    returned_at = :now, returned_by = 'pulled', return_told = 0
+                WHERE sweep = :sweep AND image_id = :image_id AND outcome = 'pending'""",
+                key,
+            )
+        if abs(micros(now) - self.began_at) <= UNFINISHED_FOR // MICROSECOND:
+            return None
+        return (
+            "DELETE FROM eviction WHERE sweep = :sweep AND image_id = :image_id AND outcome = 'pending'",
+            {"sweep": self.sweep, "image_id": self.image_id},
+        )
+
+
+def list_unfinished(connection: sqlite3.Connection, own_sweep: str | None) -> list[Unfinished]:
+    """Those of sweeps that this process does not run."""
+    rows = connection.execute(
+        "SELECT sweep, image_id, began_at, listed_pulled_at FROM eviction WHERE outcome = 'pending' ORDER BY began_at"
+    )
+    return [unfinished for unfinished in (Unfinished(*row) for row in rows) if unfinished.sweep != own_sweep]
+
+
+def returns_of(connection: sqlite3.Connection, there: frozenset[str], now: datetime) -> list[Statement]:
+    """Evicted images that are there again; of several evictions of one image the latest counts."""
+    rows = connection.execute(
+        """SELECT sweep, image_id, returned_at, max(at) FROM eviction
+        WHERE outcome = 'evicted' AND at > ? AND at <= ? GROUP BY image_id""",
+        (micros(now - REGRET_WINDOW), micros(now)),
+    )
+    sql = """UPDATE eviction SET returned_at = :now, returned_by = 'pulled', return_told = 0
+        WHERE sweep = :sweep AND image_id = :image_id AND returned_at IS NULL"""
+    return [
+        (sql, {"sweep": sweep, "image_id": image_id, "now": micros(now)})
+        for sweep, image_id, returned_at, _ in rows
+        if returned_at is None and image_id in there
+    ]
+
+
+def list_observed(connection: sqlite3.Connection) -> dict[str, int]:
+    """Images that would have gone and were not wanted since, and when."""
+    return dict(connection.execute("SELECT image_id, at FROM observed WHERE returned_at IS NULL"))
+
+
+def wanted_of(
+    observed: Mapping[str, int],
+    images: tuple[Image, ...],
+    in_use: frozenset[str],
+    appeared: frozenset[str],
+    now: datetime,
+) -> dict[str, Statement]:
+    """By id, those of the observed images that were used or pulled after they would have gone."""
+    return {
+        image.id: _wanted(image.id, by, now)
+        for image in images
+        if image.id in observed and (by := _wanted_by(image, observed[image.id], in_use, appeared, now)) is not None
+    }
+
+
+def _wanted_by(image: Image, at: int, in_use: frozenset[str], appeared: frozenset[str], now: datetime) -> Return | None:
+    """One that went some other way and came back was pulled, also where no pull time is known."""
+    pulled_at = pulled_at_of(image)
+    if (pulled_at is not None and at < pulled_at <= micros(now)) or image.id in appeared:
+        return Return.PULLED
+    return Return.USED if image.id in in_use and micros(now) > at else None
+
+
+def _wanted(image_id: str, by: Return, now: datetime) -> Statement:
+    sql = """UPDATE observed SET returned_at = :now, returned_by = :by, return_told = 0
+        WHERE image_id = :image_id AND returned_at IS NULL"""
+    return sql, {"image_id": image_id, "by": by.value, "now": micros(now)}

@@ -1,0 +1,77 @@
+"""What an Alertmanager is still to be told: alerts that hold, and alerts that ended.
+
+Refuses to send it, and to grow: an alert that ended is forgotten once Alertmanager has ended it by itself.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from cleaner.outlets.alertmanager.conditions import Alert
+from cleaner.outlets.units import rfc3339
+
+Posted = list[dict[str, object]]
+"""The body of a POST to /api/v2/alerts (https://prometheus.io/docs/alerting/latest/alerts_api)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An alert that holds no more."""
+
+    alert: Alert
+    at: datetime
+    until: float
+    """Monotonic seconds: by then Alertmanager has ended it without being told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Both clocks, and how long what is told now is to hold."""
+
+    now: datetime
+    monotonic: float
+    lasts: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """The latest state: it replaces whatever was not sent."""
+
+    active: tuple[Alert, ...] = ()
+    ended: tuple[Ended, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to tell."""
+        return not self.active and not self.ended
+
+    def turned_to(self, active: tuple[Alert, ...], moment: Moment) -> "Mail":
+        """What is to be told once these hold; one that holds again has not ended."""
+        names = {alert.name for alert in active}
+        until = moment.monotonic + moment.lasts.total_seconds()
+        over = tuple(Ended(alert, moment.now, until) for alert in self.active if alert.name not in names)
+        before = tuple(ended for ended in self.ended if ended.alert.name not in names)
+        return Mail(active, before + over)
+
+    def without(self, told: "Mail") -> "Mail":
+        """What is left once something was told: what holds is told again and again, its end once."""
+        return replace(self, ended=tuple(ended for ended in self.ended if ended not in told.ended))
+
+    def as_of(self, monotonic: float) -> "Mail":
+        """Without what need not be told any more."""
+        return replace(self, ended=tuple(ended for ended in self.ended if monotonic < ended.until))
+
+    def body(self, labels: Mapping[str, str], moment: Moment) -> Posted:
+        """As Alertmanager takes it: what holds ends by itself after a while, so that a dead agent's alert does."""
+        holding = [_posted(alert, labels, moment.now, moment.now + moment.lasts) for alert in self.active]
+        return holding + [_posted(ended.alert, labels, ended.at, ended.at) for ended in self.ended]
+
+
+def _posted(alert: Alert, labels: Mapping[str, str], now: datetime, ends_at: datetime) -> dict[str, object]:
+    """Alertmanager refuses an end before the start, which a clock that was set back would make."""
+    return {
+        "labels": {**labels, "alertname": alert.name.value, "severity": "warning"},
+        "annotations": {"summary": alert.summary, "description": alert.description},
+        "startsAt": rfc3339(min(alert.since, now)),
+        "endsAt": rfc3339(ends_at),
+    }

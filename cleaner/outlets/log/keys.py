@@ -1,0 +1,158 @@
+"""The keys of the log's lines, which docs/logs.md lists.
+
+Refuses to write a line, and to leave a key out: what is not known is None.
+"""
+
+from collections.abc import Sequence
+
+from cleaner.core.disk_usage import Resource, Usage
+from cleaner.core.events import SweepStarted
+from cleaner.core.history import PastEviction, PastSweep, VanishedImage
+from cleaner.core.kubelet import KubeletRead
+from cleaner.core.model import EvictionOutcome, StopReason, Trigger, Verdict, references_of
+from cleaner.core.report import Eviction, SweepReport, kept_counts
+from cleaner.outlets.units import rfc3339
+
+Keys = dict[str, object]
+NAMED = 5
+"""So many of the images that vanished are named in a line; `history` knows them all."""
+
+
+def satisfies(report: SweepReport) -> bool:
+    """Whether nobody needs to look: nothing failed, and pressure was met or not this sweep's business."""
+    failed = any(eviction.outcome is EvictionOutcome.FAILED for eviction in report.evictions)
+    met = report.low_mark_met or report.dry_run or report.trigger is not Trigger.PRESSURE
+    return met and not failed and report.stopped_because is not StopReason.FAILURES
+
+
+def image_keys(verdict: Verdict) -> Keys:
+    """Which image, and why."""
+    return {
+        "image_id": verdict.image.id,
+        "references": references_of(verdict.image),
+        "reason": verdict.reason,
+        "rule": verdict.rule,
+    }
+
+
+def eviction_keys(trigger: Trigger, eviction: Eviction) -> Keys:
+    """The line that answers who removed an image; docs/logs.md lists the same keys."""
+    verdict = eviction.verdict
+    return image_keys(verdict) | {
+        "trigger": trigger,
+        "outcome": eviction.outcome,
+        "error": eviction.error,
+        "created_at": rfc3339(verdict.created_at),
+        "pulled_at": rfc3339(verdict.pulled_at),
+        "last_used_at": rfc3339(verdict.last_used_at),
+        "age_seconds": verdict.age.total_seconds() if verdict.age is not None else None,
+        "size_bytes": verdict.image.size_bytes,
+        "estimated_bytes": eviction.estimated_bytes,
+        "reclaimed_bytes": eviction.reclaimed_bytes,
+        "duration_seconds": eviction.seconds,
+    }
+
+
+def past_keys(past: PastEviction) -> Keys:
+    """The same names as in the line of an eviction."""
+    return {
+        "image_id": past.image_id,
+        "references": list(past.references),
+        "reason": past.reason,
+        "rule": past.rule,
+        "trigger": past.trigger,
+        "outcome": past.outcome,
+        "error": past.error,
+        "evicted_at": rfc3339(past.at),
+        "created_at": rfc3339(past.created_at),
+        "pulled_at": rfc3339(past.pulled_at),
+        "last_used_at": rfc3339(past.last_used_at),
+        "size_bytes": past.size_bytes,
+        "estimated_bytes": past.estimated_bytes,
+        "reclaimed_bytes": past.reclaimed_bytes,
+    }
+
+
+def return_keys(past: PastEviction) -> Keys:
+    """How it was wanted again."""
+    return {
+        "returned_by": past.returned_by,
+        "gone_seconds": past.gone_for.total_seconds() if past.gone_for is not None else None,
+    }
+
+
+def learned_keys(sweep: PastSweep) -> Keys:
+    """What another process did."""
+    return {
+        "trigger": sweep.trigger,
+        "stopped_because": sweep.stopped_because,
+        "ended_at": rfc3339(sweep.ended_at),
+        "duration_seconds": sweep.duration_seconds,
+    }
+
+
+def vanished_keys(images: Sequence[VanishedImage]) -> Keys:
+    """What went without us, at one look."""
+    used = [image.used_percent for image in images if image.used_percent is not None]
+    return {
+        "images": len(images),
+        "references": [image.references[0] if image.references else image.image_id for image in images[:NAMED]],
+        "last_seen_at": rfc3339(min((image.last_seen_at for image in images), default=None)),
+        "gone_at": rfc3339(max((image.gone_at for image in images), default=None)),
+        "used_percent": max(used, default=None),
+    }
+
+
+def kubelet_keys(event: KubeletRead) -> Keys:
+    """From when on the kubelet acts, and by what; docs/logs.md lists the same keys."""
+    marks, keys = event.config.marks, {"config": event.config.path, "because": event.config.because}
+    acts = {resource: event.acts.get(resource) for resource in Resource}
+    return keys | {
+        **{f"{resource}_percent": act.above_percent if act else None for resource, act in acts.items()},
+        **{f"{resource}_by": act.because if act else None for resource, act in acts.items()},
+        "maximum_age_seconds": marks.maximum_age.total_seconds() if marks.maximum_age else None,
+        "collisions": [collision.text for collision in event.collisions],
+    }
+
+
+def start_keys(event: SweepStarted) -> Keys:
+    """What a sweep will do; docs/logs.md lists the same keys."""
+    keys: Keys = {"trigger": event.plan.trigger, "to_evict": len(event.plan.evictions)}
+    plan = event.plan
+    keys |= {
+        "reclaimable_bytes": plan.reclaimable.bytes if plan.reclaimable else None,
+        "low_mark_reachable": plan.low_mark_reachable,
+        "not_needed": len(plan.not_reached),
+        "early": event.early,
+        "expected_bytes": event.expected_bytes,
+        "pulls_given_up": len(event.given_up),
+        "held_bytes": None if event.held is None else {holder.value: size for holder, size in event.held.items()},
+    }
+    return keys | {"kept": kept_counts(plan)} | used_keys(event.usage)
+
+
+def end_keys(report: SweepReport) -> Keys:
+    """What a sweep did; docs/logs.md lists the same keys."""
+    outcomes = [eviction.outcome for eviction in report.evictions]
+    return {
+        "trigger": report.trigger,
+        "dry_run": report.dry_run,
+        "stopped_because": report.stopped_because,
+        **{outcome.value: outcomes.count(outcome) for outcome in EvictionOutcome},
+        "not_reached": report.not_reached,
+        "kept": kept_counts(report.plan),
+        "reclaimed_bytes": report.reclaimed_bytes,
+        **used_keys(report.filesystem_before, "_before"),
+        **used_keys(report.filesystem_after, "_after"),
+        "low_mark_met": report.low_mark_met,
+        "started_at": rfc3339(report.started_at),
+        "duration_seconds": report.duration_seconds,
+    }
+
+
+def used_keys(usage: Usage, suffix: str = "") -> Keys:
+    """What is used of the filesystem."""
+    return {
+        f"used_percent{suffix}": usage.used_percent,
+        f"inodes_used_percent{suffix}": usage.inodes_used_percent,
+    }

@@ -1,0 +1,8 @@
+"""The outlet behind `/metrics`.
+
+Start at `outlet.py` (what moves a metric); the metrics are in `counters.py` and `gauges.py`.
+"""
+
+from cleaner.outlets.metrics.outlet import Metrics
+
+__all__ = ["Metrics"]

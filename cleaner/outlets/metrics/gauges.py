@@ -1,0 +1,255 @@
+"""Gauges that are put together when Prometheus asks, each from one consistent value.
+
+Refuses to invent: what is not known yet has no sample, so that `time() - x` is never half a century.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import product
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from cleaner.core.disk_usage import Filesystem, Resource, Usage
+from cleaner.core.errors import CleanerError
+from cleaner.core.events import ImagesCounted, SpaceCounted
+from cleaner.core.kubelet import KubeletRead
+from cleaner.core.model import KeepReason, Plan, Trigger
+from cleaner.core.pressure import Marks, Outlook
+from cleaner.core.reclaim import Holder, Size
+
+EVICTABLE = "evictable"
+"""Label value of images that the nightly sweep would take."""
+
+Value = float | None
+
+
+class Readings(Collector):
+    """The latest of what is known; each attribute is replaced whole, so a scrape never sees half of one."""
+
+    def __init__(self, registry: CollectorRegistry, read_usage: Callable[[], Usage | None]) -> None:
+        self._read_usage = read_usage
+        self._images = dict.fromkeys((EVICTABLE, *KeepReason), 0)
+        self._reclaimable: Mapping[Trigger, Size | None] = {}
+        self._held: Mapping[Holder, int] = {}
+        self._low_mark_reachable: bool | None = None
+        self._last_sweep: Value = None
+        self._last_success: Value = None
+        self.build: tuple[str, str] | None = None
+        self.runtime: tuple[str, str] | None = None
+        self.config: tuple[str, str] | None = None
+        self.marks: Marks | None = None
+        self.outlook: Outlook | None = None
+        self.kubelet: KubeletRead | None = None
+        self.next_nightly_at: datetime | None = None
+        self.installed_at: datetime | None = None
+        registry.register(self)
+
+    def record(self, event: ImagesCounted | SpaceCounted | KubeletRead) -> None:
+        """Take what was counted or read last."""
+        match event:
+            case ImagesCounted():
+                self.count_images(event.nightly)
+            case SpaceCounted():
+                self.count_space(event)
+            case KubeletRead():
+                self.kubelet = event
+
+    def count_images(self, plan: Plan) -> None:
+        """Take the nightly plan as of now; the sum over the states is all images."""
+        counts = Counter(verdict.reason.value for verdict in plan.kept)
+        self._images = {EVICTABLE: len(plan.evictions)} | {reason: counts[reason.value] for reason in KeepReason}
+
+    def count_space(self, counted: SpaceCounted) -> None:
+        """Take what is foretold; nothing of before stays where nothing is foretold now."""
+        self._reclaimable = {plan.trigger: plan.reclaimable for plan in (counted.nightly, counted.pressure)}
+        self._held = counted.held or {}
+        self._low_mark_reachable = counted.low_mark_reachable
+
+    def record_sweep(self, at: float, *, success: bool) -> None:
+        """Note when the last sweep ended, in seconds since 1970, and whether it failed."""
+        self._last_sweep = at
+        if success:
+            self._last_success = at
+
+    def learn_sweep(self, at: float, *, success: bool) -> None:
+        """The same for one that another process made: it may have ended before the last of this one."""
+        self._last_sweep = max(at, self._last_sweep or at)
+        if success:
+            self._last_success = max(at, self._last_success or at)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """All families, with a sample for each value that is known."""
+        yield _info("build", "The build that runs; always 1.", ["version", "revision"], self.build)
+        yield _info(
+            "runtime",
+            "The container runtime, as it was when it last answered; always 1.",
+            ["name", "version"],
+            self.runtime,
+        )
+        yield _info("config", "The configuration in force; always 1.", ["mode", "hash"], self.config)
+        usage = self._usage()
+        yield from self._filesystems(usage)
+        yield from self._watermarks(usage)
+        yield from self._kubelet()
+        yield self._states()
+        yield self._reclaimables()
+        yield self._holders()
+        yield from self._forecasts()
+        yield from self._times()
+
+    def _filesystems(self, usage: Usage | None) -> Iterator[GaugeMetricFamily]:
+        for name, what in _SIZES.items():
+            family = GaugeMetricFamily(f"cleaner_filesystem_{name}", what, labels=["filesystem"])
+            for each in usage.all if usage else ():
+                _with(family, [each.filesystem.value], _sizes(each)[name])
+            yield family
+
+    def _usage(self) -> Usage | None:
+        try:
+            return self._read_usage()
+        except CleanerError:
+            return None
+
+    def _watermarks(self, usage: Usage | None) -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
+        labels = ["filesystem", "resource"]
+        high = GaugeMetricFamily(
+            "cleaner_high_watermark_ratio", "Share used from which on images are evicted.", labels=labels
+        )
+        low = GaugeMetricFamily(
+            "cleaner_low_watermark_ratio", "Share used down to which images are evicted.", labels=labels
+        )
+        marks = self.marks
+        if usage is None or marks is None:
+            return high, low
+        for each, resource in product(usage.freeable, Resource):
+            mark = marks.of(each, resource)
+            _with(high, [each.filesystem.value, resource.value], mark.high / 100)
+            _with(low, [each.filesystem.value, resource.value], mark.low / 100)
+        return high, low
+
+    def _kubelet(self) -> Iterator[GaugeMetricFamily]:
+        """Nothing while it was not looked at."""
+        read = self.kubelet
+        mark = GaugeMetricFamily(
+            "cleaner_kubelet_watermark_ratio",
+            "Share used above which the kubelet removes images by itself; no sample where it never does.",
+            labels=["filesystem", "resource"],
+        )
+        for resource, act in (read.acts if read else {}).items():
+            _with(mark, [Filesystem.IMAGES.value, resource.value], act.above_percent / 100)
+        yield mark
+        collides = any(collision.acts_first for collision in read.collisions) if read else None
+        for name, what, value in (
+            ("collision", "1 where the kubelet acts at or below one of our high marks, else 0.", collides),
+            (
+                "config_read",
+                "1 where the kubelet's configuration was read, 0 where its defaults are assumed.",
+                _was_read(read),
+            ),
+        ):
+            yield _with(GaugeMetricFamily(f"cleaner_kubelet_{name}", what, labels=[]), [], value)
+
+    def _states(self) -> GaugeMetricFamily:
+        family = GaugeMetricFamily(
+            "cleaner_images",
+            "Images, by what the nightly sweep would do with them and why; the sum is all images.",
+            labels=["state"],
+        )
+        for state, count in self._images.items():
+            _with(family, [state], count)
+        return family
+
+    def _reclaimables(self) -> GaugeMetricFamily:
+        family = GaugeMetricFamily(
+            "cleaner_reclaimable_bytes",
+            "Bytes that all candidates of a trigger would free together.",
+            labels=["trigger"],
+        )
+        for trigger, size in self._reclaimable.items():
+            _with(family, [trigger.value], size.bytes if size else None)
+        return family
+
+    def _holders(self) -> GaugeMetricFamily:
+        family = GaugeMetricFamily(
+            "cleaner_filesystem_held_bytes",
+            "Bytes used, by who holds them; the sum is all that is used.",
+            labels=["holder"],
+        )
+        for holder, held_bytes in self._held.items():
+            _with(family, [holder.value], held_bytes)
+        return family
+
+    def _forecasts(self) -> Iterator[GaugeMetricFamily]:
+        outlook, reachable = self.outlook, self._low_mark_reachable
+        for name, what, value in (
+            (
+                "time_to_high_watermark_seconds",
+                "Time until a filesystem reaches a high mark at its steady rate; +Inf where none fills steadily.",
+                outlook.seconds_to_high if outlook else None,
+            ),
+            (
+                "runway_seconds",
+                "Time until the kubelet would act at that rate, all candidates gone; +Inf where none fills steadily.",
+                outlook.runway_seconds if outlook else None,
+            ),
+            (
+                "pulls_expected_bytes",
+                "Bytes that pulls in progress will still take, blobs and unpacked; they count as used already.",
+                outlook.pulls_bytes if outlook else None,
+            ),
+            (
+                "low_watermark_reachable",
+                "1 where evicting every candidate under pressure would reach the low marks, else 0.",
+                None if reachable is None else float(reachable),
+            ),
+        ):
+            yield _with(GaugeMetricFamily(f"cleaner_{name}", what, labels=[]), [], value)
+
+    def _times(self) -> Iterator[GaugeMetricFamily]:
+        upcoming, installed = self.next_nightly_at, self.installed_at
+        for name, what, value in (
+            ("last_sweep", "End of the last sweep, failed or not.", self._last_sweep),
+            ("last_sweep_success", "End of the last sweep that did not fail.", self._last_success),
+            ("installed", "First run of the agent on this node.", installed.timestamp() if installed else None),
+            (
+                "next_nightly",
+                "Begin of the next nightly sweep, this node's splay included.",
+                upcoming.timestamp() if upcoming else None,
+            ),
+        ):
+            yield _with(GaugeMetricFamily(f"cleaner_{name}_timestamp_seconds", what, labels=[]), [], value)
+
+
+def _was_read(kubelet: KubeletRead | None) -> Value:
+    return None if kubelet is None else kubelet.config.because is None
+
+
+_SIZES = {
+    "size_bytes": "All bytes of the filesystem, used or not.",
+    "avail_bytes": "Bytes that a user who is not root may still use.",
+    "files": "Inodes of the filesystem; no sample where it has no limit.",
+    "files_free": "Inodes that are free; no sample where there is no limit.",
+}
+
+
+def _sizes(usage: Usage) -> Mapping[str, Value]:
+    return {
+        "size_bytes": usage.capacity_bytes,
+        "avail_bytes": usage.available_bytes,
+        "files": usage.inodes or None,
+        "files_free": usage.inodes_available if usage.inodes else None,
+    }
+
+
+def _info(name: str, what: str, labels: Sequence[str], values: Sequence[str] | None) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(f"cleaner_{name}_info", what, labels=labels)
+    return _with(family, values or (), 1 if values else None)
+
+
+def _with(family: GaugeMetricFamily, labels: Sequence[str], value: Value) -> GaugeMetricFamily:
+    if value is not None:
+        family.add_metric(labels, value)
+    return family

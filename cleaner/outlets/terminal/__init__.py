@@ -1,0 +1,34 @@
+"""Tables, JSON and notices that the commands print.
+
+Start at `tables.py` and `json_documents.py`.
+"""
+
+from cleaner.outlets.terminal.history import history_document, print_history
+from cleaner.outlets.terminal.json_documents import check_document, plan_document, sweep_document
+from cleaner.outlets.terminal.metric_changes import read_samples
+from cleaner.outlets.terminal.notices import memory_notices, mode_notices, registry_notices, watch_notices
+from cleaner.outlets.terminal.progress import Progress
+from cleaner.outlets.terminal.removed_externally import print_vanished, vanished_document
+from cleaner.outlets.terminal.tables import MOST_ROWS, print_changes, print_check, print_held, print_plan, print_sweep
+
+__all__ = [
+    "MOST_ROWS",
+    "Progress",
+    "check_document",
+    "history_document",
+    "memory_notices",
+    "mode_notices",
+    "plan_document",
+    "print_changes",
+    "print_check",
+    "print_held",
+    "print_history",
+    "print_plan",
+    "print_sweep",
+    "print_vanished",
+    "read_samples",
+    "registry_notices",
+    "sweep_document",
+    "vanished_document",
+    "watch_notices",
+]

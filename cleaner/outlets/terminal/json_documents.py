@@ -1,0 +1,102 @@
+"""The JSON of `plan` and `sweep`: a contract that other programs read.
+
+Refuses to leave a key out: what is not known is null, and what there is none of is empty or 0.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from cleaner.core.disk_usage import Usage
+from cleaner.core.findings import Finding
+from cleaner.core.model import Plan, Verdict, references_of
+from cleaner.core.reclaim import Holder
+from cleaner.core.report import Eviction, SweepReport, kept_counts
+from cleaner.outlets.units import rfc3339
+
+Document = dict[str, object]
+
+
+def plan_document(
+    plan: Plan, usage: Usage | None, held: Mapping[Holder, int] | None, notices: Sequence[str] = ()
+) -> Document:
+    """What a sweep would do: every image once, evictions first and in order."""
+    return {
+        "trigger": plan.trigger.value,
+        "filesystem": _filesystem(usage),
+        "filesystems": [_filesystem(each) for each in usage.all] if usage else [],
+        "reclaimable_bytes": plan.reclaimable.bytes if plan.reclaimable else None,
+        "low_mark_reachable": plan.low_mark_reachable,
+        "held_bytes": None if held is None else {holder.value: held_bytes for holder, held_bytes in held.items()},
+        "images": [
+            *(_verdict(verdict) for verdict in plan.evictions),
+            *(_verdict(verdict) | {"verdict": "keep", "reason": "not_reached"} for verdict in plan.not_reached),
+            *(_verdict(verdict) for verdict in plan.kept),
+        ],
+        "notices": list(notices),
+    }
+
+
+def sweep_document(report: SweepReport, notices: Sequence[str] = ()) -> Document:
+    """What a sweep did: evictions and the counts of `kept` together are all images."""
+    return {
+        "trigger": report.trigger.value,
+        "dry_run": report.dry_run,
+        "started_at": rfc3339(report.started_at),
+        "duration_seconds": report.duration_seconds,
+        "filesystem_before": _filesystem(report.filesystem_before),
+        "filesystem_after": _filesystem(report.filesystem_after),
+        "reclaimed_bytes": report.reclaimed_bytes,
+        "stopped_because": report.stopped_because.value,
+        "evictions": [_eviction(eviction) for eviction in report.evictions],
+        "kept": kept_counts(report.plan) | {"not_reached": report.not_reached},
+        "notices": list(notices),
+    }
+
+
+def check_document(findings: Sequence[Finding], settings: Mapping[str, object], config_hash: str) -> Document:
+    """What was found, and the settings in force in the shape of the file."""
+    return {
+        "findings": [{"subject": f.subject, "grade": f.grade.value, "detail": f.detail} for f in findings],
+        "config_hash": config_hash,
+        "settings": dict(settings),
+    }
+
+
+def _filesystem(usage: Usage | None) -> Document | None:
+    if usage is None:
+        return None
+    return {
+        "path": usage.path,
+        "capacity_bytes": usage.capacity_bytes,
+        "available_bytes": usage.available_bytes,
+        "used_percent": usage.used_percent,
+        "inodes_used_percent": usage.inodes_used_percent,
+        "name": usage.filesystem.value,
+    }
+
+
+def _verdict(verdict: Verdict) -> Document:
+    return {
+        "id": verdict.image.id,
+        "references": references_of(verdict.image),
+        "verdict": "evict" if verdict.evict else "keep",
+        "reason": verdict.reason.value,
+        "rule": verdict.rule,
+        "created_at": rfc3339(verdict.created_at),
+        "pulled_at": rfc3339(verdict.pulled_at),
+        "last_used_at": rfc3339(verdict.last_used_at),
+        "size_bytes": verdict.image.size_bytes,
+        "reclaimable_bytes": verdict.reclaimable.bytes if verdict.reclaimable else None,
+    }
+
+
+def _eviction(eviction: Eviction) -> Document:
+    return {
+        "id": eviction.verdict.image.id,
+        "references": references_of(eviction.verdict.image),
+        "reason": eviction.verdict.reason.value,
+        "rule": eviction.verdict.rule,
+        "outcome": eviction.outcome.value,
+        "error": eviction.error,
+        "estimated_bytes": eviction.estimated_bytes,
+        "reclaimed_bytes": eviction.reclaimed_bytes,
+    }

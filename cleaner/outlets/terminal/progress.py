@@ -1,0 +1,62 @@
+"""A sweep as it goes, line by line, for who waits in front of it.
+
+Refuses to redraw: lines that stay can be scrolled, copied and piped.
+"""
+
+from contextlib import suppress
+from typing import TextIO
+
+from cleaner.core.events import Event, EvictionEnded, RegistriesAsked, SweepFailed, SweepStarted
+from cleaner.core.model import EvictionOutcome
+from cleaner.core.report import Eviction
+from cleaner.outlets.terminal.tables import first_name, held_line
+from cleaner.outlets.units import human_age, human_bytes, human_percent, one_line
+
+
+class Progress:
+    """An outlet that prints a line when a sweep starts, and one for each eviction."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._done = 0
+        self._planned = 0
+
+    def record(self, event: Event) -> None:
+        """Print the line of one event, if it has one."""
+        match event:
+            case SweepStarted():
+                self._done, self._planned = 0, len(event.plan.evictions)
+                self._print(_start_line(event))
+                if event.plan.low_mark_reachable is False:
+                    held = f" {held_line(event.held)}" if event.held else ""
+                    self._print(f"All candidates together do not reach the low mark.{held}")
+            case EvictionEnded():
+                self._done += 1
+                # Under pressure it may take more than was foretold.
+                self._planned = max(self._planned, self._done)
+                self._print(f"[{self._done}/{self._planned}] {_eviction_line(event.eviction)}")
+            case RegistriesAsked():
+                for registry, because in event.down.items():
+                    self._print(f"The registry {registry} is down ({because}): its images stay.")
+            case SweepFailed():
+                self._print(f"The {event.trigger} sweep failed: {event.error}")
+            case _:
+                pass
+
+    def _print(self, line: str) -> None:
+        with suppress(OSError, ValueError):  # the reader is gone; the sweep goes on
+            print(one_line(line), file=self._stream, flush=True)
+
+
+def _start_line(event: SweepStarted) -> str:
+    candidates, kept = len(event.plan.evictions), len(event.plan.kept + event.plan.not_reached)
+    used = human_percent(event.usage.used_percent)
+    return f"{event.plan.trigger} sweep: {candidates} of {candidates + kept} images may go; {used} used."
+
+
+def _eviction_line(eviction: Eviction) -> str:
+    verdict, outcome = eviction.verdict, eviction.outcome
+    line = f"{outcome} {first_name(verdict.image)} ({verdict.reason}, {human_age(verdict.age)} old)"
+    if outcome is EvictionOutcome.EVICTED and eviction.reclaimed_bytes is not None:
+        line += f", {human_bytes(eviction.reclaimed_bytes)} freed"
+    return f"{line}: {eviction.error}" if eviction.error else line

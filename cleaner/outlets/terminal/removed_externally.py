@@ -1,0 +1,59 @@
+"""What `history` prints of images that went without us: the answer where no eviction is one.
+
+Refuses to name who it was: nobody saw it. It says between which two looks, and how full the disk was.
+"""
+
+from collections.abc import Sequence
+from typing import TextIO
+
+from cleaner.core.history import VanishedImage
+from cleaner.outlets.terminal.history import IMAGE, WHEN, Column, minute_of, name_of, print_table
+from cleaner.outlets.terminal.json_documents import Document
+from cleaner.outlets.terminal.tables import MOST_ROWS
+from cleaner.outlets.units import human_percent, one_line, rfc3339, short_id
+
+
+def vanished_document(vanished: Sequence[VanishedImage]) -> list[Document]:
+    """Every image, the newest first."""
+    return [_image(image) for image in vanished]
+
+
+def print_vanished(vanished: Sequence[VanishedImage], stream: TextIO, *, all_rows: bool = False) -> None:
+    """A row for each of the newest, and what that means; nothing where there are none."""
+    if not vanished:
+        return
+    shown = vanished[: None if all_rows else MOST_ROWS]
+    went = "1 image went" if len(vanished) == 1 else f"{len(vanished)} images went"
+    stream.write(f"\n{went} without this agent, between two looks:\n\n")
+    print_table(_COLUMNS, shown, stream)
+    if len(shown) < len(vanished):
+        stream.write(f"The newest {len(shown)} of {len(vanished)} are shown; --all shows every one.\n")
+
+
+def _image(image: VanishedImage) -> Document:
+    return {
+        "id": image.image_id,
+        "references": list(image.references),
+        "last_seen_at": rfc3339(image.last_seen_at),
+        "gone_at": rfc3339(image.gone_at),
+        "first_seen_at": rfc3339(image.first_seen_at),
+        "last_used_at": rfc3339(image.last_used_at),
+        "used_percent": image.used_percent,
+        "replaced_by": image.replaced_by,
+        "returned_at": rfc3339(image.returned_at),
+    }
+
+
+def _which(image: VanishedImage) -> str:
+    moved = f": its tags moved to {short_id(image.replaced_by)}" if image.replaced_by else ""
+    return one_line(f"{name_of(image)}{moved}")
+
+
+_COLUMNS: tuple[Column[VanishedImage], ...] = (
+    (WHEN, lambda image: minute_of(image.gone_at)),
+    ("last there (utc)", lambda image: minute_of(image.last_seen_at)),
+    ("used>", lambda image: human_percent(image.used_percent)),
+    ("back (utc)", lambda image: minute_of(image.returned_at) if image.returned_at else ""),
+    (IMAGE, _which),
+)
+"""`used`: the highest usage measured since it was last there."""

@@ -1,0 +1,10 @@
+"""Whether the registries of images answer; asked only where the configuration says so.
+
+Start at `health.py`. It must not decide what follows from an answer: a registry that cannot be asked is down.
+"""
+
+from cleaner.registries.health import AskedRegistries
+from cleaner.registries.probe import RegistryQuestion
+from cleaner.registries.probe_round import Rounds
+
+__all__ = ["AskedRegistries", "RegistryQuestion", "Rounds"]

@@ -1,0 +1,55 @@
+"""What committed snapshots take on the disk, asked once for each: it never changes.
+
+Refuses snapshotters whose usage means something else than files on this disk.
+"""
+
+from collections.abc import Collection, Sequence
+
+from cleaner.core.reclaim import Size
+from cleaner.runtime.containerd.gc_labels import snapshot_key
+from cleaner.runtime.pb import containerd_snapshots_pb2 as pb
+from cleaner.runtime.rpc import CRI_NAMESPACE, SNAPSHOT_USAGE, OwnApi
+
+TRUSTED = frozenset({"overlayfs", "native", "btrfs", "zfs", "erofs"})
+"""Others fetch lazily (stargz, nydus), or fill a device of their own (devmapper)."""
+
+_OWN_DIRECTORIES = {"overlayfs": Size(2 * 4096, 2)}
+"""What a removal frees beside the usage: the snapshot's folder and its `work`; `fs` is in the usage.
+
+Measured on ext4 with containerd 1.6, 1.7 and 2.1; XFS and btrfs keep so small a folder in its inode.
+"""
+_NOTHING = Size(0, 0)
+
+
+class SnapshotSizes:
+    """Remembers what it read, by key."""
+
+    def __init__(self, api: OwnApi) -> None:
+        """Know nothing yet."""
+        self._api = api
+        self._known: dict[str, Size] = {}
+
+    def read(self, namespace: str, snapshotter: str, names: Sequence[str]) -> dict[str, Size]:
+        """By key; those that are gone meanwhile are left out."""
+        keys = {key_in(namespace, snapshotter, name): name for name in names}
+        new = [(key, name) for key, name in keys.items() if key not in self._known]
+        requests = [pb.UsageRequest(snapshotter=snapshotter, key=name) for _, name in new]
+        answers = self._api.read_many(SNAPSHOT_USAGE.in_namespace(namespace), requests)
+        for (key, _), answer in zip(new, answers, strict=True):
+            if answer is not None:
+                self._known[key] = size_of(snapshotter, answer)
+        return {key: self._known[key] for key in keys if key in self._known}
+
+    def keep_only(self, keys: Collection[str]) -> None:
+        """Forget all others: a snapshot may come back as another."""
+        self._known = {key: size for key, size in self._known.items() if key in keys}
+
+
+def size_of(snapshotter: str, usage: pb.UsageResponse) -> Size:
+    """What a snapshot of this usage takes on the disk."""
+    return Size(usage.size, usage.inodes) + _OWN_DIRECTORIES.get(snapshotter, _NOTHING)
+
+
+def key_in(namespace: str, snapshotter: str, name: str) -> str:
+    """A snapshot's key; those of CRI's namespace do not name it."""
+    return snapshot_key(snapshotter, name, None if namespace == CRI_NAMESPACE else namespace)

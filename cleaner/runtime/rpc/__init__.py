@@ -1,0 +1,53 @@
+"""Calls to a runtime: the table of methods, deadlines, retries of reads, and errors.
+
+Start at `calls.py`. It must not know what a call is for.
+"""
+
+from cleaner.runtime.rpc import methods
+from cleaner.runtime.rpc.calls import Calls, MissingApiError, ObserveCall, OwnApi
+from cleaner.runtime.rpc.channel import Channels
+from cleaner.runtime.rpc.endpoint import Endpoint, diagnose_endpoint, parse_endpoint
+from cleaner.runtime.rpc.failures import CallRejectedError, NotServingError
+from cleaner.runtime.rpc.methods import (
+    CONTENT_INFO,
+    CRI_NAMESPACE,
+    DEADLINES,
+    GET_RECORD,
+    LIST_OWN_CONTAINERS,
+    LIST_RECORDS,
+    READ_CONTENT,
+    SNAPSHOT_USAGE,
+    STREAM_OWN_CONTAINERS,
+    SUBSCRIBE,
+    Socket,
+    Span,
+)
+from cleaner.runtime.rpc.server_stream import ServerStream, connect
+
+__all__ = [
+    "CONTENT_INFO",
+    "CRI_NAMESPACE",
+    "DEADLINES",
+    "GET_RECORD",
+    "LIST_OWN_CONTAINERS",
+    "LIST_RECORDS",
+    "READ_CONTENT",
+    "SNAPSHOT_USAGE",
+    "STREAM_OWN_CONTAINERS",
+    "SUBSCRIBE",
+    "CallRejectedError",
+    "Calls",
+    "Channels",
+    "Endpoint",
+    "MissingApiError",
+    "NotServingError",
+    "ObserveCall",
+    "OwnApi",
+    "ServerStream",
+    "Socket",
+    "Span",
+    "connect",
+    "diagnose_endpoint",
+    "methods",
+    "parse_endpoint",
+]

@@ -1,0 +1,21 @@
+"""One sweep: inspect the node, plan, evict one image at a time, report.
+
+Start at `sweep.py`. It must not know CRI, Prometheus or YAML, nor when a sweep is due.
+"""
+
+from cleaner.sweep.inspection import look, observe
+from cleaner.sweep.pacing import Pace
+from cleaner.sweep.planning import SECONDS_TO_ASK, plan_as_known, plan_within_reach
+from cleaner.sweep.sweep import Sweep, SweepRequest, SweepSettings
+
+__all__ = [
+    "SECONDS_TO_ASK",
+    "Pace",
+    "Sweep",
+    "SweepRequest",
+    "SweepSettings",
+    "look",
+    "observe",
+    "plan_as_known",
+    "plan_within_reach",
+]

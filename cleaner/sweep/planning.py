@@ -1,0 +1,52 @@
+"""The plan of a sweep once the registries of its candidates were asked, or by what they last answered.
+
+Refuses to decide: what goes is `core.policy`.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+
+from cleaner.core.events import RegistriesAsked
+from cleaner.core.image_registries import registries_of_all
+from cleaner.core.model import Observation, Plan, Policy, Trigger
+from cleaner.core.policy import plan
+from cleaner.core.ports import Registries
+
+SECONDS_TO_ASK = 10.0
+"""For all registries together: a sweep waits no longer, whatever hangs."""
+SECONDS_UNDER_PRESSURE = 3.0
+"""The same where the disk fills meanwhile."""
+
+
+def plan_within_reach(
+    observation: Observation, policy: Policy, trigger: Trigger, now: datetime, registries: Registries | None
+) -> tuple[Plan, RegistriesAsked | None]:
+    """The plan that keeps what a registry may not give again, and what was asked; None where nobody was.
+
+    One round is enough: a reason to keep only takes candidates away, so the second plan has none that the first had
+    not.
+    """
+    first = plan(observation, policy, trigger, now)
+    asked = registries_of_all(first.evictions)
+    heeded = _heeded(registries, policy, trigger)
+    if heeded is None or not asked:
+        return first, None
+    down = heeded.down(asked, SECONDS_UNDER_PRESSURE if trigger is Trigger.PRESSURE else SECONDS_TO_ASK)
+    answer = RegistriesAsked(asked - down.keys(), down)
+    if not down:
+        return first, answer
+    return plan(replace(observation, registries_down=frozenset(down)), policy, trigger, now), answer
+
+
+def plan_as_known(
+    observation: Observation, policy: Policy, trigger: Trigger, now: datetime, registries: Registries | None
+) -> Plan:
+    """The plan by what registries last answered; asks nobody, so that it may be made each minute."""
+    heeded = _heeded(registries, policy, trigger)
+    down = heeded.known_down() if heeded else frozenset[str]()
+    return plan(replace(observation, registries_down=down), policy, trigger, now)
+
+
+def _heeded(registries: Registries | None, policy: Policy, trigger: Trigger) -> Registries | None:
+    """None where nobody is to be asked."""
+    return None if trigger is Trigger.PRESSURE and policy.pressure_ignores_registries else registries

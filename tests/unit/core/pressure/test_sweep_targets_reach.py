@@ -1,0 +1,60 @@
+"""A goal whose low mark comes out of reach while its sweep is on its way, and kubelet marks that make no sense."""
+
+import pytest
+
+from cleaner.core.disk_usage import Filesystem, Part, Resource
+from cleaner.core.model import EvictReason, Plan, Trigger, Verdict
+from cleaner.core.pressure.targets import Goal
+from cleaner.core.pressure.watermarks import KubeletMark, Mark, Marks, ceilings
+from cleaner.core.reclaim import Size
+from support.values import make_image, make_usage
+
+MARKS = Marks(bytes=Mark(75, 65), inodes=Mark(80, 75))
+BYTES = Part(Filesystem.IMAGES, Resource.BYTES)
+INODES = Part(Filesystem.IMAGES, Resource.INODES)
+
+
+@pytest.mark.parametrize(("left", "confined"), [(149_999, True), (150_000, False), (150_001, False)])
+def test_a_goal_is_confined_once_what_is_left_is_not_enough(left: int, confined: bool) -> None:
+    """From 80 % down to 65 % of 1,000,000 bytes are 150,000."""
+    goal = Goal(MARKS, KubeletMark(), {})
+    goal.note(make_usage(80))
+    goal.confine_beyond(make_usage(80), Size(left, 0))
+    assert (goal.confined, goal.targets) == (confined, {BYTES: 83.0 if confined else 65})
+
+
+@pytest.mark.parametrize(("kubelet", "ceiling"), [(-1.0, 75), (66.0, 75), (66.01, 65.01), (84.0, 83.0)])
+def test_a_part_is_held_below_the_kubelets_mark_unless_that_is_at_our_low_mark(kubelet: float, ceiling: float) -> None:
+    """A danger that begins at 65 % or below is as far out of reach as the low mark: then our high mark counts."""
+    found = ceilings(make_usage(80), MARKS, KubeletMark(bytes=kubelet))
+    assert found == {BYTES: pytest.approx(ceiling), INODES: 94}
+
+
+def make_plan(*sizes: Size) -> Plan:
+    images = [make_image(number) for number in range(1, len(sizes) + 1)]
+    verdicts = tuple(
+        Verdict(image, EvictReason.EXPIRED, reclaimable=size) for image, size in zip(images, sizes, strict=True)
+    )
+    return Plan(Trigger.PRESSURE, verdicts, (), reclaimable=sum(sizes, Size(0, 0)))
+
+
+def test_each_part_is_judged_by_itself() -> None:
+    """Inodes that files of others hold do not keep bytes from their low mark: five of six images are enough for it."""
+    usage = make_usage(80, 85)
+    goal = Goal(MARKS, KubeletMark(), {})
+    goal.note(usage)
+    foreseen = goal.foresee(make_plan(*[Size(30_000, 10)] * 6), usage)
+    assert goal.targets == {BYTES: 65, INODES: 94}
+    assert goal.confined
+    assert (len(foreseen.evictions), len(foreseen.not_reached)) == (5, 1)
+    assert foreseen.low_mark_reachable is False
+    assert not goal.is_low_met(make_usage(65, 85))
+
+
+def test_a_part_that_reaches_its_mark_later_is_driven_to_its_low_one() -> None:
+    """What is confined stays so, whatever else comes to be driven."""
+    goal = Goal(MARKS, KubeletMark(), {})
+    goal.note(make_usage(70, 85))
+    goal.confine()
+    goal.note(make_usage(75, 86))
+    assert goal.targets == {BYTES: 65, INODES: 94}

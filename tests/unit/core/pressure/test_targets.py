@@ -1,0 +1,267 @@
+"""What a plan is foretold to do: how much the low mark needs, where the list ends, and who holds the rest."""
+
+from dataclasses import replace
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cleaner.core.disk_usage import Filesystem, Part, Resource, Usage
+from cleaner.core.model import EvictReason, KeepReason, Plan, Trigger, Verdict
+from cleaner.core.policy import plan
+from cleaner.core.pressure.targets import excess_of, foresee, targets_now
+from cleaner.core.pressure.watermarks import Mark, Marks
+from cleaner.core.reclaim import NOTHING, Holder, Size
+from cleaner.core.space import holders_of, reason_unknown
+from support.graphs import make_layers
+from support.values import NOW, make_image, make_observation, make_policy, make_usage
+
+MARKS = Marks(bytes=Mark(high=75, low=65), inodes=Mark(high=80, low=75))
+POINT = 10_000
+"""Bytes or inodes of one percent of the filesystem of `make_usage`."""
+
+
+def foretold(*sizes: Size | None) -> Plan:
+    """A pressure plan whose evictions free these sizes, one after another."""
+    verdicts = tuple(
+        Verdict(make_image(number), EvictReason.PRESSURE, reclaimable=size) for number, size in enumerate(sizes)
+    )
+    return Plan(Trigger.PRESSURE, verdicts, (), sum((size or NOTHING for size in sizes), NOTHING))
+
+
+def foresee_now(planned: Plan, usage: Usage) -> Plan:
+    return foresee(planned, usage, targets_now(usage, MARKS))
+
+
+def excess_now(usage: Usage, marks: Marks = MARKS) -> Size:
+    found = excess_of(usage, targets_now(usage, marks))
+    assert all(found.values())
+    return Size(*(found.get(Part(Filesystem.IMAGES, resource), 0) for resource in Resource))
+
+
+def with_bytes(*sizes: int) -> Plan:
+    return foretold(*(Size(size, 0) for size in sizes))
+
+
+@pytest.mark.parametrize(
+    ("used_percent", "excess"),
+    [(0, 0), (64.9999, 0), (65, 0), (65.0001, 1), (66, POINT), (75, 10 * POINT), (100, 35 * POINT)],
+)
+def test_bytes_that_the_low_mark_needs(used_percent: float, excess: int) -> None:
+    """At and below low nothing is to be freed; above it what lies between, to the byte."""
+    assert excess_now(make_usage(used_percent)) == Size(excess, 0)
+
+
+@pytest.mark.parametrize(("used_percent", "excess"), [(74.9999, 0), (75, 0), (75.0001, 1), (81, 6 * POINT)])
+def test_inodes_that_the_low_mark_needs(used_percent: float, excess: int) -> None:
+    """Inodes have a low mark of their own."""
+    assert excess_now(make_usage(10, used_percent)) == Size(0, excess)
+
+
+def test_without_an_inode_limit_no_inode_is_to_be_freed() -> None:
+    """A filesystem without an inode limit asks for bytes alone."""
+    assert excess_now(make_usage(80, None)) == Size(15 * POINT, 0)
+
+
+@pytest.mark.parametrize(
+    ("used_percent", "inodes_used_percent", "excess"),
+    [
+        (70, 78, Size(5 * POINT, 3 * POINT)),
+        (75, 78, Size(10 * POINT, 0)),
+        (70, 80, Size(0, 5 * POINT)),
+        (75, 80, Size(10 * POINT, 5 * POINT)),
+    ],
+)
+def test_what_is_at_its_high_mark_is_driven_alone(
+    used_percent: float, inodes_used_percent: float, excess: Size
+) -> None:
+    """As in a sweep only what reached its high mark counts; where nothing did, all that is above its low mark."""
+    assert excess_now(make_usage(used_percent, inodes_used_percent)) == excess
+
+
+@given(st.integers(1, 10**13), st.floats(0, 1), st.floats(0.1, 99.9))
+def test_the_excess_is_enough(capacity: int, share: float, low: float) -> None:
+    """Once the excess is free the low mark is met, at any size of the disk, and not two bytes before."""
+    usage = Usage("/", capacity, int(capacity * share), 0, 0, 0)
+    excess = excess_now(usage, Marks(Mark(100, low), Mark(100, low))).bytes
+    if usage.used_percent <= low:
+        assert excess == 0
+        return
+    # A percent is a float: the mark is met but for its last digits.
+    assert replace(usage, available_bytes=usage.available_bytes + excess).used_percent <= low + 1e-9
+    assert replace(usage, available_bytes=usage.available_bytes + excess - 2).used_percent > low - 1e-9
+
+
+@pytest.mark.parametrize(
+    ("used_percent", "needed", "reachable"),
+    [
+        (75.0001, 3, True),
+        (75, 2, True),
+        (70.0001, 2, True),
+        (70, 1, True),
+        (65.0001, 1, True),
+        (80, 3, True),
+        (80.0001, 3, False),
+    ],
+)
+def test_the_list_ends_where_the_foretold_bytes_reach_low(used_percent: float, needed: int, *, reachable: bool) -> None:
+    """Evictions of 5 % each: at exactly the needed bytes the list ends, a byte more takes one more."""
+    planned = with_bytes(*[5 * POINT] * 3)
+    seen = foresee_now(planned, make_usage(used_percent))
+    assert len(seen.evictions) == needed
+    assert seen.evictions + seen.not_reached == planned.evictions
+    assert seen.low_mark_reachable is reachable
+    assert seen.reclaimable == planned.reclaimable
+
+
+def test_evictions_that_free_nothing_stay_where_they_are() -> None:
+    """An image that frees nothing alone but stands before the one that does goes too: its layers wait for it."""
+    seen = foresee_now(with_bytes(0, 0, 10 * POINT, 0), make_usage(75))
+    assert (len(seen.evictions), len(seen.not_reached)) == (3, 1)
+
+
+@pytest.mark.parametrize("used_percent", [0, 64.9999, 65])
+def test_at_or_below_low_the_whole_order_is_shown(used_percent: float) -> None:
+    """Where nothing is to be freed the plan is the order in which images would go."""
+    planned = with_bytes(1, 2)
+    assert foresee_now(planned, make_usage(used_percent)) == replace(planned, low_mark_reachable=True)
+
+
+def test_nothing_to_evict_reaches_nothing() -> None:
+    """Without candidates a mark above low is out of reach, and one below it is met."""
+    assert foresee_now(with_bytes(), make_usage(66)).low_mark_reachable is False
+    assert foresee_now(with_bytes(), make_usage(65)).low_mark_reachable is True
+
+
+def test_where_nothing_is_foretold_the_plan_is_unchanged() -> None:
+    """Without a figure nothing is said of the low mark."""
+    planned = replace(foretold(None, None), reclaimable=None)
+    seen = foresee_now(planned, make_usage(99))
+    assert seen is planned
+    assert seen.low_mark_reachable is None
+
+
+def test_an_eviction_without_a_figure_counts_as_nothing() -> None:
+    """One verdict without a size moves the end of the list no nearer."""
+    seen = foresee_now(foretold(None, Size(10 * POINT, 0)), make_usage(75))
+    assert (len(seen.evictions), seen.low_mark_reachable) == (2, True)
+
+
+def test_inodes_alone_above_low() -> None:
+    """Where only inodes are short, bytes end no list."""
+    sizes = [Size(900_000, 0), Size(0, 5 * POINT), Size(900_000, 5 * POINT)]
+    seen = foresee_now(foretold(*sizes), make_usage(10, 80))
+    assert (len(seen.evictions), seen.low_mark_reachable) == (2, True)
+
+
+def test_bytes_and_inodes_both_have_to_be_reached() -> None:
+    """With both above, the list ends at the first eviction with which both are met, for every pair of figures."""
+    choices = [Size(0, 0), Size(10 * POINT, 0), Size(0, 5 * POINT), Size(10 * POINT, 5 * POINT)]
+    for sizes in product(choices, repeat=3):
+        seen = foresee_now(foretold(*sizes), make_usage(75, 80))
+        sums = [sum(sizes[:count], NOTHING) for count in range(1, 4)]
+        enough = [freed.bytes >= 10 * POINT and freed.inodes >= 5 * POINT for freed in sums]
+        assert len(seen.evictions) == (enough.index(True) + 1 if any(enough) else 3)
+        assert seen.low_mark_reachable is any(enough)
+
+
+def test_holders_are_those_of_the_verdicts() -> None:
+    """In use, kept, other namespaces, without a name, evictable and the rest add up to what is used."""
+    running, old, older, pinned = make_image(1), make_image(2), make_image(3), make_image(4, pinned=True)
+    layers = make_layers(
+        {running.id: "a", old.id: "b", older.id: "c", pinned.id: "d"},
+        {"a": 1, "b": 20, "c": 300, "d": 4000, "e": 50_000, "f": 100_000},
+        other_namespaces=frozenset("e"),
+        unnamed=frozenset("f"),
+    )
+    observation = make_observation(running, old, older, pinned, used=[running.id], layers=layers)
+    planned = plan(observation, make_policy(), Trigger.PRESSURE, NOW)
+    usage = make_usage(80)
+    expected = {
+        Holder.IN_USE: 1,
+        Holder.KEPT: 4000,
+        Holder.OTHER_NAMESPACES: 50_000,
+        Holder.UNNAMED: 100_000,
+        Holder.EVICTABLE: 320,
+        Holder.OTHER: 800_000 - 154_321,
+    }
+    assert holders_of(observation, planned, usage) == expected
+    cut = replace(planned, evictions=planned.evictions[:1], not_reached=planned.evictions[1:])
+    assert holders_of(observation, cut, usage) == expected
+
+
+def test_roots_reserve_is_not_used() -> None:
+    """What is used is the size less what is free, the reserve of root included in that."""
+    usage = replace(make_usage(80), free_bytes=250_000)
+    observation = make_observation(layers=make_layers({}, {}))
+    found = holders_of(observation, plan(observation, make_policy(), Trigger.PRESSURE, NOW), usage)
+    assert found == {**dict.fromkeys(Holder, 0), Holder.OTHER: 750_000}
+
+
+@pytest.mark.parametrize("complete", [None, False])
+def test_holders_are_not_known_without_layers(complete: bool | None) -> None:
+    """Without layers, or with ones that are not to be trusted, nobody is said to hold anything."""
+    layers = None if complete is None else make_layers({}, {}, complete=complete)
+    observation = make_observation(make_image(), layers=layers)
+    planned = plan(observation, make_policy(), Trigger.PRESSURE, NOW)
+    assert holders_of(observation, planned, make_usage(50)) is None
+    assert KeepReason.NO_GAIN not in {verdict.reason for verdict in planned.kept}
+
+
+def test_why_nothing_is_foretold() -> None:
+    """Without layers it is the runtime's refusal or its kind, with ones not to be trusted the snapshotter."""
+    layers = make_layers({"a": "layer"}, {"layer": 1})
+    assert reason_unknown(layers, None) is None
+    assert reason_unknown(None, "it does not answer") == "it does not answer"
+    assert "no containerd API" in (reason_unknown(None, None) or "")
+    assert "snapshotter" in (reason_unknown(replace(layers, complete=False), None) or "")
+
+
+# ---- a content store on a filesystem of its own
+
+CONTENT_BYTES = Part(Filesystem.CONTENT, Resource.BYTES)
+
+
+def usage_apart(images: float, content: float) -> Usage:
+    return replace(make_usage(images), others=(replace(make_usage(content), filesystem=Filesystem.CONTENT),))
+
+
+@pytest.mark.parametrize(
+    ("images", "content", "excess"),
+    [
+        (75, 64, {Part(Filesystem.IMAGES, Resource.BYTES): 10 * POINT}),
+        (64, 75, {CONTENT_BYTES: 10 * POINT}),
+        (70, 75, {CONTENT_BYTES: 10 * POINT}),
+        (75, 76, {Part(Filesystem.IMAGES, Resource.BYTES): 10 * POINT, CONTENT_BYTES: 11 * POINT}),
+    ],
+)
+def test_each_filesystem_has_an_excess_of_its_own(images: float, content: float, excess: dict[Part, int]) -> None:
+    """Only what is at its high mark is to be freed, each to its own low mark."""
+    usage = usage_apart(images, content)
+    assert excess_of(usage, targets_now(usage, MARKS)) == excess
+
+
+@pytest.mark.parametrize(
+    ("images", "content", "needed", "reachable"),
+    [(75, 10, 2, True), (10, 75, 3, True), (75, 75, 3, True), (10, 75.0001, 4, False), (86, 75, 4, False)],
+)
+def test_the_list_ends_where_both_filesystems_are_satisfied(
+    images: float, content: float, needed: int, *, reachable: bool
+) -> None:
+    """Snapshots free the images' filesystem and blobs the content store's: the later of both ends the list."""
+    snapshots, blobs = Size(5 * POINT, 0), Size(5 * POINT, 0, content_bytes=5 * POINT)
+    both = Size(10 * POINT, 0, content_bytes=5 * POINT)
+    seen = foresee_now(foretold(both, snapshots, blobs, NOTHING), usage_apart(images, content))
+    assert (len(seen.evictions), seen.low_mark_reachable) == (needed, reachable)
+
+
+def test_holders_hold_what_both_filesystems_have() -> None:
+    """What is used is the sum of what images can free; containers' own filesystem is left out."""
+    containers = replace(make_usage(90), filesystem=Filesystem.CONTAINERS)
+    usage = usage_apart(30, 20)
+    usage = replace(usage, others=(*usage.others, containers))
+    observation = make_observation(layers=make_layers({}, {}))
+    found = holders_of(observation, plan(observation, make_policy(), Trigger.PRESSURE, NOW), usage)
+    assert found is not None
+    assert found[Holder.OTHER] == 50 * POINT

@@ -1,0 +1,160 @@
+"""During a sweep: what the next removal is foretold to free, and whether removals still free anything."""
+
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cleaner.core.model import EvictionOutcome, EvictReason, Plan, Trigger, Verdict
+from cleaner.core.reclaim import Layers, marginal, reclaimable
+from cleaner.core.report import Eviction
+from cleaner.core.sweep_progress import QUIET_BYTES, WORTH_BYTES, Forecast, Progress
+from support.graphs import make_layers
+from support.values import make_image
+
+MIB = 1 << 20
+VERDICTS = tuple(Verdict(make_image(number), EvictReason.PRESSURE) for number in range(4))
+IDS = [verdict.image.id for verdict in VERDICTS]
+PLAN = Plan(Trigger.PRESSURE, VERDICTS[:2], (), not_reached=VERDICTS[2:])
+KEYS = {f"key{number}": 10**number for number in range(6)}
+STAYED = [EvictionOutcome.SPARED, EvictionOutcome.FAILED]
+
+graphs = st.lists(st.sets(st.sampled_from(list(KEYS))), min_size=4, max_size=4).map(
+    lambda keys: make_layers({image_id: " ".join(own) for image_id, own in zip(IDS, keys, strict=True)}, KEYS)
+)
+endings = st.lists(st.sampled_from([EvictionOutcome.EVICTED, *STAYED]), min_size=4, max_size=4)
+
+
+def go_through(layers: Layers | None, outcomes: Iterable[EvictionOutcome]) -> list[int | None]:
+    """The estimates of each image of the plan, at its turn."""
+    forecast, estimates = Forecast(layers, PLAN), []
+    for verdict, outcome in zip(VERDICTS, outcomes, strict=True):
+        estimates.append(forecast.bytes_of(verdict))
+        forecast.take(Eviction(verdict, outcome))
+    return estimates
+
+
+@given(graphs)
+def test_while_all_go_the_estimates_are_the_marginal_figures(layers: Layers) -> None:
+    """Each image is foretold what it frees after those before it, those beyond the low mark included."""
+    estimates = go_through(layers, [EvictionOutcome.EVICTED] * 4)
+    assert estimates == [size.bytes for size in marginal(layers, IDS).values()]
+
+
+@given(graphs, endings)
+def test_after_an_image_that_stayed_the_rest_is_foretold_anew(layers: Layers, outcomes: list[EvictionOutcome]) -> None:
+    """Whatever stays, the estimates of those that went add up to what they freed together."""
+    estimates = go_through(layers, outcomes)
+    gone = [number for number, outcome in enumerate(outcomes) if outcome is EvictionOutcome.EVICTED]
+    assert sum(estimates[number] or 0 for number in gone) == reclaimable(layers, [IDS[number] for number in gone]).bytes
+
+
+@pytest.mark.parametrize("outcome", STAYED)
+def test_a_layer_of_an_image_that_stayed_is_not_foretold(outcome: EvictionOutcome) -> None:
+    """Twins: once the first stays, the second frees nothing."""
+    layers = make_layers({IDS[0]: "key3", IDS[1]: "key3", IDS[2]: "key1"}, KEYS)
+    assert go_through(layers, [EvictionOutcome.EVICTED] * 4) == [0, 1000, 10, 0]
+    assert go_through(layers, [outcome, *[EvictionOutcome.EVICTED] * 3]) == [0, 0, 10, 0]
+
+
+def test_without_layers_nothing_is_foretold() -> None:
+    """Where the runtime cannot tell what images share, no estimate is 0: it is not known."""
+    assert go_through(None, [EvictionOutcome.EVICTED, *STAYED, EvictionOutcome.EVICTED]) == [None] * 4
+
+
+def test_without_a_plan_nothing_is_foretold() -> None:
+    """Before the plan is made there is no estimate."""
+    assert Forecast(make_layers({IDS[0]: "key0"}, KEYS), None).bytes_of(VERDICTS[0]) is None
+
+
+def after(*removals: tuple[int | None, int | None], start: int = 0) -> Progress:
+    """Progress after removals, each (freed, estimated), on a disk where nobody else writes."""
+    progress, free = Progress(), start
+    for freed, estimated in removals:
+        progress.note(free, freed, estimated)
+        free += freed or 0
+    return progress
+
+
+ESTIMATE = 10 * MIB
+FRUITLESS = (MIB - 1, ESTIMATE)
+FRUITFUL = (MIB, ESTIMATE)
+
+
+QUIET = 64 << 10
+
+
+@pytest.mark.parametrize(
+    ("before", "freed", "pulls_move", "stands_still"),
+    [
+        (0, 0, True, False),
+        (QUIET, 0, True, False),
+        (QUIET + 1, 0, True, True),
+        (QUIET + 1, QUIET, True, True),
+        (QUIET + 1, QUIET + 1, True, False),
+        (QUIET + 1, QUIET + 1, False, True),
+        (0, 0, False, True),
+        (ESTIMATE, -QUIET, False, True),
+        (ESTIMATE, -QUIET - 1, False, False),
+    ],
+)
+def test_what_others_write_hides_what_a_removal_freed(
+    before: int, freed: int, *, pulls_move: bool, stands_still: bool
+) -> None:
+    """Where free bytes fell; with a pull that gets on also where they moved, or where there were none."""
+    progress = Progress()
+    for _ in range(3):
+        progress.free_bytes = None
+        progress.note(before, freed, ESTIMATE, pulls_move=pulls_move)
+    assert progress.stands_still is stands_still
+
+
+def test_nothing_removed_is_no_standstill() -> None:
+    """At the begin of a sweep nothing stands still."""
+    assert not Progress().stands_still
+
+
+@pytest.mark.parametrize(("freed", "stands_still"), [(MIB - 1, True), (MIB, False), (MIB + 1, False)])
+def test_a_tenth_of_what_was_foretold_is_enough(freed: int, *, stands_still: bool) -> None:
+    """Three removals of less than a tenth each are a standstill; of exactly a tenth they are not."""
+    assert after(*[(freed, ESTIMATE)] * 3).stands_still is stands_still
+
+
+@pytest.mark.parametrize(("estimated", "stands_still"), [(MIB - 1, False), (MIB, True), (MIB + 1, True)])
+def test_little_that_was_foretold_is_not_judged(estimated: int, *, stands_still: bool) -> None:
+    """A removal that was foretold less than 1 MiB says nothing."""
+    assert WORTH_BYTES == MIB
+    assert after(*[(0, estimated)] * 3).stands_still is stands_still
+
+
+@pytest.mark.parametrize(("count", "stands_still"), [(1, False), (2, False), (3, True), (4, True)])
+def test_three_in_a_row_are_a_standstill(count: int, *, stands_still: bool) -> None:
+    """Two fruitless removals go on; the third is the end."""
+    assert after(*[FRUITLESS] * count).stands_still is stands_still
+
+
+@pytest.mark.parametrize("between", [FRUITFUL, (0, MIB - 1), (None, ESTIMATE), (0, None)])
+def test_what_is_not_fruitless_begins_anew(between: tuple[int | None, int | None]) -> None:
+    """A removal that freed, or that cannot be judged, begins the count anew."""
+    assert not after(FRUITLESS, FRUITLESS, between, FRUITLESS, FRUITLESS).stands_still
+    assert after(FRUITLESS, FRUITLESS, between, *[FRUITLESS] * 3).stands_still
+
+
+@pytest.mark.parametrize(
+    ("moved", "stands_still"),
+    [(-QUIET_BYTES - 1, False), (-QUIET_BYTES, True), (0, True), (QUIET_BYTES, True), (QUIET_BYTES + 1, False)],
+)
+def test_somebody_else_who_writes_begins_anew(moved: int, *, stands_still: bool) -> None:
+    """Free space that moved between two removals by more than 64 KiB was moved by somebody else, up or down."""
+    progress = after(FRUITLESS, FRUITLESS, start=ESTIMATE)
+    progress.note((progress.free_bytes or 0) + moved, 0, ESTIMATE)
+    assert progress.stands_still is stands_still
+
+
+def test_after_a_removal_that_was_not_measured_nobody_is_suspected() -> None:
+    """Where the last free space is not known, the next removal is judged by itself."""
+    progress = after((None, ESTIMATE))
+    for _ in range(3):
+        progress.note(123, 0, ESTIMATE)
+    assert progress.stands_still

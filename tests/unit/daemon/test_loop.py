@@ -1,0 +1,770 @@
+"""The daemon's loop on a simulated node with a clock that tests move: days of it in milliseconds."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from cleaner.core.clock_trust import Noted
+from cleaner.core.errors import (
+    CleanerError,
+    DiskUnreadableError,
+    EnvironmentUnusableError,
+    RuntimeRejectedError,
+    RuntimeUnavailableError,
+)
+from cleaner.core.events import (
+    Checked,
+    ClockJumped,
+    ClockTrusted,
+    DaemonStarted,
+    DaemonStopped,
+    DiskUnread,
+    EvictionEnded,
+    ImagesCounted,
+    LedgerDown,
+    LedgerUp,
+    LoopBroke,
+    NightEnded,
+    NightHeld,
+    ObservationFailed,
+    RuleHeld,
+    RuntimeDown,
+    RuntimeUp,
+    SpaceCounted,
+    SweepEnded,
+    SweepFailed,
+    SweepLearned,
+    SweepWaits,
+)
+from cleaner.core.history import Night, PastSweep
+from cleaner.core.model import Container, EvictionOutcome, KeepReason, Mode, StopReason, Trigger
+from cleaner.core.nightly import Nightly, calendar_of
+from cleaner.core.ports import Node
+from cleaner.core.reclaim import Holder, Size
+from cleaner.core.regret import Regret
+from cleaner.core.triggers import Triggers
+from cleaner.daemon.loop import Daemon, DaemonSettings, Host
+from cleaner.sweep.sweep import SweepSettings
+from support.fakes import Recorder
+from support.nodes import MARKS, MB, POLICY, World, make_world
+
+AWAY = RuntimeUnavailableError("Version: UNAVAILABLE: connection refused")
+REJECTED = RuntimeRejectedError("ListImages: INTERNAL: broken")
+MIDNIGHT = datetime(2026, 6, 16, 0, 0, tzinfo=UTC)
+
+
+@dataclass
+class Watch:
+    """A daemon over a world, and what it told."""
+
+    world: World
+    mode: Mode = Mode.FULL
+    connect: Callable[[], Node] | None = None
+    splay: timedelta = timedelta(0)
+    startup_delay: timedelta = timedelta(0)
+    evictions_per_night: int = 200
+    check_every: timedelta = timedelta(seconds=5)
+    horizon: timedelta = timedelta(minutes=10)
+    window: timedelta = timedelta(hours=4)
+    recorder: Recorder = field(default_factory=Recorder)
+
+    def __post_init__(self) -> None:
+        overdue, zone = timedelta(hours=48), ZoneInfo("UTC")
+        nightly = Nightly("0 0 * * *", zone, self.window, self.splay, overdue, self.evictions_per_night, duty=0.2)
+        settings = DaemonSettings(
+            triggers=Triggers(self.mode, MARKS, calendar_of(nightly, "node-1"), POLICY.grace),
+            sweep=SweepSettings(POLICY, MARKS, failures_per_sweep=5),
+            check_every=self.check_every,
+            horizon=self.horizon,
+            sample_every=timedelta(minutes=1),
+            startup_delay=self.startup_delay,
+            evictions_per_night=self.evictions_per_night,
+        )
+        world = self.world
+        host = Host(world.timer, world.stop, world.ledger)
+        connect = self.connect or (lambda: world.node)
+        self.daemon = Daemon(connect, settings, host, [world.ledger, self.recorder])
+
+    def run_for(self, **delta: float) -> None:
+        """Run from now on for so long, then stop."""
+        end = self.world.timer.monotonic() + timedelta(**delta).total_seconds()
+
+        def stop_at_end() -> None:
+            if self.world.timer.monotonic() >= end:
+                self.world.stop.stopped = True
+
+        self.world.stop.between = stop_at_end
+        self.daemon.run()
+
+    def reports(self, trigger: Trigger) -> list[SweepEnded]:
+        return [event for event in self.recorder.of(SweepEnded) if event.report.trigger is trigger]
+
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return make_world(tmp_path)
+
+
+def fill(world: World, images: int = 16) -> None:
+    for number in range(images):
+        world.pull_old(f"app{number:02}", days=20 - number)
+
+
+def test_it_starts_checks_and_stops(world: World) -> None:
+    """A run begins with its start, checks the disk every 5 s and ends with its stop."""
+    watch = Watch(world)
+    watch.run_for(seconds=60)
+    events = watch.recorder.events
+    assert isinstance(events[0], DaemonStarted)
+    assert isinstance(events[-1], DaemonStopped)
+    assert len(watch.recorder.of(Checked)) == 12
+
+
+def test_it_waits_without_a_connection(world: World) -> None:
+    """Whatever a round asked, and however it ended, it lets go of the connection before it waits."""
+    world.pull_old("app", days=20)
+    world.runtime.failures = {"read_version": [None, AWAY], "list_images": [REJECTED]}
+    connected: list[bool] = []
+    run_for = world.stop.wait
+
+    def wait(seconds: float) -> bool:
+        connected.append(world.runtime.calls[-1:] != ["disconnect"])
+        return run_for(seconds)
+
+    world.stop.wait = wait  # type: ignore[method-assign]
+    Watch(world).run_for(minutes=2)
+    assert len(connected) == 24
+    assert not any(connected)
+
+
+def test_the_nightly_sweep_comes_once_a_night(world: World) -> None:
+    """Over three nights there are three nightly sweeps, each at midnight."""
+    watch = Watch(world, check_every=MINUTE)
+    watch.run_for(hours=61)
+    starts = [event.report.started_at for event in watch.reports(Trigger.NIGHTLY)]
+    assert starts == [MIDNIGHT + timedelta(days=day) for day in range(3)]
+
+
+def test_the_nightly_sweep_takes_what_became_old(world: World) -> None:
+    """An image of 29.9 days stays at midnight and goes the next night."""
+    world.pull_old("app", days=29.4)
+    watch = Watch(world, check_every=MINUTE)
+    watch.run_for(hours=37)
+    counts = [len(event.report.evictions) for event in watch.reports(Trigger.NIGHTLY)]
+    assert counts == [0, 1]
+
+
+def test_evictions_per_night_leave_the_rest_for_the_next(world: World) -> None:
+    """Five candidates at two a night take three nights."""
+    for number in range(5):
+        world.pull_old(f"app{number}")
+    watch = Watch(world, check_every=MINUTE, evictions_per_night=2)
+    watch.run_for(hours=61)
+    counts = [len(event.report.evictions) for event in watch.reports(Trigger.NIGHTLY)]
+    assert counts == [2, 2, 1]
+
+
+def test_pressure_is_answered_at_the_next_check(world: World) -> None:
+    """A disk at 80 % is driven to 65 % within one check, and then left alone."""
+    fill(world)
+    watch = Watch(world)
+    watch.run_for(minutes=5)
+    (ended,) = watch.reports(Trigger.PRESSURE)
+    assert ended.report.filesystem_after.used_percent == 65
+
+
+def test_no_sweep_within_the_startup_delay(world: World) -> None:
+    """The first sweep comes at the startup delay, not before: metrics are scraped first."""
+    fill(world)
+    watch = Watch(world, startup_delay=timedelta(seconds=30))
+    began = world.timer.now()
+    watch.run_for(minutes=1)
+    (ended,) = watch.reports(Trigger.PRESSURE)
+    assert ended.report.started_at == began + timedelta(seconds=30)
+    assert watch.recorder.of(ImagesCounted)
+
+
+def test_space_is_counted_when_the_node_changed(world: World) -> None:
+    """The count has both triggers' plans with their bytes, and who holds what is used, to the byte."""
+    world.simulated.write_file("logs", 100 * MB)
+    world.pull_layers("expired", {"base": 10, "old": 20})
+    world.pull_layers("young", {"base": 10, "new": 30}, days=5)
+    watch = Watch(world)
+    watch.run_for(seconds=119)
+    (counted,) = watch.recorder.of(SpaceCounted)
+    assert len(watch.recorder.of(ImagesCounted)) == 2
+    assert (counted.nightly.trigger, counted.pressure.trigger) == (Trigger.NIGHTLY, Trigger.PRESSURE)
+    assert (counted.nightly.reclaimable, counted.pressure.reclaimable) == (Size(20 * MB, 1), Size(60 * MB, 3))
+    assert counted.held == {**dict.fromkeys(Holder, 0), Holder.EVICTABLE: 60 * MB, Holder.OTHER: 100 * MB}
+
+
+def test_a_runtime_that_cannot_tell_has_counts_without_bytes(world: World) -> None:
+    """Without layers images are counted all the same, and no byte is made up."""
+    world.pull_old("app")
+    world.runtime.blind = True
+    watch = Watch(world)
+    watch.run_for(seconds=10)
+    (counted,) = watch.recorder.of(SpaceCounted)
+    assert len(counted.nightly.evictions) == 1
+    assert (counted.nightly.reclaimable, counted.pressure.reclaimable, counted.held) == (None, None, None)
+    assert counted.unknown_because == "the runtime has no containerd API, which alone tells what images share"
+
+
+@pytest.mark.parametrize(("minutes", "counts"), [(9.9, 1), (10.1, 2)])
+def test_an_unchanged_node_is_counted_in_full_now_and_then(world: World, minutes: float, counts: int) -> None:
+    """Layers of an unchanged node are read again after ten minutes only, its images every minute."""
+    world.pull_old("app")
+    watch = Watch(world, mode=Mode.PRESSURE)
+    watch.run_for(minutes=minutes)
+    assert len(watch.recorder.of(SpaceCounted)) == counts
+
+
+def test_a_changed_node_is_counted_at_once(world: World) -> None:
+    """A new image has its layers read with the next count."""
+    watch = Watch(world)
+    watch.run_for(seconds=70)
+    world.pull_old("app", days=1)
+    world.stop.stopped = False
+    watch.run_for(seconds=70)
+    assert len(watch.recorder.of(SpaceCounted)) == 2
+
+
+def test_mode_pressure_has_no_nights(world: World) -> None:
+    """In mode pressure nothing is swept at night, and no night is announced."""
+    world.pull_old("app")
+    watch = Watch(world, check_every=MINUTE, mode=Mode.PRESSURE)
+    watch.run_for(hours=13)
+    assert watch.reports(Trigger.NIGHTLY) == []
+    assert {event.next_nightly_at for event in watch.recorder.of(Checked)} == {None}
+
+
+def test_mode_observe_plans_and_evicts_nothing(world: World) -> None:
+    """In mode observe both triggers report what would go, once each, and nothing goes."""
+    fill(world)
+    world.pull_old("expired", megabytes=1)
+    watch = Watch(world, check_every=MINUTE, mode=Mode.OBSERVE)
+    watch.run_for(hours=13)
+    outcomes = {e.outcome for event in watch.recorder.of(SweepEnded) for e in event.report.evictions}
+    assert outcomes == {EvictionOutcome.PLANNED}
+    assert len(watch.reports(Trigger.NIGHTLY)) == 1
+    assert len(watch.reports(Trigger.PRESSURE)) == 1
+    assert len(world.simulated.list_images()) == 17
+
+
+def test_a_disk_full_of_something_else_is_not_swept_in_a_loop(world: World) -> None:
+    """A sweep that ended above low is not repeated while nothing changes."""
+    world.simulated.write_file("logs", 800 * MB)
+    watch = Watch(world, check_every=MINUTE)
+    watch.run_for(hours=2)
+    assert len(watch.reports(Trigger.PRESSURE)) == 1
+
+
+def test_a_change_on_the_node_repeats_the_sweep(world: World) -> None:
+    """A new image on a full disk is a reason to sweep again, a minute later at the earliest."""
+    world.simulated.write_file("logs", 800 * MB)
+    watch = Watch(world)
+    watch.run_for(minutes=5)
+    world.pull_old("app", megabytes=1)
+    world.stop.stopped = False
+    watch.run_for(minutes=5)
+    first, second = watch.reports(Trigger.PRESSURE)
+    assert (first.report.not_reached, second.report.not_reached) == (0, 1)
+    assert second.report.started_at - first.ended_at >= timedelta(minutes=1)
+
+
+def test_the_end_of_an_images_grace_repeats_the_sweep(world: World) -> None:
+    """A disk filled by pulls that are all recent is swept once their grace has ended; nothing goes in vain."""
+    world.pull_old("base", megabytes=1, days=0.5)
+    for number in range(16):
+        world.pull_old(f"app{number:02}", days=0)
+    watch = Watch(world)
+    watch.run_for(minutes=15)
+    counts = [len(event.report.evictions) for event in watch.reports(Trigger.PRESSURE)]
+    assert counts == [0, 4]
+
+
+def test_a_disk_that_fell_and_rose_again_is_swept(world: World) -> None:
+    """Once usage was seen at low, a standstill is over, and the same usage as before is pressure again."""
+    world.simulated.write_file("logs", 800 * MB)
+    watch = Watch(world)
+    watch.run_for(minutes=5)
+    world.simulated.remove_file("logs")
+    world.stop.stopped = False
+    watch.run_for(minutes=1)
+    world.simulated.write_file("logs", 800 * MB)
+    world.stop.stopped = False
+    watch.run_for(minutes=1)
+    assert len(watch.reports(Trigger.PRESSURE)) == 2
+
+
+def test_a_runtime_that_is_away_is_waited_for(world: World) -> None:
+    """Away at start, then there, then killed, then back: each round tells that it is away, and the loop goes on."""
+    connects = iter([AWAY, AWAY])
+
+    def connect() -> Node:
+        for error in connects:
+            raise error
+        return world.node
+
+    world.runtime.failures["read_version"] = [None, None, AWAY, AWAY]
+    watch = Watch(world, connect=connect)
+    watch.run_for(minutes=1)
+    changes = [type(event) for event in watch.recorder.events if isinstance(event, RuntimeUp | RuntimeDown)]
+    assert changes == [RuntimeDown, RuntimeDown, RuntimeUp, RuntimeDown, RuntimeDown, RuntimeUp]
+
+
+def test_an_unusable_environment_ends_the_daemon(world: World) -> None:
+    """What only a person can mend is raised, not retried."""
+
+    def connect() -> Node:
+        raise EnvironmentUnusableError("no such directory")
+
+    with pytest.raises(EnvironmentUnusableError):
+        Watch(world, connect=connect).run_for(minutes=1)
+
+
+def test_a_failed_read_evicts_nothing_and_is_tried_again(world: World) -> None:
+    """A list that cannot be read fails the sweep; the next try is the same night's."""
+    world.pull_old("app")
+    watch = Watch(world)
+    world.runtime.before["list_images"] = lambda: fail_at_midnight(world)
+    watch.run_for(hours=12.1)
+    (failed,) = watch.recorder.of(SweepFailed)
+    (ended,) = watch.reports(Trigger.NIGHTLY)
+    assert failed.retry_seconds == 5
+    assert ended.report.started_at == MIDNIGHT + timedelta(seconds=5)
+    assert len(ended.report.evictions) == 1
+
+
+def fail_at_midnight(world: World) -> None:
+    if world.timer.now() == MIDNIGHT:
+        world.runtime.failures.setdefault("list_images", []).append(REJECTED)
+
+
+def test_failures_are_retried_ever_more_slowly(world: World) -> None:
+    """Waits double from the check interval to a minute."""
+    fill(world)
+    errors: list[CleanerError | None] = [REJECTED] * 1000
+    world.runtime.failures["list_images"] = errors
+    watch = Watch(world)
+    watch.run_for(minutes=5)
+    waits = [event.retry_seconds for event in watch.recorder.of(SweepFailed)]
+    assert waits[:6] == [5, 10, 20, 40, 60, 60]
+
+
+def test_a_disk_that_cannot_be_read_is_told_and_survived(world: World) -> None:
+    """An unreadable disk sweeps nothing, and the loop goes on."""
+    errors: list[CleanerError | None] = [DiskUnreadableError("cannot read the usage of /disk")]
+    world.disk.failures = errors
+    watch = Watch(world)
+    watch.run_for(seconds=20)
+    assert len(watch.recorder.of(DiskUnread)) == 1
+    assert [event.usage is None for event in watch.recorder.of(Checked)] == [True, False, False, False]
+
+
+def test_a_failed_count_is_told(world: World) -> None:
+    """A node that cannot be listed between sweeps is told as such, and counted a minute later."""
+    world.runtime.failures["list_containers"] = [REJECTED]
+    watch = Watch(world)
+    watch.run_for(seconds=70)
+    assert len(watch.recorder.of(ObservationFailed)) == 1
+    assert len(watch.recorder.of(ImagesCounted)) == 1
+
+
+def test_the_unforeseen_breaks_one_round_only(world: World) -> None:
+    """An error that nobody foresaw is told, and the next round goes on."""
+    calls = iter([ZeroDivisionError("surprise")])
+
+    def connect() -> Node:
+        for error in calls:
+            raise error
+        return world.node
+
+    watch = Watch(world, connect=connect)
+    watch.run_for(seconds=20)
+    assert len(watch.recorder.of(LoopBroke)) == 1
+    assert len(watch.recorder.of(RuntimeUp)) == 1
+
+
+def test_a_clock_that_jumps_holds_the_night(world: World) -> None:
+    """A wall clock set forward a year is told once, and nothing is swept by it for a day."""
+    world.pull_old("app", days=1)
+    watch = Watch(world, check_every=MINUTE)
+    watch.run_for(minutes=1)
+    world.timer.wall += timedelta(days=365)
+    world.stop.stopped = False
+    watch.run_for(hours=23)
+    (jumped,) = watch.recorder.of(ClockJumped)
+    assert jumped.off_seconds == timedelta(days=365).total_seconds()
+    assert watch.reports(Trigger.NIGHTLY) == []
+
+
+def test_a_clock_that_turns_out_right_moves_the_notes(world: World) -> None:
+    """A jump that held for a day is believed: what was noted before is as much younger, once."""
+    watch = Watch(world, check_every=MINUTE)
+    watch.run_for(minutes=1)
+    world.timer.wall += timedelta(days=365)
+    world.stop.stopped = False
+    watch.run_for(hours=25)
+    assert world.ledger.shifts == [timedelta(days=365)]
+    assert [type(e) for e in watch.recorder.events if isinstance(e, ClockJumped | ClockTrusted)] == [
+        ClockJumped,
+        ClockTrusted,
+    ]
+
+
+def test_a_clock_behind_the_ledger_is_told_at_the_start(world: World) -> None:
+    """A clock that is an hour behind what was noted holds the night, and says by how much it is off."""
+    world.pull_old("app")
+    world.ledger.before = Noted(world.timer.now() + timedelta(hours=13))
+    watch = Watch(world, check_every=MINUTE)
+    watch.run_for(hours=12.5)
+    (jumped,) = watch.recorder.of(ClockJumped)
+    assert jumped.off_seconds == -timedelta(hours=13).total_seconds()
+    assert watch.reports(Trigger.NIGHTLY) == []
+
+
+def test_a_jump_before_the_start_is_told(world: World) -> None:
+    """A clock that was set forward by a day while nobody looked holds the night and makes nothing old."""
+    world.pull_old("app", days=29.2)
+    world.timer.move(minutes=1)
+    now, seconds = world.timer.now(), world.timer.monotonic()
+    world.ledger.before = Noted(now, now, seconds)
+    world.timer.move(minutes=1)
+    world.timer.wall += timedelta(days=1)
+    watch = Watch(world, check_every=MINUTE)
+    watch.run_for(hours=13)
+    (jumped,) = watch.recorder.of(ClockJumped)
+    assert jumped.off_seconds == timedelta(days=1).total_seconds()
+    assert watch.reports(Trigger.NIGHTLY) == []
+    *_, counted = watch.recorder.of(ImagesCounted)
+    assert [verdict.reason for verdict in counted.nightly.kept] == [KeepReason.UNEXPIRED]
+
+
+@pytest.mark.parametrize(("since_hours", "sweeps"), [(11.99, 1), (12.01, 0), (None, 0)])
+def test_the_night_waits_until_the_node_is_known(world: World, since_hours: float | None, sweeps: int) -> None:
+    """Memory as old as grace (24 h) at midnight is swept by, younger memory and none are not; and it is said."""
+    world.pull_old("app")
+    known = None if since_hours is None else world.timer.now() - timedelta(hours=24) + timedelta(hours=since_hours)
+    world.ledger.since = known
+    watch = Watch(world, check_every=MINUTE)
+    watch.run_for(hours=12.01)
+    assert len(watch.reports(Trigger.NIGHTLY)) == sweeps
+    assert {event.since for event in watch.recorder.of(NightHeld)} == (set() if sweeps else {known})
+
+
+def test_a_night_held_for_memory_comes_within_its_window(world: World) -> None:
+    """Once the memory is old enough the same night is swept for."""
+    world.pull_old("app")
+    world.ledger.since = MIDNIGHT - timedelta(hours=22)
+    watch = Watch(world, check_every=MINUTE)
+    watch.run_for(hours=15)
+    (ended,) = watch.reports(Trigger.NIGHTLY)
+    assert ended.report.started_at == MIDNIGHT + timedelta(hours=2)
+
+
+def test_a_night_is_done_once_over_restarts(world: World) -> None:
+    """What the ledger says is done is not done again; what ends now is told, so that it can be noted."""
+    world.timer.move(hours=13)
+    world.ledger.night = Night(MIDNIGHT, MIDNIGHT + timedelta(minutes=1))
+    watch = Watch(world, check_every=MINUTE)
+    watch.run_for(hours=24)
+    (ended,) = watch.reports(Trigger.NIGHTLY)
+    assert ended.report.started_at == MIDNIGHT + timedelta(days=1)
+    assert [event.night.occurrence for event in watch.recorder.of(NightEnded)] == [MIDNIGHT + timedelta(days=1)]
+
+
+@pytest.mark.parametrize(("hours", "sweeps"), [(47, 0), (49, 1)])
+def test_an_overdue_night_is_caught_up_with_at_any_hour(world: World, hours: int, sweeps: int) -> None:
+    """At noon, the window long over: a node that last swept more than two days ago sweeps now, and once."""
+    last = world.timer.now() - timedelta(hours=hours)
+    world.ledger.night = Night(last - timedelta(hours=1), last)
+    watch = Watch(world, check_every=MINUTE)
+    watch.run_for(minutes=30)
+    assert len(watch.reports(Trigger.NIGHTLY)) == sweeps
+
+
+def test_a_night_noted_by_a_clock_that_was_ahead_is_set_right(world: World) -> None:
+    """A night a year ahead would hold all nights until then: what has begun by now is done, and the next comes."""
+    ahead = MIDNIGHT + timedelta(days=365)
+    world.ledger.night = Night(ahead, ahead)
+    watch = Watch(world, check_every=MINUTE)
+    watch.run_for(hours=13)
+    nights = [event.night.occurrence for event in watch.recorder.of(NightEnded)]
+    assert nights == [MIDNIGHT - timedelta(days=1), MIDNIGHT]
+    assert len(watch.reports(Trigger.NIGHTLY)) == 1
+
+
+def test_a_nights_limit_counts_over_restarts(world: World) -> None:
+    """Three of four were evicted before the restart: one more may go."""
+    for number in range(3):
+        world.pull_old(f"app{number}")
+    world.ledger.evicted = 3
+    watch = Watch(world, check_every=MINUTE, evictions_per_night=4)
+    watch.run_for(hours=13)
+    (ended,) = watch.reports(Trigger.NIGHTLY)
+    assert (len(ended.report.evictions), ended.report.stopped_because) == (1, StopReason.LIMIT)
+
+
+def test_a_sweep_waits_for_its_turn(world: World) -> None:
+    """While another process sweeps, it is said each round, and the sweep comes after."""
+    fill(world)
+    world.ledger.busy = 2
+    watch = Watch(world)
+    began = world.timer.now()
+    watch.run_for(minutes=1)
+    (ended,) = watch.reports(Trigger.PRESSURE)
+    assert [event.trigger for event in watch.recorder.of(SweepWaits)] == [Trigger.PRESSURE] * 2
+    assert ended.report.started_at == began + timedelta(seconds=10)
+
+
+def test_pressure_does_not_wait_for_ever(world: World) -> None:
+    """A sweep by hand that stands still holds pressure up for five minutes, and no longer."""
+    fill(world)
+    world.ledger.busy = 10**6
+    watch = Watch(world)
+    began = world.timer.now()
+    watch.run_for(minutes=6)
+    (ended,) = watch.reports(Trigger.PRESSURE)
+    assert ended.report.started_at == began + timedelta(minutes=5)
+
+
+def test_a_night_waits_for_its_turn_as_long_as_it_takes(world: World) -> None:
+    """At night nothing is urgent."""
+    world.pull_old("app")
+    world.ledger.busy = 10**6
+    watch = Watch(world, check_every=MINUTE)
+    watch.run_for(hours=13)
+    assert watch.reports(Trigger.NIGHTLY) == []
+
+
+def test_a_night_whose_limit_is_not_known_waits(world: World) -> None:
+    """Where it cannot be read how much went already, nothing more goes, and the night is not done."""
+    world.pull_old("app")
+    world.ledger.evicted = None
+    watch = Watch(world, check_every=MINUTE)
+    watch.run_for(hours=13)
+    assert watch.reports(Trigger.NIGHTLY) == []
+    world.ledger.evicted = 0
+    world.stop.stopped = False
+    watch.run_for(minutes=2)
+    assert len(watch.reports(Trigger.NIGHTLY)) == 1
+
+
+def test_the_ledgers_state_and_news_are_told(world: World) -> None:
+    """Up with the first run on the node, down with the reason, and each piece of news once."""
+    learned = SweepLearned(PastSweep(Trigger.MANUAL, world.timer.now(), 1.0, "done"))
+    world.ledger.untold = [learned]
+    watch = Watch(world)
+    watch.run_for(seconds=10)
+    world.ledger.refusal = "no room"
+    world.stop.stopped = False
+    watch.run_for(minutes=2)
+    assert watch.recorder.of(LedgerUp)[0].installed_at == world.ledger.since
+    assert {event.because for event in watch.recorder.of(LedgerDown)} == {"no room"}
+    assert watch.recorder.of(SweepLearned) == [learned]
+
+
+def test_a_rule_that_is_regretted_is_held_once(world: World) -> None:
+    """Two of twenty came back: the rule is held for three days, and its images stay that night."""
+    world.pull_old("app")
+    world.ledger.regrets = {"company": Regret(evicted=20, came_back=2)}
+    watch = Watch(world, check_every=MINUTE)
+    watch.run_for(hours=13)
+    (held,) = watch.recorder.of(RuleHeld)
+    assert (held.rule, held.until - held.since) == ("company", timedelta(hours=72))
+    (ended,) = watch.reports(Trigger.NIGHTLY)
+    assert ended.report.evictions == ()
+    assert ended.report.plan is not None
+    assert [verdict.reason for verdict in ended.report.plan.kept] == [KeepReason.HELD]
+
+
+def test_a_use_between_two_looks_counts(world: World) -> None:
+    """A container that came and went between two looks makes its image used now."""
+    image_id = world.pull_old("app")
+    world.runtime.made = [(), (Container("c", frozenset({"registry.example.com/app:v1"})),)]
+    watch = Watch(world)
+    watch.run_for(minutes=2)
+    *_, counted = watch.recorder.of(ImagesCounted)
+    (verdict,) = counted.nightly.kept
+    assert (verdict.image.id, verdict.reason) == (image_id, KeepReason.RECENT)
+
+
+def test_a_stopped_nightly_sweep_is_not_done(world: World) -> None:
+    """SIGTERM in the middle of a nightly sweep: the daemon ends after the present removal."""
+    world.pull_old("a")
+    world.pull_old("b")
+
+    def request_stop() -> None:
+        world.stop.stopped = True
+
+    world.runtime.before["remove_image"] = request_stop
+    watch = Watch(world, check_every=MINUTE)
+    watch.run_for(hours=37)
+    (ended,) = watch.reports(Trigger.NIGHTLY)
+    assert ended.report.stopped_because is StopReason.STOP_REQUESTED
+    assert len(watch.recorder.of(EvictionEnded)) == 1
+    assert isinstance(watch.recorder.events[-1], DaemonStopped)
+
+
+def take_time(world: World, **removal: float) -> None:
+    """Let each removal take so long."""
+    world.runtime.before["remove_image"] = lambda: world.timer.move(**removal)
+
+
+def test_after_a_sweep_it_looks_as_soon_as_the_disk_may_be_full_again(world: World) -> None:
+    """How soon the next look comes is decided by what a sweep left, not by what it found."""
+    fill(world, 10)
+    world.stop.between = lambda: fill_more(world, 350)
+    world.stop.waits_left = 2
+    watch = Watch(world, mode=Mode.PRESSURE)
+    watch.daemon.run()
+    (sweep,) = watch.reports(Trigger.PRESSURE)
+    assert sweep.report.filesystem_before.used_percent == 85
+    assert sweep.report.filesystem_after.used_percent <= 65
+    assert world.stop.waits == [5.0, 0.5]
+
+
+def fill_more(world: World, megabytes: int) -> None:
+    """Once, by somebody else."""
+    world.simulated.write_file("burst", megabytes * MB)
+    world.stop.between = lambda: None
+
+
+def fill_in_rest(world: World, watch: Watch, after: int, megabytes: int) -> None:
+    """So much is written in the rest after so many nightly evictions, once; the ledger knows what went at night."""
+    wait = world.stop.wait
+
+    def wait_and_fill(seconds: float) -> bool:
+        nightly = [event for event in watch.recorder.of(EvictionEnded) if event.trigger is Trigger.NIGHTLY]
+        world.ledger.evicted = len(nightly)
+        if len(nightly) == after and not (world.simulated.directory / "other-burst").exists():
+            world.simulated.write_file("burst", megabytes * MB)
+        return wait(seconds)
+
+    world.stop.wait = wait_and_fill  # type: ignore[method-assign]
+
+
+def ends_of(watch: Watch) -> list[tuple[Trigger, StopReason, int]]:
+    return [(r.trigger, r.stopped_because, len(r.evictions)) for r in (e.report for e in watch.recorder.of(SweepEnded))]
+
+
+def test_pressure_goes_before_the_rest_of_the_night(world: World) -> None:
+    """A disk that fills in a rest is driven down without another wait, then the night goes on, up to its one limit."""
+    for number in range(10):
+        world.pull_old(f"app{number}", days=99 - number)
+    take_time(world, seconds=2)
+    watch = Watch(world, check_every=MINUTE, evictions_per_night=4)
+    fill_in_rest(world, watch, after=2, megabytes=350)
+    watch.run_for(hours=13)
+    assert ends_of(watch) == [
+        (Trigger.NIGHTLY, StopReason.PRESSURE, 2),
+        (Trigger.PRESSURE, StopReason.LOW_MARK, 2),
+        (Trigger.NIGHTLY, StopReason.LIMIT, 2),
+    ]
+    night, pressure, rest = (event.report for event in watch.recorder.of(SweepEnded))
+    assert pressure.started_at == night.started_at + timedelta(seconds=2 + 8 + 2 + 1)
+    assert timedelta(seconds=4) < rest.started_at - pressure.started_at <= timedelta(seconds=4) + MINUTE
+    assert [event.night.occurrence for event in watch.recorder.of(NightEnded)] == [MIDNIGHT]
+
+
+def test_a_night_just_below_the_mark_goes_on(world: World) -> None:
+    """A byte less than the high mark is no pressure."""
+    for number in range(10):
+        world.pull_old(f"app{number}", days=99 - number)
+    take_time(world, seconds=2)
+    watch = Watch(world, check_every=MINUTE)
+    fill_in_rest(world, watch, after=2, megabytes=349)
+    watch.run_for(hours=13)
+    assert ends_of(watch) == [(Trigger.NIGHTLY, StopReason.DONE, 10)]
+
+
+def stand_still(world: World) -> Watch:
+    """A daemon whose pressure sweeps can do nothing: what may go shares its layer with an image in use."""
+    for name in ("used", "app0", "app1", "app2"):
+        world.pull_layers(name, {"base": 50})
+    world.simulated.start_container("registry.example.com/used:v1")
+    world.simulated.write_file("logs", 750 * MB)
+    take_time(world, seconds=2)
+    return Watch(world, check_every=MINUTE)
+
+
+def test_a_disk_that_no_sweep_can_help_does_not_end_the_night(world: World) -> None:
+    """Above high for something else's sake, and pressure has done what it could: the night goes on to its end."""
+    watch = stand_still(world)
+    watch.run_for(hours=13)
+    in_vain = (Trigger.PRESSURE, StopReason.KUBELET_MARK, 0)
+    assert ends_of(watch) == [in_vain, (Trigger.NIGHTLY, StopReason.DONE, 3), in_vain]
+
+
+def test_a_disk_that_fell_and_rose_again_in_a_night_ends_it(world: World) -> None:
+    """Below low in one rest and above high in the next: what pressure could not do before does not count any more."""
+    watch = stand_still(world)
+    wait = world.stop.wait
+
+    def wait_and_change(seconds: float) -> bool:
+        evicted, written = len(watch.recorder.of(EvictionEnded)), (world.simulated.directory / "other-logs").exists()
+        if evicted == 1 and written:
+            world.simulated.remove_file("logs")
+        elif evicted == 2 and not written:
+            world.simulated.write_file("logs", 750 * MB)
+        return wait(seconds)
+
+    world.stop.wait = wait_and_change  # type: ignore[method-assign]
+    watch.run_for(hours=13)
+    in_vain = (Trigger.PRESSURE, StopReason.KUBELET_MARK, 0)
+    assert ends_of(watch) == [
+        in_vain,
+        (Trigger.NIGHTLY, StopReason.PRESSURE, 2),
+        in_vain,
+        (Trigger.NIGHTLY, StopReason.DONE, 1),
+        in_vain,
+    ]
+
+
+def test_a_night_ends_with_its_window_and_the_rest_goes_the_next(world: World) -> None:
+    """Each image takes 2 s and a rest of 8 s: in a window of a minute six begin, the others in the next night."""
+    for number in range(8):
+        world.pull_old(f"app{number}")
+    take_time(world, seconds=2)
+    watch = Watch(world, check_every=MINUTE, window=MINUTE)
+    watch.run_for(hours=37)
+    assert ends_of(watch) == [(Trigger.NIGHTLY, StopReason.WINDOW, 6), (Trigger.NIGHTLY, StopReason.DONE, 2)]
+    nights = [event.night for event in watch.recorder.of(NightEnded)]
+    assert nights[0] == Night(MIDNIGHT, MIDNIGHT + MINUTE)
+    assert nights[1].occurrence == MIDNIGHT + timedelta(days=1)
+
+
+def test_a_night_that_is_made_up_for_has_no_end(world: World) -> None:
+    """At noon no window is open, so none closes."""
+    world.ledger.night = Night(MIDNIGHT - timedelta(days=3), MIDNIGHT - timedelta(days=3))
+    for number in range(8):
+        world.pull_old(f"app{number}")
+    take_time(world, seconds=2)
+    watch = Watch(world, check_every=MINUTE, window=MINUTE)
+    watch.run_for(minutes=30)
+    assert ends_of(watch) == [(Trigger.NIGHTLY, StopReason.DONE, 8)]
+
+
+def test_a_window_that_closes_on_the_way_to_the_sweep_is_missed(world: World) -> None:
+    """Between the question what is due and the question how much may go, the window's last moment passes."""
+    world.pull_old("app")
+    world.timer.move(hours=16, microseconds=-1)
+
+    @contextmanager
+    def late_turn() -> Iterator[bool]:
+        world.timer.move(microseconds=1)
+        yield True
+
+    world.ledger.turn = late_turn  # type: ignore[method-assign]
+    watch = Watch(world, check_every=MINUTE)
+    watch.run_for(minutes=5)
+    assert watch.reports(Trigger.NIGHTLY) == []

@@ -1,0 +1,371 @@
+"""Images that go without us: found by two looks, told once, and never confused with an eviction of ours."""
+
+import sqlite3
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from cleaner.core.disk_usage import Usage
+from cleaner.core.errors import EnvironmentUnusableError
+from cleaner.core.events import Checked, ImagesVanished
+from cleaner.core.history import VanishedImage
+from cleaner.core.model import EvictionOutcome, Image
+from cleaner.ledger.ledger import Ledger
+from cleaner.ledger.removed_externally import PeakUsage
+from cleaner.ledger.rows import micros
+from cleaner.ledger.schema import APPLICATION_ID, STEPS
+from support.fakes import NOON, FakeTimer
+from support.ledgers import A, B, C, evict, look, make_ledger, query, start_eviction, start_sweep, sweep_once
+
+MINUTE = timedelta(minutes=1)
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture
+def timer() -> FakeTimer:
+    return FakeTimer()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, timer: FakeTimer) -> Ledger:
+    """A daemon's, which has seen three images."""
+    ledger = make_ledger(tmp_path, timer, tells=True)
+    look(ledger, timer, A, B, C, used=[A])
+    return ledger
+
+
+def told(ledger: Ledger) -> list[list[str]]:
+    """Ids of what vanished, by look."""
+    return [[i.image_id for i in news.images] for news in ledger.news() if isinstance(news, ImagesVanished)]
+
+
+def gone(ledger: Ledger) -> list[tuple[str, datetime, datetime]]:
+    """Each image that vanished, when it was last there, and when it was not."""
+    return [(i.image_id, i.last_seen_at, i.gone_at) for i in ledger.vanished_history()]
+
+
+def measure(ledger: Ledger, timer: FakeTimer, used: int) -> None:
+    ledger.record(Checked(Usage("/images", 1000, 1000 - 10 * used, 0, 0, 0), timer.now()))
+
+
+def test_an_image_that_two_looks_miss_has_vanished(ledger: Ledger, timer: FakeTimer) -> None:
+    """It was there at the first time and gone at the second; it is told once, after the second look."""
+    timer.move(minutes=1)
+    look(ledger, timer, B)
+    assert told(ledger) == []
+    timer.move(seconds=5)
+    look(ledger, timer, B)
+    assert told(ledger) == [[A.id, C.id]]
+    look(ledger, timer, B)
+    assert told(ledger) == []
+    assert gone(ledger) == [(A.id, NOON, NOON + MINUTE), (C.id, NOON, NOON + MINUTE)]
+    first, second = ledger.vanished_history()
+    assert first == VanishedImage(A.id, A.references, NOON, NOON + MINUTE, NOON, NOON)
+    assert second == VanishedImage(C.id, C.references, NOON, NOON + MINUTE, NOON)
+
+
+def test_a_look_that_missed_it_only_once_means_nothing(ledger: Ledger, timer: FakeTimer) -> None:
+    """A runtime that lists nothing for once, or an image that was pulled anew between two looks, leaves no trace."""
+    for listed in ((), (A, B, C), (B, C), (A, B, C), (A, B, C)):
+        timer.move(minutes=1)
+        look(ledger, timer, *listed)
+        assert told(ledger) == []
+    assert gone(ledger) == []
+
+
+def test_a_node_that_lost_all_its_images_is_told_of(ledger: Ledger, timer: FakeTimer) -> None:
+    """Another root of the runtime, or one that keeps on listing nothing: all of them, in one line."""
+    for _ in range(3):
+        timer.move(minutes=1)
+        look(ledger, timer)
+    assert told(ledger) == [[A.id, B.id, C.id]]
+
+
+def test_what_comes_back_later_did_come_back(ledger: Ledger, timer: FakeTimer) -> None:
+    """It stays told, with when it was there again; gone a second time it is another one."""
+    times = []
+    for listed in ((B, C), (B, C), (A, B, C), (B, C), (B, C)):
+        timer.move(minutes=1)
+        look(ledger, timer, *listed)
+        times.append(told(ledger))
+    assert times == [[], [[A.id]], [], [], [[A.id]]]
+    again, before = ledger.vanished_history()
+    assert (before.gone_at, before.returned_at) == (NOON + MINUTE, NOON + 3 * MINUTE)
+    assert (again.last_seen_at, again.gone_at, again.returned_at) == (NOON + 3 * MINUTE, NOON + 4 * MINUTE, None)
+
+
+def test_only_what_is_back_came_back(ledger: Ledger, timer: FakeTimer) -> None:
+    """Others that went at the same look stay gone."""
+    for listed in ((B,), (B,), (A, B)):
+        timer.move(minutes=1)
+        look(ledger, timer, *listed)
+    back = {image.image_id: image.returned_at for image in ledger.vanished_history()}
+    assert back == {A.id: NOON + 3 * MINUTE, C.id: None}
+
+
+def test_what_went_while_nobody_looked_is_found_at_the_start(ledger: Ledger, timer: FakeTimer, tmp_path: Path) -> None:
+    """By the last sample of before; what is told is told by the one who finds it."""
+    timer.move(minutes=3)
+    look(ledger, timer, A, B, C)
+    ledger.close()
+    timer.move(hours=5)
+    second = make_ledger(tmp_path, timer, tells=True)
+    look(second, timer, A, B)
+    assert told(second) == []
+    second.close()
+    timer.move(hours=1)
+    third = make_ledger(tmp_path, timer, tells=True)
+    look(third, timer, A, B)
+    assert told(third) == [[C.id]]
+    assert gone(third) == [(C.id, NOON + 3 * MINUTE, NOON + 3 * MINUTE + timedelta(hours=5))]
+
+
+@pytest.mark.parametrize("outcome", [EvictionOutcome.EVICTED, EvictionOutcome.FAILED])
+def test_an_eviction_of_ours_is_none(ledger: Ledger, timer: FakeTimer, outcome: EvictionOutcome) -> None:
+    """Also one that failed because records were left, or that the runtime did after its deadline."""
+    timer.move(minutes=1)
+    start_sweep(ledger, timer.now())
+    evict(ledger, A, timer.now(), outcome)
+    for _ in range(3):
+        timer.move(minutes=1)
+        look(ledger, timer, B, C)
+    assert (told(ledger), gone(ledger)) == ([], [])
+
+
+def test_an_image_that_was_spared_may_vanish(ledger: Ledger, timer: FakeTimer) -> None:
+    """The last look saved it, and somebody else took it."""
+    evict(ledger, A, timer.now(), EvictionOutcome.SPARED)
+    for _ in range(2):
+        timer.move(minutes=1)
+        look(ledger, timer, B, C)
+    assert told(ledger) == [[A.id]]
+
+
+@pytest.mark.parametrize(("seconds", "ours"), [(299, True), (300, False), (301, False)])
+def test_an_eviction_long_before_it_was_last_seen_did_not_take_it(
+    ledger: Ledger, timer: FakeTimer, seconds: int, ours: bool
+) -> None:
+    """One that failed less than five minutes before may have come true since."""
+    evict(ledger, A, timer.now(), EvictionOutcome.FAILED)
+    timer.move(seconds=seconds)
+    look(ledger, timer, A, B, C)
+    for _ in range(2):
+        timer.move(minutes=1)
+        look(ledger, timer, B, C)
+    assert told(ledger) == ([] if ours else [[A.id]])
+
+
+def by_hand(folder: Path, timer: FakeTimer) -> None:
+    """Another process evicts, from its begin to its end."""
+    other = make_ledger(folder, timer)
+    with other.turn() as ours:
+        assert ours
+        look(other, timer, A, B, C)
+        sweep_once(other, timer.now(), A)
+    other.close()
+
+
+def test_what_another_process_of_ours_evicts_is_none(ledger: Ledger, timer: FakeTimer, tmp_path: Path) -> None:
+    """`cleaner sweep` beside the daemon; also when its removal is under way while the daemon looks."""
+    timer.move(minutes=1)
+    by_hand(tmp_path, timer)
+    other = make_ledger(tmp_path, timer)
+    with other.turn():
+        look(other, timer, B, C)
+        start_eviction(other, B, timer.now())
+        for _ in range(2):
+            timer.move(minutes=1)
+            look(ledger, timer, C)
+        evict(other, B, timer.now())
+    other.close()
+    for _ in range(2):
+        timer.move(minutes=1)
+        look(ledger, timer, C)
+    assert (told(ledger), gone(ledger)) == ([], [])
+
+
+def test_an_eviction_that_was_written_late_is_none(ledger: Ledger, timer: FakeTimer, tmp_path: Path) -> None:
+    """A process that could not write until after the first look that missed the image."""
+    timer.move(minutes=1)
+    look(ledger, timer, B, C)
+    assert len(gone(ledger)) == 1
+    other = make_ledger(tmp_path, timer)
+    evict(other, A, timer.now())
+    other.close()
+    timer.move(minutes=1)
+    look(ledger, timer, B, C)
+    assert (told(ledger), gone(ledger)) == ([], [])
+
+
+def test_what_a_killed_process_evicted_is_none(ledger: Ledger, timer: FakeTimer, tmp_path: Path) -> None:
+    """Its eviction was under way, is settled as done by its image, and nothing vanished."""
+    other = make_ledger(tmp_path, timer)
+    start_eviction(other, A, timer.now())
+    other.close()
+    for _ in range(3):
+        timer.move(minutes=1)
+        look(ledger, timer, B, C)
+    assert (told(ledger), gone(ledger)) == ([], [])
+    assert [past.image_id for past in ledger.history()] == [A.id]
+
+
+def test_what_another_process_notices_is_told_by_the_daemon(ledger: Ledger, timer: FakeTimer, tmp_path: Path) -> None:
+    """Whoever looks first notes it; only the daemon tells, and nobody notes it twice."""
+    other = make_ledger(tmp_path, timer)
+    timer.move(minutes=1)
+    look(other, timer, B, C)
+    assert other.news() == ()
+    other.close()
+    for _ in range(2):
+        timer.move(minutes=1)
+        look(ledger, timer, B, C)
+    assert told(ledger) == [[A.id]]
+    assert gone(ledger) == [(A.id, NOON, NOON + MINUTE)]
+
+
+def test_one_line_for_each_look(ledger: Ledger, timer: FakeTimer, tmp_path: Path) -> None:
+    """What two looks missed, one after the other while no daemon ran, is told apart, oldest first."""
+    ledger.close()
+    other = make_ledger(tmp_path, timer)
+    for listed in ((B, C), (C,), (C,)):
+        timer.move(minutes=1)
+        look(other, timer, *listed)
+    other.close()
+    daemon = make_ledger(tmp_path, timer, tells=True)
+    look(daemon, timer, C)
+    assert told(daemon) == [[A.id], [B.id]]
+
+
+def tagged(number: int, *tags: str) -> Image:
+    return Image(f"sha256:{number:064x}", tags, (f"r.io/a@sha256:{number:064x}",))
+
+
+@pytest.mark.parametrize(
+    ("there", "replaced"),
+    [
+        ([tagged(2, "r.io/a:1", "r.io/a:2")], True),
+        ([tagged(2, "r.io/a:1"), tagged(3, "r.io/a:2")], True),
+        ([tagged(2, "r.io/a:1")], False),
+        ([tagged(2)], False),
+    ],
+)
+def test_an_image_whose_tags_moved_is_noted_and_not_told(
+    tmp_path: Path, timer: FakeTimer, there: list[Image], replaced: bool
+) -> None:
+    """Where every tag names another image now; one that is named by nothing more is missed."""
+    ledger = make_ledger(tmp_path, timer, tells=True)
+    old = tagged(1, "r.io/a:1", "r.io/a:2")
+    look(ledger, timer, old)
+    for _ in range(2):
+        timer.move(minutes=1)
+        look(ledger, timer, *there)
+    assert told(ledger) == ([] if replaced else [[old.id]])
+    (image,) = ledger.vanished_history()
+    assert image.replaced_by == (tagged(2).id if replaced else None)
+    assert not ledger.news()
+
+
+def test_an_image_without_tags_is_not_replaced(tmp_path: Path, timer: FakeTimer) -> None:
+    """One that was known by its digest only, or by its id, is missed."""
+    ledger = make_ledger(tmp_path, timer, tells=True)
+    look(ledger, timer, tagged(1), Image("bare", (), ()))
+    for _ in range(2):
+        timer.move(minutes=1)
+        look(ledger, timer, tagged(2, "r.io/a:1"))
+    assert told(ledger) == [[tagged(1).id, "bare"]]
+
+
+def test_the_highest_usage_between_both_looks_is_noted(ledger: Ledger, timer: FakeTimer) -> None:
+    """Measured since the look before, that before it included; what was measured earlier is over."""
+    for used in (90, 60):
+        measure(ledger, timer, used)
+    timer.move(minutes=1)
+    look(ledger, timer, A, B, C)
+    for used in (70, 86, 72):
+        measure(ledger, timer, used)
+    ledger.record(Checked(None, None))
+    timer.move(minutes=1)
+    look(ledger, timer, B, C)
+    timer.move(minutes=1)
+    look(ledger, timer, C)
+    assert [(image.image_id, image.used_percent) for image in ledger.vanished_history()] == [(B.id, 72), (A.id, 86)]
+
+
+@pytest.mark.parametrize(("measured", "peak"), [([], None), ([5.0], 5.0), ([5.0, 7.0, 6.0], 7.0)])
+def test_a_peak_begins_with_the_latest_measurement(measured: list[float], peak: float | None) -> None:
+    """After a look the latest one counts on, until a higher one comes."""
+    usage = PeakUsage()
+    for percent in measured:
+        usage.take(percent)
+    assert usage.percent == peak
+    usage.begin_anew()
+    assert usage.percent == (measured[-1] if measured else None)
+
+
+def test_what_could_not_be_written_is_not_lost(ledger: Ledger, timer: FakeTimer, tmp_path: Path) -> None:
+    """A ledger that was down at the first look notes it when it is up; last seen is what the disk says."""
+    ledger._file._disconnect()
+    moved = tmp_path / "elsewhere"
+    (tmp_path / "ledger.db").rename(moved)
+    (tmp_path / "ledger.db").mkdir()
+    timer.move(minutes=1)
+    look(ledger, timer, B, C)
+    assert ledger.refusal is not None
+    (tmp_path / "ledger.db").rmdir()
+    moved.rename(tmp_path / "ledger.db")
+    for _ in range(3):
+        timer.move(minutes=1)
+        look(ledger, timer, B, C)
+    assert ledger.refusal is None
+    assert told(ledger) == [[A.id]]
+    ((image_id, last_seen, gone_at),) = gone(ledger)
+    assert (image_id, last_seen) == (A.id, NOON)
+    assert NOON + MINUTE <= gone_at <= NOON + 2 * MINUTE
+
+
+@pytest.mark.parametrize(("seconds", "left"), [(-1, 1), (0, 1), (1, 0)])
+def test_it_is_forgotten_with_all_other_history(tmp_path: Path, timer: FakeTimer, seconds: int, left: int) -> None:
+    """At state.keep itself it is still there."""
+    keep = timedelta(days=7)
+    ledger = make_ledger(tmp_path, timer, keep=keep)
+    look(ledger, timer, A, B)
+    look(ledger, timer, B)
+    timer.move(seconds=keep.total_seconds() + seconds)
+    look(ledger, timer, B)
+    timer.move(days=1)  # it is pruned by the time of the pruning before
+    look(ledger, timer, B)
+    assert len(ledger.vanished_history()) == left
+
+
+def test_history_is_asked_for_from_a_time_on(ledger: Ledger, timer: FakeTimer, tmp_path: Path) -> None:
+    """The begin itself is part of it; a reader sees what the daemon wrote."""
+    for listed in ((B, C), (C,), (C,)):
+        timer.move(minutes=1)
+        look(ledger, timer, *listed)
+    reader = make_ledger(tmp_path, timer, writable=False)
+    assert [image.image_id for image in reader.vanished_history()] == [B.id, A.id]
+    assert [image.image_id for image in reader.vanished_history(NOON + 2 * MINUTE)] == [B.id]
+    assert reader.vanished_history(NOON + 2 * MINUTE + SECOND) == ()
+    reader.close()
+
+
+def test_a_file_of_the_version_before_is_brought_up_to_date(tmp_path: Path, timer: FakeTimer) -> None:
+    """What was gone by then is history and did not vanish; from then on images do."""
+    connection = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
+    for statement in (*STEPS[0].statements, f"PRAGMA application_id = {APPLICATION_ID}", "PRAGMA user_version = 1"):
+        connection.execute(statement)
+    for image, gone_at in ((A, None), (B, None), (C, micros(NOON))):
+        row = (image.id, micros(NOON), gone_at)
+        connection.execute("INSERT INTO image (id, first_seen, gone_at) VALUES (?, ?, ?)", row)
+    connection.close()
+    reader = make_ledger(tmp_path, timer, writable=False)
+    with pytest.raises(EnvironmentUnusableError, match="an older version, and the daemon has not brought it up to"):
+        reader.vanished_history()
+    ledger = make_ledger(tmp_path, timer, tells=True)
+    for _ in range(2):
+        timer.move(minutes=1)
+        look(ledger, timer, B)
+    assert ledger.refusal is None
+    assert told(ledger) == [[A.id]]
+    assert query(tmp_path, "SELECT last_seen = gone_at FROM vanished") == [(1,)]

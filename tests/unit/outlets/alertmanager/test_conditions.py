@@ -1,0 +1,281 @@
+"""Which alerts hold after which events, on a clock that tests move."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from cleaner.core.disk_usage import Usage
+from cleaner.core.errors import RuntimeUnavailableError
+from cleaner.core.events import Checked, Event, NightEnded, RuntimeDown, SweepEnded, SweepFailed, SweepStarted
+from cleaner.core.history import Night
+from cleaner.core.model import StopReason, Trigger
+from cleaner.outlets.alertmanager.conditions import (
+    CALM_SECONDS,
+    FAILING_SECONDS,
+    FAILURES,
+    LONGEST_ERROR,
+    Alert,
+    AlertName,
+    Alerts,
+)
+from support.fakes import NOON, FakeTimer
+from unit.outlets.happenings import (
+    AWAY,
+    BURST_REPORT,
+    CONTAINERD,
+    DRY_REPORT,
+    EVERYTHING,
+    FULL,
+    MARKS,
+    MIDNIGHT,
+    NIGHT,
+    PRESSURE,
+    report,
+)
+
+ABOVE_LOW = replace(BURST_REPORT, low_mark_met=False, stopped_because=StopReason.DONE)
+DOWN_FOR = timedelta(minutes=2)
+
+
+def used(percent: float, inodes_percent: float = 0) -> Usage:
+    """Usage of a filesystem by so many percent."""
+    return Usage("/images", 100_000, round(100_000 - 1000 * percent), 1000, round(1000 - 10 * inodes_percent), 0)
+
+
+def checked(percent: float, inodes_percent: float = 0) -> Checked:
+    return Checked(used(percent, inodes_percent), None)
+
+
+class Watch:
+    """Alerts and the clock that they go by."""
+
+    def __init__(self) -> None:
+        self.timer = FakeTimer()
+        self.alerts = Alerts(self.timer, MARKS, DOWN_FOR)
+
+    def after(self, *events: Event, seconds: float = 0) -> list[AlertName]:
+        """Let time pass, then these events; what holds then."""
+        self.timer.move(seconds=seconds)
+        for event in events:
+            self.alerts.record(event)
+        return [alert.name for alert in self.alerts.active]
+
+    @property
+    def only(self) -> Alert:
+        (alert,) = self.alerts.active
+        return alert
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
+
+
+def failed(trigger: Trigger = Trigger.PRESSURE) -> SweepFailed:
+    return SweepFailed(trigger, AWAY, 60.0, MIDNIGHT)
+
+
+def test_nothing_holds_at_first(watch: Watch) -> None:
+    """A daemon that has seen nothing tells nothing, nor does a node that is well."""
+    assert watch.after() == []
+    assert watch.after(CONTAINERD, checked(50), SweepStarted(PRESSURE, FULL, MIDNIGHT, dry_run=False)) == []
+    assert watch.after(SweepEnded(BURST_REPORT, MIDNIGHT)) == []
+
+
+def test_every_event_is_taken(watch: Watch) -> None:
+    """No event is one that breaks it."""
+    watch.after(*EVERYTHING)
+
+
+def test_a_sweep_above_its_low_mark_is_told(watch: Watch) -> None:
+    """A pressure sweep that ends above its low mark is an alert that says what is used, done and kept, in counts."""
+    assert watch.after(SweepEnded(ABOVE_LOW, MIDNIGHT)) == [AlertName.CANNOT_RECLAIM]
+    assert watch.only.since == NOON
+    assert watch.only.description == (
+        "/var/lib/containerd: 70.0 % of bytes and 50.0 % of inodes used after 1 evictions (done); "
+        "kept: in_use 2, recent 1"
+    )
+    assert "low mark" in watch.only.summary
+
+
+def test_a_sweep_that_kept_nothing_says_so(watch: Watch) -> None:
+    """Without a plan, and without an inode limit, the text is still whole."""
+    watch.after(SweepEnded(replace(ABOVE_LOW, plan=None, filesystem_after=replace(FULL, inodes=0)), MIDNIGHT))
+    assert watch.only.description == "/var/lib/containerd: 80.0 % of bytes used after 1 evictions (done); kept: none"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        BURST_REPORT,
+        replace(ABOVE_LOW, trigger=Trigger.NIGHTLY),
+        replace(ABOVE_LOW, trigger=Trigger.MANUAL),
+        replace(ABOVE_LOW, dry_run=True),
+        replace(ABOVE_LOW, stopped_because=StopReason.STOP_REQUESTED),
+    ],
+)
+def test_other_sweeps_are_not(watch: Watch, other: object) -> None:
+    """One that met its mark, was stopped, evicts nothing or has no mark is none."""
+    assert watch.after(SweepEnded(other, MIDNIGHT)) == []  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("plan", "dry_run", "holds"),
+    [
+        (replace(PRESSURE, low_mark_reachable=False), False, True),
+        (replace(PRESSURE, evictions=(), not_reached=PRESSURE.evictions, low_mark_reachable=False), False, True),
+        (replace(PRESSURE, low_mark_reachable=False), True, False),
+        (replace(PRESSURE, low_mark_reachable=True), False, False),
+        (PRESSURE, False, False),
+        (replace(NIGHT, low_mark_reachable=False), False, False),
+    ],
+)
+def test_what_is_foretold_is_told_before(watch: Watch, plan: object, dry_run: bool, holds: bool) -> None:
+    """A pressure sweep of which too little is foretold is an alert at its begin; where nothing is foretold, none."""
+    started = SweepStarted(plan, FULL, MIDNIGHT, dry_run=dry_run)  # type: ignore[arg-type]
+    assert watch.after(started) == [AlertName.CANNOT_RECLAIM] * holds
+    if holds:
+        assert watch.only.description.endswith("used before; all 1 candidates are not enough")
+
+
+def test_it_goes_on_from_its_begin(watch: Watch) -> None:
+    """What a later sweep finds is a new text of the same alert, which began when it did."""
+    watch.after(SweepStarted(replace(PRESSURE, low_mark_reachable=False), FULL, MIDNIGHT, dry_run=False))
+    assert watch.after(SweepEnded(ABOVE_LOW, MIDNIGHT), seconds=60) == [AlertName.CANNOT_RECLAIM]
+    assert watch.only.since == NOON
+    assert "after 1 evictions" in watch.only.description
+
+
+@pytest.mark.parametrize("because", [StopReason.LOW_MARK, StopReason.NOT_NEEDED])
+def test_a_sweep_that_meets_its_mark_ends_it(watch: Watch, because: StopReason) -> None:
+    """It was foretold wrong, or somebody made room."""
+    watch.after(SweepEnded(ABOVE_LOW, MIDNIGHT))
+    assert watch.after(SweepEnded(replace(BURST_REPORT, stopped_because=because), MIDNIGHT)) == []
+
+
+def test_a_sweep_that_proves_nothing_leaves_it(watch: Watch) -> None:
+    """A stopped sweep, a dry one, a failed one and another trigger's say nothing about the mark."""
+    watch.after(SweepEnded(ABOVE_LOW, MIDNIGHT))
+    stopped = replace(ABOVE_LOW, stopped_because=StopReason.STOP_REQUESTED)
+    events = [SweepEnded(other, MIDNIGHT) for other in (stopped, DRY_REPORT, report())]
+    assert watch.after(*events, failed(), Checked(None, None)) == [AlertName.CANNOT_RECLAIM]
+
+
+@pytest.mark.parametrize(
+    ("bytes_percent", "inodes_percent", "holds"),
+    [(65, 75, False), (65.001, 75, True), (65, 75.1, True), (64.999, 74.9, False)],
+)
+def test_usage_at_every_low_mark_ends_it_at_once(
+    watch: Watch, bytes_percent: float, inodes_percent: float, holds: bool
+) -> None:
+    """At or below the low mark of both resources there is no pressure left."""
+    watch.after(SweepEnded(ABOVE_LOW, MIDNIGHT))
+    assert watch.after(checked(bytes_percent, inodes_percent)) == [AlertName.CANNOT_RECLAIM] * holds
+
+
+@pytest.mark.parametrize(
+    ("percent", "seconds", "holds"),
+    [
+        (74.999, CALM_SECONDS - 0.001, True),
+        (74.999, CALM_SECONDS, False),
+        (74.999, CALM_SECONDS + 0.001, False),
+        (75, CALM_SECONDS + 0.001, True),
+    ],
+)
+def test_usage_below_the_high_marks_ends_it_after_a_while(
+    watch: Watch, percent: float, seconds: float, holds: bool
+) -> None:
+    """Between the marks it ends after five minutes; at the high one it does not."""
+    watch.after(SweepEnded(ABOVE_LOW, MIDNIGHT), checked(percent))
+    assert watch.after(checked(percent), seconds=seconds) == [AlertName.CANNOT_RECLAIM] * holds
+
+
+@pytest.mark.parametrize("interruption", [checked(75), checked(70, 80), SweepEnded(ABOVE_LOW, MIDNIGHT)])
+def test_a_disk_that_fills_and_empties_has_one_alert(watch: Watch, interruption: Event) -> None:
+    """The five minutes are counted anew from the last time that a high mark was reached."""
+    watch.after(SweepEnded(ABOVE_LOW, MIDNIGHT), checked(70))
+    watch.after(interruption, checked(70), seconds=CALM_SECONDS - 1)
+    assert watch.after(checked(70), seconds=CALM_SECONDS - 1) == [AlertName.CANNOT_RECLAIM]
+    assert watch.after(checked(70), seconds=1) == []
+
+
+@pytest.mark.parametrize(("seconds", "holds"), [(119.999, False), (120, True), (120.001, True)])
+def test_a_runtime_that_is_gone_for_a_while_is_told(watch: Watch, seconds: float, holds: bool) -> None:
+    """It is told once the runtime was gone for two minutes, with the reason as of now."""
+    assert watch.after(RuntimeDown(AWAY)) == []
+    assert watch.after(RuntimeDown(AWAY), seconds=seconds) == [AlertName.RUNTIME_UNREACHABLE] * holds
+    if holds:
+        assert watch.only.description == "nobody listens at /run/containerd/containerd.sock"
+
+
+def test_a_runtime_that_is_back_ends_it(watch: Watch) -> None:
+    """It ends when the runtime answers, and the next absence is counted from its own begin."""
+    watch.after(RuntimeDown(AWAY))
+    watch.after(RuntimeDown(AWAY), seconds=120)
+    assert watch.after(Checked(None, None), seconds=5) == [AlertName.RUNTIME_UNREACHABLE]
+    assert watch.after(CONTAINERD, seconds=5) == []
+    assert watch.after(RuntimeDown(AWAY)) == []
+    assert watch.after(RuntimeDown(AWAY), seconds=119) == []
+    assert watch.after(RuntimeDown(AWAY), seconds=1) == [AlertName.RUNTIME_UNREACHABLE]
+
+
+def test_a_long_error_is_cut(watch: Watch) -> None:
+    """A foreign text is one line, and no longer than its limit."""
+    for length in (LONGEST_ERROR, LONGEST_ERROR + 1):
+        down = RuntimeDown(RuntimeUnavailableError("x\ny" + (length - 3) * "z"))
+        watch.after(down, seconds=120)
+        watch.after(down, seconds=120)
+        assert len(watch.only.description) == LONGEST_ERROR
+        assert watch.only.description.endswith("...") is (length > LONGEST_ERROR)
+        assert watch.only.description.startswith("x yz")
+
+
+def test_failures_in_a_row_are_told(watch: Watch) -> None:
+    """The third failed sweep in a row is an alert, whichever triggers they had."""
+    others = [failed(Trigger.NIGHTLY)] * (FAILURES - 1)
+    assert watch.after(*others) == []
+    assert watch.after(failed()) == [AlertName.SWEEPS_FAILING]
+    assert watch.only.description == (
+        "3 in a row, the last one (pressure) at 2026-06-15T00:00:00Z: nobody listens at /run/containerd/containerd.sock"
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "holds"), [(FAILING_SECONDS - 0.001, False), (FAILING_SECONDS, True), (FAILING_SECONDS + 0.001, True)]
+)
+def test_failures_for_a_while_are_told(watch: Watch, seconds: float, holds: bool) -> None:
+    """A sweep that failed five minutes ago, and none that came to its end since, is an alert."""
+    assert watch.after(failed(), checked(80)) == []
+    assert watch.after(checked(80), seconds=seconds) == [AlertName.SWEEPS_FAILING] * holds
+
+
+def test_a_sweep_that_ends_ends_it(watch: Watch) -> None:
+    """Any sweep that comes to its end ends the row, and the next one is counted anew."""
+    watch.after(*[failed()] * FAILURES)
+    assert watch.after(SweepEnded(DRY_REPORT, MIDNIGHT)) == []
+    assert watch.after(failed(), failed(), seconds=FAILING_SECONDS) == []
+    assert watch.after(failed()) == [AlertName.SWEEPS_FAILING]
+
+
+@pytest.mark.parametrize(("percent", "holds"), [(74.999, False), (75, True), (75.001, True)])
+def test_failures_end_with_what_they_were_for(watch: Watch, percent: float, holds: bool) -> None:
+    """Below the high marks no pressure sweep is due: none will come that could end the row."""
+    watch.after(*[failed()] * FAILURES)
+    assert watch.after(checked(percent)) == [AlertName.SWEEPS_FAILING] * holds
+
+
+def test_a_failed_night_stays_failed(watch: Watch) -> None:
+    """Nightly failures last until a sweep succeeds, whatever the disk says and however late it is."""
+    watch.after(*[failed(Trigger.NIGHTLY)] * FAILURES)
+    events: list[Event] = [checked(10), Checked(None, None), NightEnded(Night(MIDNIGHT, MIDNIGHT))]
+    assert watch.after(*events, seconds=7200) == [AlertName.SWEEPS_FAILING]
+
+
+def test_alerts_are_apart(watch: Watch) -> None:
+    """All three may hold, in one order, and one that ends leaves the others."""
+    watch.after(RuntimeDown(AWAY))
+    names = watch.after(*[failed()] * FAILURES, SweepEnded(ABOVE_LOW, MIDNIGHT), *[failed()] * FAILURES)
+    assert names == [AlertName.CANNOT_RECLAIM, AlertName.SWEEPS_FAILING]
+    assert watch.after(RuntimeDown(AWAY), checked(80), seconds=120) == list(AlertName)
+    assert watch.after(CONTAINERD) == [AlertName.CANNOT_RECLAIM, AlertName.SWEEPS_FAILING]

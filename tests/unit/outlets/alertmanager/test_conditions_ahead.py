@@ -1,0 +1,38 @@
+"""Sweeps that fail for a pull, or ahead of a mark, while what is measured is below every high mark."""
+
+from datetime import timedelta
+
+import pytest
+
+from cleaner.core.disk_usage import Filesystem, Part, Resource
+from cleaner.core.errors import RuntimeUnavailableError
+from cleaner.core.events import Checked, SweepFailed
+from cleaner.core.model import Trigger
+from cleaner.core.pressure.forecast import Outlook
+from cleaner.outlets.alertmanager.conditions import FAILURES, AlertName, Alerts
+from support.fakes import NOON, FakeTimer
+from support.values import make_usage
+from unit.outlets.happenings import MARKS
+
+FAILED = SweepFailed(Trigger.PRESSURE, RuntimeUnavailableError("ListImages: UNAVAILABLE"), 5.0, NOON)
+EARLY = {Part(Filesystem.IMAGES, Resource.BYTES): MARKS.bytes.low}
+HIGH = MARKS.bytes.high
+
+
+@pytest.mark.parametrize(
+    ("outlook", "holds"),
+    [
+        (None, False),
+        (Outlook(make_usage(HIGH - 0.01)), False),
+        (Outlook(make_usage(HIGH)), True),
+        (Outlook(make_usage(HIGH + 0.01)), True),
+        (Outlook(make_usage(HIGH - 1), early=EARLY), True),
+    ],
+)
+def test_what_fails_ahead_of_the_mark_is_told_too(outlook: Outlook | None, holds: bool) -> None:
+    """Failures count for as long as a pull, or a steady rise, asks for the sweep that fails."""
+    alerts = Alerts(FakeTimer(), MARKS, timedelta(minutes=2))
+    for _ in range(FAILURES):
+        alerts.record(FAILED)
+    alerts.record(Checked(make_usage(HIGH - 1), None, outlook))
+    assert (AlertName.SWEEPS_FAILING in [alert.name for alert in alerts.active]) is holds

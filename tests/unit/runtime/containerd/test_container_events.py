@@ -1,0 +1,554 @@
+"""Containers are noticed as they are made, whatever the stream goes through."""
+
+import re
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+
+import grpc
+import pytest
+from google.protobuf.message import DecodeError
+from h2.exceptions import H2Error
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cleaner.core.errors import RuntimeRejectedError, RuntimeUnavailableError
+from cleaner.core.model import Container
+from cleaner.runtime.client import CriRuntime
+from cleaner.runtime.containerd.container_events import _END_SECONDS, Pauses, Uses
+from cleaner.runtime.pb import containerd_events_pb2 as pb
+from cleaner.runtime.rpc.endpoint import Endpoint
+from cleaner.runtime.rpc.failures import CallRejectedError, NotServingError
+from cleaner.runtime.rpc.methods import SUBSCRIBE
+from cleaner.runtime.rpc.server_stream import Messages, ServerStream
+from lab.waiting import DEADLINE_SECONDS, wait_until
+from support.crio_server import CrioServer, Record, ServedImage
+from support.http2_peer import OK, Conversation, Http2Peer, Script, framed, made
+
+Code = grpc.StatusCode
+Connect = Callable[..., CriRuntime]
+
+MIB = 1 << 20
+TAG = "registry.example/app:1"
+ID = "sha256:" + "c1" * 32
+TARGET = "sha256:" + "a1" * 32
+HASTY = Pauses(timedelta(milliseconds=1), timedelta(milliseconds=2), timedelta(hours=1))
+PATIENT = Pauses(timedelta(hours=1), timedelta(hours=1), timedelta(hours=1))
+BROKEN = NotServingError("broken")
+NOT_OFFERED = CallRejectedError("Subscribe: UNIMPLEMENTED", Code.UNIMPLEMENTED, "")
+
+
+def eventually(condition: Callable[[], object], what: str = "what the test waits for") -> None:
+    """Return once it holds; fail after a deadline."""
+    wait_until(lambda: bool(condition()), what)
+
+
+@pytest.fixture
+def watch() -> Iterator[Callable[..., Uses]]:
+    """Watches a socket until the test's end."""
+    watching: list[Uses] = []
+
+    def started(path: Path, pauses: Pauses = HASTY) -> Uses:
+        uses = Uses(Endpoint(str(path)), pauses)
+        watching.append(uses)
+        uses.start()
+        return uses
+
+    yield started
+    for uses in watching:
+        uses.stop()
+
+
+Watch = Callable[..., Uses]
+
+
+def subscribed(server: CrioServer, uses: Uses, times: int = 1) -> None:
+    """Go on once the server will tell of events, for so many times since it is there."""
+    eventually(lambda: uses.connected and len(server.events.filters) >= times)
+
+
+def told(uses: Uses, number: int = 1) -> dict[str, str]:
+    """The next so many that are told."""
+    found: dict[str, str] = {}
+
+    def taken() -> bool:
+        found.update(uses.take())
+        return len(found) >= number
+
+    eventually(taken)
+    return found
+
+
+def stop_watching(uses: Uses, stop: Callable[[], None] | None = None) -> None:
+    """Stop, which waits for the thread unless that takes seconds; it ends in any case."""
+    began = time.monotonic()
+    (stop or uses.stop)()
+    waited = time.monotonic() - began
+    thread = uses._thread
+    assert thread is not None
+    assert not thread.is_alive() or waited >= _END_SECONDS
+    thread.join(DEADLINE_SECONDS)
+    assert not thread.is_alive()
+
+
+# What is told
+
+
+def test_container_is_told_once(containerd: CrioServer, watch: Watch) -> None:
+    """A container is told with its image as soon as it is made, and once."""
+    uses = watch(containerd.socket)
+    subscribed(containerd, uses)
+    containerd.events.publish("a", TAG)
+    assert told(uses) == {"a": TAG}
+    assert uses.take() == {}
+
+
+def test_request(containerd: CrioServer, watch: Watch) -> None:
+    """What is asked for are CRI's new containers only, so that nothing else wakes the thread."""
+    subscribed(containerd, watch(containerd.socket))
+    assert containerd.events.filters == [['namespace=="k8s.io",topic=="/containers/create"']]
+    [call] = containerd.calls
+    assert (call.method, call.metadata["containerd-namespace"]) == ("Events.Subscribe", "k8s.io")
+
+
+def test_authority(folder: Path, watch: Watch) -> None:
+    """The request names a host, which Go's gRPC server wants, and its body is one message."""
+    with Http2Peer(folder / "s", Conversation.listen) as peer:
+        watch(folder / "s")
+        eventually(lambda: peer.conversations and peer.conversations[0].body)
+        [conversation] = peer.conversations
+        assert conversation.headers[":authority"] == "localhost"
+        assert conversation.headers["te"] == "trailers"
+        assert conversation.body[:5] == bytes([0, 0, 0, 0, len(conversation.body) - 5])
+
+
+def test_others_are_ignored(containerd: CrioServer, watch: Watch) -> None:
+    """Other namespaces and topics, no image, no id and absurd names are not told, also where no runtime filters."""
+    uses = watch(containerd.socket)
+    subscribed(containerd, uses)
+    containerd.events.publish("moby", TAG, namespace="moby")
+    containerd.events.publish("gone", TAG, topic="/containers/delete")
+    containerd.events.publish("none", "")
+    containerd.events.publish("", TAG)
+    containerd.events.publish("x", "n" * 4096)
+    containerd.events.publish("y", "n" * 4095)
+    containerd.events.publish("a", TAG)
+    assert told(uses, 2) == {"y": "n" * 4095, "a": TAG}
+
+
+def test_only_the_newest_are_kept() -> None:
+    """Where nobody takes them, ten thousand are kept, and the oldest are forgotten."""
+    uses = Uses(Endpoint("/nowhere"))
+    uses.put_back({str(number): TAG for number in range(10_000)})
+    uses.put_back({"first": TAG})
+    kept = uses.take()
+    assert len(kept) == 10_000
+    assert "first" not in kept
+    uses.put_back({str(number): TAG for number in range(10_000)})
+    event = pb.ContainerCreate(id="newest", image=TAG).SerializeToString()
+    uses._note(pb.Envelope(namespace="k8s.io", topic="/containers/create", event={"value": event}))
+    kept = uses.take()
+    assert (len(kept), "0" in kept, kept["newest"]) == (10_000, False, TAG)
+
+
+# How it comes
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 7, 1000])
+def test_messages_that_are_cut(folder: Path, watch: Watch, size: int) -> None:
+    """Messages are told however they are cut into frames: each byte alone, or all together."""
+    data = made("a") + framed(b"") + made("b")
+    parts = [data[start : start + size] for start in range(0, len(data), size)]
+
+    def tell(conversation: Conversation) -> None:
+        conversation.answer(*parts)
+        conversation.listen()
+
+    with Http2Peer(folder / "s", tell):
+        assert told(watch(folder / "s"), 2) == {"a": "app:1", "b": "app:1"}
+
+
+def test_large_messages(containerd: CrioServer, watch: Watch) -> None:
+    """Megabytes go through a window of 64 KiB."""
+    uses = watch(containerd.socket)
+    subscribed(containerd, uses)
+    for _ in range(3):
+        containerd.events.send(pb.Envelope(topic="x" * MIB))
+    containerd.events.publish("a", TAG)
+    assert told(uses) == {"a": TAG}
+    assert uses.problem is None
+
+
+def test_largest_message() -> None:
+    """A message of 4 MiB is read, and of one byte more the connection is given up."""
+    message = b"x" * 4 * MIB
+    assert list(Messages().split(framed(message))) == [message]
+    with pytest.raises(NotServingError, match="4194305 bytes"):
+        list(Messages().split(framed(message + b"x")[:5]))
+
+
+def test_too_large_message(containerd: CrioServer, watch: Watch) -> None:
+    """After a message that is too large the stream begins anew."""
+    uses = watch(containerd.socket)
+    subscribed(containerd, uses)
+    containerd.events.send(pb.Envelope(topic="x" * 5 * MIB))
+    subscribed(containerd, uses, times=2)
+    containerd.events.publish("a", TAG)
+    assert told(uses) == {"a": TAG}
+
+
+def test_ping(folder: Path, watch: Watch) -> None:
+    """A runtime that asks whether anybody is there gets its answer."""
+
+    def ask(conversation: Conversation) -> None:
+        conversation.ask_for_a_sign()
+        conversation.answer(made("a"))
+        conversation.listen()
+
+    with Http2Peer(folder / "s", ask):
+        assert told(watch(folder / "s")) == {"a": "app:1"}
+
+
+# What ends it
+
+
+def close(conversation: Conversation) -> None:
+    conversation.answer(made("before"))
+
+
+def cut(conversation: Conversation) -> None:
+    conversation.answer(made("before"), made("lost")[:20])
+
+
+def go_away(conversation: Conversation) -> None:
+    conversation.answer(made("before"))
+    conversation.http2.close_connection()
+    conversation.flush()
+
+
+def reset(conversation: Conversation) -> None:
+    conversation.answer(made("before"))
+    conversation.http2.reset_stream(1)
+    conversation.flush()
+
+
+def end(conversation: Conversation) -> None:
+    conversation.answer(made("before"))
+    conversation.head([("grpc-status", "0")], last=True)
+
+
+def fail(conversation: Conversation) -> None:
+    conversation.answer(made("before"))
+    conversation.head([("grpc-status", "14"), ("grpc-message", "server%20stopped")], last=True)
+
+
+def fail_oddly(conversation: Conversation) -> None:
+    conversation.answer(made("before"))
+    conversation.head([("grpc-status", "many")], last=True)
+
+
+def refuse(conversation: Conversation) -> None:
+    conversation.head([*OK, ("grpc-status", "16")], last=True)
+
+
+def be_a_proxy(conversation: Conversation) -> None:
+    conversation.head([(":status", "503")], last=True)
+
+
+def babble(conversation: Conversation) -> None:
+    conversation.wire.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+def break_the_rules(conversation: Conversation) -> None:
+    """DATA of no stream."""
+    conversation.wire.sendall(bytes([0, 0, 1, 0, 0, 0, 0, 0, 0, 9]))
+
+
+def compress(conversation: Conversation) -> None:
+    conversation.answer(framed(b"", compressed=1))
+
+
+def send_no_envelope(conversation: Conversation) -> None:
+    conversation.answer(framed(b"\xff" * 10))
+
+
+ENDS: dict[Script, tuple[bool, str]] = {
+    close: (True, "closed the connection|reset by peer"),
+    cut: (True, "closed the connection|reset by peer"),
+    go_away: (True, "ended the stream"),
+    reset: (True, "ended the stream"),
+    end: (True, "ended the stream"),
+    fail: (True, "UNAVAILABLE: server stopped"),
+    fail_oddly: (True, "UNKNOWN: no details"),
+    refuse: (False, "UNAUTHENTICATED: no details"),
+    be_a_proxy: (False, "HTTP status 503"),
+    babble: (False, "closed the connection|reset by peer"),
+    break_the_rules: (False, "invalid header"),
+    compress: (False, "compressed: 1"),
+    send_no_envelope: (False, "Error parsing"),
+}
+
+
+@pytest.mark.parametrize("ending", ENDS, ids=lambda script: script.__name__)
+def test_stream_that_ends(folder: Path, watch: Watch, ending: Script) -> None:
+    """However a stream ends, what came before is kept, the reason is known, and another stream is begun."""
+    tells, problem = ENDS[ending]
+
+    def tell(conversation: Conversation) -> None:
+        conversation.answer(made("after"))
+        conversation.listen()
+
+    with Http2Peer(folder / "s", ending, tell):
+        uses = watch(folder / "s")
+        expected = {"before", "after"} if tells else {"after"}
+        assert told(uses, len(expected)).keys() == expected
+        assert uses.problem is not None
+        assert re.search(problem, uses.problem)
+
+
+def test_runtime_comes_and_goes(containerd: CrioServer, watch: Watch) -> None:
+    """A runtime that is away is looked for, and what it makes once it is back is told."""
+    containerd.stop()
+    uses = watch(containerd.socket)
+    eventually(lambda: uses.problem)
+    for times, name in enumerate("ab", start=1):
+        containerd.start()
+        subscribed(containerd, uses, times)
+        containerd.events.publish(name, TAG)
+        assert told(uses) == {name: TAG}
+        containerd.stop()
+        eventually(lambda: not uses.connected)
+
+
+def test_refused_connection(folder: Path, watch: Watch) -> None:
+    """A socket that nobody listens on any more is a runtime that is away."""
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(folder / "s"))
+    uses = watch(folder / "s")
+    eventually(lambda: uses.problem)
+    assert "refused" in str(uses.problem)
+
+
+@pytest.mark.parametrize("answer", [None, (Code.UNKNOWN, "unknown service containerd.services.events.v1.Events")])
+def test_no_api(
+    crio: CrioServer, containerd: CrioServer, watch: Watch, answer: tuple[grpc.StatusCode, str] | None
+) -> None:
+    """A runtime that has no such service is not asked again for long."""
+    server = crio if answer is None else containerd
+    if answer is not None:
+        server.fail("Events.Subscribe", *answer)
+    uses = watch(server.socket)
+    eventually(lambda: uses.problem)
+    first = uses.problem
+    assert first is not None
+    assert first.startswith("Events.Subscribe: UNIMPLEMENTED" if answer is None else "Events.Subscribe: UNKNOWN")
+    uses.stop()
+    assert uses.problem is first
+    assert server.count("Events.Subscribe") == (0 if answer is None else 1)
+
+
+def test_api_that_comes(folder: Path, watch: Watch) -> None:
+    """Where another runtime has come after the pause, it is watched."""
+    soon = timedelta(milliseconds=1)
+    with CrioServer(folder / "s"):
+        uses = watch(folder / "s", Pauses(soon, soon, soon))
+        eventually(lambda: uses.problem)
+    with CrioServer(folder / "s", records=()) as containerd:
+        subscribed(containerd, uses)
+
+
+def test_pauses() -> None:
+    """Pauses double up to the longest; after a stream that lasted longer than that, they begin anew."""
+    pauses = Pauses()
+    assert pauses.after(BROKEN, 0.0, 0.0) == 1
+    assert [pauses.after(BROKEN, 0.0, last) for last in (1.0, 2.0, 5.0, 8.0, 10.0)] == [2, 4, 10, 10, 10]
+    assert [pauses.after(BROKEN, lasted, 4.0) for lasted in (9.9, 10.0, 10.1)] == [8, 8, 1]
+    assert pauses.after(NOT_OFFERED, 99.0, 4.0) == 600
+    assert pauses.after(BROKEN, 0.0, 600.0) == 10
+
+
+@given(st.binary(max_size=200), st.booleans())
+@settings(max_examples=200)
+def test_any_answer(data: bytes, preface: bool) -> None:
+    """Whatever a runtime sends, reading it ends with an error that is foreseen."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall((bytes.fromhex("000000040000000000") if preface else b"") + data)
+        theirs.shutdown(socket.SHUT_WR)
+        with pytest.raises((CallRejectedError, NotServingError, OSError, H2Error, DecodeError)):
+            list(ServerStream(ours, SUBSCRIBE, lambda: None).read(b""))
+
+
+# Stopping
+
+
+def test_stop_before_start(folder: Path) -> None:
+    """What was never started is stopped at once, and cannot be started then."""
+    uses = Uses(Endpoint(str(folder / "s")))
+    uses.stop()
+    uses.start()
+    assert uses._thread is None
+
+
+def test_start_twice(containerd: CrioServer, watch: Watch) -> None:
+    """A second start changes nothing."""
+    uses = watch(containerd.socket)
+    thread = uses._thread
+    uses.start()
+    assert uses._thread is thread
+
+
+def test_stop_while_connected(containerd: CrioServer, watch: Watch) -> None:
+    """A thread that waits for events ends at once; stopping again is fine."""
+    uses = watch(containerd.socket, PATIENT)
+    subscribed(containerd, uses)
+    stop_watching(uses)
+    stop_watching(uses)
+    assert not uses.connected
+
+
+@pytest.mark.parametrize("socket_is_there", [False, True], ids=["away", "no-api"])
+def test_stop_while_pausing(folder: Path, watch: Watch, socket_is_there: bool) -> None:
+    """A thread that waits before its next try ends at once."""
+    server = CrioServer(folder / "s")
+    if socket_is_there:
+        server.start()
+    uses = watch(folder / "s", PATIENT)
+    eventually(lambda: uses.problem)
+    stop_watching(uses)
+    server.stop()
+
+
+def test_stop_while_nobody_answers(folder: Path, watch: Watch) -> None:
+    """A thread whose connection nobody reads ends at once."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "s"))
+        listener.listen()
+        uses = watch(folder / "s", PATIENT)
+        eventually(lambda: uses._wire is not None)
+        stop_watching(uses)
+
+
+def test_queue_that_is_full(folder: Path, watch: Watch) -> None:
+    """A runtime that accepts nobody is one that is away: connecting waits for nothing that a stop could not end."""
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as other:
+        listener.bind(str(folder / "s"))
+        listener.listen(0)
+        other.connect(str(folder / "s"))
+        uses = watch(folder / "s", PATIENT)
+        eventually(lambda: uses.problem)
+        stop_watching(uses)
+
+
+def test_stop_while_connecting(containerd: CrioServer) -> None:
+    """A connection that comes after the stop is closed at once."""
+    uses = Uses(Endpoint(str(containerd.socket)))
+    uses.stop()
+    with pytest.raises(ConnectionAbortedError), uses._connection():
+        raise AssertionError
+    assert uses._wire is None
+
+
+def test_runtime_that_is_gone_already(containerd: CrioServer) -> None:
+    """A stop just when the connection ended is fine."""
+    uses = Uses(Endpoint(str(containerd.socket)))
+    uses._wire = socket.socket(socket.AF_UNIX)
+    uses.stop()
+    uses._wire.close()
+
+
+# What the runtime's client makes of it
+
+
+def hold_image(server: CrioServer) -> None:
+    server.images = {ID: ServedImage(ID, (TAG,))}
+    server.records = {name: Record(name, TARGET) for name in (ID, TAG)}
+
+
+def watched(server: CrioServer, connect: Connect, *names: str) -> CriRuntime:
+    """A client that has noticed containers of these names."""
+    runtime = connect(server)
+    runtime.watch_uses()
+    subscribed(server, runtime._uses)
+    for name in names:
+        server.events.publish(name, TAG)
+    eventually(lambda: len(runtime._uses._made) == len(names))
+    return runtime
+
+
+def test_names(containerd: CrioServer, connect: Connect) -> None:
+    """What was made is told by id, with every name of its image, and once."""
+    hold_image(containerd)
+    runtime = watched(containerd, connect, "b", "a")
+    names = frozenset({ID, TAG, TARGET})
+    assert runtime.take_uses() == (Container("a", names), Container("b", names))
+    assert runtime.take_uses() == ()
+
+
+def test_nothing_made(containerd: CrioServer, connect: Connect) -> None:
+    """Where nothing was made, or nobody watches, nothing is asked."""
+    assert connect(containerd).take_uses() == ()
+    assert watched(containerd, connect).take_uses() == ()
+    assert [call.method for call in containerd.calls] == ["Events.Subscribe"]
+
+
+@pytest.mark.parametrize("method", ["Images.Get", "Images.List"])
+@pytest.mark.parametrize(
+    ("code", "error"), [(Code.INTERNAL, RuntimeRejectedError), (Code.DEADLINE_EXCEEDED, RuntimeUnavailableError)]
+)
+def test_names_that_cannot_be_read(
+    containerd: CrioServer, connect: Connect, method: str, code: grpc.StatusCode, error: type[Exception]
+) -> None:
+    """Where the names cannot be read nothing is lost: all is told the next time."""
+    hold_image(containerd)
+    runtime = watched(containerd, connect, "a")
+    containerd.fail(method, code)
+    with pytest.raises(error, match=method):
+        runtime.take_uses()
+    containerd.heal()
+    containerd.events.publish("b", TAG)
+    eventually(lambda: len(runtime._uses._made) == 2)
+    assert [container.id for container in runtime.take_uses()] == ["a", "b"]
+
+
+def test_image_that_is_gone(containerd: CrioServer, connect: Connect) -> None:
+    """An image that has no record any more, or a runtime without records, leaves the one name that was told."""
+    runtime = watched(containerd, connect, "a")
+    assert runtime.take_uses() == (Container("a", frozenset({TAG})),)
+    containerd.fail("Images.Get", Code.UNIMPLEMENTED)
+    containerd.events.publish("b", TAG)
+    eventually(lambda: runtime._uses._made)
+    assert runtime.take_uses() == (Container("b", frozenset({TAG})),)
+
+
+def test_disconnecting(containerd: CrioServer, connect: Connect) -> None:
+    """Between checks the client is connected to nothing, and watches on; closing ends that too."""
+    hold_image(containerd)
+    runtime = watched(containerd, connect)
+    runtime.disconnect()
+    containerd.events.publish("a", TAG)
+    eventually(lambda: runtime._uses._made)
+    assert [container.id for container in runtime.take_uses()] == ["a"]
+    stop_watching(runtime._uses, runtime.close)
+    eventually(lambda: not containerd.events.subscribers)
+    runtime.close()
+
+
+def test_leaving_the_block(containerd: CrioServer, stop: object) -> None:
+    """The end of a with-block ends the thread."""
+    with ExitStack() as block:
+        runtime = block.enter_context(CriRuntime(Endpoint(str(containerd.socket)), stop))  # type: ignore[arg-type]
+        runtime.watch_uses()
+        stop_watching(runtime._uses, block.close)
+
+
+def test_no_api_to_watch(crio: CrioServer, connect: Connect) -> None:
+    """A runtime without events is used as ever, and tells of none."""
+    runtime = connect(crio)
+    runtime.watch_uses()
+    eventually(lambda: runtime._uses.problem)
+    assert runtime.take_uses() == ()
+    assert runtime.list_containers() == ()

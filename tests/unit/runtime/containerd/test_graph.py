@@ -1,0 +1,342 @@
+"""containerd's reference graph, as its own API tells it."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import grpc
+import pytest
+
+from cleaner.core.errors import RuntimeUnavailableError
+from cleaner.core.reclaim import Layers, Size, blob_size, reclaimable
+from cleaner.runtime.client import CriRuntime
+from cleaner.runtime.pb import containerd_snapshots_pb2 as snapshots_pb
+from support.containerd_services import Blob, Lease, Namespace, OwnContainer, Snapshot
+from support.crio_server import CrioServer, Record, ServedImage
+
+Code = grpc.StatusCode
+Connect = Callable[..., CriRuntime]
+
+GC = "containerd.io/gc."
+TAG = "registry.example/app:1"
+ID = "sha256:c1"
+TOP = "snapshot:overlayfs:top"
+BASE = "snapshot:overlayfs:base"
+SERVICES = [
+    "Images.List",
+    "Leases.List",
+    "Containers.List",
+    "Content.List",
+    "Snapshots.List",
+    "Snapshots.Usage",
+    "Namespaces.List",
+]
+
+
+def content(name: str = "1", snapshotter: str = "overlayfs") -> list[Blob]:
+    """An image of two layers: manifest, config, layers; its snapshots are `top` over `base`."""
+    manifest = {f"{GC}ref.content.config": f"c{name}", f"{GC}ref.content.l.0": "l0", f"{GC}ref.content.l.1": "l1"}
+    config = {f"{GC}ref.snapshot.{snapshotter}": "top"}
+    return [Blob(f"m{name}", 1, manifest), Blob(f"c{name}", 4096, config), Blob("l0", 4097), Blob("l1", 9000)]
+
+
+def hold(server: CrioServer) -> Namespace:
+    """One image, by tag and id."""
+    server.images = {ID: ServedImage(ID, (TAG,))}
+    server.records = {name: Record(name, "m1") for name in (ID, TAG)}
+    own = server.namespaces["k8s.io"]
+    own.blobs = content()
+    own.snapshots = [Snapshot("base", size=100_000, inodes=7), Snapshot("top", "base", size=8192, inodes=2)]
+    return own
+
+
+def read(runtime: CriRuntime) -> Layers:
+    layers = runtime.read_layers(runtime.list_images())
+    assert layers is not None, runtime.layers_refusal
+    return layers
+
+
+def test_graph_of_an_image(containerd: CrioServer, connect: Connect) -> None:
+    """Blobs are rounded up to blocks, snapshots have their own directories, and labels and parents are edges."""
+    hold(containerd)
+    assert read(connect(containerd)) == Layers(
+        sizes={
+            "blob:m1": blob_size(4096),
+            "blob:c1": blob_size(4096),
+            "blob:l0": blob_size(8192),
+            "blob:l1": blob_size(12288),
+            BASE: Size(100_000 + 8192, 7 + 2),
+            TOP: Size(8192 + 8192, 2 + 2),
+        },
+        edges={"blob:m1": ("blob:c1", "blob:l0", "blob:l1"), "blob:c1": (TOP,), TOP: (BASE,)},
+        images={ID: frozenset({"blob:m1"})},
+        containers=frozenset(),
+        other_namespaces=frozenset(),
+        unnamed=frozenset(),
+        metadata=frozenset({"blob:m1", "blob:c1"}),
+        complete=True,
+    )
+
+
+def test_empty_blob(containerd: CrioServer, connect: Connect) -> None:
+    """An empty blob takes an inode only."""
+    hold(containerd).blobs.append(Blob("empty", 0))
+    assert read(connect(containerd)).sizes["blob:empty"] == blob_size(0)
+
+
+def test_native_snapshots(containerd: CrioServer, connect: Connect) -> None:
+    """The usage of a native snapshot is all of it."""
+    own = hold(containerd)
+    own.blobs = content(snapshotter="native")
+    own.snapshots = [Snapshot("top", size=5000, inodes=2, snapshotter="native")]
+    assert read(connect(containerd)).sizes["snapshot:native:top"] == Size(5000, 2)
+
+
+def test_usage_is_read_once(containerd: CrioServer, connect: Connect) -> None:
+    """The usage of a committed snapshot never changes, so it is asked for once, and again once it was gone."""
+    own = hold(containerd)
+    runtime = connect(containerd)
+    assert read(runtime) == read(runtime)
+    assert containerd.count("Snapshots.Usage") == 2
+    top = own.snapshots.pop()
+    assert TOP not in read(runtime).sizes
+    own.snapshots.append(top)
+    assert read(runtime).sizes[TOP] == Size(16384, 4)
+    assert containerd.count("Snapshots.Usage") == 3
+
+
+def test_many_snapshots(containerd: CrioServer, connect: Connect) -> None:
+    """However many snapshots there are, each gets its own usage."""
+    own = hold(containerd)
+    own.snapshots = [Snapshot(str(number), size=number) for number in range(501)]
+    sizes = read(connect(containerd)).sizes
+    assert [sizes[f"snapshot:overlayfs:{number}"].bytes - 8192 for number in range(501)] == list(range(501))
+
+
+def test_snapshot_gone_after_the_list(containerd: CrioServer, connect: Connect) -> None:
+    """A snapshot that vanishes before its usage is read takes nothing."""
+    hold(containerd).vanished.add("base")
+    layers = read(connect(containerd))
+    assert BASE not in layers.sizes
+    assert TOP in layers.sizes
+
+
+def test_records(containerd: CrioServer, connect: Connect) -> None:
+    """An image has all targets of its names; a record of no image is unnamed, an odd name of its target is not."""
+    hold(containerd)
+    for record in (Record(TAG, "m2"), Record("An Odd Name", "m2"), Record("other", "m9")):
+        containerd.records[record.name] = record  # type: ignore[index]
+    layers = read(connect(containerd))
+    assert layers.images == {ID: frozenset({"blob:m1", "blob:m2"})}
+    assert layers.unnamed == {"blob:m9"}
+
+
+def test_image_without_records(containerd: CrioServer, connect: Connect) -> None:
+    """An image that has no record any more holds nothing."""
+    hold(containerd)
+    containerd.records = {}
+    assert read(connect(containerd)).images == {ID: frozenset()}
+
+
+def test_record_with_references(containerd: CrioServer, connect: Connect) -> None:
+    """What a record's own labels hold, and what names the record as its holder, goes with the image."""
+    own = hold(containerd)
+    containerd.records = {ID: Record(ID, "m1", labels={f"{GC}ref.content.signature": "s1"}), TAG: Record(TAG, "m1")}
+    own.blobs += [Blob("s1", 1), Blob("s2", 1, {f"{GC}bref.image": TAG})]
+    layers = read(connect(containerd))
+    assert reclaimable(layers, [ID]).inodes == 4 + 9 + 4 + 2
+
+
+def test_containers(containerd: CrioServer, connect: Connect) -> None:
+    """Containers hold their snapshots, and what their labels or back references say."""
+    own = hold(containerd)
+    own.snapshots += [Snapshot("live", "top", snapshots_pb.ACTIVE), Snapshot("volume", "base", snapshots_pb.VIEW)]
+    own.containers = [
+        OwnContainer("c", snapshot="live"),
+        OwnContainer("d", snapshot="gone", labels={f"{GC}ref.content": "l1"}),
+        OwnContainer("rootfs", snapshotter=""),
+    ]
+    own.blobs.append(Blob("b", 1, {f"{GC}bref.container": "c"}))
+    layers = read(connect(containerd))
+    assert {"snapshot:overlayfs:live", "snapshot:overlayfs:volume", "snapshot:overlayfs:gone"} <= layers.containers
+    assert layers.edges["snapshot:overlayfs:live"] == (TOP,)
+    assert "snapshot:overlayfs:live" not in layers.sizes
+    assert reclaimable(layers, [ID]).inodes == 3, "all but the layer that d holds, and the snapshots"
+    assert layers.edges["container:c"] == ("blob:b",)
+
+
+def test_leases(containerd: CrioServer, connect: Connect) -> None:
+    """Leases hold blobs and snapshots, also those that are being unpacked to; other kinds take nothing."""
+    own = hold(containerd)
+    own.snapshots.append(Snapshot("unpacking", "base", snapshots_pb.ACTIVE))
+    kinds = {"l0": "content", "unpacking": "snapshots/overlayfs", "i": "ingests", TAG: "images"}
+    own.leases = [Lease("pull", kinds), Lease("empty")]
+    layers = read(connect(containerd))
+    assert layers.unnamed == {"blob:l0", "snapshot:overlayfs:unpacking"}
+    assert layers.containers == frozenset()
+    assert reclaimable(layers, [ID]).inodes == 3 + 4
+
+
+@pytest.mark.parametrize(("hours", "held"), [(-1, False), (1, True)])
+def test_lease_that_ends(containerd: CrioServer, connect: Connect, hours: int, held: bool) -> None:
+    """A lease holds until it is over."""
+    end = (datetime.now(UTC) + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    hold(containerd).leases = [Lease("a", {"l0": "content"}, {f"{GC}expire": end})]
+    assert ("blob:l0" in read(connect(containerd)).unnamed) is held
+
+
+def test_lease_with_an_unreadable_end(containerd: CrioServer, connect: Connect) -> None:
+    """A lease whose end cannot be read holds, as it does for containerd."""
+    hold(containerd).leases = [Lease("a", {"l0": "content"}, {f"{GC}expire": "soon"})]
+    assert "blob:l0" in read(connect(containerd)).unnamed
+
+
+def test_lease_gone_after_the_list(containerd: CrioServer, connect: Connect) -> None:
+    """A lease that vanishes before its resources are read holds nothing."""
+    own = hold(containerd)
+    own.leases = [Lease("a", {"l0": "content"}), Lease("b", {"l1": "content"})]
+    own.vanished.add("a")
+    assert read(connect(containerd)).unnamed == {"blob:l1"}
+
+
+@pytest.mark.parametrize("moment", [*SERVICES, "Leases.ListResources"])
+def test_pull_that_ends_meanwhile(containerd: CrioServer, connect: Connect, moment: str) -> None:
+    """What an image shares with a pull that ends while the graph is read stays, before whichever call it ends."""
+    own = hold(containerd)
+    own.blobs += content("2")[:2]
+    own.leases = [Lease("pull", {"m2": "content"})]
+    runtime = connect(containerd)
+    images = runtime.list_images()
+
+    def end_pull(method: str) -> None:
+        if method == moment:
+            containerd.records = {**(containerd.records or {}), "new": Record("new", "m2")}
+            own.leases = []
+
+    containerd.before_call = end_pull
+    layers = runtime.read_layers(images)
+    assert layers is not None
+    assert reclaimable(layers, [ID]).inodes == 2, "its manifest and config"
+
+
+def test_flat_lease(containerd: CrioServer, connect: Connect) -> None:
+    """A flat lease holds a manifest, and nothing that this refers to."""
+    own = hold(containerd)
+    own.leases = [Lease("a", {"m1": "content"}, {f"{GC}flat": "true"})]
+    everything, manifest = 4 + 9 + 4, 1
+    assert reclaimable(read(connect(containerd)), [ID]).inodes == everything - manifest
+    own.leases = [Lease("a", {"m1": "content"})]
+    assert reclaimable(read(connect(containerd)), [ID]) == Size(0, 0)
+
+
+def test_flat_lease_of_a_snapshot(containerd: CrioServer, connect: Connect) -> None:
+    """A flat lease holds a snapshot with its parents."""
+    hold(containerd).leases = [Lease("a", {"top": "snapshots/overlayfs"}, {f"{GC}flat": "true"})]
+    assert reclaimable(read(connect(containerd)), [ID]).inodes == 4
+
+
+def test_roots(containerd: CrioServer, connect: Connect) -> None:
+    """Blobs and snapshots that are labelled as roots are held without a holder."""
+    own = hold(containerd)
+    own.blobs.append(Blob("r", labels={f"{GC}root": "x"}))
+    own.snapshots.append(Snapshot("r", labels={f"{GC}root": "x"}))
+    assert read(connect(containerd)).unnamed == {"blob:r", "snapshot:overlayfs:r"}
+
+
+def test_references_of_snapshots(containerd: CrioServer, connect: Connect) -> None:
+    """A snapshot holds what its labels name, beside its parent."""
+    hold(containerd).snapshots.append(Snapshot("x", "base", labels={f"{GC}ref.content.0": "l0"}))
+    assert read(connect(containerd)).edges["snapshot:overlayfs:x"] == (BASE, "blob:l0")
+
+
+def test_other_namespace(containerd: CrioServer, connect: Connect) -> None:
+    """A blob that another namespace has too stays, and CRI's snapshots go: each namespace has its own."""
+    hold(containerd)
+    snapshots = [Snapshot("top", size=1, inodes=1), Snapshot("live", "top", snapshots_pb.ACTIVE)]
+    containerd.namespaces["moby"] = Namespace(blobs=[*content(), Blob("other", 5000)], snapshots=snapshots)
+    layers = read(connect(containerd))
+    blobs = {f"blob:{name}" for name in ("m1", "c1", "l0", "l1", "other")}
+    assert layers.other_namespaces == blobs | {"snapshot:moby:overlayfs:top"}
+    assert layers.sizes["blob:other"] == blob_size(8192)
+    assert layers.sizes["snapshot:moby:overlayfs:top"] == Size(8193, 3)
+    assert reclaimable(layers, [ID]) == layers.sizes[TOP] + layers.sizes[BASE]
+
+
+def test_namespaces_are_asked_apart(containerd: CrioServer, connect: Connect) -> None:
+    """Every call names the namespace that it is about."""
+    hold(containerd)
+    containerd.namespaces["moby"] = Namespace(blobs=content(), snapshots=[Snapshot("top")])
+    read(connect(containerd))
+    asked = [(call.method, call.metadata["containerd-namespace"]) for call in containerd.calls if "." in call.method]
+    moby = {method for method, namespace in asked if namespace == "moby"}
+    assert moby == {"Content.List", "Snapshots.List", "Snapshots.Usage"}
+    assert {namespace for _, namespace in asked} == {"k8s.io", "moby"}
+
+
+@pytest.mark.parametrize("snapshotter", ["stargz", "nydus", "devmapper", "fuse-overlayfs"])
+def test_untrusted_snapshotter(containerd: CrioServer, connect: Connect, snapshotter: str) -> None:
+    """Where a snapshotter's usage means something else, the figures are incomplete, and it is not asked."""
+    hold(containerd).blobs.append(Blob("c2", labels={f"{GC}ref.snapshot.{snapshotter}": "x"}))
+    assert not read(connect(containerd)).complete
+    assert snapshotter not in {call.about for call in containerd.calls}
+
+
+def test_untrusted_snapshotter_of_another_namespace(containerd: CrioServer, connect: Connect) -> None:
+    """What another namespace unpacks to is not CRI's to free."""
+    hold(containerd)
+    containerd.namespaces["moby"] = Namespace(blobs=content(snapshotter="stargz"))
+    assert read(connect(containerd)).complete
+
+
+def test_no_api(crio: CrioServer, connect: Connect) -> None:
+    """CRI-O has no such API: there is no graph, and that is no failure."""
+    crio.images[ID] = ServedImage(ID, (TAG,))
+    runtime = connect(crio)
+    assert runtime.read_layers(runtime.list_images()) is None
+    assert runtime.layers_refusal is None
+
+
+@pytest.mark.parametrize("method", SERVICES)
+def test_missing_service(containerd: CrioServer, connect: Connect, method: str) -> None:
+    """Without one of the services there is no graph; it is not asked again until nobody served a call."""
+    hold(containerd)
+    containerd.fail(method, Code.UNIMPLEMENTED, "unknown service", times=1)
+    runtime = connect(containerd)
+    images = ()
+    assert [runtime.read_layers(images), runtime.read_layers(images)] == [None, None]
+    assert containerd.count(method) <= 2, "of one batch at most"
+    containerd.fail("Version", Code.UNAVAILABLE, times=1)
+    with pytest.raises(RuntimeUnavailableError):
+        runtime.read_version()
+    assert runtime.read_layers(images) is not None
+
+
+@pytest.mark.parametrize("method", [*SERVICES, "Leases.ListResources"])
+def test_refused_read(containerd: CrioServer, connect: Connect, method: str) -> None:
+    """Where a read is refused there is no graph, and why is told until the next one."""
+    hold(containerd).leases = [Lease("a")]
+    containerd.fail(method, Code.INTERNAL, "broken disk", times=1)
+    runtime = connect(containerd)
+    assert runtime.read_layers(()) is None
+    assert runtime.layers_refusal == f"{method}: INTERNAL: broken disk"
+    assert runtime.read_layers(()) is not None
+    assert runtime.layers_refusal is None
+
+
+@pytest.mark.parametrize("method", SERVICES)
+def test_unavailable(containerd: CrioServer, connect: Connect, method: str) -> None:
+    """A read that takes too long leaves no graph: a full disk must not wait for what only ranks its images."""
+    hold(containerd)
+    containerd.fail(method, Code.DEADLINE_EXCEEDED)
+    runtime = connect(containerd)
+    assert runtime.read_layers(()) is None
+    assert str(runtime.layers_refusal).startswith(f"{method}: DEADLINE_EXCEEDED")
+
+
+@pytest.mark.parametrize("method", SERVICES)
+def test_short_outage_of_the_graph(containerd: CrioServer, connect: Connect, method: str) -> None:
+    """A read that nobody serves for a moment is made again, streams and batches from their start."""
+    hold(containerd)
+    containerd.fail(method, Code.UNAVAILABLE, times=3)
+    layers = connect(containerd).read_layers(())
+    assert layers is not None
+    assert layers.edges["blob:c1"] == (TOP,)

@@ -1,0 +1,632 @@
+"""One sweep on a simulated node: what it does between and around the decisions."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from cleaner.core.disk_usage import Filesystem, Part, Resource
+from cleaner.core.errors import DiskUnreadableError, ImageInUseError, RuntimeRejectedError, RuntimeUnavailableError
+from cleaner.core.events import EvictionEnded, EvictionStarted, SweepEnded, SweepStarted
+from cleaner.core.model import EvictionOutcome, EvictReason, KeepReason, Policy, Rule, StopReason, Trigger
+from cleaner.core.pressure.pulls import Pull
+from cleaner.core.references import parse_pattern
+from cleaner.simulation.node import Build
+from support.nodes import COMPANY, MB, World, make_world
+
+DOWN = RuntimeUnavailableError("RemoveImage: DEADLINE_EXCEEDED")
+REJECTED = RuntimeRejectedError("RemoveImage: INTERNAL: no")
+UNREADABLE = DiskUnreadableError("cannot read the usage of /disk: Input/output error")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return make_world(tmp_path)
+
+
+def test_nightly_evicts_what_is_expired_and_keeps_the_rest(world: World) -> None:
+    """A nightly sweep removes what is past max_age, oldest first, and nothing else."""
+    older, old, young = world.pull_old("older", days=90), world.pull_old("old", days=40), world.pull_old("new", days=29)
+    report = world.report(Trigger.NIGHTLY)
+    assert [(e.verdict.image.id, e.outcome) for e in report.evictions] == [
+        (older, EvictionOutcome.EVICTED),
+        (old, EvictionOutcome.EVICTED),
+    ]
+    assert [image.id for image in world.simulated.list_images()] == [young]
+    assert report.reclaimed_bytes == 100 * MB
+    assert report.stopped_because is StopReason.DONE
+
+
+def test_events_come_in_order_around_each_eviction(world: World) -> None:
+    """Each eviction is announced before and told after; the report comes last."""
+    world.pull_old("a")
+    world.pull_old("b")
+    kinds = [type(event) for event in world.sweep(Trigger.MANUAL)]
+    assert kinds == [SweepStarted, EvictionStarted, EvictionEnded, EvictionStarted, EvictionEnded, SweepEnded]
+
+
+def test_pressure_stops_at_the_low_mark(world: World) -> None:
+    """Under pressure it stops at the first measurement at or below low: 80 % down to 65 % takes three of 5 %."""
+    for number in range(16):
+        world.pull_old(f"app{number:02}", days=100 - number)
+    report = world.report(Trigger.PRESSURE)
+    assert len(report.evictions) == 3
+    assert report.filesystem_after.used_percent == 65
+    assert report.stopped_because is StopReason.LOW_MARK
+    assert report.low_mark_met
+    assert report.not_reached == 13
+
+
+def test_pressure_below_high_is_not_needed(world: World) -> None:
+    """Below high a pressure sweep lists nothing and does nothing, once it knows that nothing large is being pulled."""
+    world.pull_old("app", megabytes=749)
+    report = world.report(Trigger.PRESSURE)
+    assert report.stopped_because is StopReason.NOT_NEEDED
+    assert report.plan is None
+    assert world.runtime.calls == ["read_pulls"]
+
+
+def test_pressure_at_high_is_needed(world: World) -> None:
+    """At the high mark itself a pressure sweep evicts."""
+    world.pull_old("app", megabytes=750)
+    assert world.report(Trigger.PRESSURE).evictions[0].outcome is EvictionOutcome.EVICTED
+
+
+def test_pressure_above_low_with_nothing_left_is_done(world: World) -> None:
+    """When every candidate is gone and usage is still above the kubelet's mark, the sweep ends and says so."""
+    world.simulated.write_file("logs", 840 * MB)
+    world.pull_old("app", megabytes=60)
+    report = world.report(Trigger.PRESSURE)
+    assert len(report.evictions) == 1
+    assert report.stopped_because is StopReason.DONE
+    assert not report.low_mark_met
+
+
+@pytest.mark.parametrize(("logs", "evictions"), [(720, 0), (780, 0), (781, 1), (810, 1), (811, 2)])
+def test_a_disk_full_of_something_else_is_held_below_the_kubelets_mark(world: World, logs: int, evictions: int) -> None:
+    """Where the low mark cannot be reached, only what keeps usage at 83 % goes, and all that stays is not reached."""
+    world.simulated.write_file("logs", logs * MB)
+    world.pull_old("app", megabytes=30, days=70)
+    world.pull_old("other", megabytes=20)
+    report = world.report(Trigger.PRESSURE)
+    assert (len(report.evictions), report.not_reached) == (evictions, 2 - evictions)
+    assert report.stopped_because is StopReason.KUBELET_MARK
+    assert report.plan is not None
+    assert report.plan.low_mark_reachable is False
+    assert not report.low_mark_met
+
+
+def test_a_disk_full_of_something_else_spares_what_is_used_daily(world: World) -> None:
+    """Images inside the long grace stay until the kubelet's mark itself is in danger, and go last then."""
+    world.simulated.write_file("logs", 700 * MB)
+    world.pull_old("cold", megabytes=40)
+    world.pull_old("hot", megabytes=40, days=0.5)
+    assert world.report(Trigger.PRESSURE).evictions == ()
+    world.simulated.write_file("more", 60 * MB)
+    assert [e.verdict.image.tags[0] for e in world.report(Trigger.PRESSURE).evictions] == [
+        "registry.example.com/cold:v1"
+    ]
+
+
+# ---- room for pulls
+
+
+def test_a_pull_in_progress_counts_as_used(world: World) -> None:
+    """Room is made for what a pull will still take, down to the low mark as if it were there."""
+    for number in range(10):
+        world.pull_old(f"app{number:02}", days=100 - number)
+    world.runtime.pulls = [(Pull("sha256:new", 150 * MB, 100 * MB),)] * 20
+    report = world.report(Trigger.PRESSURE)
+    assert len(report.evictions) == 2
+    assert report.stopped_because is StopReason.LOW_MARK
+    assert report.filesystem_before.used_percent == 50
+    assert report.filesystem_after.used_percent == 40
+
+
+@pytest.mark.parametrize(("size", "evictions"), [(249, 0), (250, 2)])
+def test_a_pull_matters_from_the_high_mark_on(world: World, size: int, evictions: int) -> None:
+    """At 75 % with the pull the sweep is needed, below it is not."""
+    for number in range(10):
+        world.pull_old(f"app{number:02}", days=100 - number)
+    world.runtime.pulls = [(Pull("sha256:new", size * MB, 0),)] * 20
+    assert len(world.report(Trigger.PRESSURE).evictions) == evictions
+
+
+@pytest.mark.parametrize(("size", "evictions"), [(700, 8), (1000, 10), (1001, 0)])
+def test_no_room_is_made_for_a_pull_that_cannot_fit(world: World, size: int, evictions: int) -> None:
+    """A pull larger than all that is free and evictable takes nothing with it."""
+    for number in range(10):
+        world.pull_old(f"app{number:02}", days=100 - number)
+    world.runtime.pulls = [(Pull("sha256:new", size * MB, 0),)] * 40
+    report = world.report(Trigger.PRESSURE)
+    assert (len(report.evictions), report.low_mark_met) == (evictions, False)
+
+
+def test_a_pull_that_cannot_fit_does_not_stop_what_the_disk_asks_for(world: World) -> None:
+    """At 80 % the sweep goes to the low mark as if nobody pulled, and says which pull it has given up."""
+    for number in range(16):
+        world.pull_old(f"app{number:02}", days=100 - number)
+    world.runtime.pulls = [(Pull("sha256:new", 1001 * MB, 0),)] * 40
+    events = world.sweep(Trigger.PRESSURE)
+    (started,) = (event for event in events if isinstance(event, SweepStarted))
+    assert (started.given_up, started.expected_bytes) == (frozenset({"sha256:new"}), 0)
+    assert (started.plan.low_mark_reachable, started.held) == (True, None)
+    ended = events[-1]
+    assert isinstance(ended, SweepEnded)
+    assert (ended.report.filesystem_after.used_percent, ended.report.stopped_because) == (65, StopReason.LOW_MARK)
+
+
+def test_pulls_that_cannot_be_read_make_no_room(world: World) -> None:
+    """An error of that question is no reason to evict, nor to fail."""
+    world.pull_old("app", megabytes=400)
+    world.runtime.failures["read_pulls"] = [RuntimeRejectedError("no")]
+    assert world.report(Trigger.PRESSURE).stopped_because is StopReason.NOT_NEEDED
+
+
+def test_an_early_sweep_takes_just_what_it_is_asked_for(world: World) -> None:
+    """Parts that are driven early go down to their own target, and one that reaches high meanwhile to its low mark."""
+    for number in range(14):
+        world.pull_old(f"app{number:02}", days=100 - number)
+    early = {Part(Filesystem.IMAGES, Resource.BYTES): 68.0}
+    report = world.report(Trigger.PRESSURE, early=early)
+    assert (len(report.evictions), report.low_mark_met) == (1, True)
+    assert report.filesystem_after.used_percent == 65
+
+
+def test_a_resource_that_reaches_high_meanwhile_is_driven_too(world: World) -> None:
+    """Bytes that reach high during a sweep for inodes are driven below low as well."""
+    for number in range(16):
+        world.pull_old(f"app{number:02}", megabytes=40, days=100 - number)
+    world.simulated.inodes = 100
+    for number in range(64):
+        world.simulated.write_file(f"small{number}", 0)
+    world.runtime.before["remove_image"] = lambda: world.simulated.write_file("burst", 200 * MB)
+    report = world.report(Trigger.PRESSURE)
+    assert report.filesystem_after.used_percent <= 65
+
+
+def test_dry_run_plans_and_touches_nothing(world: World) -> None:
+    """A dry run ends after Decide: every candidate is `planned` and still there."""
+    world.pull_old("a")
+    world.pull_old("b")
+    report = world.report(Trigger.MANUAL, dry_run=True)
+    assert [eviction.outcome for eviction in report.evictions] == [EvictionOutcome.PLANNED] * 2
+    assert "remove_image" not in world.runtime.calls
+    assert report.not_reached == 0
+    assert report.reclaimed_bytes == 0
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_limit_ends_the_sweep(world: World, dry_run: bool) -> None:
+    """At its limit a sweep ends; the rest is not reached."""
+    for name in "abc":
+        world.pull_old(name)
+    report = world.report(Trigger.NIGHTLY, limit=2, dry_run=dry_run)
+    assert (len(report.evictions), report.not_reached) == (2, 1)
+    assert report.stopped_because is StopReason.LIMIT
+
+
+def test_a_limit_of_all_candidates_is_done(world: World) -> None:
+    """A limit that leaves nothing out is no reason to have ended."""
+    world.pull_old("a")
+    assert world.report(Trigger.NIGHTLY, limit=1).stopped_because is StopReason.DONE
+
+
+def test_a_stop_request_ends_the_sweep_after_the_present_removal(world: World) -> None:
+    """SIGTERM during a removal: that one is finished and reported, the next is not begun."""
+    world.pull_old("a")
+    world.pull_old("b")
+
+    def request_stop() -> None:
+        world.stop.stopped = True
+
+    world.runtime.before["remove_image"] = request_stop
+    report = world.report(Trigger.NIGHTLY)
+    assert [eviction.outcome for eviction in report.evictions] == [EvictionOutcome.EVICTED]
+    assert report.stopped_because is StopReason.STOP_REQUESTED
+    assert report.not_reached == 1
+
+
+def test_a_list_that_cannot_be_read_evicts_nothing(world: World) -> None:
+    """A failing list of images, containers, sandboxes or layers fails the sweep before any removal."""
+    world.pull_old("a")
+    for method in ("list_images", "list_containers", "list_sandbox_images", "read_layers"):
+        world.runtime.failures = {method: [DOWN]}
+        with pytest.raises(RuntimeUnavailableError):
+            world.sweep(Trigger.NIGHTLY)
+    assert "remove_image" not in world.runtime.calls
+
+
+def start_container(world: World, name: str) -> None:
+    world.simulated.start_container(f"registry.example.com/{name}:v1")
+
+
+def pull_again(world: World, build: Build) -> None:
+    world.simulated.pull("registry.example.com/a:v1", build)
+
+
+def retag(world: World, image_id: str) -> None:
+    world.simulated.tag(image_id, "registry.example.com/other:v2")
+
+
+def test_an_image_that_a_pod_started_from_meanwhile_is_spared(world: World) -> None:
+    """The last look sees a container that came after the plan."""
+    world.pull_old("a")
+    world.runtime.before["read_image"] = lambda: start_container(world, "a")
+    (eviction,) = world.report(Trigger.NIGHTLY).evictions
+    assert (eviction.outcome, eviction.error) == (EvictionOutcome.SPARED, "now in_use")
+
+
+def test_an_image_with_changed_references_is_spared(world: World) -> None:
+    """A new tag after the plan spares the image."""
+    image_id = world.pull_old("a")
+    world.runtime.before["read_image"] = lambda: retag(world, image_id)
+    (eviction,) = world.report(Trigger.NIGHTLY).evictions
+    assert (eviction.outcome, eviction.error) == (EvictionOutcome.SPARED, "its references changed")
+
+
+def test_an_image_pulled_again_meanwhile_is_spared(world: World) -> None:
+    """A pull after the plan spares the image, though its references are the same."""
+    image_id = world.pull_old("a")
+    original = world.simulated.read_image(image_id)
+    assert original is not None
+    build = Build((("a", 50 * MB),), created_at=original.created_at, note="a")
+    world.runtime.before["read_image"] = lambda: pull_again(world, build)
+    (eviction,) = world.report(Trigger.NIGHTLY).evictions
+    assert (eviction.outcome, eviction.error) == (EvictionOutcome.SPARED, "it was pulled again")
+
+
+def test_an_image_that_went_meanwhile_is_spared(world: World) -> None:
+    """What somebody else removed is not counted as evicted."""
+    image_id = world.pull_old("a")
+    world.runtime.before["read_image"] = lambda: world.simulated.remove_image(image_id)
+    (eviction,) = world.report(Trigger.NIGHTLY).evictions
+    assert (eviction.outcome, eviction.error) == (EvictionOutcome.SPARED, "already gone")
+
+
+def test_a_last_look_that_fails_keeps_the_image(world: World) -> None:
+    """An image whose last look cannot be taken is not removed, and the next one follows."""
+    kept, gone = world.pull_old("a", days=80), world.pull_old("b")
+    world.runtime.failures["read_image"] = [DOWN]
+    first, second = world.report(Trigger.NIGHTLY).evictions
+    assert (first.verdict.image.id, first.outcome) == (kept, EvictionOutcome.FAILED)
+    assert (second.verdict.image.id, second.outcome) == (gone, EvictionOutcome.EVICTED)
+    assert first.error is not None
+    assert first.error.startswith("the last look failed: ")
+
+
+def test_the_containers_are_the_last_thing_looked_at(world: World) -> None:
+    """Nothing but the list of containers lies between the last look's begin and the removal."""
+    world.pull_old("a")
+    world.sweep(Trigger.NIGHTLY)
+    calls = world.runtime.calls
+    removal = calls.index("remove_image")
+    assert calls[removal - 3 : removal] == ["read_image", "list_sandbox_images", "list_containers"]
+
+
+def test_a_runtime_that_refuses_because_of_use_spares(world: World) -> None:
+    """CRI-O's refusal of an image in use is an image spared, not a failure."""
+    world.pull_old("a")
+    world.runtime.failures["remove_image"] = [ImageInUseError("image used by 123")]
+    (eviction,) = world.report(Trigger.NIGHTLY).evictions
+    assert (eviction.outcome, eviction.error) == (EvictionOutcome.SPARED, "image used by 123")
+
+
+def test_a_success_that_left_the_image_is_a_failure(world: World) -> None:
+    """A removal that the runtime calls a success is believed only once the image is gone."""
+    world.pull_old("a")
+    world.runtime.silent_removals = 1
+    (eviction,) = world.report(Trigger.NIGHTLY).evictions
+    assert eviction.outcome is EvictionOutcome.FAILED
+    assert eviction.error == "the runtime called it removed; the image is still there"
+    assert eviction.reclaimed_bytes is None
+
+
+def test_an_image_pulled_again_at_once_was_evicted(world: World) -> None:
+    """Between removal and question somebody pulls it again: with a new pull time it is another one's image."""
+    image_id = world.pull_old("a")
+    original = world.simulated.read_image(image_id)
+    assert original is not None
+    build = Build((("a", 50 * MB),), created_at=original.created_at, note="a")
+    world.runtime.after["remove_image"] = lambda: pull_again(world, build)
+    assert world.report(Trigger.NIGHTLY).evictions[0].outcome is EvictionOutcome.EVICTED
+
+
+@pytest.mark.parametrize("pulled_at", [None, datetime(2020, 1, 1, tzinfo=UTC)])
+def test_a_half_done_removal_is_a_failure(world: World, pulled_at: datetime | None) -> None:
+    """An image that is still there with an older pull time, or none, has lost a record, and was not pulled again."""
+    image_id = world.pull_old("a")
+    original = world.simulated.read_image(image_id)
+    assert original is not None
+    world.runtime.silent_removals = 1
+    world.runtime.images = [None, replace(original, pulled_at=pulled_at)]
+    (eviction,) = world.report(Trigger.NIGHTLY).evictions
+    assert (eviction.outcome, eviction.reclaimed_bytes) == (EvictionOutcome.FAILED, None)
+
+
+def test_an_image_used_since_the_plan_is_spared(world: World) -> None:
+    """A container that ran and ended while others were evicted was a use, though nothing needs its image now."""
+    world.pull_old("a", days=90)
+    world.pull_old("b", days=80)
+    started: list[str] = []
+
+    def come_and_go() -> None:
+        """Nothing runs at the plan, a container at the first last look, none at the second."""
+        looks = world.runtime.calls.count("list_containers")
+        if looks == 2:
+            started.append(world.simulated.start_container("registry.example.com/b:v1"))
+        elif looks == 3:
+            world.simulated.remove_container(started.pop())
+
+    world.runtime.before["list_containers"] = come_and_go
+    report = world.report(Trigger.NIGHTLY)
+    assert [e.outcome for e in report.evictions] == [EvictionOutcome.EVICTED, EvictionOutcome.SPARED]
+    assert report.evictions[1].error == "used since the plan"
+
+
+def test_pressure_ends_at_what_was_foretold_where_nothing_is_measured(world: World) -> None:
+    """On a disk that frees late the list is not gone beyond, however full it still looks."""
+    for number in range(16):
+        world.pull_old(f"app{number:02}", days=100 - number)
+    world.simulated.measures_removals = False
+    world.disk.stuck = world.simulated.read_usage()
+    report = world.report(Trigger.PRESSURE)
+    assert (len(report.evictions), report.stopped_because, report.not_reached) == (3, StopReason.DONE, 13)
+
+
+def test_a_disk_that_cannot_be_read_at_the_end_loses_no_report(world: World) -> None:
+    """What was evicted is reported all the same, with the usage from before."""
+    world.pull_old("a")
+    world.disk.failures = [None, None, None, UNREADABLE]
+    report = world.report(Trigger.NIGHTLY)
+    assert [e.outcome for e in report.evictions] == [EvictionOutcome.EVICTED]
+    assert report.filesystem_after == report.filesystem_before
+
+
+def test_a_deadline_is_settled_by_asking(world: World) -> None:
+    """A removal that ran into its deadline counts as evicted when the image is gone, as failed when not."""
+    image_id = world.pull_old("a", days=80)
+    world.pull_old("b")
+    world.runtime.failures["remove_image"] = [DOWN, DOWN]
+    world.runtime.before["remove_image"] = lambda: world.simulated.remove_image(image_id)
+    first, second = world.report(Trigger.NIGHTLY).evictions
+    assert first.outcome is EvictionOutcome.EVICTED
+    assert second.outcome is EvictionOutcome.FAILED
+    assert world.runtime.calls.count("remove_image") == 2
+
+
+def test_a_removal_that_cannot_be_confirmed_is_a_failure(world: World) -> None:
+    """When the question whether it is gone fails too, the eviction failed and says both."""
+    world.pull_old("a")
+    world.runtime.failures = {"remove_image": [DOWN], "read_image": [None, DOWN]}
+    (eviction,) = world.report(Trigger.NIGHTLY).evictions
+    assert eviction.outcome is EvictionOutcome.FAILED
+    assert eviction.error == f"{DOWN}; not known whether it is gone: {DOWN}"
+
+
+@pytest.mark.parametrize(("failures", "expected"), [(4, StopReason.DONE), (5, StopReason.FAILURES)])
+def test_failures_end_the_sweep_at_their_limit(world: World, failures: int, expected: StopReason) -> None:
+    """Four failures go on, the fifth ends the sweep."""
+    for number in range(7):
+        world.pull_old(f"app{number}")
+    world.runtime.failures["remove_image"] = [REJECTED] * failures
+    report = world.report(Trigger.NIGHTLY)
+    assert report.stopped_because is expected
+    assert len(report.evictions) == (7 if expected is StopReason.DONE else 5)
+
+
+def test_a_disk_that_cannot_be_read_ends_a_pressure_sweep(world: World) -> None:
+    """Without a measurement before the next eviction, pressure evicts nothing more."""
+    for number in range(16):
+        world.pull_old(f"app{number:02}")
+    world.disk.failures = [None, UNREADABLE]
+    with pytest.raises(DiskUnreadableError):
+        world.sweep(Trigger.PRESSURE)
+    assert len(world.simulated.list_images()) == 16
+
+
+def test_a_measurement_that_fails_after_a_removal_is_not_known(world: World) -> None:
+    """Bytes that could not be measured are None, and the eviction counts."""
+    world.pull_old("a")
+    world.disk.failures = [None, None, UNREADABLE]
+    report = world.report(Trigger.NIGHTLY)
+    assert report.evictions[0].outcome is EvictionOutcome.EVICTED
+    assert report.evictions[0].reclaimed_bytes is None
+    assert report.reclaimed_bytes is None
+
+
+def test_bytes_of_a_filesystem_that_frees_late_are_not_known(world: World) -> None:
+    """On btrfs no figure is shown per image."""
+    world.pull_old("a")
+    world.simulated.measures_removals = False
+    assert world.report(Trigger.NIGHTLY).evictions[0].reclaimed_bytes is None
+
+
+def test_measured_bytes_are_never_negative(world: World) -> None:
+    """Somebody who writes more than was freed makes the figure 0, not negative."""
+    world.pull_old("a", megabytes=1)
+    world.runtime.before["remove_image"] = lambda: world.simulated.write_file("burst", 20 * MB)
+    assert world.report(Trigger.NIGHTLY).evictions[0].reclaimed_bytes == 0
+
+
+def test_shared_layers_are_reclaimed_with_the_last_image(world: World) -> None:
+    """Two images over one base: the second removal measures the base too."""
+    world.pull_layers("a", {"base": 100, "a": 10})
+    world.pull_layers("b", {"base": 100, "b": 10})
+    report = world.report(Trigger.NIGHTLY)
+    assert [e.reclaimed_bytes for e in report.evictions] == [10 * MB, 110 * MB]
+
+
+@pytest.mark.parametrize("trigger", [Trigger.NIGHTLY, Trigger.PRESSURE])
+def test_what_was_foretold_is_what_is_measured(world: World, trigger: Trigger) -> None:
+    """Each eviction frees what was foretold for it, of shared layers, layers in use and layers of its own."""
+    world.pull_layers("used", {"base": 300, "runtime": 100})
+    start_container(world, "used")
+    for number in range(6):
+        shared = {"base": 300, f"pair{number // 2}": 40}
+        world.pull_layers(f"app{number}", shared | {f"own{number}": 50 + number}, days=90 - number)
+    report = world.report(trigger)
+    assert len(report.evictions) > 2
+    assert [e.estimated_bytes for e in report.evictions] == [e.reclaimed_bytes for e in report.evictions]
+    planned = report.plan
+    assert planned is not None
+    assert planned.reclaimable is not None
+    assert sum(e.estimated_bytes or 0 for e in report.evictions) <= planned.reclaimable.bytes
+
+
+def test_after_an_image_that_was_spared_the_rest_is_foretold_anew(world: World) -> None:
+    """Of three images over one base the second is spared: the base stays, and the third is not foretold it."""
+    for place, name in enumerate("abc"):
+        world.pull_layers(name, {"base": 100, name: 10}, days=90 - place)
+    world.runtime.after["remove_image"] = lambda: start_container(world, "b")
+    first, second, third = world.report(Trigger.NIGHTLY).evictions
+    assert (second.outcome, second.estimated_bytes) == (EvictionOutcome.SPARED, None)
+    assert third.verdict.reclaimable is not None
+    assert third.verdict.reclaimable.bytes == 110 * MB
+    assert (first.estimated_bytes, third.estimated_bytes, third.reclaimed_bytes) == (10 * MB, 10 * MB, 10 * MB)
+
+
+def fill_with_gainless(world: World) -> None:
+    """80 % used: five oldest images whose layers a container holds, and ten of 5 % each."""
+    world.pull_layers("used", {"base": 300})
+    start_container(world, "used")
+    for number in range(5):
+        world.pull_layers(f"gainless{number}", {"base": 300}, days=200 - number)
+    for number in range(10):
+        world.pull_old(f"app{number}", days=100 - number)
+
+
+def test_pressure_spares_what_frees_nothing(world: World, tmp_path: Path) -> None:
+    """The oldest images free nothing and stay: three evictions reach the low mark, where a blind sweep takes eight."""
+    fill_with_gainless(world)
+    report = world.report(Trigger.PRESSURE)
+    assert (len(report.evictions), report.low_mark_met) == (3, True)
+    assert report.plan is not None
+    assert [v.reason for v in report.plan.kept if v.rule] == [KeepReason.NO_GAIN] * 5
+    other = tmp_path / "other"
+    other.mkdir()
+    blind = make_world(other)
+    blind.runtime.blind = True
+    fill_with_gainless(blind)
+    report = blind.report(Trigger.PRESSURE)
+    assert (len(report.evictions), report.low_mark_met) == (8, True)
+    assert {eviction.estimated_bytes for eviction in report.evictions} == {None}
+
+
+def test_a_dry_run_under_pressure_ends_where_the_low_mark_is_foretold(world: World) -> None:
+    """80 % down to 65 % is foretold to take three of 5 %: the rest is not reached, as in the sweep itself."""
+    for number in range(16):
+        world.pull_old(f"app{number:02}", days=100 - number)
+    dry = world.report(Trigger.PRESSURE, dry_run=True)
+    assert (len(dry.evictions), dry.not_reached) == (3, 13)
+    assert dry.stopped_because is StopReason.LOW_MARK
+    assert [eviction.estimated_bytes for eviction in dry.evictions] == [50 * MB] * 3
+    real = world.report(Trigger.PRESSURE)
+    assert [e.verdict.image.id for e in real.evictions] == [e.verdict.image.id for e in dry.evictions]
+
+
+def test_a_dry_run_that_cannot_reach_the_low_mark_lists_what_goes(world: World) -> None:
+    """Where all candidates are not enough, those are listed that keep the kubelet away, and the plan says so."""
+    world.simulated.write_file("logs", 800 * MB)
+    world.pull_old("app", megabytes=49)
+    world.pull_old("other", megabytes=1)
+    report = world.report(Trigger.PRESSURE, dry_run=True)
+    assert (len(report.evictions), report.not_reached) == (1, 1)
+    assert report.stopped_because is StopReason.KUBELET_MARK
+    assert report.plan is not None
+    assert report.plan.low_mark_reachable is False
+
+
+def test_a_dry_run_under_pressure_keeps_its_limit(world: World) -> None:
+    """A limit below what the low mark needs is why the list ends."""
+    for number in range(16):
+        world.pull_old(f"app{number:02}")
+    report = world.report(Trigger.PRESSURE, dry_run=True, limit=2)
+    assert (len(report.evictions), report.not_reached) == (2, 14)
+    assert report.stopped_because is StopReason.LIMIT
+
+
+def test_a_sweep_goes_on_where_the_foretold_images_were_not_enough(world: World) -> None:
+    """Of the three foretold images one is spared: the fourth goes for it, though it was not thought to be needed."""
+    for number in range(16):
+        world.pull_old(f"app{number:02}", days=100 - number)
+    world.runtime.failures["remove_image"] = [ImageInUseError("image used by 123")]
+    report = world.report(Trigger.PRESSURE)
+    assert [e.outcome for e in report.evictions] == [EvictionOutcome.SPARED] + [EvictionOutcome.EVICTED] * 3
+    assert (report.stopped_because, report.not_reached) == (StopReason.LOW_MARK, 12)
+
+
+def test_three_removals_that_free_nothing_end_a_pressure_sweep(world: World) -> None:
+    """Foretold 50 MB each and measured nothing: the fourth image is not taken."""
+    for number in range(16):
+        world.pull_old(f"app{number:02}")
+    world.disk.stuck = world.simulated.read_usage()
+    report = world.report(Trigger.PRESSURE)
+    assert [e.outcome for e in report.evictions] == [EvictionOutcome.EVICTED] * 3
+    assert (report.stopped_because, report.not_reached) == (StopReason.NO_PROGRESS, 13)
+
+
+def test_a_failure_between_them_is_no_removal(world: World) -> None:
+    """An image that failed frees nothing and is not counted: the third that went is the end."""
+    for number in range(16):
+        world.pull_old(f"app{number:02}")
+    world.disk.stuck = world.simulated.read_usage()
+    world.runtime.failures["remove_image"] = [None, REJECTED]
+    report = world.report(Trigger.PRESSURE)
+    assert [e.outcome for e in report.evictions].count(EvictionOutcome.EVICTED) == 3
+    assert (len(report.evictions), report.stopped_because) == (4, StopReason.NO_PROGRESS)
+
+
+@pytest.mark.parametrize(("trigger", "blind"), [(Trigger.NIGHTLY, False), (Trigger.PRESSURE, True)])
+def test_a_standstill_needs_pressure_and_a_forecast(world: World, trigger: Trigger, *, blind: bool) -> None:
+    """At night, and where nothing is foretold, removals that free nothing end no sweep."""
+    for number in range(16):
+        world.pull_old(f"app{number:02}")
+    world.runtime.blind = blind
+    world.disk.stuck = world.simulated.read_usage()
+    report = world.report(trigger)
+    assert (len(report.evictions), report.stopped_because) == (16, StopReason.DONE)
+
+
+def test_records_that_are_left_are_a_failure_with_their_names(world: World) -> None:
+    """An image that is gone while a record named by its id holds its layers is failed, and says what is left."""
+    image_id = world.pull_old("a")
+    world.runtime.leftovers = [(image_id, "registry.example.com/a:v1")]
+    (eviction,) = world.report(Trigger.NIGHTLY).evictions
+    assert eviction.outcome is EvictionOutcome.FAILED
+    assert eviction.error == f"the image is gone, but not its records: {image_id}, registry.example.com/a:v1"
+    assert (eviction.estimated_bytes, eviction.reclaimed_bytes) == (None, None)
+
+
+def test_records_that_cannot_be_looked_for_are_a_failure(world: World) -> None:
+    """Where it is not known whether records are left, the eviction is not called a success; the next one follows."""
+    world.pull_old("a", days=80)
+    world.pull_old("b")
+    world.runtime.failures["list_leftovers"] = [DOWN]
+    first, second = world.report(Trigger.NIGHTLY).evictions
+    assert first.outcome is EvictionOutcome.FAILED
+    assert first.error == f"the image is gone; not known whether records of it are left: {DOWN}"
+    assert second.outcome is EvictionOutcome.EVICTED
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_an_image_left_with_only_its_id_goes_by_a_rule_for_none(world: World, *, allowed: bool) -> None:
+    """A record named only by its id is an image without references: `<none>` with `local: true` takes it."""
+    build = Build((("left", 50 * MB),), created_at=world.timer.wall - timedelta(days=60))
+    image_id = world.simulated.load(build.image_id, build)
+    world.timer.move(days=2)
+    none = Rule("left", (parse_pattern("<none>"),), timedelta(days=30), local=allowed)
+    report = world.report(Trigger.NIGHTLY, Policy(rules=(COMPANY, none)))
+    assert [e.verdict.image.id for e in report.evictions] == [image_id] * allowed
+    assert len(world.simulated.list_images()) == 1 - allowed
+
+
+def test_grace_can_be_set_aside(world: World) -> None:
+    """An image pulled just now is recent; with a grace of nothing it goes."""
+    world.simulated.pull(
+        "registry.example.com/a:v1", Build((("a", MB),), created_at=world.timer.wall - timedelta(days=60))
+    )
+    assert world.report(Trigger.MANUAL).plan.kept[0].reason is KeepReason.RECENT  # type: ignore[union-attr]
+    without = Policy(rules=(COMPANY,), grace=timedelta(0))
+    assert world.report(Trigger.MANUAL, without).evictions[0].verdict.reason is EvictReason.EXPIRED

@@ -1,0 +1,1 @@
+"""The imports between the packages of `cleaner/`, as a graph."""

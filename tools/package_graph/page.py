@@ -1,0 +1,20 @@
+"""The page docs/packages.md: the graph as a Mermaid diagram."""
+
+from package_graph.imports import Graph
+
+_INTRODUCTION = """\
+# Packages
+
+<!-- Made by `make package-graph` from the imports of cleaner/. -->
+
+Each arrow is an import. `tests/unit/test_architecture.py` fails on an arrow that is not allowed, on a
+cycle, and where this page is out of date. What each package is for is in its `__init__.py` and in
+[architecture](architecture.md).
+
+"""
+
+
+def page_of(graph: Graph) -> str:
+    """The whole page; names and arrows are sorted."""
+    arrows = [f"  {name} --> {target}" for name in graph for target in sorted(graph[name])]
+    return _INTRODUCTION + "\n".join(["```mermaid", "flowchart TD", *arrows, "```", ""])
