@@ -191,7 +191,7 @@ def main() -> int:
 
 def report(kinds: list[Latencies]) -> None:
     """A row for each kind."""
-    print(f"\n{'seconds from the mark to':<28}{'n':>5}{'p50':>8}{'p99':>8}{'max':>8}{'early':>8}{'highest %':>11}")
+    print(f"\n{'seconds from the watermark to':<28}{'n':>5}{'p50':>8}{'p99':>8}{'max':>8}{'early':>8}{'highest %':>11}")
     for kind in kinds:
         for what, of in (("first byte freed", kind.seconds), ("sweep begun", kind.to_sweep)):
             figures = "".join(f"{kind.percentile(percent, of):>8.2f}" for percent in (50, 99, 100))

@@ -36,7 +36,7 @@ CONFIG = """\
 policy:
   grace: 0s
   rules: [{{name: all, match: ["registry.gitlab.com/night/**"], max_age: 1d}}]
-nightly: {{schedule: "{schedule}", splay: 0s, duty: {duty}%}}
+nightly: {{schedule: "{schedule}", splay: 0s, duty_cycle: {duty_cycle}%}}
 pressure: {{bytes: {{high: 99, low: 98}}, inodes: {{high: 99, low: 98}}}}
 startup_delay: 0s
 web: {{listen: "127.0.0.1:{port}"}}
@@ -50,7 +50,7 @@ class Starts:
     """Pods that were started under the same conditions, over all rounds."""
 
     name: str
-    duty: int | None
+    duty_cycle: int | None
     """Percent; None where there is no sweep."""
     seconds: list[float] = field(default_factory=list)
     sweeps: list[dict[str, float]] = field(default_factory=list)
@@ -66,7 +66,11 @@ def percentile(values: list[float], percent: float) -> float:
 def main() -> int:
     """A quiet stretch before and after each sweep: the machine's other work is in all figures alike."""
     print(f"Python {platform.python_version()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", flush=True)
-    quiet, gentle, full = Starts("no sweep", None), Starts("sweep, duty 20 %", 20), Starts("sweep, duty 100 %", 100)
+    quiet, gentle, full = (
+        Starts("no sweep", None),
+        Starts("sweep, duty_cycle 20 %", 20),
+        Starts("sweep, duty_cycle 100 %", 100),
+    )
     with Lab(version="1.7", size_mib=4000, durable=True) as lab:
         print(f"containerd {lab.version} on ext4, a loop disk of 4,000 MiB; {IMAGES} images a sweep", flush=True)
         [app] = lab.push(ImageSpec("day/app", "v1", (Layer(4 * MIB, 1, files=20),), LAST_YEAR))
@@ -92,8 +96,8 @@ def measure(lab: Lab, condition: Starts, app: str, references: list[str]) -> Non
     for _ in range(WARM_UP_STARTS):
         start_pod(lab, app)
     load = os.getloadavg()[0]
-    with tempfile.TemporaryDirectory() as folder, daemon(lab, condition.duty, Path(folder)) as log:
-        if condition.duty is None:
+    with tempfile.TemporaryDirectory() as folder, daemon(lab, condition.duty_cycle, Path(folder)) as log:
+        if condition.duty_cycle is None:
             seconds = [start_pod(lab, app) for _ in range(QUIET_STARTS)]
         else:
             seconds = start_during_sweep(lab, app, log)
@@ -123,11 +127,11 @@ def start_pod(lab: Lab, reference: str) -> float:
 
 
 @contextmanager
-def daemon(lab: Lab, duty: int | None, folder: Path) -> Iterator[Path]:
+def daemon(lab: Lab, duty_cycle: int | None, folder: Path) -> Iterator[Path]:
     """The daemon's log while it runs; without a duty its night never comes."""
     config, log = folder / "cleaner.yaml", folder / "log"
-    schedule = NEVER if duty is None else EACH_MINUTE
-    config.write_text(CONFIG.format(schedule=schedule, duty=duty or 20, port=reserve_port(), folder=folder))
+    schedule = NEVER if duty_cycle is None else EACH_MINUTE
+    config.write_text(CONFIG.format(schedule=schedule, duty_cycle=duty_cycle or 20, port=reserve_port(), folder=folder))
     environ = os.environ | {"CONTAINER_RUNTIME_ENDPOINT": lab.endpoint}
     with log.open("wb") as stream:
         process = subprocess.Popen([CLEANER, "run", "--config", config], env=environ, stderr=stream)
@@ -159,7 +163,7 @@ def report(conditions: list[Starts]) -> None:
         evicted = sum(sweep["evicted"] for sweep in one.sweeps)
         mean = sum(one.removal_seconds) / len(one.removal_seconds)
         print(f"{one.name}: {evicted:g} images evicted, a removal took {mean * 1000:.0f} ms on average")
-    print("aim: p99 at duty 20 % at most 1.2 times that without a sweep")
+    print("aim: p99 at duty_cycle 20 % at most 1.2 times that without a sweep")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from cleaner.core.errors import CleanerError
-from cleaner.core.image_users import ids_in_use, needs_of
+from cleaner.core.image_users import ids_in_use, image_users
 from cleaner.core.model import Image
 from cleaner.node.clock import NeverStop
 from cleaner.runtime.client import CriRuntime
@@ -80,7 +80,7 @@ class SimulatedKubelet:
         """All unused images, in the order of their going."""
         now = time.monotonic()
         images = runtime.list_images()
-        needs = needs_of(runtime.list_containers(), runtime.list_sandbox_images())
+        needs = image_users(runtime.list_containers(), runtime.list_sandbox_images())
         in_use = ids_in_use(images, needs)
         self._detected = {image.id: self._detected.get(image.id, now) for image in images}
         self._used = {image_id: at for image_id, at in self._used.items() if image_id in self._detected}

@@ -17,13 +17,13 @@ from pathlib import Path
 
 from benchmarks.light import CLEANER, best, row, row_of
 from cleaner.core.disk_usage import Usage
-from cleaner.core.events import EvictionEnded, EvictionStarted, NightEnded, SweepEnded, SweepStarted
-from cleaner.core.history import Night
+from cleaner.core.events import EvictionEnded, EvictionStarted, NightlyRunEnded, SweepEnded, SweepStarted
+from cleaner.core.history import NightlyRun
 from cleaner.core.model import EvictionOutcome, EvictReason, Image, Plan, StopReason, Trigger, Verdict
 from cleaner.core.reclaim import Size
 from cleaner.core.report import Eviction, SweepReport
 from cleaner.ledger import file
-from cleaner.ledger.ledger import Ledger
+from cleaner.ledger.ledger import SqliteLedger
 
 DAYS = 365
 IMAGES = 1000
@@ -79,11 +79,11 @@ def main() -> int:
 
 
 @contextmanager
-def opened(path: Path, timer: Calendar, synchronous: str = "FULL") -> Iterator[Ledger]:
+def opened(path: Path, timer: Calendar, synchronous: str = "FULL") -> Iterator[SqliteLedger]:
     """The daemon's ledger; FULL is what it uses."""
     usual = file.PRAGMAS
     file.PRAGMAS = tuple(p.replace("synchronous = FULL", f"synchronous = {synchronous}") for p in usual)
-    ledger = Ledger(path, keep=KEEP, grace=DAY, timer=timer, tells=True)
+    ledger = SqliteLedger(path, keep=KEEP, grace=DAY, timer=timer, tells=True)
     try:
         yield ledger
     finally:
@@ -91,7 +91,7 @@ def opened(path: Path, timer: Calendar, synchronous: str = "FULL") -> Iterator[L
         file.PRAGMAS = usual
 
 
-def live_a_year(ledger: Ledger, timer: Calendar) -> tuple[Image, ...]:
+def live_a_year(ledger: SqliteLedger, timer: Calendar) -> tuple[Image, ...]:
     """Each day the oldest go and as many come; gives the images of the last day."""
     images = [image_of(number, timer.at) for number in range(IMAGES)]
     for day in range(DAYS):
@@ -104,15 +104,15 @@ def live_a_year(ledger: Ledger, timer: Calendar) -> tuple[Image, ...]:
             eviction = Eviction(verdict, EvictionOutcome.EVICTED, None, 10**8, 10**8, 0.1)
             ledger.record(EvictionEnded(Trigger.NIGHTLY, eviction, timer.at))
         ledger.record(SweepEnded(report_at(timer.at), timer.at))
-        ledger.record(NightEnded(Night(timer.at, timer.at)))
+        ledger.record(NightlyRunEnded(NightlyRun(timer.at, timer.at)))
         first = IMAGES + day * EVICTIONS_PER_DAY
         new = [image_of(number, timer.at) for number in range(first, first + EVICTIONS_PER_DAY)]
         images = images[EVICTIONS_PER_DAY:] + new
     return tuple(images)
 
 
-def measure_samples(ledger: Ledger, timer: Calendar, images: tuple[Image, ...], what: str) -> None:
-    """What `remember` takes when a minute has passed, the list of images at hand."""
+def measure_samples(ledger: SqliteLedger, timer: Calendar, images: tuple[Image, ...], what: str) -> None:
+    """What `store_images` takes when a minute has passed, the list of images at hand."""
     look(ledger, timer, images)
     gc.collect()
     gc.freeze()  # as the daemon does, or Python's collector walks through a year of garbage meanwhile
@@ -125,9 +125,9 @@ def measure_samples(ledger: Ledger, timer: Calendar, images: tuple[Image, ...], 
     row(what, f"{statistics.median(taken):.2f}", f"{max(taken):.2f}")
 
 
-def look(ledger: Ledger, timer: Calendar, images: tuple[Image, ...]) -> None:
+def look(ledger: SqliteLedger, timer: Calendar, images: tuple[Image, ...]) -> None:
     """The newest hundred are in use."""
-    ledger.remember(images, frozenset(image.id for image in images[-IN_USE:]), timer.at)
+    ledger.store_images(images, frozenset(image.id for image in images[-IN_USE:]), timer.at)
 
 
 def image_of(number: int, at: datetime) -> Image:
@@ -146,11 +146,11 @@ def report_at(at: datetime) -> SweepReport:
         duration_seconds=10.0,
         filesystem_before=USAGE,
         filesystem_after=USAGE,
-        stopped_because=StopReason.DONE,
+        stop_reason=StopReason.DONE,
         evictions=(),
         plan=None,
         not_reached=0,
-        low_mark_met=True,
+        low_watermark_met=True,
     )
 
 

@@ -156,7 +156,9 @@ def measure_daemon(lab: Lab, config: Path, environ: dict[str, str], port: int) -
             lab.fill(75.5)
             wait_until(partial(swept, port, number), f"sweep {number}")
             lab.drop_ballast()
-        evicted = int(sum(value for name, value in scrape(port).items() if name.startswith("cleaner_evictions_total")))
+        evicted = int(
+            sum(value for name, value in scrape(port).items() if name.startswith("image_cleaner_evictions_total"))
+        )
         print(f"{SWEEPS} pressure sweeps, {evicted} images evicted")
         time.sleep(SETTLE_SECONDS)
         before = process.cpu_times()
@@ -208,7 +210,7 @@ def scrape(port: int) -> dict[str, float]:
 
 def swept(port: int, times: int) -> bool:
     """Whether there were so many pressure sweeps."""
-    return scrape(port).get('cleaner_sweeps_total{trigger="pressure"}', 0.0) >= times
+    return scrape(port).get('image_cleaner_sweeps_total{trigger="pressure"}', 0.0) >= times
 
 
 def timed(work: Callable[[], object]) -> Cost:

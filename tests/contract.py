@@ -13,7 +13,7 @@ from typing import Protocol
 import pytest
 
 from cleaner.core.disk_usage import Filesystem
-from cleaner.core.image_users import needs_of
+from cleaner.core.image_users import image_users
 from cleaner.core.model import Image, KeepReason
 from cleaner.core.ports import Disk, Runtime
 
@@ -272,7 +272,7 @@ def a_container_of_any_state_names_its_image(bench: Bench) -> None:
     bench.exit(exited)
     known = {container.id: container for container in bench.runtime.list_containers()}
     for container_id in (created, running, exited):
-        needs = needs_of([known[container_id]], ())
+        needs = image_users([known[container_id]], ())
         assert needs.reason_to_keep(image) is KeepReason.IN_USE
         bench.remove(container_id)
     assert not {created, running, exited} & {container.id for container in bench.runtime.list_containers()}
@@ -425,7 +425,7 @@ def a_pull_in_progress_is_foretold(bench: Bench) -> None:
     with bench.pulling(build.reference()):
         (pull,) = bench.runtime.read_pulls()
         taken = empty - bench.disk.read_usage().available_bytes
-    assert (bench.runtime.read_pulls(), bench.runtime.pulls_refusal) == ((), None)
+    assert (bench.runtime.read_pulls(), bench.runtime.pulls_error) == ((), None)
     assert pull.digest == digest
     foretold = taken + pull.content_bytes + pull.snapshot_bytes
     assert foretold == pytest.approx(empty - available(bench), rel=0.25)
@@ -433,7 +433,7 @@ def a_pull_in_progress_is_foretold(bench: Bench) -> None:
 
 @promise
 def a_pull_of_known_layers_takes_next_to_nothing(bench: Bench) -> None:
-    """Layers that are there already are not foretold for another image that has them too."""
+    """Layers that are there already are not estimated for another image that has them too."""
     shared = tuple((f"known-{number}", 2 * MIB) for number in range(3))
     pulled(bench, Build("contract/known", layers=shared))
     build = Build("contract/known-too", layers=(*shared, ("known-own", MIB)))
@@ -463,7 +463,7 @@ def pulled_at(image: Image) -> datetime:
 
 def reason_to_keep(bench: Bench, image: Image) -> KeepReason | None:
     """What the node's containers and sandboxes say about an image."""
-    return needs_of(bench.runtime.list_containers(), bench.runtime.list_sandbox_images()).reason_to_keep(image)
+    return image_users(bench.runtime.list_containers(), bench.runtime.list_sandbox_images()).reason_to_keep(image)
 
 
 def available(bench: Bench) -> int:

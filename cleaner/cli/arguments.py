@@ -8,7 +8,7 @@ import re
 from datetime import timedelta
 from pathlib import Path
 
-from cleaner.cli.image_filter import IdPrefix, Wanted
+from cleaner.cli.image_filter import IdPrefix, ImageFilter
 from cleaner.config import parse_duration
 from cleaner.core.model import Trigger
 from cleaner.core.references import parse_pattern
@@ -55,18 +55,18 @@ def _add_plan(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "--trigger",
         choices=[Trigger.NIGHTLY.value, Trigger.PRESSURE.value],
         default=Trigger.NIGHTLY.value,
-        help="pressure: the order in which images would go, whatever the usage is now (default: %(default)s)",
+        help="pressure: the order in which images would be evicted, whatever the usage is now (default: %(default)s)",
     )
     _add_output(command)
 
 
 def _add_sweep(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    command = _add(commands, "sweep", "one sweep now, without rests: what is past its rule's max_age goes")
+    command = _add(commands, "sweep", "one sweep now, without pauses: evicts what is past its rule's max_age")
     command.add_argument(
         "--trigger",
         choices=[trigger.value for trigger in (Trigger.MANUAL, Trigger.NIGHTLY, Trigger.PRESSURE)],
         default=Trigger.MANUAL.value,
-        help="nightly: the same as manual; pressure: only from the high mark on, down to the low one "
+        help="nightly: the same as manual; pressure: only from the high watermark on, down to the low one "
         "(default: %(default)s)",
     )
     command.add_argument("--dry-run", action="store_true", help="stop after the plan; nothing is removed")
@@ -84,11 +84,11 @@ def _add_history(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     command = _add(
         commands,
         "history",
-        "what was evicted, when and why, whether it came back, and what went without us; changes nothing",
+        "what was evicted, when and why, whether it was re-pulled, and what was removed externally; changes nothing",
     )
     command.add_argument(
         "--image",
-        type=_wanted,
+        type=_image_filter,
         metavar="PATTERN",
         help="only images with such a reference, like docker.io/library/nginx or ghcr.io/**:v1; "
         "or the image with this id, of which 6 digits are enough",
@@ -97,18 +97,18 @@ def _add_history(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--since",
         type=_duration,
         metavar="DURATION",
-        help="only what went in the last 12h, 7d or the like (default: all that is kept)",
+        help="only what was evicted or removed in the last 12h, 7d or the like (default: all that is kept)",
     )
     command.add_argument(
         "--observed",
         action="store_true",
-        help="instead: what would have gone in mode observe, and whether it was pulled or used since",
+        help="instead: what would have been evicted in mode observe, and whether it was pulled or used since",
     )
     _add_output(command, rows=f"a row for every eviction; without it the table shows the newest {MOST_ROWS}")
 
 
 def _add_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    _add_output(_add(commands, "check", "look at the configuration and the environment; changes nothing"), rows=None)
+    _add_output(_add(commands, "check", "inspect the configuration and the environment; changes nothing"), rows=None)
 
 
 def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -141,7 +141,7 @@ def _duration(text: str) -> timedelta:
         raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
 
 
-def _wanted(text: str) -> Wanted:
+def _image_filter(text: str) -> ImageFilter:
     """A pattern as the policy has them, or the beginning of an image id; no text is both."""
     digits = text.lower().removeprefix("sha256:")
     if _ID_DIGITS.fullmatch(digits):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from cleaner.core.history import PastEviction, VanishedImage
+from cleaner.core.history import ExternallyRemovedImage, PastEviction
 from cleaner.core.references import Pattern, names_of, parse_reference
 
 
@@ -23,12 +23,12 @@ class IdPrefix:
         return image_id.rpartition(":")[2].startswith(self.digits)
 
 
-Wanted = Pattern | IdPrefix
-Gone = TypeVar("Gone", PastEviction, VanishedImage)
+ImageFilter = Pattern | IdPrefix
+Gone = TypeVar("Gone", PastEviction, ExternallyRemovedImage)
 """What is remembered of an image that went."""
 
 
-def matching(gone: Iterable[Gone], image: Wanted | None) -> tuple[Gone, ...]:
+def matching(gone: Iterable[Gone], image: ImageFilter | None) -> tuple[Gone, ...]:
     """Those of one image, in their order; None asks for all.
 
     A pattern sees the names that a rule would see: one with a tag does not cover an image that had only a digest.
@@ -36,7 +36,7 @@ def matching(gone: Iterable[Gone], image: Wanted | None) -> tuple[Gone, ...]:
     return tuple(each for each in gone if image is None or _is_of(each, image))
 
 
-def _is_of(gone: PastEviction | VanishedImage, image: Wanted) -> bool:
+def _is_of(gone: PastEviction | ExternallyRemovedImage, image: ImageFilter) -> bool:
     if isinstance(image, IdPrefix):
         return image.matches(gone.image_id)
     if image.matches_no_reference:

@@ -7,15 +7,15 @@ from pathlib import Path
 
 from cleaner.config import Config
 from cleaner.core.model import Mode
-from cleaner.ledger import Ledger, PassingLedger
+from cleaner.ledger import InMemoryLedger, SqliteLedger
 from cleaner.node import SystemTimer, read_boot
 
 
-def ledger_of(config: Config, *, daemon: bool = False) -> Ledger:
+def ledger_of(config: Config, *, daemon: bool = False) -> SqliteLedger:
     """The ledger to write: the daemon's, or that of a sweep by hand, whose deeds the daemon is to tell."""
     observes = daemon and config.mode is Mode.OBSERVE
     keep, grace = config.state.keep, config.policy.grace
-    return Ledger(
+    return SqliteLedger(
         Path(config.state.path),
         keep=keep,
         grace=grace,
@@ -26,14 +26,14 @@ def ledger_of(config: Config, *, daemon: bool = False) -> Ledger:
     )
 
 
-def memory_of(config: Config) -> Ledger | PassingLedger:
+def memory_of(config: Config) -> SqliteLedger | InMemoryLedger:
     """The ledger to look into, which changes nothing; on a node that has none, what this process sees."""
-    return history_of(config) if Path(config.state.path).exists() else PassingLedger()
+    return history_of(config) if Path(config.state.path).exists() else InMemoryLedger()
 
 
-def history_of(config: Config) -> Ledger:
+def history_of(config: Config) -> SqliteLedger:
     """The ledger to look into, whether or not there is one."""
     keep, grace = config.state.keep, config.policy.grace
-    return Ledger(
+    return SqliteLedger(
         Path(config.state.path), keep=keep, grace=grace, timer=SystemTimer(), boot=read_boot(), writable=False
     )

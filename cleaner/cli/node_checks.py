@@ -10,12 +10,12 @@ from cleaner.core.disk_usage import Filesystem, Part, Resource, Usage
 from cleaner.core.findings import Finding, Grade
 from cleaner.core.image_registries import registry_of
 from cleaner.core.kubelet import KubeletRead, read_of
-from cleaner.core.model import Memory, Mode, Observation, Policy, Trigger
+from cleaner.core.model import Inspection, Memory, Mode, Policy, Trigger
 from cleaner.core.ports import Node, Registries
-from cleaner.core.pressure import Marks, at_high
-from cleaner.core.space import reason_unknown
+from cleaner.core.pressure import Watermarks, at_high
+from cleaner.core.space import reason_without_estimates
 from cleaner.core.triggers import Triggers
-from cleaner.sweep import SECONDS_TO_ASK, observe, plan_as_known
+from cleaner.sweep import SECONDS_TO_ASK, inspect_node, plan_as_known
 
 
 def check_node(node: Node, policy: Policy, triggers: Triggers) -> Iterator[Finding]:
@@ -28,17 +28,17 @@ def check_node(node: Node, policy: Policy, triggers: Triggers) -> Iterator[Findi
     for path in node.disk.unseen:
         detail = f"{path} is not seen here, so nothing is done about it: mount the host's {path} read-only"
         yield Finding("filesystem", Grade.NOTE, detail)
-    yield from _marks(usage, triggers.marks)
+    yield from _watermarks(usage, triggers.watermarks)
     if node.kubelet is not None:
-        yield from _kubelet(read_of(node.kubelet.read(), triggers.marks, usage))
-    observation = observe(node)
-    yield _pull_times(observation)
-    yield _bytes(observation, node.runtime.layers_refusal)
-    yield _sandbox(observation)
-    yield _memory(observation.memory, node.ledger.refusal, policy.grace, node.timer.now())
+        yield from _kubelet(read_of(node.kubelet.read(), triggers.watermarks, usage))
+    inspection = inspect_node(node)
+    yield _pull_times(inspection)
+    yield _bytes(inspection, node.runtime.layers_error)
+    yield _sandbox(inspection)
+    yield _memory(inspection.memory, node.ledger.error, policy.grace, node.timer.now())
     if node.registries is not None:
         yield from _registries(node.registries, policy)
-    yield _images(observation, policy, node.timer.now(), node.registries)
+    yield _images(inspection, policy, node.timer.now(), node.registries)
 
 
 def check_rules(mode: Mode, policy: Policy, missing: tuple[str, ...]) -> Finding:
@@ -67,19 +67,21 @@ def _filesystem(usage: Usage, *, measures: bool) -> Finding:
     )
 
 
-def _marks(usage: Usage, marks: Marks) -> Iterator[Finding]:
+def _watermarks(usage: Usage, watermarks: Watermarks) -> Iterator[Finding]:
     """For each filesystem, in percent of it, whichever way they are written."""
-    reached = at_high(usage, marks)
+    reached = at_high(usage, watermarks)
     for each in usage.freeable:
         texts = []
         for resource in Resource:
-            mark, part = marks.of(each, resource), Part(each.filesystem, resource)
-            texts.append(f"{resource} {mark.high:.4g} down to {mark.low:.4g} %" + (", reached now" * (part in reached)))
+            watermark, part = watermarks.pair_for(each, resource), Part(each.filesystem, resource)
+            texts.append(
+                f"{resource} {watermark.high:.4g} down to {watermark.low:.4g} %" + (", reached now" * (part in reached))
+            )
         grade = Grade.NOTE if any(part.filesystem is each.filesystem for part in reached) else Grade.OK
-        yield Finding(_about("marks", each), grade, "; ".join(texts))
-        if marks.available and marks.available.on(each.capacity_bytes) is None:
+        yield Finding(_about("watermarks", each), grade, "; ".join(texts))
+        if watermarks.available and watermarks.available.pair_on(each.capacity_bytes) is None:
             detail = "pressure.bytes.low_available is more than half of this filesystem: the percents count instead"
-            yield Finding(_about("marks", each), Grade.NOTE, detail)
+            yield Finding(_about("watermarks", each), Grade.NOTE, detail)
 
 
 def _about(subject: str, usage: Usage) -> str:
@@ -89,11 +91,11 @@ def _about(subject: str, usage: Usage) -> str:
 
 def _kubelet(read: KubeletRead) -> Iterator[Finding]:
     """What it does by itself, then each mark of ours that is in its way, or it in ours."""
-    config, age = read.config, read.config.marks.maximum_age
-    said = f"{config.because}; its defaults are assumed" if config.because else config.path
+    config, age = read.config, read.config.settings.maximum_age
+    said = f"{config.reason}; its defaults are assumed" if config.reason else config.path
     acts = [_act(resource, read) for resource in Resource]
     acts += [f"also what was unused for {age.total_seconds() / 3600:g} h"] if age else []
-    grade = Grade.WARNING if config.broken else Grade.NOTE if config.because else Grade.OK
+    grade = Grade.WARNING if config.broken else Grade.NOTE if config.reason else Grade.OK
     detail = f"{said}: it removes images by itself {', '.join(acts)}; flags of its command line are not seen"
     yield Finding("kubelet", grade, detail)
     for collision in read.collisions:
@@ -102,36 +104,36 @@ def _kubelet(read: KubeletRead) -> Iterator[Finding]:
 
 def _act(resource: Resource, read: KubeletRead) -> str:
     act = read.acts.get(resource)
-    return f"never for {resource}" if act is None else f"above {act.above_percent:g} % of {resource} ({act.because})"
+    return f"never for {resource}" if act is None else f"above {act.above_percent:g} % of {resource} ({act.reason})"
 
 
-def _pull_times(observation: Observation) -> Finding:
-    unknown = sum(image.pulled_at is None for image in observation.images)
+def _pull_times(inspection: Inspection) -> Finding:
+    unknown = sum(image.pulled_at is None for image in inspection.images)
     if not unknown:
         return Finding("pull times", Grade.OK, "known for every image")
-    detail = f"not known for {unknown} of {len(observation.images)} images; first seen stands in for them"
+    detail = f"not known for {unknown} of {len(inspection.images)} images; first seen stands in for them"
     return Finding("pull times", Grade.NOTE, detail)
 
 
-def _bytes(observation: Observation, refusal: str | None) -> Finding:
-    if because := reason_unknown(observation.layers, refusal):
-        return Finding("reclaimable bytes", Grade.NOTE, f"not foretold: {because}")
-    count = len(observation.layers.sizes) if observation.layers else 0
-    return Finding("reclaimable bytes", Grade.OK, f"foretold from {count} blobs and snapshots")
+def _bytes(inspection: Inspection, error: str | None) -> Finding:
+    if reason := reason_without_estimates(inspection.layers, error):
+        return Finding("reclaimable bytes", Grade.NOTE, f"not estimated: {reason}")
+    count = len(inspection.layers.sizes) if inspection.layers else 0
+    return Finding("reclaimable bytes", Grade.OK, f"estimated from {count} blobs and snapshots")
 
 
-def _sandbox(observation: Observation) -> Finding:
-    pinned = sum(image.pinned for image in observation.images)
-    if observation.sandbox_images or pinned:
-        names = ", ".join(sorted(observation.sandbox_images)) or "no name"
+def _sandbox(inspection: Inspection) -> Finding:
+    pinned = sum(image.pinned for image in inspection.images)
+    if inspection.sandbox_images or pinned:
+        names = ", ".join(sorted(inspection.sandbox_images)) or "no name"
         return Finding("sandbox image", Grade.OK, f"{names}; {pinned} pinned by the runtime")
     detail = "the runtime neither names nor pins it; add it to policy.protect if a rule matches it"
     return Finding("sandbox image", Grade.NOTE, detail)
 
 
-def _memory(memory: Memory, refusal: str | None, grace: timedelta, now: datetime) -> Finding:
-    if refusal:
-        return Finding("memory", Grade.NOTE, f"{refusal}; no nightly sweep until that is mended")
+def _memory(memory: Memory, error: str | None, grace: timedelta, now: datetime) -> Finding:
+    if error:
+        return Finding("memory", Grade.NOTE, f"{error}; no nightly sweep until that is mended")
     if memory.since is None:
         detail = "the daemon has not run on this node yet; its nightly sweep waits until it knows the node"
         return Finding("memory", Grade.NOTE, detail)
@@ -144,19 +146,19 @@ def _memory(memory: Memory, refusal: str | None, grace: timedelta, now: datetime
 def _registries(registries: Registries, policy: Policy) -> Iterator[Finding]:
     """Those that rules name literally; others are asked when an image of theirs is to go."""
     named = {registry for rule in policy.rules for pattern in rule.match if (registry := registry_of(pattern))}
-    down = registries.down(frozenset(named), SECONDS_TO_ASK)
+    down = registries.find_down(frozenset(named), SECONDS_TO_ASK)
     for registry in sorted(named):
-        if because := down.get(registry):
-            detail = f"{registry} does not answer ({because}): its images would stay at night"
+        if reason := down.get(registry):
+            detail = f"{registry} does not answer ({reason}): the nightly sweep would keep its images"
             yield Finding("registry", Grade.NOTE, detail)
         else:
             yield Finding("registry", Grade.OK, f"{registry} answers, or a mirror of it does")
 
 
-def _images(observation: Observation, policy: Policy, now: datetime, registries: Registries | None) -> Finding:
-    nightly = plan_as_known(observation, policy, Trigger.NIGHTLY, now, registries)
-    pressure = plan_as_known(observation, policy, Trigger.PRESSURE, now, registries)
-    detail = f"{len(observation.images)}: {len(nightly.evictions)} would go at night, "
-    detail += f"{len(pressure.evictions)} under pressure"
-    grade = Grade.OK if pressure.evictions or not observation.images else Grade.NOTE
+def _images(inspection: Inspection, policy: Policy, now: datetime, registries: Registries | None) -> Finding:
+    nightly = plan_as_known(inspection, policy, Trigger.NIGHTLY, now, registries)
+    pressure = plan_as_known(inspection, policy, Trigger.PRESSURE, now, registries)
+    detail = f"{len(inspection.images)}: the nightly sweep would evict {len(nightly.evictions)}, "
+    detail += f"a pressure sweep {len(pressure.evictions)}"
+    grade = Grade.OK if pressure.evictions or not inspection.images else Grade.NOTE
     return Finding("images", grade, detail)

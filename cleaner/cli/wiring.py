@@ -18,12 +18,12 @@ from cleaner.core.model import Policy, Trigger
 from cleaner.core.nightly import calendar_of
 from cleaner.core.ports import Node, Outlet, Registries, Stop, Timer
 from cleaner.core.triggers import Triggers
-from cleaner.daemon import DaemonSettings, Timekeeper
-from cleaner.ledger import Ledger, PassingLedger
+from cleaner.daemon import DaemonSettings, TrustedClock
+from cleaner.ledger import InMemoryLedger, SqliteLedger
 from cleaner.node import KubeletFiles, SystemTimer, open_disk, pause
 from cleaner.outlets.log import Logs, configure_logging
 from cleaner.outlets.metrics import Metrics
-from cleaner.outlets.terminal import Progress
+from cleaner.outlets.terminal import ProgressLines
 from cleaner.runtime import CriRuntime, Endpoint, ObserveCall, diagnose_endpoint, parse_endpoint
 from cleaner.sweep import SweepSettings
 
@@ -54,7 +54,7 @@ def metrics_of(config: Config, environ: Environ, read_usage: Callable[[], Usage 
     """Metrics that say which build and which configuration run."""
     metrics = Metrics(read_usage=read_usage)
     metrics.record_build(version(DISTRIBUTION), environ.get("CLEANER_REVISION") or "unknown")
-    metrics.record_config(config.mode.value, config.hash, config.marks)
+    metrics.record_config(config.mode.value, config.hash, config.watermarks)
     return metrics
 
 
@@ -76,12 +76,12 @@ def node_name_of(environ: Environ) -> str:
 def triggers_of(config: Config, environ: Environ) -> Triggers:
     """When this node sweeps: its name decides on the splay."""
     calendar = calendar_of(config.nightly, node_name_of(environ))
-    return Triggers(config.mode, config.marks, calendar, config.policy.grace)
+    return Triggers(config.mode, config.watermarks, calendar, config.policy.grace)
 
 
 def sweep_settings_of(config: Config) -> SweepSettings:
     """What holds for every sweep."""
-    return SweepSettings(config.policy, config.marks, config.failures_per_sweep)
+    return SweepSettings(config.policy, config.watermarks, config.failures_per_sweep)
 
 
 def daemon_settings_of(config: Config, environ: Environ) -> DaemonSettings:
@@ -109,7 +109,9 @@ def runtime_of(config: Config, stop: Stop, observe_call: ObserveCall = lambda *_
     return CriRuntime(runtime, stop, image_endpoint=images, observe_call=observe_call)
 
 
-def node_of(config: Config, environ: Environ, runtime: CriRuntime, stop: Stop, ledger: Ledger | PassingLedger) -> Node:
+def node_of(
+    config: Config, environ: Environ, runtime: CriRuntime, stop: Stop, ledger: SqliteLedger | InMemoryLedger
+) -> Node:
     """The node, once its runtime answers; says what will not pass by itself."""
     for endpoint in endpoints_of(config):
         diagnose_endpoint(endpoint)
@@ -118,19 +120,19 @@ def node_of(config: Config, environ: Environ, runtime: CriRuntime, stop: Stop, l
     if config.filesystem_path:
         paths = {**paths, Filesystem.IMAGES: config.filesystem_path}
     disk = open_disk(paths, in_pod="KUBERNETES_SERVICE_HOST" in environ, pause=pause)
-    timer = Timekeeper(SystemTimer(), ledger.noted())
-    return Node(runtime, disk, timer, stop, ledger, registries_of(config, stop), kubelet_of(config))
+    timer = TrustedClock(SystemTimer(), ledger.stored_times())
+    return Node(runtime, disk, timer, stop, ledger, registry_health_of(config, stop), kubelet_of(config))
 
 
-def registries_of(config: Config, stop: Stop) -> Registries | None:
+def registry_health_of(config: Config, stop: Stop) -> Registries | None:
     """Who asks registries; None unless they are to be asked, since that takes 6 MiB."""
     if not config.registries.check:
         return None
-    from cleaner.registries import AskedRegistries, RegistryQuestion, Rounds  # noqa: PLC0415
+    from cleaner.registries import ProbeRound, RegistryHealth, RegistryProbe  # noqa: PLC0415
 
-    question = RegistryQuestion(frozenset(config.registries.plain_http), config.registries.ca_file)
+    question = RegistryProbe(frozenset(config.registries.plain_http), config.registries.ca_file)
     mirrors = {str(registry): places for registry, places in config.registries.also.items()}
-    return AskedRegistries(mirrors, Rounds(question, stop), SystemTimer().monotonic)
+    return RegistryHealth(mirrors, ProbeRound(question, stop), SystemTimer().monotonic)
 
 
 def kubelet_of(config: Config) -> KubeletFiles | None:
@@ -148,7 +150,7 @@ def with_grace(policy: Policy, trigger: Trigger, grace: timedelta | None) -> Pol
 def outlet_of(config: Config, stream: TextIO) -> Outlet:
     """Progress for a person in front of a terminal, the log for everything else."""
     if stream.isatty():
-        return Progress(stream)
+        return ProgressLines(stream)
     return Logs(configure_logging(config.log.level, config.log.format, stream, lambda _level: None))
 
 
@@ -163,7 +165,7 @@ def alertmanagers_of(
     keys = config.alertmanager
     labels = {"node": node_name_of(environ)} | keys.labels
     delivery = Delivery(labels, keys.repeat_every, keys.timeout)
-    alerts = Alerts(timer, config.marks, keys.runtime_down_for)
+    alerts = Alerts(timer, config.watermarks, keys.runtime_down_for)
     return (Alertmanager(alerts, alertmanager_apis_of(config), delivery, timer, logger),)
 
 

@@ -16,12 +16,12 @@ from ruamel.yaml.reader import ReaderError
 from cleaner.config.problems import KeyPath, Problem
 from cleaner.core.errors import ConfigError
 
-LARGEST_BYTES = 1024 * 1024
+LARGEST_CONFIG_BYTES = 1024 * 1024
 """More does not fit into a ConfigMap, and a device file has no end."""
 
-LONGEST_REASON = 160
+LONGEST_YAML_REASON = 160
 
-Place = tuple[int, int]
+Position = tuple[int, int]
 """Line and column, from 1 on, as editors count."""
 
 _MERGE = "tag:yaml.org,2002:merge"
@@ -34,10 +34,10 @@ class Document:
     """A file as values, and what the values no longer tell."""
 
     tree: dict[object, object] = field(factory=dict)
-    places: dict[KeyPath, Place] = field(factory=dict)
+    places: dict[KeyPath, Position] = field(factory=dict)
     problems: tuple[Problem, ...] = ()
 
-    def place(self, path: KeyPath) -> tuple[Place, int]:
+    def place(self, path: KeyPath) -> tuple[Position, int]:
         """Where a path, or what is there of it, stands in the file; a key to sort by."""
         known = next((path[:end] for end in range(len(path), 0, -1) if path[:end] in self.places), ())
         return self.places.get(known, (1, 1)), len(path)
@@ -51,7 +51,7 @@ def read_document(path: Path) -> Document:
     walk = _Walk(YAML(typ="safe", pure=True).constructor)  # another one: constructors remember what they made
     try:
         node = yaml.compose(text)
-        problems = tuple(walk.of(node, ())) if node else ()
+        problems = tuple(walk.problems_in(node, ())) if node else ()
         tree = yaml.constructor.construct_document(node) if node else None
     except YAMLError as error:
         raise ConfigError(f"{path}: {_syntax_text(error, text)}") from error
@@ -67,8 +67,8 @@ def read_document(path: Path) -> Document:
 def _read_text(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            content = file.read(LARGEST_BYTES + 1)
-        if len(content) > LARGEST_BYTES:
+            content = file.read(LARGEST_CONFIG_BYTES + 1)
+        if len(content) > LARGEST_CONFIG_BYTES:
             raise ConfigError(f"{path}: is larger than 1 MiB; name the configuration file with --config")
         return content.decode("utf-8-sig")
     except FileNotFoundError:
@@ -89,14 +89,14 @@ def _syntax_text(error: YAMLError, text: str) -> str:
         begun = _place_of(error.context_mark)[0] if error.context_mark else line
         where = f"line {line}, column {column}" + (f" (of what begins in line {begun})" if begun != line else "")
         reason = ", ".join(" ".join(said.split()) for said in (error.context, error.problem) if said)
-        return f"{where}: {reason[:LONGEST_REASON]}; correct the YAML there"
+        return f"{where}: {reason[:LONGEST_YAML_REASON]}; correct the YAML there"
     position = error.position if isinstance(error, ReaderError) and isinstance(error.position, int) else 0
     before = text[:position]
     line, column = before.count("\n") + 1, position - before.rfind("\n")
     return f"line {line}, column {column}: is a character that YAML does not allow; remove it"
 
 
-def _place_of(mark: StringMark) -> Place:
+def _place_of(mark: StringMark) -> Position:
     return mark.line + 1, mark.column + 1
 
 
@@ -104,11 +104,11 @@ class _Walk:
     """One walk over the nodes: notes the place of each path and yields the keys that are written twice."""
 
     def __init__(self, constructor: SafeConstructor) -> None:
-        self.places: dict[KeyPath, Place] = {}
+        self.places: dict[KeyPath, Position] = {}
         self._constructor = constructor
         self._seen: set[int] = set()
 
-    def of(self, node: Node, path: KeyPath) -> Iterator[Problem]:
+    def problems_in(self, node: Node, path: KeyPath) -> Iterator[Problem]:
         """Each node once, however many aliases it has: aliases of aliases grow without bounds."""
         if id(node) in self._seen:
             return
@@ -117,25 +117,25 @@ class _Walk:
             self._keep_as_text(node)
         elif isinstance(node, SequenceNode):
             for index, item in enumerate(node.value):
-                self._note((*path, index), item)
-                yield from self.of(item, (*path, index))
+                self._store_position((*path, index), item)
+                yield from self.problems_in(item, (*path, index))
         else:
             yield from self._of_mapping(node, path)
 
     def _of_mapping(self, node: Node, path: KeyPath) -> Iterator[Problem]:
         lines: dict[object, int] = {}
         for key, value in node.value:
-            yield from self.of(key, (*path, None))
+            yield from self.problems_in(key, (*path, None))
             name = key.value if isinstance(key, ScalarNode) else id(key)
             line = _place_of(key.start_mark)[0]
             if name in lines:
                 rule = f"is in line {lines[name]} and again in line {line}; write it once"
                 yield Problem((*path, name), "(duplicate key)", rule)
             lines.setdefault(name, line)
-            self._note((*path, name), key)
-            yield from self.of(value, (*path, name))
+            self._store_position((*path, name), key)
+            yield from self.problems_in(value, (*path, name))
 
-    def _note(self, path: KeyPath, node: Node) -> None:
+    def _store_position(self, path: KeyPath, node: Node) -> None:
         self.places.setdefault(path, _place_of(node.start_mark))
 
     def _keep_as_text(self, node: ScalarNode) -> None:

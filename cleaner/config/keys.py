@@ -123,7 +123,7 @@ class NightlyKeys:
     splay: timedelta = field(default=timedelta(hours=1), metadata=_by(value_of.duration()))
     overdue: timedelta = field(default=timedelta(hours=48), metadata=_by(value_of.duration(_SECOND)))
     evictions_per_night: int = field(default=200, metadata=_by(value_of.integer(1)))
-    duty: float = field(default=0.2, metadata=_by(value_of.some_share))
+    duty_cycle: float = field(default=0.2, metadata=_by(value_of.some_share))
 
 
 @frozen

@@ -30,7 +30,7 @@ from cleaner.config.values import Listen, endpoint, size_text
 from cleaner.core.errors import ConfigError
 from cleaner.core.model import Mode, Policy, Rule
 from cleaner.core.nightly import Nightly
-from cleaner.core.pressure import AvailableMark, Mark, Marks
+from cleaner.core.pressure import AvailableWatermarks, WatermarkPair, Watermarks
 from cleaner.core.regret import RegretLimit
 
 RUNTIME_VARIABLE = "CONTAINER_RUNTIME_ENDPOINT"
@@ -40,12 +40,6 @@ IMAGE_VARIABLE = "IMAGE_SERVICE_ENDPOINT"
 HASH_DIGITS = 12
 LOW_SHARE = 1.4
 """Where only `high_available` is written, so much more is to be available at the low mark: as 35 % is to 25 %."""
-
-Kubelet = KubeletKeys
-Log = LogKeys
-Registries = RegistriesKeys
-State = StateKeys
-Alertmanager = AlertmanagerKeys
 
 
 @frozen
@@ -65,19 +59,19 @@ class Config:
     runtime: RuntimeEndpoints
     policy: Policy
     nightly: Nightly
-    marks: Marks
+    watermarks: Watermarks
     check_every: timedelta
     horizon: timedelta
-    registries: Registries
+    registries: RegistriesKeys
     failures_per_sweep: int
     filesystem_path: str | None
     """None where the runtime is to say it."""
-    kubelet: Kubelet
-    state: State
+    kubelet: KubeletKeys
+    state: StateKeys
     web: Listen
     startup_delay: timedelta
-    log: Log
-    alertmanager: Alertmanager | None = None
+    log: LogKeys
+    alertmanager: AlertmanagerKeys | None = None
     """None where nobody is to be told."""
     hash: str = ""
     """Of the effective settings: the same for files that mean the same."""
@@ -125,8 +119,8 @@ def effective(config: Config) -> dict[str, object]:
         "nightly": _nightly_settings(config.nightly),
         "pressure": {
             "check_every": duration_text(config.check_every),
-            "bytes": _mark_settings(config.marks.bytes) | _available_settings(config.marks.available),
-            "inodes": _mark_settings(config.marks.inodes),
+            "bytes": _watermark_settings(config.watermarks.bytes) | _available_settings(config.watermarks.available),
+            "inodes": _watermark_settings(config.watermarks.inodes),
             "grace": duration_text(config.policy.pressure_grace),
             "horizon": duration_text(config.horizon),
             "ignore_registries": config.policy.pressure_ignores_registries,
@@ -190,7 +184,7 @@ def _build(keys: FileKeys, from_environ: Mapping[str, str]) -> Config:
         runtime=attrs.evolve(runtime, **from_environ),
         policy=_policy(keys.policy, pressure),
         nightly=Nightly(**attrs.asdict(keys.nightly, recurse=False)),
-        marks=_marks(pressure),
+        watermarks=_watermarks(pressure),
         check_every=pressure.check_every,
         horizon=pressure.horizon,
         registries=keys.registries,
@@ -205,10 +199,12 @@ def _build(keys: FileKeys, from_environ: Mapping[str, str]) -> Config:
     )
 
 
-def _marks(keys: PressureKeys) -> Marks:
+def _watermarks(keys: PressureKeys) -> Watermarks:
     high, low = keys.bytes.high_available, keys.bytes.low_available
-    available = None if high is None else AvailableMark(high, low or round(high * LOW_SHARE))
-    return Marks(Mark(keys.bytes.high, keys.bytes.low), Mark(keys.inodes.high, keys.inodes.low), available)
+    available = None if high is None else AvailableWatermarks(high, low or round(high * LOW_SHARE))
+    return Watermarks(
+        WatermarkPair(keys.bytes.high, keys.bytes.low), WatermarkPair(keys.inodes.high, keys.inodes.low), available
+    )
 
 
 def _policy(keys: PolicyKeys, pressure: PressureKeys) -> Policy:
@@ -245,11 +241,11 @@ def _nightly_settings(nightly: Nightly) -> dict[str, object]:
         "splay": duration_text(nightly.splay),
         "overdue": duration_text(nightly.overdue),
         "evictions_per_night": nightly.evictions_per_night,
-        "duty": _share_text(nightly.duty),
+        "duty_cycle": _share_text(nightly.duty_cycle),
     }
 
 
-def _alertmanager_settings(keys: Alertmanager) -> dict[str, object]:
+def _alertmanager_settings(keys: AlertmanagerKeys) -> dict[str, object]:
     return attrs.asdict(keys) | {
         "url": list(keys.url),
         "timeout": duration_text(keys.timeout),
@@ -258,7 +254,7 @@ def _alertmanager_settings(keys: Alertmanager) -> dict[str, object]:
     }
 
 
-def _registries_settings(registries: Registries) -> dict[str, object]:
+def _registries_settings(registries: RegistriesKeys) -> dict[str, object]:
     return {
         "check": registries.check,
         "plain_http": list(registries.plain_http),
@@ -267,14 +263,14 @@ def _registries_settings(registries: Registries) -> dict[str, object]:
     }
 
 
-def _mark_settings(mark: Mark) -> dict[str, object]:
-    return {"high": _number(mark.high), "low": _number(mark.low)}
+def _watermark_settings(watermark: WatermarkPair) -> dict[str, object]:
+    return {"high": _number(watermark.high), "low": _number(watermark.low)}
 
 
-def _available_settings(mark: AvailableMark | None) -> dict[str, object]:
+def _available_settings(watermark: AvailableWatermarks | None) -> dict[str, object]:
     return {
-        "high_available": mark and size_text(mark.high_bytes),
-        "low_available": mark and size_text(mark.low_bytes),
+        "high_available": watermark and size_text(watermark.high_bytes),
+        "low_available": watermark and size_text(watermark.low_bytes),
     }
 
 

@@ -19,10 +19,10 @@ from cronsim import CronSim, CronSimError
 from cleaner.config.durations import LONGEST, duration_text, parse_duration
 from cleaner.core.references import Pattern, is_registry, parse_pattern, parse_reference
 
-T = TypeVar("T")
-E = TypeVar("E", bound=StrEnum)
+_T = TypeVar("_T")
+_E = TypeVar("_E", bound=StrEnum)
 
-Parser = Callable[[object], T]
+Parser = Callable[[object], _T]
 
 PARSE = "parse"
 EXAMPLE = "example"
@@ -158,11 +158,11 @@ def some_share(value: object) -> float:
     return some
 
 
-def choice(kind: type[E]) -> Parser[E]:
+def choice(kind: type[_E]) -> Parser[_E]:
     """One of the words of an enumeration, in its case."""
     words = [member.value for member in kind]
 
-    def parse(value: object) -> E:
+    def parse(value: object) -> _E:
         if isinstance(value, str) and value in words:
             return kind(value)
         close = nearest(value, words) if isinstance(value, str) else None
@@ -265,7 +265,7 @@ def registry(value: object) -> str:
     return name
 
 
-def optional(parse: Parser[T]) -> Parser[T | None]:
+def optional(parse: Parser[_T]) -> Parser[_T | None]:
     """The same, or nothing."""
     return lambda value: None if value is None else parse(value)
 

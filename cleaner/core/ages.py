@@ -49,10 +49,10 @@ class Times:
     @property
     def idle_since(self) -> datetime:
         """Last used, pulled or first seen, whichever is latest."""
-        return max(self.wanted_at, self.first_seen_at)
+        return max(self.active_at, self.first_seen_at)
 
     @property
-    def wanted_at(self) -> datetime:
+    def active_at(self) -> datetime:
         """Arrived or last used, whichever is later: what grace counts from."""
         return self.arrived_at if self.last_used_at is None else max(self.arrived_at, self.last_used_at)
 
@@ -102,4 +102,4 @@ def is_expired(times: Times, rule: Rule, now: datetime) -> bool:
 
 def is_recent(times: Times, grace: timedelta, now: datetime) -> bool:
     """Arrived or used less than `grace` ago."""
-    return now - times.wanted_at < grace
+    return now - times.active_at < grace

@@ -25,7 +25,7 @@ ABSURD = timedelta(days=36500)
 
 
 @dataclass(frozen=True, slots=True)
-class Noted:
+class StoredTimes:
     """What was noted before the start, by the time that was believed then."""
 
     newest: datetime
@@ -64,7 +64,7 @@ class ClockSense:
         """The time without the jumps; in doubt, what was noted and the time that passed since the start."""
         return self.wall - self.deviation
 
-    def look(self, wall: datetime, monotonic: float) -> "ClockSense":
+    def updated(self, wall: datetime, monotonic: float) -> "ClockSense":
         """The state after another look: a jump moves no time that is believed, nor does drift while it is not sane."""
         moved = wall - self.wall - timedelta(seconds=monotonic - self.monotonic)
         jumped = abs(moved) > CLOCK_JUMP
@@ -81,7 +81,7 @@ class ClockSense:
         return replace(self, deviation=timedelta(0), doubted=False) if ran_true or set_right else self
 
 
-def sense_at_start(wall: datetime, monotonic: float, noted: Noted | None) -> ClockSense:
+def sense_at_start(wall: datetime, monotonic: float, noted: StoredTimes | None) -> ClockSense:
     """What holds before a second look: by the time to expect in this boot, else by the newest time noted.
 
     Off the time to expect, the clock has jumped. Behind the newest time noted, or far ahead of it, it is doubted, and

@@ -96,12 +96,12 @@ class Usage:
         """Bytes that the freeable filesystems have more than before; below 0 where others wrote more than was freed."""
         return self.freeable_bytes - before.freeable_bytes
 
-    def less(self, expected_bytes: Mapping[Filesystem, int]) -> "Usage":
+    def less(self, pulls_projected_bytes: Mapping[Filesystem, int]) -> "Usage":
         """As if these bytes were used already; less than nothing is available where they do not fit."""
         return replace(
             self,
-            available_bytes=self.available_bytes - expected_bytes.get(self.filesystem, 0),
-            others=tuple(other.less(expected_bytes) for other in self.others),
+            available_bytes=self.available_bytes - pulls_projected_bytes.get(self.filesystem, 0),
+            others=tuple(other.less(pulls_projected_bytes) for other in self.others),
         )
 
 

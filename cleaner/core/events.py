@@ -9,17 +9,17 @@ from datetime import datetime
 
 from cleaner.core.disk_usage import Usage
 from cleaner.core.errors import CleanerError
-from cleaner.core.history import Night, PastEviction, PastSweep, VanishedImage
+from cleaner.core.history import ExternallyRemovedImage, NightlyRun, PastEviction, PastSweep
 from cleaner.core.kubelet import KubeletRead
 from cleaner.core.model import Plan, RuntimeVersion, Trigger, Verdict
-from cleaner.core.pressure import Outlook
+from cleaner.core.pressure import Forecast
 from cleaner.core.reclaim import Holder
 from cleaner.core.regret import Regret
 from cleaner.core.report import Eviction, SweepReport
 
 
 @dataclass(frozen=True, slots=True)
-class RegistriesAsked:
+class RegistriesProbed:
     """A sweep asked the registries of its candidates whether they answer."""
 
     up: frozenset[str]
@@ -37,7 +37,7 @@ class SweepStarted:
     dry_run: bool
     early: bool = False
     """Whether nothing has reached its high mark yet, but soon will."""
-    expected_bytes: int = 0
+    pulls_projected_bytes: int = 0
     """What pulls in progress will still take: room is made for that too."""
     given_up: frozenset[str] = frozenset()
     """Digests of pulls that have no room even without all candidates."""
@@ -109,7 +109,7 @@ class Checked:
 
     usage: Usage | None
     next_nightly_at: datetime | None
-    outlook: Outlook | None = None
+    forecast: Forecast | None = None
     """What is coming; None where `usage` is."""
 
 
@@ -121,30 +121,30 @@ class DiskUnread:
 
 
 @dataclass(frozen=True, slots=True)
-class ObservationFailed:
+class InventoryFailed:
     """The node's images could not be counted in this round; no sweep was due."""
 
     error: CleanerError
 
 
 @dataclass(frozen=True, slots=True)
-class ImagesCounted:
+class ImagesInventoried:
     """The nightly plan as of now: what the `images` gauge shows; its sizes may be unknown."""
 
     nightly: Plan
 
 
 @dataclass(frozen=True, slots=True)
-class SpaceCounted:
+class SpaceInventoried:
     """What each trigger would free, and who holds the space; told when the node changed, or now and then."""
 
     nightly: Plan
     pressure: Plan
     held: Mapping[Holder, int] | None
     """Bytes by holder, by the pressure plan's verdicts; None where they are not known."""
-    unknown_because: str | None = None
+    reason_without_estimates: str | None = None
     """Why they are not known."""
-    low_mark_reachable: bool | None = None
+    low_watermark_reachable: bool | None = None
     """Whether all that is evictable would bring usage to its low marks; None where that is not known."""
 
 
@@ -162,14 +162,14 @@ class ClockTrusted:
 
 
 @dataclass(frozen=True, slots=True)
-class NightEnded:
+class NightlyRunEnded:
     """A nightly occurrence is dealt with: it is not swept for again."""
 
-    night: Night
+    nightly_run: NightlyRun
 
 
 @dataclass(frozen=True, slots=True)
-class NightHeld:
+class NightlySuspended:
     """A nightly sweep would be due, but the agent knows the node for less than the grace period, or not at all."""
 
     since: datetime | None
@@ -195,18 +195,18 @@ class LedgerUp:
 class LedgerDown:
     """The ledger cannot be read or written: memory lives in this process only."""
 
-    because: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class SweepLearned:
+class ForeignSweep:
     """Another process of this node swept."""
 
     sweep: PastSweep
 
 
 @dataclass(frozen=True, slots=True)
-class EvictionLearned:
+class ForeignEviction:
     """An eviction by another process of this node, or one that was under way when this daemon's predecessor died."""
 
     eviction: PastEviction
@@ -227,14 +227,14 @@ class EvictionRegretted:
 
 
 @dataclass(frozen=True, slots=True)
-class ImagesVanished:
+class ImagesRemovedExternally:
     """Images that went without an eviction of ours, and were still gone at a later look; all of one look."""
 
-    images: tuple[VanishedImage, ...]
+    images: tuple[ExternallyRemovedImage, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class RuleHeld:
+class RuleOnHold:
     """Too much of what a rule evicted came back: the nightly trigger keeps its images for a while."""
 
     rule: str
@@ -244,7 +244,7 @@ class RuleHeld:
 
 
 @dataclass(frozen=True, slots=True)
-class LoopBroke:
+class LoopFailed:
     """Something that nobody foresaw broke one round of the loop; the next one goes on."""
 
     error: Exception
@@ -261,25 +261,25 @@ Event = (
     | RuntimeDown
     | Checked
     | DiskUnread
-    | ImagesCounted
-    | SpaceCounted
-    | ObservationFailed
+    | ImagesInventoried
+    | SpaceInventoried
+    | InventoryFailed
     | ClockJumped
     | ClockTrusted
-    | NightEnded
-    | NightHeld
+    | NightlyRunEnded
+    | NightlySuspended
     | SweepWaits
     | LedgerUp
     | LedgerDown
-    | SweepLearned
-    | EvictionLearned
+    | ForeignSweep
+    | ForeignEviction
     | EvictionObserved
     | EvictionRegretted
-    | ImagesVanished
+    | ImagesRemovedExternally
     | KubeletRead
-    | RuleHeld
-    | LoopBroke
-    | RegistriesAsked
+    | RuleOnHold
+    | LoopFailed
+    | RegistriesProbed
     | SweepStarted
     | EvictionStarted
     | EvictionEnded

@@ -10,7 +10,7 @@ from enum import StrEnum
 from cleaner.core.model import EvictionOutcome, Trigger
 
 
-class Return(StrEnum):
+class RegretKind(StrEnum):
     """How an image was seen to be wanted after it went, or would have gone."""
 
     PULLED = "pulled"
@@ -39,18 +39,18 @@ class PastEviction:
     size_bytes: int = 0
     estimated_bytes: int | None = None
     reclaimed_bytes: int | None = None
-    returned_at: datetime | None = None
+    regretted_at: datetime | None = None
     """When it was seen to be there again within a week of its eviction, or of an observed one, pulled or used."""
-    returned_by: Return | None = None
+    regretted_by: RegretKind | None = None
 
     @property
-    def gone_for(self) -> timedelta | None:
+    def regretted_after(self) -> timedelta | None:
         """How long it was gone before somebody wanted it; None where nobody did."""
-        return None if self.returned_at is None else max(self.returned_at - self.at, timedelta(0))
+        return None if self.regretted_at is None else max(self.regretted_at - self.at, timedelta(0))
 
 
 @dataclass(frozen=True, slots=True)
-class VanishedImage:
+class ExternallyRemovedImage:
     """One image that was there at one look and gone at the next, without an eviction of ours."""
 
     image_id: str
@@ -77,12 +77,12 @@ class PastSweep:
     trigger: Trigger
     ended_at: datetime
     duration_seconds: float
-    stopped_because: str | None
+    stop_reason: str | None
     """A StopReason; None where it failed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Night:
+class NightlyRun:
     """The latest nightly occurrence that this node dealt with."""
 
     occurrence: datetime

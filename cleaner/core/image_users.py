@@ -13,7 +13,7 @@ from cleaner.core.references import identity_keys
 
 
 @dataclass(frozen=True, slots=True)
-class Needs:
+class ImageUsers:
     """Identity keys of all that is needed on the node."""
 
     in_use: frozenset[str]
@@ -21,7 +21,7 @@ class Needs:
     used: frozenset[str] = frozenset()
     """In use at some time since the plan, though perhaps no more."""
 
-    def used_meanwhile(self, image: Image) -> bool:
+    def used_since_plan(self, image: Image) -> bool:
         """Whether a container had it since the plan."""
         return any(not identity_keys(name).isdisjoint(self.used) for name in (image.id, *image.references))
 
@@ -35,15 +35,15 @@ class Needs:
         return KeepReason.PINNED if image.pinned else None
 
 
-def needs_of(containers: Iterable[Container], sandbox_images: Iterable[str]) -> Needs:
+def image_users(containers: Iterable[Container], sandbox_images: Iterable[str]) -> ImageUsers:
     """What containers in any state and pod sandboxes need."""
-    return Needs(
+    return ImageUsers(
         in_use=_keys_of(name for container in containers for name in container.image_names),
         sandbox=_keys_of(sandbox_images),
     )
 
 
-def ids_in_use(images: Iterable[Image], needs: Needs) -> frozenset[str]:
+def ids_in_use(images: Iterable[Image], needs: ImageUsers) -> frozenset[str]:
     """Ids of the images that a container uses."""
     return frozenset(image.id for image in images if needs.reason_to_keep(image) is KeepReason.IN_USE)
 
@@ -53,7 +53,7 @@ def keys_used_after(planned_at: datetime, last_used_at: Mapping[str, datetime]) 
     return _keys_of(image_id for image_id, used_at in last_used_at.items() if used_at > planned_at)
 
 
-def reason_to_spare(planned: Image, present: Image | None, needs: Needs) -> str | None:
+def reason_to_spare(planned: Image, present: Image | None, needs: ImageUsers) -> str | None:
     """What the last look found against removing an image; None: nothing, it may go."""
     if present is None:
         return "already gone"
@@ -61,7 +61,7 @@ def reason_to_spare(planned: Image, present: Image | None, needs: Needs) -> str 
         return "its status could not be read"
     if reason := needs.reason_to_keep(present):
         return f"now {reason.value}"
-    return "used since the plan" if needs.used_meanwhile(present) else _change_of(planned, present)
+    return "used since the plan" if needs.used_since_plan(present) else _change_of(planned, present)
 
 
 def _change_of(planned: Image, present: Image) -> str | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from cleaner.core.disk_usage import Resource, Usage
-from cleaner.core.pressure import KubeletMark, Marks
+from cleaner.core.pressure import KubeletThreshold, Watermarks
 
 Tree = Mapping[object, object]
 """A KubeletConfiguration as plain values."""
@@ -18,7 +18,7 @@ KIND = "KubeletConfiguration"
 """`kind` of each of its files."""
 CLOSE_PERCENT = 5.0
 """A high mark less than so far below what the kubelet does is close to it: one large image is more than that."""
-WHOLE_PERCENT = 100
+_WHOLE_PERCENT = 100
 NEVER_GC = 100
 """`imageGCHighThresholdPercent` of a kubelet that is to collect no images for space."""
 LONGEST_TEXT = 40
@@ -48,7 +48,7 @@ _LONGEST = timedelta(days=36500)
 
 
 @dataclass(frozen=True, slots=True)
-class Threshold:
+class EvictionThreshold:
     """With less than this available the kubelet removes every unused image, then evicts pods."""
 
     signal: str
@@ -80,25 +80,25 @@ class KubeletAct:
     """From when on the kubelet removes images by itself, and by which of its settings."""
 
     above_percent: float
-    because: str
+    reason: str
 
 
-def _thresholds(texts: Mapping[str, str], *, soft: bool = False) -> tuple[Threshold, ...]:
+def _thresholds(texts: Mapping[str, str], *, soft: bool = False) -> tuple[EvictionThreshold, ...]:
     found = (_threshold(signal, texts[signal], soft=soft) for signal in _RESOURCE if signal in texts)
     return tuple(threshold for threshold in found if threshold is not None)
 
 
-def _threshold(signal: str, text: str, *, soft: bool) -> Threshold | None:
+def _threshold(signal: str, text: str, *, soft: bool) -> EvictionThreshold | None:
     """None for what the kubelet takes as switched off; ValueError for what it does not take."""
     if match := _PERCENT.fullmatch(text):
         percent = float(match[1])
-        if percent > WHOLE_PERCENT:
+        if percent > _WHOLE_PERCENT:
             raise ValueError(f"{signal}: {text[:LONGEST_TEXT]!r} is more than the whole")
-        return Threshold(signal, text, percent, soft=soft) if percent not in (0, WHOLE_PERCENT) else None
+        return EvictionThreshold(signal, text, percent, soft=soft) if percent not in (0, _WHOLE_PERCENT) else None
     amount = quantity_of(text)
     if amount is None:
         raise ValueError(f"{signal}: {text[:LONGEST_TEXT]!r} is no percentage and no quantity")
-    return Threshold(signal, text, None, amount, soft) if amount else None
+    return EvictionThreshold(signal, text, None, amount, soft) if amount else None
 
 
 def quantity_of(text: str) -> float | None:
@@ -122,14 +122,14 @@ def go_duration_of(text: str) -> timedelta | None:
 
 
 @dataclass(frozen=True, slots=True)
-class KubeletMarks:
+class KubeletSettings:
     """When a kubelet removes images; the defaults are those of one that is told nothing."""
 
     gc_high_percent: int = 85
     """`imageGCHighThresholdPercent`; looked at every five minutes."""
     gc_low_percent: int = 80
     """`imageGCLowThresholdPercent`: down to there it frees, by its own count."""
-    thresholds: tuple[Threshold, ...] = _thresholds(DEFAULT_HARD)
+    thresholds: tuple[EvictionThreshold, ...] = _thresholds(DEFAULT_HARD)
     """Of `evictionHard`, then of `evictionSoft`; looked at every ten seconds."""
     maximum_age: timedelta | None = None
     """`imageMaximumGCAge`: unused for longer an image goes, whatever the disk says; None: never."""
@@ -160,8 +160,8 @@ class KubeletConfig:
     """What was found out about a kubelet."""
 
     path: str
-    marks: KubeletMarks = field(default_factory=KubeletMarks)
-    because: str | None = None
+    settings: KubeletSettings = field(default_factory=KubeletSettings)
+    reason: str | None = None
     """Why the marks are the defaults; None where the file was read."""
     broken: bool = False
     """Whether there is a file, and it could not be read or makes no sense."""
@@ -177,16 +177,16 @@ class Collision:
     text: str
 
 
-def marks_of(config: Tree, *drop_ins: Tree) -> KubeletMarks:
+def kubelet_settings_of(config: Tree, *drop_ins: Tree) -> KubeletSettings:
     """The marks of a configuration, drop-ins merged in their order; ValueError where a value makes no sense."""
     hard, soft = _hard_of(config), _texts_of(config, "evictionSoft")
     for tree in drop_ins:
         # The kubelet merges them into what it has filled with defaults (cmd/kubelet/app/server.go).
         hard, soft = hard | _texts_of(tree, "evictionHard"), soft | _texts_of(tree, "evictionSoft")
     trees = (config, *drop_ins)
-    return KubeletMarks(
-        _percent_of(trees, "imageGCHighThresholdPercent", KubeletMarks().gc_high_percent),
-        _percent_of(trees, "imageGCLowThresholdPercent", KubeletMarks().gc_low_percent),
+    return KubeletSettings(
+        _percent_of(trees, "imageGCHighThresholdPercent", KubeletSettings().gc_high_percent),
+        _percent_of(trees, "imageGCLowThresholdPercent", KubeletSettings().gc_low_percent),
         _thresholds(hard) + _thresholds(soft, soft=True),
         _age_of(trees),
     )
@@ -215,7 +215,7 @@ def _percent_of(trees: tuple[Tree, ...], key: str, default: int) -> int:
         value = tree.get(key)
         if value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= WHOLE_PERCENT:
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _WHOLE_PERCENT:
             raise ValueError(f"{key}: is no whole number from 0 to 100")
         return value
     return default
@@ -233,16 +233,17 @@ def _age_of(trees: tuple[Tree, ...]) -> timedelta | None:
     return None
 
 
-def acts_of(kubelet: KubeletMarks, usage: Usage) -> dict[Resource, KubeletAct]:
+def acts_of(kubelet: KubeletSettings, usage: Usage) -> dict[Resource, KubeletAct]:
     """By resource, from when on the kubelet removes images; without those for which it never does."""
     acts = {resource: kubelet.act(resource, _capacity_of(usage, resource)) for resource in Resource}
     return {resource: act for resource, act in acts.items() if act is not None}
 
 
-def collisions(kubelet: KubeletMarks, marks: Marks, usage: Usage) -> tuple[Collision, ...]:
+def collisions(kubelet: KubeletSettings, watermarks: Watermarks, usage: Usage) -> tuple[Collision, ...]:
     """Where our high mark is at or above what the kubelet does, or less than 5 points below it."""
     found = (
-        _collision(resource, act, marks.of(usage, resource).high) for resource, act in acts_of(kubelet, usage).items()
+        _collision(resource, act, watermarks.pair_for(usage, resource).high)
+        for resource, act in acts_of(kubelet, usage).items()
     )
     return tuple(collision for collision in found if collision is not None)
 
@@ -255,7 +256,7 @@ def _collision(resource: Resource, act: KubeletAct, high: float) -> Collision | 
     first = distance <= 0
     says = "so the kubelet acts first" if first else f"less than {CLOSE_PERCENT:g} points below that"
     text = (
-        f"the kubelet removes images by itself above {act.above_percent:g} % of {resource.value} ({act.because}), and "
+        f"the kubelet removes images by itself above {act.above_percent:g} % of {resource.value} ({act.reason}), and "
         f"pressure.{resource.value}.high is {high:g}, {says}; lower pressure.{resource.value}, or raise the kubelet's"
     )
     return Collision(resource, first, text)
@@ -279,12 +280,12 @@ FULL_PERCENT = 95.0
 """Without a kubelet that acts."""
 
 
-def mark_of(read: KubeletRead) -> KubeletMark:
+def threshold_of(read: KubeletRead) -> KubeletThreshold:
     """The shares above which it acts; a disk so full that nobody should wait, where it never does."""
     above = {resource: act.above_percent for resource, act in read.acts.items()}
-    return KubeletMark(above.get(Resource.BYTES, FULL_PERCENT), above.get(Resource.INODES, FULL_PERCENT))
+    return KubeletThreshold(above.get(Resource.BYTES, FULL_PERCENT), above.get(Resource.INODES, FULL_PERCENT))
 
 
-def read_of(config: KubeletConfig, marks: Marks, usage: Usage) -> KubeletRead:
+def read_of(config: KubeletConfig, watermarks: Watermarks, usage: Usage) -> KubeletRead:
     """What a configuration means for a filesystem, beside our marks."""
-    return KubeletRead(config, acts_of(config.marks, usage), collisions(config.marks, marks, usage))
+    return KubeletRead(config, acts_of(config.settings, usage), collisions(config.settings, watermarks, usage))

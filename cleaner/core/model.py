@@ -50,7 +50,7 @@ class KeepReason(StrEnum):
     RECENT = "recent"
     NEWEST = "newest"
     UNEXPIRED = "unexpired"
-    HELD = "held"
+    RULE_ON_HOLD = "rule_on_hold"
     REGISTRY_DOWN = "registry_down"
     NO_GAIN = "no_gain"
 
@@ -75,15 +75,15 @@ class StopReason(StrEnum):
     """Why a sweep ended where it did."""
 
     DONE = "done"
-    LOW_MARK = "low_mark"
+    LOW_WATERMARK = "low_watermark"
     NOT_NEEDED = "not_needed"
     STOP_REQUESTED = "stop_requested"
     LIMIT = "limit"
     FAILURES = "failures"
     NO_PROGRESS = "no_progress"
-    KUBELET_MARK = "kubelet_mark"
-    PRESSURE = "pressure"
-    WINDOW = "window"
+    KUBELET_THRESHOLD = "kubelet_threshold"
+    YIELDED_TO_PRESSURE = "yielded_to_pressure"
+    WINDOW_CLOSED = "window_closed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +132,14 @@ class Memory:
     last_used_at: Mapping[str, datetime] = field(default_factory=dict)
     installed_at: datetime | None = None
     """The agent's first run on this node; None where that is not known."""
-    held_until: Mapping[str, datetime] = field(default_factory=dict)
+    on_hold_until: Mapping[str, datetime] = field(default_factory=dict)
     """By name of a rule: until when the nightly trigger keeps its images, since too many came back."""
     regrets: Mapping[str, Regret] = field(default_factory=dict)
     """By name of a rule."""
 
 
 @dataclass(frozen=True, slots=True)
-class Observation:
+class Inspection:
     """One consistent look at the node: what a plan is made from."""
 
     images: tuple[Image, ...]
@@ -223,7 +223,7 @@ class Plan:
     """What all evictions together free; None where that cannot be known."""
     not_reached: tuple[Verdict, ...] = ()
     """Candidates that are not needed: those before them are foretold to reach the low mark."""
-    low_mark_reachable: bool | None = None
+    low_watermark_reachable: bool | None = None
     """Whether all candidates together are foretold to reach it; None where nobody asked or nothing is foretold."""
 
 
@@ -235,6 +235,6 @@ class RuntimeVersion:
     version: str
 
 
-def references_of(image: Image) -> list[str]:
+def sorted_references(image: Image) -> list[str]:
     """Tags, then digests, each sorted, whatever order the runtime gave them in."""
     return sorted(image.tags) + sorted(image.digests)

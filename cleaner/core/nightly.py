@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
-from cleaner.core.history import Night
+from cleaner.core.history import NightlyRun
 
 _END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
@@ -28,7 +28,7 @@ class Nightly:
     overdue: timedelta
     """So long after the last nightly sweep an occurrence that was missed is caught up with at any hour."""
     evictions_per_night: int
-    duty: float = 0.2
+    duty_cycle: float = 0.2
     """Share of the time of a nightly sweep in which it works, above 0 and up to 1."""
 
 
@@ -40,7 +40,7 @@ class Calendar:
     delay: timedelta
     """This node's share of the splay."""
 
-    def due(self, now: datetime, night: Night | None, since: datetime) -> datetime | None:
+    def due(self, now: datetime, night: NightlyRun | None, since: datetime) -> datetime | None:
         """The occurrence (UTC) to sweep for now, or None.
 
         Only the latest occurrence counts, from its delay on and before its window ends. One that was missed counts

@@ -11,22 +11,22 @@ from datetime import datetime, timedelta
 
 from cleaner.core.ages import Times, age, is_expired, is_recent, times_of
 from cleaner.core.image_registries import is_any_down
-from cleaner.core.image_users import Needs, needs_of
-from cleaner.core.model import Clock, EvictReason, Image, KeepReason, Observation, Plan, Policy, Rule, Trigger, Verdict
+from cleaner.core.image_users import ImageUsers, image_users
+from cleaner.core.model import Clock, EvictReason, Image, Inspection, KeepReason, Plan, Policy, Rule, Trigger, Verdict
 from cleaner.core.reclaim import NOTHING, Layers, Size, alone, gaining, marginal, reclaimable
 from cleaner.core.references import Name, names_of, parse_reference
-from cleaner.core.regret import is_held
+from cleaner.core.regret import is_on_hold
 
 
-def plan(observation: Observation, policy: Policy, trigger: Trigger, now: datetime) -> Plan:
+def plan(inspection: Inspection, policy: Policy, trigger: Trigger, now: datetime) -> Plan:
     """Judge every image of the node.
 
     Evictions are in order of their going: nightly and manual by age; under pressure those outside the long grace
     first, then expired ones, then by age; of equal ages what frees more, then id.
     """
-    judge = _Judge(observation, policy, trigger, now)
-    verdicts = [judge.verdict(image) for image in observation.images]
-    layers = observation.trusted_layers
+    judge = _Judge(inspection, policy, trigger, now)
+    verdicts = [judge.verdict(image) for image in inspection.images]
+    layers = inspection.trusted_layers
     if layers is None:
         return _plan_of(verdicts, trigger, judge.order)
     if trigger is Trigger.PRESSURE:
@@ -77,16 +77,16 @@ def _with_sizes(planned: Plan, layers: Layers, sizes: Mapping[str, Size]) -> Pla
 class _Judge:
     """The verdicts of one plan; holds what all of them share."""
 
-    def __init__(self, observation: Observation, policy: Policy, trigger: Trigger, now: datetime) -> None:
+    def __init__(self, inspection: Inspection, policy: Policy, trigger: Trigger, now: datetime) -> None:
         self._policy = policy
         self._trigger = trigger
         self._pressure = trigger is Trigger.PRESSURE
-        self._held_until = observation.memory.held_until
-        self._registries_down = observation.registries_down
+        self._on_hold_until = inspection.memory.on_hold_until
+        self._registries_down = inspection.registries_down
         self._now = now
-        self._needs: Needs = needs_of(observation.containers, observation.sandbox_images)
-        self._times = {image.id: times_of(image, observation.memory, now) for image in observation.images}
-        self._newest = _Newest(observation.images, self._times)
+        self._needs: ImageUsers = image_users(inspection.containers, inspection.sandbox_images)
+        self._times = {image.id: times_of(image, inspection.memory, now) for image in inspection.images}
+        self._newest = _Newest(inspection.images, self._times)
         self._rules = {rule.name: rule for rule in policy.rules}
 
     def verdict(self, image: Image) -> Verdict:
@@ -104,9 +104,9 @@ class _Judge:
     def order(self, verdict: Verdict) -> tuple[bool, bool, datetime, str]:
         """Sort key of an eviction; what goes first is smallest."""
         times, rule = self._times[verdict.image.id], self._rules[verdict.rule or ""]
-        recently_wanted = self._pressure and is_recent(times, self._policy.grace, self._now)
+        recently_active = self._pressure and is_recent(times, self._policy.grace, self._now)
         unexpired = verdict.reason is EvictReason.PRESSURE
-        return recently_wanted, unexpired, times.aged_since(rule.age_from), verdict.image.id
+        return recently_active, unexpired, times.aged_since(rule.age_from), verdict.image.id
 
     def _reason_before_rules(self, image: Image) -> KeepReason | None:
         if not image.readable:
@@ -122,7 +122,7 @@ class _Judge:
         def keeps(rule: Rule) -> tuple[bool, bool, timedelta, bool, timedelta]:
             remaining = rule.max_age - age(times, rule, self._now)
             unexpired = max(remaining, timedelta(0))
-            return _is_local(image, rule), self._newest.keeps(image, rule), unexpired, self._is_held(rule), remaining
+            return _is_local(image, rule), self._newest.keeps(image, rule), unexpired, self._is_on_hold(rule), remaining
 
         return max(rules, key=keeps)
 
@@ -136,11 +136,11 @@ class _Judge:
         if self._newest.keeps(image, rule):
             return KeepReason.NEWEST
         if is_expired(times, rule, self._now):
-            return KeepReason.HELD if self._is_held(rule) else EvictReason.EXPIRED
+            return KeepReason.RULE_ON_HOLD if self._is_on_hold(rule) else EvictReason.EXPIRED
         return EvictReason.PRESSURE if self._pressure else KeepReason.UNEXPIRED
 
-    def _is_held(self, rule: Rule) -> bool:
-        return self._trigger is Trigger.NIGHTLY and is_held(rule.name, self._held_until, self._now)
+    def _is_on_hold(self, rule: Rule) -> bool:
+        return self._trigger is Trigger.NIGHTLY and is_on_hold(rule.name, self._on_hold_until, self._now)
 
     def _verdict_of(self, image: Image, reason: KeepReason | EvictReason, rule: Rule | None) -> Verdict:
         times = self._times[image.id]
@@ -159,7 +159,7 @@ class _Judge:
 def _memory_keeps(reason: KeepReason | EvictReason, times: Times, rule: Rule) -> bool:
     """Whether an unknown time, for which first seen stands in, is what keeps the image."""
     if reason is KeepReason.RECENT:
-        return times.pulled_at is None and times.wanted_at != times.last_used_at
+        return times.pulled_at is None and times.active_at != times.last_used_at
     return reason is KeepReason.UNEXPIRED and times.relies_on_memory(rule.age_from)
 
 

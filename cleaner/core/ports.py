@@ -9,23 +9,23 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from cleaner.core.clock_trust import Noted
+from cleaner.core.clock_trust import StoredTimes
 from cleaner.core.disk_usage import Filesystem, Usage
 from cleaner.core.events import (
     Event,
-    EvictionLearned,
     EvictionObserved,
     EvictionRegretted,
-    ImagesVanished,
-    SweepLearned,
+    ForeignEviction,
+    ForeignSweep,
+    ImagesRemovedExternally,
 )
-from cleaner.core.history import Night
+from cleaner.core.history import NightlyRun
 from cleaner.core.kubelet import KubeletConfig
 from cleaner.core.model import Container, Image, Memory, RuntimeVersion
 from cleaner.core.pressure import Pull
 from cleaner.core.reclaim import Layers
 
-News = SweepLearned | EvictionLearned | EvictionObserved | EvictionRegretted | ImagesVanished
+News = ForeignSweep | ForeignEviction | EvictionObserved | EvictionRegretted | ImagesRemovedExternally
 """What a ledger tells of."""
 
 
@@ -33,12 +33,12 @@ class Runtime(Protocol):
     """A container runtime. Every call may raise RuntimeUnavailableError or RuntimeRejectedError."""
 
     @property
-    def layers_refusal(self) -> str | None:
+    def layers_error(self) -> str | None:
         """Why the last `read_layers` gave none although the runtime could tell; None where it did not fail."""
         ...
 
     @property
-    def pulls_refusal(self) -> str | None:
+    def pulls_error(self) -> str | None:
         """Why the last `read_pulls` gave nothing although the runtime could tell; None where it did not fail."""
         ...
 
@@ -70,7 +70,7 @@ class Runtime(Protocol):
         """One image as it is now, never from memory (its `created_at` may be); None where it is gone."""
         ...
 
-    def take_uses(self) -> tuple[Container, ...]:
+    def drain_created_containers(self) -> tuple[Container, ...]:
         """Containers made since this was last asked, though they may be gone: for when an image was last used."""
         ...
 
@@ -158,7 +158,7 @@ class Ledger(Protocol):
     """What the agent remembers of a node. Nothing here raises: a doubt is a `Memory` that knows less."""
 
     @property
-    def refusal(self) -> str | None:
+    def error(self) -> str | None:
         """Why nothing is kept on disk at this time; None where it is."""
         ...
 
@@ -167,7 +167,7 @@ class Ledger(Protocol):
         """Where the broken file lies that was set aside since the ledger was opened; None where none was."""
         ...
 
-    def remember(self, images: tuple[Image, ...], in_use: frozenset[str], now: datetime) -> Memory:
+    def store_images(self, images: tuple[Image, ...], in_use: frozenset[str], now: datetime) -> Memory:
         """Note what is there and which image ids are in use now; note what came back or went; give all that is known.
 
         Evictions that a process left unfinished are settled by whether the image is among these, unless another
@@ -175,7 +175,7 @@ class Ledger(Protocol):
         """
         ...
 
-    def noted(self) -> Noted | None:
+    def stored_times(self) -> StoredTimes | None:
         """What tells whether the wall clock is right: the newest time that it holds, and the latest look of this boot.
 
         None where it holds no time.
@@ -186,7 +186,7 @@ class Ledger(Protocol):
         """Move what was noted by a wall clock that turned out to be behind: nothing looks older by the correction."""
         ...
 
-    def last_night(self) -> Night | None:
+    def last_nightly_run(self) -> NightlyRun | None:
         """The latest nightly occurrence that was dealt with."""
         ...
 
@@ -198,7 +198,7 @@ class Ledger(Protocol):
         """What happened that no outlet was told yet, oldest first; each is given once."""
         ...
 
-    def turn(self) -> AbstractContextManager[bool]:
+    def sweep_turn(self) -> AbstractContextManager[bool]:
         """A sweep's turn: True while no other process of this node sweeps; False at once where one does."""
         ...
 
@@ -206,7 +206,7 @@ class Ledger(Protocol):
 class Registries(Protocol):
     """Whether what is evicted could be pulled again. Nothing here raises: one that cannot be asked is down."""
 
-    def down(self, registries: frozenset[str], seconds: float) -> Mapping[str, str]:
+    def find_down(self, registries: frozenset[str], seconds: float) -> Mapping[str, str]:
         """Those of them that are down with all of their mirrors, and why; takes about `seconds` at most.
 
         Each is asked once, and not again for minutes.

@@ -31,7 +31,7 @@ class Size:
             self.content_inodes + other.content_inodes,
         )
 
-    def of(self, part: Part, *, content_apart: bool) -> int:
+    def amount_of(self, part: Part, *, content_apart: bool) -> int:
         """What it takes of one part, whether the content store lies on a filesystem of its own or with the images."""
         whole, content = (
             (self.bytes, self.content_bytes) if part.resource is Resource.BYTES else (self.inodes, self.content_inodes)
@@ -71,7 +71,7 @@ class Layers:
     """Keys that containers hold: their own snapshots, and the parents of these."""
     other_namespaces: frozenset[str]
     """Keys that other containerd namespaces hold."""
-    unnamed: frozenset[str]
+    unlisted: frozenset[str]
     """Keys held by leases, by gc.root labels and by records that belong to no CRI image."""
     metadata: frozenset[str] = frozenset()
     """Keys of manifests and configs: a few KiB that go with every image, and no reason to take one."""
@@ -85,9 +85,9 @@ class Holder(StrEnum):
     IN_USE = "in_use"
     KEPT = "kept"
     OTHER_NAMESPACES = "other_namespaces"
-    UNNAMED = "unnamed"
+    UNLISTED = "unlisted"
     EVICTABLE = "evictable"
-    OTHER = "other"
+    NON_IMAGE = "non_image"
 
 
 def reclaimable(layers: Layers, image_ids: Collection[str]) -> Size:
@@ -123,7 +123,7 @@ def gaining(layers: Layers, image_ids: Collection[str]) -> frozenset[str]:
 def alone(layers: Layers) -> dict[str, Size]:
     """What each image frees if it is the only one to go: what it reaches and nothing else does."""
     walk = _Walk(layers)
-    walk.reach(chain(layers.containers, layers.other_namespaces, layers.unnamed))
+    walk.reach(chain(layers.containers, layers.other_namespaces, layers.unlisted))
     reach = {image_id: _reach_of(layers, image_id) for image_id in layers.images}
     holders = Counter(chain.from_iterable(reach.values()))
     return {
@@ -137,7 +137,9 @@ def sum_of(layers: Layers, keys: Iterable[str]) -> Size:
     return sum((layers.sizes.get(key, NOTHING) for key in keys), NOTHING)
 
 
-def held(layers: Layers, used_bytes: int, in_use: Collection[str], evictable: Collection[str]) -> dict[Holder, int]:
+def bytes_by_holder(
+    layers: Layers, used_bytes: int, in_use: Collection[str], evictable: Collection[str]
+) -> dict[Holder, int]:
     """Bytes by the first holder that reaches them; always all holders, none negative.
 
     in_use: these images and all containers; kept: all images in neither collection; evictable: what only these images
@@ -149,12 +151,12 @@ def held(layers: Layers, used_bytes: int, in_use: Collection[str], evictable: Co
         Holder.IN_USE: chain(layers.containers, _records_of(layers, in_use)),
         Holder.KEPT: _records_of(layers, kept),
         Holder.OTHER_NAMESPACES: layers.other_namespaces,
-        Holder.UNNAMED: layers.unnamed,
+        Holder.UNLISTED: layers.unlisted,
         Holder.EVICTABLE: _records_of(layers, evictable),
     }
     walk = _Walk(layers)
     found = {holder: walk.reach(keys).bytes for holder, keys in roots.items()}
-    return {**found, Holder.OTHER: max(0, used_bytes - sum(found.values()))}
+    return {**found, Holder.NON_IMAGE: max(0, used_bytes - sum(found.values()))}
 
 
 class _Walk:
@@ -181,7 +183,7 @@ def _walk_what_stays(layers: Layers, going: frozenset[str]) -> _Walk:
     """A walk that has reached all that is held by anything but the images that go."""
     staying = _records_of(layers, layers.images.keys() - going)
     walk = _Walk(layers)
-    walk.reach(chain(layers.containers, layers.other_namespaces, layers.unnamed, staying))
+    walk.reach(chain(layers.containers, layers.other_namespaces, layers.unlisted, staying))
     return walk
 
 

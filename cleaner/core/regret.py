@@ -18,12 +18,12 @@ class Regret:
     """What became of one rule's evictions of the last week, those before its last hold began left out."""
 
     evicted: int
-    came_back: int
+    repulled: int
 
     @property
     def share(self) -> float:
         """Of the evicted, how many came back; 0 where nothing was evicted."""
-        return self.came_back / self.evicted if self.evicted else 0.0
+        return self.repulled / self.evicted if self.evicted else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +36,19 @@ class RegretLimit:
 
 
 def to_hold(
-    regrets: Mapping[str, Regret], held_until: Mapping[str, datetime], limit: RegretLimit, now: datetime
+    regrets: Mapping[str, Regret], on_hold_until: Mapping[str, datetime], limit: RegretLimit, now: datetime
 ) -> tuple[str, ...]:
     """Names of the rules whose hold begins now, sorted; one that is held already is not held longer."""
     return tuple(
         name
         for name, regret in sorted(regrets.items())
-        if regret.evicted >= FEWEST_EVICTIONS and regret.share > limit.share and not is_held(name, held_until, now)
+        if regret.evicted >= FEWEST_EVICTIONS
+        and regret.share > limit.share
+        and not is_on_hold(name, on_hold_until, now)
     )
 
 
-def is_held(rule: str, held_until: Mapping[str, datetime], now: datetime) -> bool:
+def is_on_hold(rule: str, on_hold_until: Mapping[str, datetime], now: datetime) -> bool:
     """Whether a rule is on hold; its end is no longer part of it."""
-    until = held_until.get(rule)
+    until = on_hold_until.get(rule)
     return until is not None and now < until

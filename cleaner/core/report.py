@@ -37,13 +37,13 @@ class SweepReport:
     duration_seconds: float
     filesystem_before: Usage
     filesystem_after: Usage
-    stopped_because: StopReason
+    stop_reason: StopReason
     evictions: tuple[Eviction, ...]
     plan: Plan | None
     """None where the sweep was not needed and so nothing was listed."""
     not_reached: int
     """Candidates that the sweep ended before."""
-    low_mark_met: bool
+    low_watermark_met: bool
     """Whether every resource that was driven ended at or below its low mark."""
 
     @property

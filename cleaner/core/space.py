@@ -3,22 +3,22 @@
 from collections.abc import Mapping
 
 from cleaner.core.disk_usage import Usage
-from cleaner.core.model import KeepReason, Observation, Plan
-from cleaner.core.reclaim import Holder, Layers, held
+from cleaner.core.model import Inspection, KeepReason, Plan
+from cleaner.core.reclaim import Holder, Layers, bytes_by_holder
 
 
-def reason_unknown(layers: Layers | None, refusal: str | None) -> str | None:
+def reason_without_estimates(layers: Layers | None, error: str | None) -> str | None:
     """Why no bytes are foretold; None where they are."""
     if layers is None:
-        return refusal or "the runtime has no containerd API, which alone tells what images share"
+        return error or "the runtime has no containerd API, which alone tells what images share"
     return None if layers.complete else "a snapshotter is in use whose usage figures are not to be trusted"
 
 
-def holders_of(observation: Observation, planned: Plan, usage: Usage) -> Mapping[Holder, int] | None:
+def holders_of(inspection: Inspection, planned: Plan, usage: Usage) -> Mapping[Holder, int] | None:
     """Who holds what is used, by the plan's verdicts; None where the runtime cannot tell."""
-    if observation.trusted_layers is None:
+    if inspection.trusted_layers is None:
         return None
     in_use = [verdict.image.id for verdict in planned.kept if verdict.reason is KeepReason.IN_USE]
     evictable = [verdict.image.id for verdict in planned.evictions + planned.not_reached]
     used_bytes = sum(each.capacity_bytes - each.free_bytes for each in usage.freeable)
-    return held(observation.trusted_layers, used_bytes, in_use, evictable)
+    return bytes_by_holder(inspection.trusted_layers, used_bytes, in_use, evictable)

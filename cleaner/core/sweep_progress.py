@@ -18,35 +18,35 @@ QUIET_BYTES = 64 << 10
 """Between two removals nobody else wrote, if the free space moved by no more than this (metadata)."""
 
 
-class Forecast:
+class RemovalEstimates:
     """What each removal frees given what has really gone; made anew where an image of the plan stayed."""
 
     def __init__(self, layers: Layers | None, planned: Plan | None) -> None:
         self._layers = layers
         self._left = [v.image.id for v in planned.evictions + planned.not_reached] if planned else []
         self._gone: list[str] = []
-        self._sizes: Mapping[str, Size] = self._foretell()
+        self._sizes: Mapping[str, Size] = self._estimate()
 
     def bytes_of(self, verdict: Verdict) -> int | None:
         """Foretold for the image if it goes next; None where nothing is foretold."""
         size = self._sizes.get(verdict.image.id)
         return None if size is None else size.bytes
 
-    def take(self, eviction: Eviction) -> None:
+    def record_outcome(self, eviction: Eviction) -> None:
         """Note how one eviction ended; those after an image that stayed free less."""
         image_id = eviction.verdict.image.id
         self._left.remove(image_id)
         if eviction.outcome is EvictionOutcome.EVICTED:
             self._gone.append(image_id)
         else:
-            self._sizes = self._foretell()
+            self._sizes = self._estimate()
 
-    def _foretell(self) -> Mapping[str, Size]:
+    def _estimate(self) -> Mapping[str, Size]:
         return marginal(self._layers, self._gone + self._left) if self._layers else {}
 
 
 @dataclass(slots=True)
-class Progress:
+class RemovalProgress:
     """Counts removals in a row that were foretold to free something and freed next to nothing."""
 
     fruitless: int = 0
@@ -54,11 +54,13 @@ class Progress:
     """After the last removal, settled; None where it could not be read."""
 
     @property
-    def stands_still(self) -> bool:
+    def is_stuck(self) -> bool:
         """Whether three in a row freed less than a tenth of 1 MiB or more each, with nobody else writing."""
         return self.fruitless >= MOST_FRUITLESS
 
-    def note(self, before: int, freed: int | None, estimated: int | None, *, pulls_move: bool = False) -> None:
+    def record_removal(
+        self, before: int, freed: int | None, estimated: int | None, *, pulls_move: bool = False
+    ) -> None:
         """One removal: free bytes right before it, by how much they rose (or fell: below 0), and foretold ones.
 
         What cannot be judged (nothing foretold, nothing measured, somebody else writing) begins the count anew. A pull

@@ -8,19 +8,19 @@ from datetime import datetime, timedelta
 
 from cleaner.core.clock_trust import CLOCK_JUMP
 from cleaner.core.disk_usage import Usage
-from cleaner.core.history import Night
+from cleaner.core.history import NightlyRun
 from cleaner.core.model import EvictionOutcome, Mode, StopReason, Trigger
 from cleaner.core.nightly import Calendar
-from cleaner.core.pressure import KubeletMark, Marks, Standstill, Targets, above_low, at_high, next_standstill
+from cleaner.core.pressure import Backoff, KubeletThreshold, Targets, Watermarks, above_low, at_high, next_backoff
 from cleaner.core.report import SweepReport
 
 LONGEST_RETRY_SECONDS = 60.0
-UNFINISHED = frozenset({StopReason.STOP_REQUESTED, StopReason.PRESSURE})
+UNFINISHED = frozenset({StopReason.STOP_REQUESTED, StopReason.YIELDED_TO_PRESSURE})
 """A night that ended so goes on within its window."""
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class NodeState:
     """All that the question "what is due?" needs to know of now."""
 
     now: datetime
@@ -34,7 +34,7 @@ class Moment:
     """Since when the agent remembers this node; None where it does not."""
     early: Targets = field(default_factory=dict)
     """Parts that are to be driven down before they reach their high mark."""
-    kubelet: KubeletMark = field(default_factory=KubeletMark)
+    kubelet: KubeletThreshold = field(default_factory=KubeletThreshold)
     measured: Usage | None = None
     """Without pulls; None where that is the same."""
 
@@ -44,18 +44,18 @@ class Triggers:
     """What may start a sweep, and what holds it back."""
 
     mode: Mode
-    marks: Marks
+    watermarks: Watermarks
     calendar: Calendar
     grace: timedelta
     """So long the node must have been watched before the first nightly sweep: until then its habits are not known."""
-    night: Night | None = None
+    nightly_run: NightlyRun | None = None
     """The latest nightly occurrence that was dealt with."""
-    standstill: Standstill | None = None
+    backoff: Backoff | None = None
     retry_at: float = 0.0
     """Monotonic seconds; before that no sweep is tried again."""
     retry_seconds: float = 0.0
 
-    def due(self, moment: Moment) -> Trigger | None:
+    def due(self, moment: NodeState) -> Trigger | None:
         """Pressure goes first; nothing while the last failure is fresh."""
         if moment.monotonic < self.retry_at:
             return None
@@ -63,106 +63,106 @@ class Triggers:
             return Trigger.PRESSURE
         return Trigger.NIGHTLY if self.occurrence_due(moment) is not None else None
 
-    def occurrence_due(self, moment: Moment) -> datetime | None:
+    def occurrence_due(self, moment: NodeState) -> datetime | None:
         """The nightly occurrence to sweep for; None where there is none, or too little is known."""
         return None if self._knows_too_little(moment) else self._occurrence_waiting(moment)
 
-    def held_for_memory(self, moment: Moment) -> bool:
+    def suspended_for_memory(self, moment: NodeState) -> bool:
         """Whether a nightly sweep would be due, were the node known for longer."""
         return self._knows_too_little(moment) and self._occurrence_waiting(moment) is not None
 
-    def relaxed(self, usage: Usage) -> "Triggers":
-        """What holds once a usage is seen: at or below every low mark, a standstill is over."""
-        if self.standstill is None:
+    def with_usage(self, usage: Usage) -> "Triggers":
+        """What holds once a usage is seen: at or below every low mark, a backoff is over."""
+        if self.backoff is None:
             return self
-        return replace(self, standstill=self.standstill.lowered(usage) if above_low(usage, self.marks) else None)
+        return replace(self, backoff=self.backoff.lowered(usage) if above_low(usage, self.watermarks) else None)
 
     def next_nightly(self, now: datetime) -> datetime | None:
         """When the next nightly sweep begins; None where the mode has none."""
         return None if self.mode is Mode.PRESSURE else self.calendar.next_start(now)
 
-    def after(self, report: SweepReport, moment: Moment) -> "Triggers":
+    def after(self, report: SweepReport, moment: NodeState) -> "Triggers":
         """What holds once a sweep got to its end; `moment` is after it."""
         calm = replace(self, retry_at=0.0, retry_seconds=0.0)
         if report.trigger is Trigger.PRESSURE:
-            return replace(calm, standstill=self._standstill_after(report, moment))
-        if report.trigger is not Trigger.NIGHTLY or report.stopped_because in UNFINISHED:
+            return replace(calm, backoff=self._backoff_after(report, moment))
+        if report.trigger is not Trigger.NIGHTLY or report.stop_reason in UNFINISHED:
             return calm
         occurrence = self.calendar.latest(report.started_at)
-        if occurrence is None or (self.night is not None and occurrence <= self.night.occurrence):
+        if occurrence is None or (self.nightly_run is not None and occurrence <= self.nightly_run.occurrence):
             return calm
-        return replace(calm, night=Night(occurrence, moment.now))
+        return replace(calm, nightly_run=NightlyRun(occurrence, moment.now))
 
     def shifted(self, correction: timedelta) -> "Triggers":
         """What holds once the time itself is corrected: since the last night no more time passed than before."""
-        if self.night is None:
+        if self.nightly_run is None:
             return self
-        return replace(self, night=replace(self.night, ended_at=self.night.ended_at + correction))
+        return replace(self, nightly_run=replace(self.nightly_run, ended_at=self.nightly_run.ended_at + correction))
 
     def corrected(self, now: datetime) -> "Triggers":
         """What holds where a clock that was ahead noted a night that is yet to come: what has begun by now is done.
 
         One a few minutes ahead was swept for before the clock was set back a little, and stays.
         """
-        if self.night is None or self.night.occurrence - now <= CLOCK_JUMP:
+        if self.nightly_run is None or self.nightly_run.occurrence - now <= CLOCK_JUMP:
             return self
-        return replace(self, night=Night(self.calendar.latest(now) or now, now))
+        return replace(self, nightly_run=NightlyRun(self.calendar.latest(now) or now, now))
 
-    def presses_on(self, report: SweepReport, measured: Usage) -> bool:
+    def continues_at_once(self, report: SweepReport, measured: Usage) -> bool:
         """Whether the next sweep is to come at once: this one helped, and a high mark is reached all the same.
 
         What became a candidate meanwhile was not in its plan. The last of such sweeps evicts nothing, so they end.
         Never where removals are not measured: what this one freed is still to be seen.
         """
-        return _helped(report) and report.reclaimed_bytes is not None and bool(at_high(measured, self.marks))
+        return _helped(report) and report.reclaimed_bytes is not None and bool(at_high(measured, self.watermarks))
 
     def after_failure(self, monotonic: float, check_seconds: float) -> "Triggers":
         """What holds once a sweep failed: it is tried again after a wait that doubles, to a minute at most."""
         seconds = min(2 * self.retry_seconds or check_seconds, max(LONGEST_RETRY_SECONDS, check_seconds))
         return replace(self, retry_at=monotonic + seconds, retry_seconds=seconds)
 
-    def _pressure_due(self, moment: Moment) -> bool:
-        if not (moment.early or at_high(moment.usage, self.marks)):
+    def _pressure_due(self, moment: NodeState) -> bool:
+        if not (moment.early or at_high(moment.usage, self.watermarks)):
             return False
-        if self.standstill is None:
+        if self.backoff is None:
             return True
-        if self.standstill.ahead and at_high(moment.measured or moment.usage, self.marks):
+        if self.backoff.ahead and at_high(moment.measured or moment.usage, self.watermarks):
             return True  # the mark itself is reached, as it was not before
-        return self.standstill.may_repeat(
+        return self.backoff.may_retry(
             moment.usage, moment.fingerprint, moment.monotonic, moment.kubelet, moment.measured
         )
 
-    def _knows_too_little(self, moment: Moment) -> bool:
+    def _knows_too_little(self, moment: NodeState) -> bool:
         return moment.watched_since is None or moment.now - moment.watched_since < self.grace
 
-    def _occurrence_waiting(self, moment: Moment) -> datetime | None:
+    def _occurrence_waiting(self, moment: NodeState) -> datetime | None:
         if self.mode is Mode.PRESSURE or not moment.clock_sane:
             return None
         since = moment.now if moment.watched_since is None else moment.watched_since + self.grace
-        return self.calendar.due(moment.now, self.night, since)
+        return self.calendar.due(moment.now, self.nightly_run, since)
 
-    def _standstill_after(self, report: SweepReport, moment: Moment) -> Standstill | None:
-        if report.stopped_because is StopReason.NOT_NEEDED:
-            return self.standstill
+    def _backoff_after(self, report: SweepReport, moment: NodeState) -> Backoff | None:
+        if report.stop_reason is StopReason.NOT_NEEDED:
+            return self.backoff
         measured = moment.measured or moment.usage
-        if report.stopped_because is StopReason.STOP_REQUESTED or self._is_met(report, moment.usage, measured):
+        if report.stop_reason is StopReason.STOP_REQUESTED or self._is_met(report, moment.usage, measured):
             return None
-        if _helped(report) and (self.presses_on(report, measured) or not at_high(moment.usage, self.marks)):
+        if _helped(report) and (self.continues_at_once(report, measured) or not at_high(moment.usage, self.watermarks)):
             return None
-        ended = Standstill(
+        ended = Backoff(
             moment.fingerprint,
             moment.usage,
             moment.monotonic,
             measured=measured,
-            ahead=not any(at_high(each, self.marks) for each in (report.filesystem_before, measured)),
+            ahead=not any(at_high(each, self.watermarks) for each in (report.filesystem_before, measured)),
         )
-        return next_standstill(self.standstill, ended)
+        return next_backoff(self.backoff, ended)
 
     def _is_met(self, report: SweepReport, usage: Usage, measured: Usage) -> bool:
         """With the pulls in progress too, unless the sweep's own last look counted them: they alone would repeat it."""
-        evicted_enough = report.stopped_because is StopReason.LOW_MARK and not report.dry_run
-        only_pulls_press = bool(at_high(usage, self.marks)) and not at_high(measured, self.marks)
-        return report.low_mark_met and (evicted_enough or not only_pulls_press)
+        evicted_enough = report.stop_reason is StopReason.LOW_WATERMARK and not report.dry_run
+        only_pulls_press = bool(at_high(usage, self.watermarks)) and not at_high(measured, self.watermarks)
+        return report.low_watermark_met and (evicted_enough or not only_pulls_press)
 
 
 def _helped(report: SweepReport) -> bool:
@@ -174,7 +174,7 @@ def _helped(report: SweepReport) -> bool:
     outcomes = {eviction.outcome for eviction in report.evictions}
     if EvictionOutcome.EVICTED not in outcomes or EvictionOutcome.FAILED in outcomes:
         return False
-    if report.trigger is not Trigger.PRESSURE or report.stopped_because is StopReason.NO_PROGRESS:
+    if report.trigger is not Trigger.PRESSURE or report.stop_reason is StopReason.NO_PROGRESS:
         return False
-    confined = report.plan is not None and report.plan.low_mark_reachable is False
-    return not (confined and report.stopped_because is StopReason.KUBELET_MARK)
+    confined = report.plan is not None and report.plan.low_watermark_reachable is False
+    return not (confined and report.stop_reason is StopReason.KUBELET_THRESHOLD)

@@ -4,6 +4,6 @@ Start at `loop.py`. It must not know how a runtime, a disk or a ledger works, no
 """
 
 from cleaner.daemon.loop import Daemon, DaemonSettings, Host
-from cleaner.daemon.trusted_clock import Timekeeper
+from cleaner.daemon.trusted_clock import TrustedClock
 
-__all__ = ["Daemon", "DaemonSettings", "Host", "Timekeeper"]
+__all__ = ["Daemon", "DaemonSettings", "Host", "TrustedClock"]

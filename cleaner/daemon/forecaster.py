@@ -10,7 +10,15 @@ from cleaner.core.disk_usage import Usage
 from cleaner.core.errors import CleanerError
 from cleaner.core.events import Event
 from cleaner.core.ports import Node, Timer
-from cleaner.core.pressure import GivenUp, KubeletMark, Lookout, Marks, Outlook, Pull, with_pulls
+from cleaner.core.pressure import (
+    Forecast,
+    GivenUp,
+    KubeletThreshold,
+    Pull,
+    UsageForecaster,
+    Watermarks,
+    projected_usage,
+)
 from cleaner.core.reclaim import Size
 from cleaner.core.report import SweepReport
 from cleaner.daemon.kubelet_watch import KubeletWatch
@@ -19,48 +27,48 @@ MOVED_BYTES = 1 << 20
 """Since pulls were last asked for: less is no pull that anybody has to make room for."""
 
 
-class LookAhead:
+class Forecaster:
     """Looks ahead once a round, and says when the next one is to come."""
 
-    def __init__(self, marks: Marks, horizon: timedelta, timer: Timer, emit: Callable[[Event], None]) -> None:
+    def __init__(self, watermarks: Watermarks, horizon: timedelta, timer: Timer, emit: Callable[[Event], None]) -> None:
         self._timer = timer
-        self._kubelet = KubeletWatch(marks, timer, emit)
-        self._lookout = Lookout(marks, self._kubelet.mark, horizon)
+        self._kubelet = KubeletWatch(watermarks, timer, emit)
+        self._usage_forecaster = UsageForecaster(watermarks, self._kubelet.threshold, horizon)
         self._pulls: tuple[Pull, ...] = ()
         self._given_up = GivenUp()
         self._free_bytes = 0
 
-    def kubelet_at(self, usage: Usage) -> KubeletMark:
+    def kubelet_threshold_at(self, usage: Usage) -> KubeletThreshold:
         """From when on the kubelet acts by itself, and how far before that is danger."""
-        return self._lookout.kubelet_at(usage)
+        return self._usage_forecaster.kubelet_threshold_at(usage)
 
-    def look(self, node: Node, usage: Usage, evictable: Size | None, fingerprint: int) -> Outlook:
+    def forecast(self, node: Node, usage: Usage, evictable: Size | None, fingerprint: int) -> Forecast:
         """What is coming; pulls in progress are asked for while anything is written."""
         if self._pulls or abs(usage.freeable_bytes - self._free_bytes) >= MOVED_BYTES:
             self._read_pulls(node, usage)
         now = self._timer.monotonic()
-        self._kubelet.look(node, usage)
-        self._lookout.kubelet = self._kubelet.mark
-        self._lookout.note(usage, now)
+        self._kubelet.check(node, usage)
+        self._usage_forecaster.kubelet = self._kubelet.threshold
+        self._usage_forecaster.add_measurement(usage, now)
         pulls = self._given_up.without(self._pulls, usage, evictable, fingerprint)
-        return self._lookout.look(usage, pulls, evictable, now)
+        return self._usage_forecaster.forecast(usage, pulls, evictable, now)
 
-    def expect(self, node: Node, usage: Usage, evictable: Size | None, fingerprint: int) -> Usage:
+    def project(self, node: Node, usage: Usage, evictable: Size | None, fingerprint: int) -> Usage:
         """The usage as if the pulls of this moment were done; the next look counts them too."""
         self._read_pulls(node, usage)
-        return with_pulls(usage, self._given_up.without(self._pulls, usage, evictable, fingerprint))
+        return projected_usage(usage, self._given_up.without(self._pulls, usage, evictable, fingerprint))
 
     def give_up(self, digests: frozenset[str], fingerprint: int) -> None:
         """A sweep found no room for these pulls: they count no more while the node is the same."""
         self._given_up = GivenUp(digests, fingerprint)
 
-    def pause(self, usage: Usage, longest: timedelta) -> float:
+    def seconds_to_next_check(self, usage: Usage, longest: timedelta) -> float:
         """Seconds until the next round."""
-        return self._lookout.pause(usage, longest)
+        return self._usage_forecaster.seconds_to_next_check(usage, longest)
 
-    def swept(self, report: SweepReport) -> None:
+    def add_sweep(self, report: SweepReport) -> None:
         """What a sweep of ours freed is no sign of emptying."""
-        self._lookout.swept(report, self._timer.monotonic())
+        self._usage_forecaster.add_sweep(report, self._timer.monotonic())
 
     def _read_pulls(self, node: Node, usage: Usage) -> None:
         """No room is made for what is not known."""

@@ -17,9 +17,9 @@ from cleaner.core.events import (
     DaemonStopped,
     DiskUnread,
     Event,
-    LoopBroke,
-    NightEnded,
-    NightHeld,
+    LoopFailed,
+    NightlyRunEnded,
+    NightlySuspended,
     RuntimeDown,
     RuntimeUp,
     SweepEnded,
@@ -28,15 +28,15 @@ from cleaner.core.events import (
 )
 from cleaner.core.model import Mode, RuntimeVersion, StopReason, Trigger
 from cleaner.core.ports import Ledger, Node, Outlet, Stop, Timer
-from cleaner.core.pressure import Outlook, Targets
+from cleaner.core.pressure import Forecast, Targets
 from cleaner.core.report import SweepReport
-from cleaner.core.triggers import Moment, Triggers
-from cleaner.daemon.forecaster import LookAhead
-from cleaner.daemon.inventory import Census
-from cleaner.daemon.trusted_clock import Timekeeper
+from cleaner.core.triggers import NodeState, Triggers
+from cleaner.daemon.forecaster import Forecaster
+from cleaner.daemon.inventory import Inventory
+from cleaner.daemon.trusted_clock import TrustedClock
 from cleaner.sweep import Pace, Sweep, SweepRequest, SweepSettings
 
-LONGEST_WAIT_SECONDS = 300.0
+LONGEST_TURN_WAIT_SECONDS = 300.0
 """For the turn of a pressure sweep."""
 
 
@@ -83,18 +83,18 @@ class Daemon:
         """
         self._connect = connect
         self._settings = settings
-        self._timer = Timekeeper(host.timer, host.ledger.noted())
+        self._timer = TrustedClock(host.timer, host.ledger.stored_times())
         self._ledger = host.ledger
-        self._triggers = replace(settings.triggers, night=host.ledger.last_night())
+        self._triggers = replace(settings.triggers, nightly_run=host.ledger.last_nightly_run())
         self._stop = host.stop
         self._outlets = tuple(outlets)
         sample_seconds = settings.sample_every.total_seconds()
-        self._census = Census(settings.sweep, sample_seconds, self._timer, host.ledger, self._emit)
+        self._inventory = Inventory(settings.sweep, sample_seconds, self._timer, host.ledger, self._emit)
         self._node: Node | None = None
         self._version: RuntimeVersion | None = None
         self._clock_sane = True
         self._waiting_since: float | None = None
-        self._ahead = LookAhead(settings.sweep.marks, settings.horizon, self._timer, self._emit)
+        self._forecaster = Forecaster(settings.sweep.watermarks, settings.horizon, self._timer, self._emit)
         self._pause_seconds = 0.0
         self._hurries = False
         """Whether the next round is to come at once."""
@@ -110,11 +110,11 @@ class Daemon:
                 raise
             except Exception as error:  # noqa: BLE001 - nothing unforeseen ends the watch
                 self._put_off_sweeps()
-                self._emit(LoopBroke(error))
-            self._rest()
+                self._emit(LoopFailed(error))
+            self._pause()
         self._emit(DaemonStopped())
 
-    def _rest(self) -> None:
+    def _pause(self) -> None:
         """Wait for the next round, connected to nothing; not where pressure goes on, or has ended a night."""
         if self._hurries:
             self._hurries = False
@@ -126,25 +126,25 @@ class Daemon:
     def _check(self) -> None:
         """One round: look at the clock, the runtime and the disk, then do what is due."""
         self._pause_seconds = self._settings.check_every.total_seconds()
-        self._look_at_clock()
+        self._check_clock()
         node = self._answering_node()
         usage = self._read_usage()
-        outlook = self._look_ahead(node, usage) if node and usage else None
-        self._emit(Checked(usage, self._triggers.next_nightly(self._timer.now()), outlook))
-        if node is None or usage is None or outlook is None:
+        forecast = self._forecast_usage(node, usage) if node and usage else None
+        self._emit(Checked(usage, self._triggers.next_nightly(self._timer.now()), forecast))
+        if node is None or usage is None or forecast is None:
             return
-        self._triggers = self._triggers.relaxed(outlook.expected)
-        moment = self._moment(outlook.expected, usage, outlook.early)
+        self._triggers = self._triggers.with_usage(forecast.projected)
+        moment = self._moment(forecast.projected, usage, forecast.early)
         trigger = self._due(moment)
         swept = trigger is not None and self._sweep_in_turn(node, trigger, moment)
-        if not swept and self._census.due:
-            self._census.count(node, usage)
+        if not swept and self._inventory.due:
+            self._inventory.take_inventory(node, usage)
 
-    def _look_at_clock(self) -> None:
-        if correction := self._timer.take_correction():
+    def _check_clock(self) -> None:
+        if correction := self._timer.accept_correction():
             self._ledger.shift(correction)
             self._triggers = self._triggers.shifted(correction)
-            self._census.shift(correction)
+            self._inventory.shift(correction)
         now, was_sane = self._timer.now(), self._clock_sane
         self._clock_sane = self._timer.sense.sane
         if was_sane and not self._clock_sane:
@@ -152,7 +152,7 @@ class Daemon:
         elif self._clock_sane and not was_sane:
             self._emit(ClockTrusted())
         if self._clock_sane:
-            self._end_night(self._triggers.corrected(now))
+            self._end_nightly_run(self._triggers.corrected(now))
 
     def _answering_node(self) -> Node | None:
         """The node if its runtime answers."""
@@ -178,34 +178,34 @@ class Daemon:
             self._emit(DiskUnread(error))
             return None
 
-    def _look_ahead(self, node: Node, usage: Usage) -> Outlook:
+    def _forecast_usage(self, node: Node, usage: Usage) -> Forecast:
         """What is coming, and with it when to look again."""
-        outlook = self._ahead.look(node, usage, self._census.evictable, self._census.fingerprint)
-        self._pause_seconds = self._ahead.pause(usage, self._settings.check_every)
-        return outlook
+        forecast = self._forecaster.forecast(node, usage, self._inventory.evictable, self._inventory.fingerprint)
+        self._pause_seconds = self._forecaster.seconds_to_next_check(usage, self._settings.check_every)
+        return forecast
 
-    def _due(self, moment: Moment) -> Trigger | None:
+    def _due(self, moment: NodeState) -> Trigger | None:
         if moment.monotonic < self._first_sweep_at:
             return None
-        if self._census.looked and self._triggers.held_for_memory(moment):
-            self._emit(NightHeld(self._census.watched_since))
+        if self._inventory.taken and self._triggers.suspended_for_memory(moment):
+            self._emit(NightlySuspended(self._inventory.watched_since))
         return self._triggers.due(moment)
 
-    def _moment(self, usage: Usage, measured: Usage, early: Targets | None = None) -> Moment:
-        return Moment(
+    def _moment(self, usage: Usage, measured: Usage, early: Targets | None = None) -> NodeState:
+        return NodeState(
             now=self._timer.now(),
             monotonic=self._timer.monotonic(),
             usage=usage,
-            fingerprint=self._census.fingerprint,
+            fingerprint=self._inventory.fingerprint,
             clock_sane=self._timer.sense.sane,
-            watched_since=self._census.watched_since,
+            watched_since=self._inventory.watched_since,
             early=early or {},
-            kubelet=self._ahead.kubelet_at(measured),
+            kubelet=self._forecaster.kubelet_threshold_at(measured),
             measured=measured,
         )
 
-    def _sweep_in_turn(self, node: Node, trigger: Trigger, moment: Moment) -> bool:
-        with self._ledger.turn() as ours:
+    def _sweep_in_turn(self, node: Node, trigger: Trigger, moment: NodeState) -> bool:
+        with self._ledger.sweep_turn() as ours:
             request = self._request(trigger, moment)
             if request is None:
                 return False
@@ -220,9 +220,9 @@ class Daemon:
         """Pressure waits for a sweep that may stand still for a while only: each removal has its own last look."""
         now = self._timer.monotonic()
         self._waiting_since = now if self._waiting_since is None else self._waiting_since
-        return trigger is Trigger.PRESSURE and now - self._waiting_since >= LONGEST_WAIT_SECONDS
+        return trigger is Trigger.PRESSURE and now - self._waiting_since >= LONGEST_TURN_WAIT_SECONDS
 
-    def _request(self, trigger: Trigger, moment: Moment) -> SweepRequest | None:
+    def _request(self, trigger: Trigger, moment: NodeState) -> SweepRequest | None:
         """A night's limit counts over restarts; None where nobody knows how much of it is used up, or it is over."""
         settings = self._settings
         dry_run = settings.triggers.mode is Mode.OBSERVE
@@ -236,18 +236,18 @@ class Daemon:
         limit = max(0, settings.evictions_per_night - evicted)
         return replace(request, limit=limit, pace=self._pace(occurrence, moment))
 
-    def _pace(self, occurrence: datetime, moment: Moment) -> Pace:
+    def _pace(self, occurrence: datetime, moment: NodeState) -> Pace:
         """Gentle, within its window, and behind pressure: nobody else looks at the disk while a sweep runs."""
         calendar = self._triggers.calendar
         sample_seconds = self._settings.sample_every.total_seconds()
         ends_at = calendar.end_of(occurrence, moment.now)
-        return Pace(calendar.nightly.duty, ends_at, sample_seconds, self._is_pressing)
+        return Pace(calendar.nightly.duty_cycle, ends_at, sample_seconds, self._is_pressing)
 
     def _is_pressing(self, usage: Usage) -> bool:
         """Whether a pressure sweep would be due now: not so where the last one could do no better."""
-        expected = self._expect(self._node, usage) if self._node else usage
-        self._triggers = self._triggers.relaxed(expected)
-        return self._triggers.due(self._moment(expected, usage)) is Trigger.PRESSURE
+        projected = self._project(self._node, usage) if self._node else usage
+        self._triggers = self._triggers.with_usage(projected)
+        return self._triggers.due(self._moment(projected, usage)) is Trigger.PRESSURE
 
     def _sweep(self, node: Node, request: SweepRequest) -> None:
         """Sweep, and let its end decide on the next one; a failure is handled here."""
@@ -263,23 +263,25 @@ class Daemon:
 
     def _end(self, node: Node, report: SweepReport, given_up: frozenset[str]) -> None:
         usage = report.filesystem_after
-        self._ahead.swept(report)
-        self._pause_seconds = self._ahead.pause(usage, self._settings.check_every)
-        self._hurries = report.stopped_because is StopReason.PRESSURE or self._triggers.presses_on(report, usage)
+        self._forecaster.add_sweep(report)
+        self._pause_seconds = self._forecaster.seconds_to_next_check(usage, self._settings.check_every)
+        self._hurries = report.stop_reason is StopReason.YIELDED_TO_PRESSURE or self._triggers.continues_at_once(
+            report, usage
+        )
         if not self._hurries:
-            self._census.count(node, usage)
+            self._inventory.take_inventory(node, usage)
         if given_up:
-            self._ahead.give_up(given_up, self._census.fingerprint)
-        self._end_night(self._triggers.after(report, self._moment(self._expect(node, usage), usage)))
+            self._forecaster.give_up(given_up, self._inventory.fingerprint)
+        self._end_nightly_run(self._triggers.after(report, self._moment(self._project(node, usage), usage)))
 
-    def _expect(self, node: Node, usage: Usage) -> Usage:
+    def _project(self, node: Node, usage: Usage) -> Usage:
         """The usage as if the pulls of this moment were done."""
-        return self._ahead.expect(node, usage, self._census.evictable, self._census.fingerprint)
+        return self._forecaster.project(node, usage, self._inventory.evictable, self._inventory.fingerprint)
 
-    def _end_night(self, triggers: Triggers) -> None:
+    def _end_nightly_run(self, triggers: Triggers) -> None:
         """Take over what holds now; a nightly occurrence that is over is told."""
-        if triggers.night is not None and triggers.night != self._triggers.night:
-            self._emit(NightEnded(triggers.night))
+        if triggers.nightly_run is not None and triggers.nightly_run != self._triggers.nightly_run:
+            self._emit(NightlyRunEnded(triggers.nightly_run))
         self._triggers = triggers
 
     def _put_off_sweeps(self) -> None:

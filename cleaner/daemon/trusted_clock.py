@@ -5,28 +5,28 @@ Refuses to guess: while the clock is doubted it says so, and who needs the right
 
 from datetime import datetime, timedelta
 
-from cleaner.core.clock_trust import ClockSense, Noted, sense_at_start
+from cleaner.core.clock_trust import ClockSense, StoredTimes, sense_at_start
 from cleaner.core.ports import Timer
 
 
-class Timekeeper:
+class TrustedClock:
     """A Timer in front of the machine's: ages and notes go by it, so that no jump makes an image look older."""
 
-    def __init__(self, timer: Timer, noted: Noted | None) -> None:
+    def __init__(self, timer: Timer, noted: StoredTimes | None) -> None:
         """`noted`: what was noted before, which a right clock fits; None where nothing was."""
         self._timer = timer
         self.sense: ClockSense = sense_at_start(timer.now(), timer.monotonic(), noted)
 
     def now(self) -> datetime:
-        """The believed time, UTC; it moves against the monotonic one only in `take_correction`."""
-        self.sense = self.sense.look(self._timer.now(), self._timer.monotonic())
+        """The believed time, UTC; it moves against the monotonic one only in `accept_correction`."""
+        self.sense = self.sense.updated(self._timer.now(), self._timer.monotonic())
         return self.sense.believed
 
     def monotonic(self) -> float:
         """Seconds that never jump."""
         return self._timer.monotonic()
 
-    def take_correction(self) -> timedelta:
+    def accept_correction(self) -> timedelta:
         """Believe the wall clock where it has earned it; by how much that moves the time, which all notes must follow.
 
         Only here, where the caller can move them before anybody asks how old an image is.

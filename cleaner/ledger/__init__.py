@@ -3,7 +3,7 @@
 Start at `ledger.py`. It must not judge an image, and it never stops a sweep: a broken file only costs history.
 """
 
-from cleaner.ledger.in_memory import PassingLedger
-from cleaner.ledger.ledger import Ledger
+from cleaner.ledger.in_memory import InMemoryLedger
+from cleaner.ledger.ledger import SqliteLedger
 
-__all__ = ["Ledger", "PassingLedger"]
+__all__ = ["InMemoryLedger", "SqliteLedger"]

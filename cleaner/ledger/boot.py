@@ -6,7 +6,7 @@ knows nothing of them has written.
 
 import sqlite3
 
-from cleaner.core.clock_trust import Noted
+from cleaner.core.clock_trust import StoredTimes
 from cleaner.core.ports import Timer
 from cleaner.ledger.queries import newest_of
 from cleaner.ledger.rows import time_of
@@ -23,13 +23,13 @@ class Boot:
         self._timer = timer
         self._boot = boot
 
-    def note(self, sampled_at: int) -> dict[str, int]:
+    def sample_meta(self, sampled_at: int) -> dict[str, int]:
         """What a sample that is taken now has in `meta` besides its time."""
         if self._boot is None:
             return {}
         return {"boot": self._boot, "boot_seconds": self._seconds(), "boot_sampled_at": sampled_at}
 
-    def noted(self, connection: sqlite3.Connection) -> Noted | None:
+    def stored_times(self, connection: sqlite3.Connection) -> StoredTimes | None:
         """The newest time, and the latest sample if it was taken in this boot."""
         newest = newest_of(connection)
         if newest is None:
@@ -39,8 +39,8 @@ class Boot:
         sampled_at, seconds = meta.get("sampled_at"), meta.get("boot_seconds", 0)
         known = self._boot is not None and meta.get("boot") == self._boot and meta.get("boot_sampled_at") == sampled_at
         if sampled_at is None or not known or not 0 <= seconds <= self._seconds():
-            return Noted(newest)
-        return Noted(newest, time_of(sampled_at), seconds / SECOND)
+            return StoredTimes(newest)
+        return StoredTimes(newest, time_of(sampled_at), seconds / SECOND)
 
     def _seconds(self) -> int:
         return int(self._timer.monotonic() * SECOND)

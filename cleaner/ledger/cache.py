@@ -6,30 +6,30 @@ Refuses to open or to lock anything: it is handed a connection.
 import sqlite3
 from datetime import datetime, timedelta
 
-from cleaner.core.events import Checked, Event, EvictionEnded, NightEnded, RuleHeld, SweepEnded
-from cleaner.core.history import Night
+from cleaner.core.events import Checked, Event, EvictionEnded, NightlyRunEnded, RuleOnHold, SweepEnded
+from cleaner.core.history import NightlyRun
 from cleaner.core.model import EvictionOutcome, Image, Memory
 from cleaner.core.regret import Regret
 from cleaner.ledger.boot import Boot
-from cleaner.ledger.image_times import Changes, ImageClocks
+from cleaner.ledger.image_times import Changes, ImageTimes
 from cleaner.ledger.queries import holds_of, prune, regrets_of
-from cleaner.ledger.removed_externally import PeakUsage, is_unconfirmed, note_vanished
-from cleaner.ledger.repulls import list_observed, wanted_of
-from cleaner.ledger.rows import MICROSECOND, Statement, micros, time_of, would_go
-from cleaner.ledger.watch_history import Watch
+from cleaner.ledger.removed_externally import PeakUsage, is_unconfirmed, store_external_removals
+from cleaner.ledger.repulls import list_observed, observed_regrets
+from cleaner.ledger.rows import MICROSECOND, Statement, micros, observed_eviction, time_of
+from cleaner.ledger.watch_history import WatchHistory
 
 PRUNE_EVERY = timedelta(days=1)
 REGRETS_EVERY_SECONDS = 600.0
 _FIRST = -(2**63)
 
 
-class NodeMemory:
+class LedgerCache:
     """All of a node that is not asked of the file each time."""
 
     def __init__(self, grace: timedelta, keep: timedelta, *, observes: bool) -> None:
-        self.clocks = ImageClocks()
-        self.watch = Watch(grace)
-        self.night: Night | None = None
+        self.clocks = ImageTimes()
+        self.watch = WatchHistory(grace)
+        self.nightly_run: NightlyRun | None = None
         self.observed: dict[str, int] = {}
         """Images that would have gone and were not wanted since, and when."""
         self.unconfirmed = False
@@ -47,7 +47,7 @@ class NodeMemory:
         """Take over what is on disk: after opening the file, or because another process has written."""
         rows = connection.execute("SELECT key, value FROM meta WHERE key <> 'readable_from'")
         meta = {key: time_of(value) for key, value in rows}
-        first_look = self.watch.first_look if opened and self.clocks.noted else None
+        first_look = self.watch.first_look if opened and self.clocks.updated else None
         self.clocks.load(connection, meta.get("sampled_at"), first_look)
         self.watch.load(meta, now, booted_at)
         self.observed = list_observed(connection) if self._observes else {}
@@ -59,7 +59,7 @@ class NodeMemory:
 
     def write(self, connection: sqlite3.Connection, changes: Changes, now: datetime, boot: Boot) -> bool:
         """A sample: what changed, and when it was looked, by both clocks; once a day what is too old goes."""
-        self.unconfirmed = note_vanished(connection, changes, self.peak.percent, now)
+        self.unconfirmed = store_external_removals(connection, changes, self.peak.percent, now)
         for sql, parameters in changes.statements:
             connection.execute(sql, parameters)
         meta = {"sampled_at": now, "since": self.watch.since or now, "installed_at": self.watch.installed_at or now}
@@ -70,23 +70,23 @@ class NodeMemory:
             meta["pruned_at"] = self._pruned_at = now
         connection.executemany(
             "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            [*((key, micros(at)) for key, at in meta.items()), *boot.note(micros(now)).items()],
+            [*((key, micros(at)) for key, at in meta.items()), *boot.sample_meta(micros(now)).items()],
         )
         return True
 
-    def note(self, event: Event) -> list[Statement]:
+    def apply_event(self, event: Event) -> list[Statement]:
         """What an event changes here, and of the images on disk."""
         match event:
             case Checked() if event.usage is not None:
-                self.peak.take(event.usage.used_percent)
+                self.peak.add_measurement(event.usage.used_percent)
             case EvictionEnded() if event.eviction.outcome is EvictionOutcome.EVICTED:
                 self.doubt_regrets()
                 return [self.clocks.forget(event.eviction.verdict.image.id, event.at)]
-            case NightEnded():
-                self.night = event.night
+            case NightlyRunEnded():
+                self.nightly_run = event.nightly_run
             case SweepEnded() if self._observes and event.report.dry_run:
                 return self._observe(event)
-            case RuleHeld():
+            case RuleOnHold():
                 self._held = self._held | {event.rule: event.until}
                 self.doubt_regrets()
             case _:
@@ -99,15 +99,15 @@ class NodeMemory:
         planned = [e for e in report.evictions if e.outcome is EvictionOutcome.PLANNED]
         new = [e for e in planned if e.verdict.image.id not in self.observed]
         self.observed |= {eviction.verdict.image.id: micros(at) for eviction in new}
-        return [would_go(eviction, report.trigger, at) for eviction in new]
+        return [observed_eviction(eviction, report.trigger, at) for eviction in new]
 
-    def wanted(
+    def regretted(
         self, images: tuple[Image, ...], in_use: frozenset[str], appeared: frozenset[str], now: datetime
     ) -> list[Statement]:
         """Of those that would have gone, which were used or pulled since; each is given once."""
-        wanted = wanted_of(self.observed, images, in_use, appeared, now) if self.observed else {}
-        self.observed = {image_id: at for image_id, at in self.observed.items() if image_id not in wanted}
-        return list(wanted.values())
+        regretted = observed_regrets(self.observed, images, in_use, appeared, now) if self.observed else {}
+        self.observed = {image_id: at for image_id, at in self.observed.items() if image_id not in regretted}
+        return list(regretted.values())
 
     def shift(self, offset: timedelta, latest: datetime) -> None:
         """Move what the wall clock said before it was set, nothing beyond `latest`."""
@@ -127,13 +127,13 @@ class NodeMemory:
         self._regrets = regrets_of(connection, now)
         self._regrets_at = monotonic
 
-    def given(self, *, up: bool) -> Memory:
+    def as_memory(self, *, up: bool) -> Memory:
         """All that is known, as a value that does not change any more; `up`: whether the file works."""
         return Memory(
             since=self.watch.since if up else None,
             first_seen_at=dict(self.clocks.first_seen),
             last_used_at=dict(self.clocks.last_used),
             installed_at=self.watch.installed_at,
-            held_until=self._held,
+            on_hold_until=self._held,
             regrets=self._regrets,
         )

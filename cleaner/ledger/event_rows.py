@@ -10,8 +10,8 @@ from cleaner.core.events import (
     Event,
     EvictionEnded,
     EvictionStarted,
-    NightEnded,
-    RuleHeld,
+    NightlyRunEnded,
+    RuleOnHold,
     SweepEnded,
     SweepFailed,
     SweepStarted,
@@ -22,10 +22,10 @@ from cleaner.ledger.rows import (
     eviction_begins,
     eviction_did_not_happen,
     eviction_ends,
+    forget_later_nightly_runs,
     micros,
-    night_ends,
-    nights_not_yet,
-    rule_is_held,
+    nightly_run_ends,
+    rule_put_on_hold,
     sweep_begins,
     sweep_ends,
     sweep_fails,
@@ -41,7 +41,7 @@ class EventRows:
         """Key of the sweep that this process runs now."""
         self._told = told
 
-    def of(self, event: Event) -> list[Statement]:
+    def statements_for(self, event: Event) -> list[Statement]:
         """In order; none where the event is not kept."""
         match event:
             case EvictionStarted():
@@ -49,10 +49,10 @@ class EventRows:
                 return [eviction_did_not_happen(key, event), eviction_begins(key, event, told=self._told)]
             case EvictionEnded():
                 return [eviction_ends(self._key(event.at), event, told=self._told)]
-            case NightEnded():
-                return [nights_not_yet(event), night_ends(event)]
-            case RuleHeld():
-                return [rule_is_held(event)]
+            case NightlyRunEnded():
+                return [forget_later_nightly_runs(event), nightly_run_ends(event)]
+            case RuleOnHold():
+                return [rule_put_on_hold(event)]
             case SweepStarted() | SweepEnded() | SweepFailed():
                 return self._of_sweep(event)
             case _:
@@ -71,7 +71,7 @@ class EventRows:
 
     def _end_of(self, event: SweepEnded) -> list[Statement]:
         report = event.report
-        if report.dry_run or report.stopped_because is StopReason.NOT_NEEDED:
+        if report.dry_run or report.stop_reason is StopReason.NOT_NEEDED:
             return []
         return [sweep_ends(self._key(report.started_at), report, event.ended_at, told=self._told)]
 

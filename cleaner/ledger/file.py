@@ -1,7 +1,7 @@
 """The ledger's file: opened at first use, written in whole transactions, tried again when it refuses.
 
 Refuses to lose or to raise: what cannot be written waits in a backlog, a broken file is set aside under another name,
-and why nothing is kept is one line in `refusal`.
+and why nothing is kept is one line in `error`.
 """
 
 import errno
@@ -19,9 +19,9 @@ from typing import TypeVar
 from cleaner.core.ports import Timer
 from cleaner.ledger.queries import shift_times
 from cleaner.ledger.rows import Shift, Statement, micros
-from cleaner.ledger.schema import BrokenLedgerError, RefusedLedgerError, check, check_whole, prepare, refuse_others
+from cleaner.ledger.schema import BrokenLedgerError, UnusableLedgerError, check, check_whole, prepare, require_own_file
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 BUSY_SECONDS = 3.0
 """How long to wait for a lock of another process: the daemon's loop must not hang."""
@@ -57,7 +57,7 @@ class LedgerFile:
 
     def __init__(self, path: Path, timer: Timer, *, writable: bool) -> None:
         """`writable`: whether it may be made, changed and set aside; else it is only read."""
-        self.refusal: str | None = None
+        self.error: str | None = None
         self.aside: str | None = None
         self.openings = 0
         self._path = path
@@ -77,16 +77,16 @@ class LedgerFile:
         """Whether it can be used; what was refused before, or moved away meanwhile, is only opened `again`."""
         if again and self._connection is not None and self._writable and self._is_moved():
             self._disconnect()
-        elif self._connection is None and (again or self.refusal is None):
+        elif self._connection is None and (again or self.error is None):
             pass
         else:
             return self._connection is not None
         try:
             self._connection = self._connect_to_write() if self._writable else self._connect_to_read()
-        except (sqlite3.Error, OSError, BrokenLedgerError, RefusedLedgerError) as error:
-            self._refuse(error)
+        except (sqlite3.Error, OSError, BrokenLedgerError, UnusableLedgerError) as error:
+            self._fail(error)
             return False
-        self.refusal = None
+        self.error = None
         self.openings += 1
         return True
 
@@ -103,7 +103,7 @@ class LedgerFile:
             oldest = (position for position, waits in enumerate(self._backlog) if not isinstance(waits, Shift))
             del self._backlog[next(oldest, 0)]
 
-    def write(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
+    def write(self, work: Callable[[sqlite3.Connection], _T]) -> _T | None:
         """The backlog, then `work`, in one transaction; None where it failed, and then all of it is undone."""
         if self._connection is None:
             return None
@@ -114,7 +114,7 @@ class LedgerFile:
             result = work(self._connection)
             self._connection.execute("COMMIT")
         except _UNUSABLE as error:
-            self._refuse(error)
+            self._fail(error)
             return None
         self._backlog.clear()
         return result
@@ -126,14 +126,14 @@ class LedgerFile:
         else:
             connection.execute(*waits)
 
-    def read(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
+    def read(self, work: Callable[[sqlite3.Connection], _T]) -> _T | None:
         """What `work` finds; None where it failed."""
         if self._connection is None:
             return None
         try:
             return work(self._connection)
         except _UNUSABLE as error:
-            self._refuse(error)
+            self._fail(error)
             return None
 
     def close(self) -> None:
@@ -162,7 +162,7 @@ class LedgerFile:
         self._inode = self._path.stat().st_ino
         connection = self._connect("mode=rw")
         try:
-            refuse_others(connection)
+            require_own_file(connection)
             for pragma in PRAGMAS:
                 connection.execute(pragma)
             check_whole(connection)
@@ -197,19 +197,19 @@ class LedgerFile:
         connection.text_factory = _text_of
         return connection
 
-    def _refuse(self, error: Exception) -> None:
+    def _fail(self, error: Exception) -> None:
         """Say why, once disconnected; a broken file makes room for a new one."""
         self._disconnect()
-        if isinstance(error, RefusedLedgerError):
-            self.refusal = f"the ledger {self._path} is not used: {error}"
+        if isinstance(error, UnusableLedgerError):
+            self.error = f"the ledger {self._path} is not used: {error}"
         elif isinstance(error, FileNotFoundError) and not self._writable:
-            self.refusal = f"no ledger at {self._path}: the daemon writes it; see state.path"
+            self.error = f"no ledger at {self._path}: the daemon writes it; see state.path"
         elif not _is_broken(error):
-            self.refusal = f"the ledger {self._path} cannot be used: {_reason_of(error)}"
+            self.error = f"the ledger {self._path} cannot be used: {_reason_of(error)}"
         elif self._writable:
-            self.refusal = self._set_aside(error)
+            self.error = self._set_aside(error)
         else:
-            self.refusal = f"the ledger {self._path} is broken ({error}); the daemon sets it aside"
+            self.error = f"the ledger {self._path} is broken ({error}); the daemon sets it aside"
 
     def _set_aside(self, error: Exception) -> str:
         try:

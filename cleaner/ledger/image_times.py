@@ -16,14 +16,14 @@ from cleaner.ledger.rows import (
     micros,
     micros_or_none,
     moved,
-    references_of,
+    parse_references,
     text_of,
     time_of,
     time_or_none,
 )
 
 
-class Row(NamedTuple):
+class StoredImage(NamedTuple):
     """One image as it is on disk, as far as it matters for what to write next."""
 
     first_seen: datetime
@@ -39,7 +39,7 @@ class Changes:
     """What to write so that the disk says what is so."""
 
     statements: tuple[Statement, ...] = ()
-    written: dict[str, Row] = field(default_factory=dict)
+    written: dict[str, StoredImage] = field(default_factory=dict)
     """What is on disk once they are carried out."""
     gone: Mapping[str, tuple[datetime, datetime | None]] = field(default_factory=dict)
     """Of those on disk, by id: when they went, without an eviction of this process, and when they were last used."""
@@ -49,16 +49,16 @@ class Changes:
     """All that are there."""
 
 
-class ImageClocks:
+class ImageTimes:
     """First seen and last used of all images that are there, by id."""
 
     def __init__(self) -> None:
         self.first_seen: dict[str, datetime] = {}
         self.last_used: dict[str, datetime] = {}
-        self.noted = False
+        self.updated = False
         """Whether anything was noted in this process."""
         self._in_use: frozenset[str] = frozenset()
-        self._stored: dict[str, Row] = {}
+        self._stored: dict[str, StoredImage] = {}
         self._gone: dict[str, tuple[datetime, datetime | None]] = {}
         """Of those on disk: when they went and when they were last used."""
 
@@ -75,8 +75,8 @@ class ImageClocks:
             at = _later(time_or_none(last_used), sampled_at if in_use else None)
             if at is not None:
                 used[image_id] = at
-            self._stored[image_id] = Row(
-                seen[image_id], None if in_use else at, bool(in_use), hash(references_of(references))
+            self._stored[image_id] = StoredImage(
+                seen[image_id], None if in_use else at, bool(in_use), hash(parse_references(references))
             )
         if first_look is None:
             self.first_seen, self._gone = seen, {}
@@ -85,13 +85,13 @@ class ImageClocks:
             self._gone = dict.fromkeys(seen.keys() - self.first_seen.keys(), (first_look, None)) | self._gone
             self._gone = {i: (at, _later(last, used.get(i))) for i, (at, last) in self._gone.items()}
         self.last_used = {i: at for i, at in self.last_used.items() if i in self.first_seen}
-        self.recall(used)
+        self.merge_uses(used)
 
-    def note(self, images: tuple[Image, ...], in_use: frozenset[str], now: datetime) -> frozenset[str]:
+    def update(self, images: tuple[Image, ...], in_use: frozenset[str], now: datetime) -> frozenset[str]:
         """Note what is there and in use now; gives the ids that were not there before."""
         ids = frozenset(image.id for image in images)
         appeared = ids - self.first_seen.keys()
-        self.noted = True
+        self.updated = True
         for image_id in self._stored.keys() - ids - self._gone.keys():
             self._gone[image_id] = (now, self.last_used.get(image_id))
         last_used = {i: at for i, at in self.last_used.items() if i in ids}
@@ -103,7 +103,7 @@ class ImageClocks:
         self.last_used = last_used
         return appeared
 
-    def recall(self, used: dict[str, datetime]) -> None:
+    def merge_uses(self, used: dict[str, datetime]) -> None:
         """Take uses over that were noted elsewhere, where they are later."""
         for image_id in used.keys() & self.first_seen.keys():
             self.last_used[image_id] = max(used[image_id], self.last_used.get(image_id, used[image_id]))
@@ -117,7 +117,7 @@ class ImageClocks:
     def changes(self, images: tuple[Image, ...]) -> Changes:
         """What differs from the disk, for the images last noted."""
         statements = [image_gone(image_id, at, used) for image_id, (at, used) in self._gone.items()]
-        written: dict[str, Row] = {}
+        written: dict[str, StoredImage] = {}
         for image in images:
             stored = self._stored.get(image.id)
             row = self._row_of(image, stored)
@@ -140,12 +140,14 @@ class ImageClocks:
             i: (moved(at, offset, latest), last and moved(last, offset, latest)) for i, (at, last) in self._gone.items()
         }
 
-    def _row_of(self, image: Image, stored: Row | None) -> Row:
+    def _row_of(self, image: Image, stored: StoredImage | None) -> StoredImage:
         in_use = image.id in self._in_use
         references = hash(image.references)
         if stored is not None and not image.readable:
             references = stored.references
-        return Row(self.first_seen[image.id], None if in_use else self.last_used.get(image.id), in_use, references)
+        return StoredImage(
+            self.first_seen[image.id], None if in_use else self.last_used.get(image.id), in_use, references
+        )
 
     def _upsert(self, image: Image, *, keep_references: bool) -> Statement:
         sql = """INSERT INTO image (id, first_seen, last_used, in_use, refs, gone_at)

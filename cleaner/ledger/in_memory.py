@@ -7,25 +7,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
-from cleaner.core.clock_trust import Noted
+from cleaner.core.clock_trust import StoredTimes
 from cleaner.core.events import Event
-from cleaner.core.history import Night
+from cleaner.core.history import NightlyRun
 from cleaner.core.model import Image, Memory
 from cleaner.core.ports import News
 
 
-class PassingLedger:
+class InMemoryLedger:
     """First seen and last used by image id; what is gone is forgotten."""
 
-    def __init__(self, since: datetime | None = None, refusal: str | None = None) -> None:
+    def __init__(self, since: datetime | None = None, error: str | None = None) -> None:
         """Watching `since`, and why nothing is kept on disk."""
-        self.refusal = refusal
+        self.error = error
         self.aside = None
         self._since = since
         self._first_seen_at: dict[str, datetime] = {}
         self._last_used_at: dict[str, datetime] = {}
 
-    def remember(self, images: tuple[Image, ...], in_use: frozenset[str], now: datetime) -> Memory:
+    def store_images(self, images: tuple[Image, ...], in_use: frozenset[str], now: datetime) -> Memory:
         """Note what is there and in use now; give all that is known."""
         ids = frozenset(image.id for image in images)
         self._first_seen_at = {image_id: self._first_seen_at.get(image_id, now) for image_id in ids}
@@ -33,7 +33,7 @@ class PassingLedger:
         self._last_used_at = used | dict.fromkeys(ids & in_use, now)
         return Memory(self._since, dict(self._first_seen_at), dict(self._last_used_at))
 
-    def noted(self) -> Noted | None:
+    def stored_times(self) -> StoredTimes | None:
         """It begins with nothing."""
         return None
 
@@ -42,7 +42,7 @@ class PassingLedger:
         self._first_seen_at = {image_id: at + offset for image_id, at in self._first_seen_at.items()}
         self._last_used_at = {image_id: at + offset for image_id, at in self._last_used_at.items()}
 
-    def last_night(self) -> Night | None:
+    def last_nightly_run(self) -> NightlyRun | None:
         """Nights are remembered by who asks."""
         return None
 
@@ -55,7 +55,7 @@ class PassingLedger:
         return ()
 
     @contextmanager
-    def turn(self) -> Iterator[bool]:
+    def sweep_turn(self) -> Iterator[bool]:
         """Always."""
         yield True
 

@@ -12,28 +12,35 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from cleaner.core.clock_trust import Noted
+from cleaner.core.clock_trust import StoredTimes
 from cleaner.core.errors import EnvironmentUnusableError
 from cleaner.core.events import Event
-from cleaner.core.history import Night, PastEviction, VanishedImage
+from cleaner.core.history import ExternallyRemovedImage, NightlyRun, PastEviction
 from cleaner.core.model import Image, Memory
 from cleaner.core.ports import News, Timer
 from cleaner.ledger.boot import Boot
-from cleaner.ledger.cache import NodeMemory
+from cleaner.ledger.cache import LedgerCache
 from cleaner.ledger.event_rows import EventRows
 from cleaner.ledger.file import LedgerFile
-from cleaner.ledger.locks import hold_for_life, take_turn
-from cleaner.ledger.queries import evicted_at_night, evictions_since, has_news, last_night_of, observed_since, tell
-from cleaner.ledger.removed_externally import vanished_since
+from cleaner.ledger.locks import hold_for_life, take_sweep_turn
+from cleaner.ledger.queries import (
+    evicted_in_nightly_run,
+    evictions_since,
+    has_news,
+    last_nightly_run_of,
+    observed_since,
+    report_news,
+)
+from cleaner.ledger.removed_externally import external_removals_since
 from cleaner.ledger.repulls import list_unfinished, returns_of
 from cleaner.ledger.rows import Shift, Statement, time_of
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 SAMPLE_EVERY = timedelta(minutes=1)
 """What does not change is written so often: clocks on disk are at most so old."""
 
 
-class Ledger:
+class SqliteLedger:
     """The ledger of one node. It is an outlet too: put it before all others."""
 
     def __init__(  # noqa: PLR0913 - keywords, each of which says what it means
@@ -62,7 +69,7 @@ class Ledger:
         self._tells = tells
         self._events = EventRows(told=tells)
         self._boot = Boot(timer, boot)
-        self._memory = NodeMemory(grace, keep, observes=observes)
+        self._memory = LedgerCache(grace, keep, observes=observes)
         self._clocks = self._memory.clocks
         self._loaded = 0
         """Which opening of the file was loaded last."""
@@ -73,9 +80,9 @@ class Ledger:
         self._life: int | None = None
 
     @property
-    def refusal(self) -> str | None:
+    def error(self) -> str | None:
         """Why nothing is kept on disk at this time; None where it is."""
-        return self._file.refusal
+        return self._file.error
 
     @property
     def aside(self) -> str | None:
@@ -83,7 +90,7 @@ class Ledger:
         return self._file.aside
 
     def open(self) -> None:
-        """Open the file now rather than at first use; `refusal` says how that went."""
+        """Open the file now rather than at first use; `error` says how that went."""
         self._file.open(again=True)
 
     def close(self) -> None:
@@ -98,22 +105,22 @@ class Ledger:
         self._make_directory()
         self._life = hold_for_life(self._directory)
 
-    def remember(self, images: tuple[Image, ...], in_use: frozenset[str], now: datetime) -> Memory:
+    def store_images(self, images: tuple[Image, ...], in_use: frozenset[str], now: datetime) -> Memory:
         """Note what is there and in use now, what came back or went; give all that is known."""
-        self._memory.watch.look(now, self._timer.monotonic())
+        self._memory.watch.record_inspection(now, self._timer.monotonic())
         self._catch_up(now)
         if self._writable:
             self._file.add(self._settle(images, now))
-        appeared = self._clocks.note(images, in_use, now)
+        appeared = self._clocks.update(images, in_use, now)
         self._recall(appeared)
         if self._writable:
             self._file.add(self._returns(images, in_use, appeared, now))
             self._save(images, now)
         return self._known(now)
 
-    def noted(self) -> Noted | None:
+    def stored_times(self) -> StoredTimes | None:
         """What tells whether the wall clock is right; None where it holds no time, or cannot be read."""
-        return self._read(self._boot.noted)
+        return self._read(self._boot.stored_times)
 
     def shift(self, offset: timedelta) -> None:
         """Take a correction of the wall clock over into all times of images, and of the watch.
@@ -128,29 +135,29 @@ class Ledger:
         if self._file.open() and self._file.write(lambda _: True) and self._loaded == self._file.openings:
             self._load(self._timer.now())
 
-    def last_night(self) -> Night | None:
+    def last_nightly_run(self) -> NightlyRun | None:
         """The latest nightly occurrence that was dealt with."""
-        self._memory.night = self._read(last_night_of) or self._memory.night
-        return self._memory.night
+        self._memory.nightly_run = self._read(last_nightly_run_of) or self._memory.nightly_run
+        return self._memory.nightly_run
 
     def evicted_since(self, occurrence: datetime) -> int | None:
         """How many images nightly sweeps evicted for an occurrence; None while it cannot be read."""
-        return self._read(lambda connection: evicted_at_night(connection, occurrence))
+        return self._read(lambda connection: evicted_in_nightly_run(connection, occurrence))
 
     def news(self) -> tuple[News, ...]:
         """What happened that no outlet was told yet, oldest first; each is given once."""
         if not self._tells or not self._read(has_news):
             return ()
-        return self._file.write(tell) or ()
+        return self._file.write(report_news) or ()
 
     @contextmanager
-    def turn(self) -> Iterator[bool]:
+    def sweep_turn(self) -> Iterator[bool]:
         """A sweep's turn; False at once where another process has it. A ledger that is only read takes none."""
         if not self._writable:
             yield True
             return
         self._make_directory()
-        with take_turn(self._directory) as mine:
+        with take_sweep_turn(self._directory) as mine:
             self._in_turn = mine
             try:
                 yield mine
@@ -160,7 +167,7 @@ class Ledger:
 
     def record(self, event: Event) -> None:
         """Keep what an event tells, on disk when this returns if that works."""
-        statements = self._events.of(event) + self._memory.note(event) if self._writable else []
+        statements = self._events.statements_for(event) + self._memory.apply_event(event) if self._writable else []
         if not statements:
             return
         self._file.add(statements)
@@ -175,17 +182,17 @@ class Ledger:
         """What would have gone in mode observe, newest first; raises as `history` does."""
         return self._past(lambda connection: observed_since(connection, since))
 
-    def vanished_history(self, since: datetime | None = None) -> tuple[VanishedImage, ...]:
+    def external_removal_history(self, since: datetime | None = None) -> tuple[ExternallyRemovedImage, ...]:
         """Images that went without us, newest first; raises as `history` does."""
-        return self._past(lambda connection: vanished_since(connection, since))
+        return self._past(lambda connection: external_removals_since(connection, since))
 
-    def _past(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _past(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         past = self._file.read(work) if self._file.open(again=True) else None
         if past is None:
-            raise EnvironmentUnusableError(self.refusal)
+            raise EnvironmentUnusableError(self.error)
         return past
 
-    def _read(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
+    def _read(self, work: Callable[[sqlite3.Connection], _T]) -> _T | None:
         return self._file.read(work) if self._file.open() else None
 
     def _catch_up(self, now: datetime) -> None:
@@ -226,7 +233,7 @@ class Ledger:
     def _is_nobody_else_sweeping(self) -> bool:
         if self._in_turn:
             return True
-        with take_turn(self._directory) as free:
+        with take_sweep_turn(self._directory) as free:
             return free
 
     def _recall(self, appeared: frozenset[str]) -> None:
@@ -237,7 +244,7 @@ class Ledger:
             rows = ((i, connection.execute(sql, (i,)).fetchone()) for i in appeared)
             return {i: time_of(row[0]) for i, row in rows if row}
 
-        self._clocks.recall(self._read(last_uses) or {})
+        self._clocks.merge_uses(self._read(last_uses) or {})
 
     def _returns(
         self, images: tuple[Image, ...], in_use: frozenset[str], appeared: frozenset[str], now: datetime
@@ -248,7 +255,7 @@ class Ledger:
         self._check_all = self._check_all and found is None
         if found:
             self._memory.doubt_regrets()
-        return [*(found or []), *self._memory.wanted(images, in_use, appeared, now)]
+        return [*(found or []), *self._memory.regretted(images, in_use, appeared, now)]
 
     def _save(self, images: tuple[Image, ...], now: datetime) -> None:
         """At once what changed, else once a minute that nothing did; a clock set back counts as a minute."""
@@ -259,14 +266,14 @@ class Ledger:
             return
         if self._file.write(lambda connection: self._memory.write(connection, changes, now, self._boot)):
             self._clocks.confirm(changes)
-            self._memory.peak.begin_anew()
+            self._memory.peak.reset()
             self._written_at = now
 
     def _known(self, now: datetime) -> Memory:
         monotonic = self._timer.monotonic()
         if self._memory.is_regret_stale(monotonic):
             self._read(lambda connection: self._memory.load_regrets(connection, now, monotonic))
-        return self._memory.given(up=self._file.open())
+        return self._memory.as_memory(up=self._file.open())
 
     def _make_directory(self) -> None:
         with suppress(OSError):

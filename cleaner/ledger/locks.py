@@ -15,7 +15,7 @@ SWEEP_LOCK = "sweep.lock"
 
 
 @contextmanager
-def take_turn(directory: Path) -> Iterator[bool]:
+def take_sweep_turn(directory: Path) -> Iterator[bool]:
     """A sweep's turn: False at once where another process has it; it ends with the block, or with the process.
 
     True also where no lock can be made (read-only, no directory, no inode left): a sweep must not depend on it, since

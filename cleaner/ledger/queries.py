@@ -8,37 +8,43 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from cleaner.core.events import EvictionLearned, EvictionObserved, EvictionRegretted, ImagesVanished, SweepLearned
-from cleaner.core.history import Night, PastEviction, PastSweep, Return
+from cleaner.core.events import (
+    EvictionObserved,
+    EvictionRegretted,
+    ForeignEviction,
+    ForeignSweep,
+    ImagesRemovedExternally,
+)
+from cleaner.core.history import NightlyRun, PastEviction, PastSweep, RegretKind
 from cleaner.core.model import EvictionOutcome, Trigger
 from cleaner.core.ports import News
 from cleaner.core.regret import REGRET_WINDOW, Regret
-from cleaner.ledger.removed_externally import untold_vanished
-from cleaner.ledger.rows import Shift, micros, references_of, shift_of, time_of, time_or_none
+from cleaner.ledger.removed_externally import unreported_external_removals
+from cleaner.ledger.rows import Shift, micros, parse_references, shift_of, time_of, time_or_none
 
-Row = tuple[Any, ...]
+SqlRow = tuple[Any, ...]
 """Columns as SQLite gives them."""
 
 _EVICTED = """SELECT image_id, refs, trigger, reason, rule, outcome, error, at, created_at, pulled_at, last_used_at,
-    size_bytes, estimated_bytes, reclaimed_bytes, returned_at, returned_by FROM eviction
+    size_bytes, estimated_bytes, reclaimed_bytes, regretted_at, regretted_by FROM eviction
     WHERE outcome <> 'pending' AND """
 _OBSERVED = """SELECT image_id, refs, trigger, reason, rule, 'planned', NULL, at, created_at, pulled_at, last_used_at,
-    size_bytes, estimated_bytes, NULL, returned_at, returned_by FROM observed WHERE """
-_SWEPT = """SELECT trigger, ended_at, duration_seconds, stopped_because FROM sweep
+    size_bytes, estimated_bytes, NULL, regretted_at, regretted_by FROM observed WHERE """
+_SWEPT = """SELECT trigger, ended_at, duration_seconds, stop_reason FROM sweep
     WHERE told = 0 AND ended_at IS NOT NULL"""
 _ANY_NEWS = """SELECT EXISTS (SELECT 1 FROM sweep WHERE told = 0 AND ended_at IS NOT NULL)
     OR EXISTS (SELECT 1 FROM eviction WHERE told = 0 AND outcome <> 'pending')
-    OR EXISTS (SELECT 1 FROM eviction WHERE return_told = 0)
+    OR EXISTS (SELECT 1 FROM eviction WHERE regret_told = 0)
     OR EXISTS (SELECT 1 FROM observed WHERE told = 0)
-    OR EXISTS (SELECT 1 FROM observed WHERE return_told = 0)
-    OR EXISTS (SELECT 1 FROM vanished WHERE told = 0 AND confirmed = 1)"""
+    OR EXISTS (SELECT 1 FROM observed WHERE regret_told = 0)
+    OR EXISTS (SELECT 1 FROM removed_externally WHERE told = 0 AND confirmed = 1)"""
 _TOLD = (
     "UPDATE sweep SET told = 1 WHERE told = 0 AND ended_at IS NOT NULL",
     "UPDATE eviction SET told = 1 WHERE told = 0 AND outcome <> 'pending'",
-    "UPDATE eviction SET return_told = 1 WHERE return_told = 0",
+    "UPDATE eviction SET regret_told = 1 WHERE regret_told = 0",
     "UPDATE observed SET told = 1 WHERE told = 0",
-    "UPDATE observed SET return_told = 1 WHERE return_told = 0",
-    "UPDATE vanished SET told = 1 WHERE told = 0 AND confirmed = 1",
+    "UPDATE observed SET regret_told = 1 WHERE regret_told = 0",
+    "UPDATE removed_externally SET told = 1 WHERE told = 0 AND confirmed = 1",
 )
 _ALL = -(2**63)
 """Before any time that a row has."""
@@ -56,7 +62,7 @@ def observed_since(connection: sqlite3.Connection, since: datetime | None) -> tu
     return tuple(_past(connection.execute(_OBSERVED + "at >= ? ORDER BY at DESC, image_id", (begin,))))
 
 
-def _past(rows: Iterable[Row]) -> Iterator[PastEviction]:
+def _past(rows: Iterable[SqlRow]) -> Iterator[PastEviction]:
     for row in rows:
         try:
             trigger, outcome = Trigger(row[2]), EvictionOutcome(row[5])
@@ -64,7 +70,7 @@ def _past(rows: Iterable[Row]) -> Iterator[PastEviction]:
             continue
         yield PastEviction(
             image_id=row[0],
-            references=references_of(row[1]),
+            references=parse_references(row[1]),
             trigger=trigger,
             reason=row[3],
             rule=row[4],
@@ -77,8 +83,8 @@ def _past(rows: Iterable[Row]) -> Iterator[PastEviction]:
             size_bytes=row[11],
             estimated_bytes=row[12],
             reclaimed_bytes=row[13],
-            returned_at=time_or_none(row[14]),
-            returned_by=Return(row[15]) if row[15] in set(Return) else None,
+            regretted_at=time_or_none(row[14]),
+            regretted_by=RegretKind(row[15]) if row[15] in set(RegretKind) else None,
         )
 
 
@@ -87,38 +93,40 @@ def has_news(connection: sqlite3.Connection) -> bool:
     return bool(connection.execute(_ANY_NEWS).fetchone()[0])
 
 
-def tell(connection: sqlite3.Connection) -> tuple[News, ...]:
+def report_news(connection: sqlite3.Connection) -> tuple[News, ...]:
     """What was not told yet, oldest first, and told from now on; inside a transaction."""
-    news: list[tuple[datetime, News]] = [(s.ended_at, SweepLearned(s)) for s in _sweeps(connection.execute(_SWEPT))]
-    news += [(e.at, EvictionLearned(e)) for e in _past(connection.execute(_EVICTED + "told = 0"))]
+    news: list[tuple[datetime, News]] = [(s.ended_at, ForeignSweep(s)) for s in _sweeps(connection.execute(_SWEPT))]
+    news += [(e.at, ForeignEviction(e)) for e in _past(connection.execute(_EVICTED + "told = 0"))]
     news += [(e.at, EvictionObserved(e)) for e in _past(connection.execute(_OBSERVED + "told = 0"))]
     for selection in (_EVICTED, _OBSERVED):
         news += [
-            (e.returned_at or e.at, EvictionRegretted(e))
-            for e in _past(connection.execute(selection + "return_told = 0"))
+            (e.regretted_at or e.at, EvictionRegretted(e))
+            for e in _past(connection.execute(selection + "regret_told = 0"))
         ]
-    news += [(images[0].gone_at, ImagesVanished(images)) for images in untold_vanished(connection)]
+    news += [
+        (images[0].gone_at, ImagesRemovedExternally(images)) for images in unreported_external_removals(connection)
+    ]
     for statement in _TOLD:
         connection.execute(statement)
     return tuple(told for _, told in sorted(news, key=lambda dated: dated[0]))
 
 
-def _sweeps(rows: Iterable[Row]) -> Iterator[PastSweep]:
-    for trigger, ended_at, duration_seconds, stopped_because in rows:
+def _sweeps(rows: Iterable[SqlRow]) -> Iterator[PastSweep]:
+    for trigger, ended_at, duration_seconds, stop_reason in rows:
         if trigger in set(Trigger):
-            yield PastSweep(Trigger(trigger), time_of(ended_at), duration_seconds or 0.0, stopped_because)
+            yield PastSweep(Trigger(trigger), time_of(ended_at), duration_seconds or 0.0, stop_reason)
 
 
 def regrets_of(connection: sqlite3.Connection, now: datetime) -> dict[str, Regret]:
     """By rule: the evictions of the last week, those before its latest hold left out, and how many came back."""
     rows = connection.execute(
-        """SELECT rule, count(*), count(returned_at) FROM eviction
+        """SELECT rule, count(*), count(regretted_at) FROM eviction
         WHERE outcome = 'evicted' AND rule IS NOT NULL AND at > :begin AND at <= :now
             AND at > coalesce((SELECT max(since) FROM hold WHERE hold.rule = eviction.rule), :begin)
         GROUP BY rule""",
         {"begin": micros(now - REGRET_WINDOW), "now": micros(now)},
     )
-    return {rule: Regret(evicted, came_back) for rule, evicted, came_back in rows}
+    return {rule: Regret(evicted, repulled) for rule, evicted, repulled in rows}
 
 
 def holds_of(connection: sqlite3.Connection) -> dict[str, datetime]:
@@ -127,13 +135,13 @@ def holds_of(connection: sqlite3.Connection) -> dict[str, datetime]:
     return {rule: time_of(until) for rule, until, _ in rows}
 
 
-def last_night_of(connection: sqlite3.Connection) -> Night | None:
+def last_nightly_run_of(connection: sqlite3.Connection) -> NightlyRun | None:
     """The latest nightly occurrence that was dealt with."""
-    row = connection.execute("SELECT occurrence, ended_at FROM night ORDER BY occurrence DESC LIMIT 1").fetchone()
-    return None if row is None else Night(time_of(row[0]), time_of(row[1]))
+    row = connection.execute("SELECT occurrence, ended_at FROM nightly_run ORDER BY occurrence DESC LIMIT 1").fetchone()
+    return None if row is None else NightlyRun(time_of(row[0]), time_of(row[1]))
 
 
-def evicted_at_night(connection: sqlite3.Connection, occurrence: datetime) -> int:
+def evicted_in_nightly_run(connection: sqlite3.Connection, occurrence: datetime) -> int:
     """Images that nightly sweeps since an occurrence evicted."""
     row = connection.execute(
         """SELECT count(*) FROM sweep JOIN eviction ON eviction.sweep = sweep.key
@@ -146,7 +154,7 @@ def evicted_at_night(connection: sqlite3.Connection, occurrence: datetime) -> in
 def newest_of(connection: sqlite3.Connection) -> datetime | None:
     """The newest time of a sample, an eviction or a night; None where there is none."""
     row = connection.execute(
-        """SELECT max(at) FROM (SELECT max(at) AS at FROM eviction UNION ALL SELECT max(ended_at) FROM night
+        """SELECT max(at) FROM (SELECT max(at) AS at FROM eviction UNION ALL SELECT max(ended_at) FROM nightly_run
         UNION ALL SELECT value FROM meta WHERE key = 'sampled_at')"""
     ).fetchone()
     return time_or_none(row[0])
@@ -172,7 +180,7 @@ def shift_times(connection: sqlite3.Connection, correction: Shift, latest: datet
             WHERE key IN ('sampled_at', 'boot_sampled_at', 'since')""",
         shift,
     )
-    connection.execute("UPDATE night SET ended_at = min(ended_at + :offset, :latest)", shift)
+    connection.execute("UPDATE nightly_run SET ended_at = min(ended_at + :offset, :latest)", shift)
     connection.execute("UPDATE eviction SET at = :latest WHERE at > :latest", {"latest": shift["latest"]})
 
 
@@ -183,9 +191,9 @@ def prune(connection: sqlite3.Connection, before: int) -> None:
         "DELETE FROM sweep WHERE coalesce(ended_at, started_at) < ?",
         "DELETE FROM observed WHERE at < ?",
         "DELETE FROM image WHERE gone_at < ?",
-        "DELETE FROM night WHERE ended_at < ? AND occurrence < (SELECT max(occurrence) FROM night)",
+        "DELETE FROM nightly_run WHERE ended_at < ? AND occurrence < (SELECT max(occurrence) FROM nightly_run)",
         "DELETE FROM hold WHERE until < ?",
         "DELETE FROM meta WHERE key LIKE 'shift:%' AND value < ?",
-        "DELETE FROM vanished WHERE gone_at < ?",
+        "DELETE FROM removed_externally WHERE gone_at < ?",
     ):
         connection.execute(statement, (before,))

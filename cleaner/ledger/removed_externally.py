@@ -9,25 +9,26 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from cleaner.core.history import VanishedImage
+from cleaner.core.history import ExternallyRemovedImage
 from cleaner.ledger.image_times import Changes
 from cleaner.ledger.repulls import UNFINISHED_FOR
-from cleaner.ledger.rows import MICROSECOND, micros, micros_or_none, references_of, time_of, time_or_none
+from cleaner.ledger.rows import MICROSECOND, micros, micros_or_none, parse_references, time_of, time_or_none
 
 _SLACK = UNFINISHED_FOR // MICROSECOND
 """A look lists images before it asks the ledger, and a runtime may finish a removal that failed: an eviction that was
 over so shortly before the image was last seen may be what took it."""
-_INSERT = """INSERT INTO vanished (image_id, refs, first_seen, last_used, last_seen, gone_at, used_percent, replaced_by)
+_INSERT = """INSERT INTO removed_externally
+        (image_id, refs, first_seen, last_used, last_seen, gone_at, used_percent, replaced_by)
     SELECT id, refs, first_seen, coalesce(:last_used, last_used), :last_seen, :gone_at, :used_percent, :replaced_by
     FROM image WHERE id = :id AND gone_at IS NULL
     ON CONFLICT (image_id, gone_at) DO NOTHING"""
-_DELETE_OURS = """DELETE FROM vanished WHERE told = 0 AND confirmed = 0 AND (
+_DELETE_OURS = """DELETE FROM removed_externally WHERE told = 0 AND confirmed = 0 AND (
     image_id IN (SELECT image_id FROM eviction WHERE outcome = 'pending')
     OR image_id IN (SELECT image_id FROM eviction WHERE outcome IN ('evicted', 'failed')
-        AND at > (SELECT min(last_seen) FROM vanished WHERE told = 0 AND confirmed = 0) - :slack))"""
+        AND at > (SELECT min(last_seen) FROM removed_externally WHERE told = 0 AND confirmed = 0) - :slack))"""
 """All of one look were last seen at the same time; by indexes, since all images of a node may vanish at once."""
 _SELECT = """SELECT image_id, refs, last_seen, gone_at, first_seen, last_used, used_percent, replaced_by, returned_at
-    FROM vanished WHERE """
+    FROM removed_externally WHERE """
 _ALL = -(2**63)
 """Before any time that a row has."""
 
@@ -40,24 +41,26 @@ class PeakUsage:
         """None while nothing was measured."""
         self._latest: float | None = None
 
-    def take(self, percent: float) -> None:
+    def add_measurement(self, percent: float) -> None:
         """One measurement."""
         self._latest = percent
         self.percent = percent if self.percent is None else max(percent, self.percent)
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         """After a look: the latest measurement was before it, and still tells what the next one follows on."""
         self.percent = self._latest
 
 
-def note_vanished(connection: sqlite3.Connection, changes: Changes, used_percent: float | None, now: datetime) -> bool:
+def store_external_removals(
+    connection: sqlite3.Connection, changes: Changes, used_percent: float | None, now: datetime
+) -> bool:
     """Inside a transaction, before the changes are written; whether a later look is to confirm any of it.
 
     `used_percent`: the highest usage since the look before.
     """
-    _take_back(connection, changes.appeared, now)
+    _reconcile_returned(connection, changes.appeared, now)
     connection.execute(_DELETE_OURS, {"slack": _SLACK})
-    connection.execute("UPDATE vanished SET confirmed = 1 WHERE told = 0 AND confirmed = 0")
+    connection.execute("UPDATE removed_externally SET confirmed = 1 WHERE told = 0 AND confirmed = 0")
     sampled_at = _sampled_at(connection)
     owners = {tag: image.id for image in changes.images for tag in image.tags} if changes.gone else {}
     for image_id, (at, last_used) in changes.gone.items():
@@ -80,39 +83,43 @@ def _sampled_at(connection: sqlite3.Connection) -> datetime | None:
     return None if row is None else time_of(row[0])
 
 
-def _take_back(connection: sqlite3.Connection, appeared: frozenset[str], now: datetime) -> None:
+def _reconcile_returned(connection: sqlite3.Connection, appeared: frozenset[str], now: datetime) -> None:
     """What is back at the next look was not gone; what is back later came back."""
     if not appeared:
         return
-    rows = connection.execute("SELECT image_id, gone_at, confirmed FROM vanished WHERE returned_at IS NULL").fetchall()
+    rows = connection.execute(
+        "SELECT image_id, gone_at, confirmed FROM removed_externally WHERE returned_at IS NULL"
+    ).fetchall()
     for image_id, gone_at, confirmed in rows:
         if image_id in appeared:
-            sql = "DELETE FROM vanished WHERE image_id = :id AND gone_at = :gone_at"
+            sql = "DELETE FROM removed_externally WHERE image_id = :id AND gone_at = :gone_at"
             if confirmed:
-                sql = "UPDATE vanished SET returned_at = :now WHERE image_id = :id AND gone_at = :gone_at"
+                sql = "UPDATE removed_externally SET returned_at = :now WHERE image_id = :id AND gone_at = :gone_at"
             connection.execute(sql, {"id": image_id, "gone_at": gone_at, "now": micros(now)})
 
 
 def _replacement_of(connection: sqlite3.Connection, image_id: str, owners: Mapping[str, str]) -> str | None:
     """The image that has all of its tags now; None where it had none, or one is gone too."""
     row = connection.execute("SELECT refs FROM image WHERE id = ?", (image_id,)).fetchone()
-    tags = [reference for reference in references_of(row[0]) if "@" not in reference] if row else []
+    tags = [reference for reference in parse_references(row[0]) if "@" not in reference] if row else []
     return owners[tags[0]] if tags and all(tag in owners for tag in tags) else None
 
 
 def is_unconfirmed(connection: sqlite3.Connection) -> bool:
     """Whether anything waits for a later look."""
-    sql = "SELECT EXISTS (SELECT 1 FROM vanished WHERE told = 0 AND confirmed = 0)"
+    sql = "SELECT EXISTS (SELECT 1 FROM removed_externally WHERE told = 0 AND confirmed = 0)"
     return bool(connection.execute(sql).fetchone()[0])
 
 
-def vanished_since(connection: sqlite3.Connection, since: datetime | None) -> tuple[VanishedImage, ...]:
+def external_removals_since(
+    connection: sqlite3.Connection, since: datetime | None
+) -> tuple[ExternallyRemovedImage, ...]:
     """Newest first, those that a look has yet to confirm too."""
     begin = _ALL if since is None else micros(since)
     return tuple(_images(connection.execute(_SELECT + "gone_at >= ? ORDER BY gone_at DESC, image_id", (begin,))))
 
 
-def untold_vanished(connection: sqlite3.Connection) -> Iterator[tuple[VanishedImage, ...]]:
+def unreported_external_removals(connection: sqlite3.Connection) -> Iterator[tuple[ExternallyRemovedImage, ...]]:
     """What no outlet was told yet, all of one look together, oldest first; nothing is missing where tags moved."""
     sql = _SELECT + "told = 0 AND confirmed = 1 AND replaced_by IS NULL ORDER BY gone_at, refs, image_id"
     rows = connection.execute(sql)
@@ -120,11 +127,11 @@ def untold_vanished(connection: sqlite3.Connection) -> Iterator[tuple[VanishedIm
         yield tuple(images)
 
 
-def _images(rows: Iterable[tuple[Any, ...]]) -> Iterator[VanishedImage]:
+def _images(rows: Iterable[tuple[Any, ...]]) -> Iterator[ExternallyRemovedImage]:
     for image_id, refs, last_seen, gone_at, first_seen, last_used, used_percent, replaced_by, returned_at in rows:
-        yield VanishedImage(
+        yield ExternallyRemovedImage(
             image_id=image_id,
-            references=references_of(refs),
+            references=parse_references(refs),
             last_seen_at=time_of(last_seen),
             gone_at=time_of(gone_at),
             first_seen_at=time_of(first_seen),

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from cleaner.core.history import Return
+from cleaner.core.history import RegretKind
 from cleaner.core.model import Image
 from cleaner.core.regret import REGRET_WINDOW
-from cleaner.ledger.rows import MICROSECOND, Statement, Value, micros, pulled_at_of
+from cleaner.ledger.rows import MICROSECOND, SqlValue, Statement, micros, pulled_at_of
 
 UNFINISHED_FOR = timedelta(minutes=5)
 """An eviction whose image is still there so long after it began did not happen: no runtime takes that long."""
@@ -34,7 +34,7 @@ class Unfinished:
 
     def settled(self, image: Image | None, now: datetime) -> Statement | None:
         """By what is there now; None while the runtime may still be at it."""
-        key: dict[str, Value] = {"sweep": self.sweep, "image_id": self.image_id, "now": micros(now)}
+        key: dict[str, SqlValue] = {"sweep": self.sweep, "image_id": self.image_id, "now": micros(now)}
         if image is None:
             return (
                 """UPDATE eviction SET outcome = 'evicted', at = :now, told = 0
@@ -44,7 +44,7 @@ class Unfinished:
         if self.is_pulled_again(image):
             return (
                 """UPDATE eviction SET outcome = 'evicted', at = :now, told = 0,
-                    returned_at = :now, returned_by = 'pulled', return_told = 0
+                    regretted_at = :now, regretted_by = 'pulled', regret_told = 0
                 WHERE sweep = :sweep AND image_id = :image_id AND outcome = 'pending'""",
                 key,
             )
@@ -67,25 +67,25 @@ def list_unfinished(connection: sqlite3.Connection, own_sweep: str | None) -> li
 def returns_of(connection: sqlite3.Connection, there: frozenset[str], now: datetime) -> list[Statement]:
     """Evicted images that are there again; of several evictions of one image the latest counts."""
     rows = connection.execute(
-        """SELECT sweep, image_id, returned_at, max(at) FROM eviction
+        """SELECT sweep, image_id, regretted_at, max(at) FROM eviction
         WHERE outcome = 'evicted' AND at > ? AND at <= ? GROUP BY image_id""",
         (micros(now - REGRET_WINDOW), micros(now)),
     )
-    sql = """UPDATE eviction SET returned_at = :now, returned_by = 'pulled', return_told = 0
-        WHERE sweep = :sweep AND image_id = :image_id AND returned_at IS NULL"""
+    sql = """UPDATE eviction SET regretted_at = :now, regretted_by = 'pulled', regret_told = 0
+        WHERE sweep = :sweep AND image_id = :image_id AND regretted_at IS NULL"""
     return [
         (sql, {"sweep": sweep, "image_id": image_id, "now": micros(now)})
-        for sweep, image_id, returned_at, _ in rows
-        if returned_at is None and image_id in there
+        for sweep, image_id, regretted_at, _ in rows
+        if regretted_at is None and image_id in there
     ]
 
 
 def list_observed(connection: sqlite3.Connection) -> dict[str, int]:
     """Images that would have gone and were not wanted since, and when."""
-    return dict(connection.execute("SELECT image_id, at FROM observed WHERE returned_at IS NULL"))
+    return dict(connection.execute("SELECT image_id, at FROM observed WHERE regretted_at IS NULL"))
 
 
-def wanted_of(
+def observed_regrets(
     observed: Mapping[str, int],
     images: tuple[Image, ...],
     in_use: frozenset[str],
@@ -94,21 +94,23 @@ def wanted_of(
 ) -> dict[str, Statement]:
     """By id, those of the observed images that were used or pulled after they would have gone."""
     return {
-        image.id: _wanted(image.id, by, now)
+        image.id: _regret(image.id, by, now)
         for image in images
-        if image.id in observed and (by := _wanted_by(image, observed[image.id], in_use, appeared, now)) is not None
+        if image.id in observed and (by := _regretted_by(image, observed[image.id], in_use, appeared, now)) is not None
     }
 
 
-def _wanted_by(image: Image, at: int, in_use: frozenset[str], appeared: frozenset[str], now: datetime) -> Return | None:
+def _regretted_by(
+    image: Image, at: int, in_use: frozenset[str], appeared: frozenset[str], now: datetime
+) -> RegretKind | None:
     """One that went some other way and came back was pulled, also where no pull time is known."""
     pulled_at = pulled_at_of(image)
     if (pulled_at is not None and at < pulled_at <= micros(now)) or image.id in appeared:
-        return Return.PULLED
-    return Return.USED if image.id in in_use and micros(now) > at else None
+        return RegretKind.PULLED
+    return RegretKind.USED if image.id in in_use and micros(now) > at else None
 
 
-def _wanted(image_id: str, by: Return, now: datetime) -> Statement:
-    sql = """UPDATE observed SET returned_at = :now, returned_by = :by, return_told = 0
-        WHERE image_id = :image_id AND returned_at IS NULL"""
+def _regret(image_id: str, by: RegretKind, now: datetime) -> Statement:
+    sql = """UPDATE observed SET regretted_at = :now, regretted_by = :by, regret_told = 0
+        WHERE image_id = :image_id AND regretted_at IS NULL"""
     return sql, {"image_id": image_id, "by": by.value, "now": micros(now)}

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from cleaner.core.events import EvictionEnded, EvictionStarted, NightEnded, RuleHeld
+from cleaner.core.events import EvictionEnded, EvictionStarted, NightlyRunEnded, RuleOnHold
 from cleaner.core.model import Image, Trigger, Verdict
 from cleaner.core.report import Eviction, SweepReport
 
-Value = str | int | float | None
-Statement = tuple[str, Mapping[str, Value]]
+SqlValue = str | int | float | None
+Statement = tuple[str, Mapping[str, SqlValue]]
 """SQL with named parameters; carried out a second time it changes nothing."""
 
 
@@ -77,7 +77,7 @@ def text_of(references: Iterable[str]) -> str:
     return json.dumps(list(references), separators=(",", ":"))
 
 
-def references_of(text: str) -> tuple[str, ...]:
+def parse_references(text: str) -> tuple[str, ...]:
     """The references of a JSON list; none where a later version writes something else."""
     try:
         return tuple(map(str, json.loads(text)))
@@ -90,17 +90,17 @@ def pulled_at_of(image: Image) -> int | None:
     return micros_or_none(image.pulled_at)
 
 
-def _storable(row: dict[str, Value]) -> dict[str, Value]:
+def _storable(row: dict[str, SqlValue]) -> dict[str, SqlValue]:
     return {name: _cut(value) for name, value in row.items()}
 
 
-def _cut(value: Value) -> Value:
+def _cut(value: SqlValue) -> SqlValue:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     return min(value, _GREATEST) if isinstance(value, int) else value
 
 
-def _row_of(verdict: Verdict) -> dict[str, Value]:
+def _row_of(verdict: Verdict) -> dict[str, SqlValue]:
     """What a past eviction and an observed one have of the image."""
     image = verdict.image
     return {
@@ -124,18 +124,18 @@ def sweep_begins(key: str, trigger: Trigger, at: datetime, *, told: bool) -> Sta
 
 def sweep_ends(key: str, report: SweepReport, at: datetime, *, told: bool) -> Statement:
     """The whole row, so that it does not depend on the one above."""
-    sql = """INSERT INTO sweep (key, trigger, started_at, ended_at, duration_seconds, stopped_because, reclaimed_bytes,
+    sql = """INSERT INTO sweep (key, trigger, started_at, ended_at, duration_seconds, stop_reason, reclaimed_bytes,
             told)
-        VALUES (:key, :trigger, :started_at, :ended_at, :duration_seconds, :stopped_because, :reclaimed_bytes, :told)
+        VALUES (:key, :trigger, :started_at, :ended_at, :duration_seconds, :stop_reason, :reclaimed_bytes, :told)
         ON CONFLICT (key) DO UPDATE SET ended_at = excluded.ended_at, duration_seconds = excluded.duration_seconds,
-            stopped_because = excluded.stopped_because, reclaimed_bytes = excluded.reclaimed_bytes"""
-    row: dict[str, Value] = {
+            stop_reason = excluded.stop_reason, reclaimed_bytes = excluded.reclaimed_bytes"""
+    row: dict[str, SqlValue] = {
         "key": key,
         "trigger": report.trigger.value,
         "started_at": micros(report.started_at),
         "ended_at": micros(at),
         "duration_seconds": report.duration_seconds,
-        "stopped_because": report.stopped_because.value,
+        "stop_reason": report.stop_reason.value,
         "reclaimed_bytes": report.reclaimed_bytes,
         "told": told,
     }
@@ -209,7 +209,7 @@ def image_gone(image_id: str, at: datetime, last_used: datetime | None) -> State
     return sql, {"id": image_id, "at": micros(at), "last_used": micros_or_none(last_used)}
 
 
-def would_go(eviction: Eviction, trigger: Trigger, at: datetime) -> Statement:
+def observed_eviction(eviction: Eviction, trigger: Trigger, at: datetime) -> Statement:
     """An image that would have gone in mode observe: the first time counts."""
     sql = """INSERT INTO observed (image_id, refs, trigger, reason, rule, at, created_at, pulled_at, last_used_at,
             size_bytes, estimated_bytes, told)
@@ -224,19 +224,21 @@ def would_go(eviction: Eviction, trigger: Trigger, at: datetime) -> Statement:
     return sql, _storable(row)
 
 
-def nights_not_yet(event: NightEnded) -> Statement:
+def forget_later_nightly_runs(event: NightlyRunEnded) -> Statement:
     """The latest night that was dealt with is the last: one beyond it was noted by a clock that was ahead."""
-    return "DELETE FROM night WHERE occurrence > :occurrence", {"occurrence": micros(event.night.occurrence)}
+    return "DELETE FROM nightly_run WHERE occurrence > :occurrence", {
+        "occurrence": micros(event.nightly_run.occurrence)
+    }
 
 
-def night_ends(event: NightEnded) -> Statement:
+def nightly_run_ends(event: NightlyRunEnded) -> Statement:
     """A nightly occurrence that was dealt with."""
-    sql = """INSERT INTO night (occurrence, ended_at) VALUES (:occurrence, :ended_at)
+    sql = """INSERT INTO nightly_run (occurrence, ended_at) VALUES (:occurrence, :ended_at)
         ON CONFLICT (occurrence) DO UPDATE SET ended_at = excluded.ended_at"""
-    return sql, {"occurrence": micros(event.night.occurrence), "ended_at": micros(event.night.ended_at)}
+    return sql, {"occurrence": micros(event.nightly_run.occurrence), "ended_at": micros(event.nightly_run.ended_at)}
 
 
-def rule_is_held(event: RuleHeld) -> Statement:
+def rule_put_on_hold(event: RuleOnHold) -> Statement:
     """A rule's hold, from when until when."""
     sql = """INSERT INTO hold (rule, since, until) VALUES (:rule, :since, :until)
         ON CONFLICT (rule, since) DO UPDATE SET until = excluded.until"""

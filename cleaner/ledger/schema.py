@@ -16,7 +16,7 @@ class BrokenLedgerError(Exception):
     """The file is one of ours, and not whole."""
 
 
-class RefusedLedgerError(Exception):
+class UnusableLedgerError(Exception):
     """The file may be whole, but is not ours to use: it stays as it is, where it is."""
 
 
@@ -47,11 +47,11 @@ STEPS = (
                 started_at INTEGER NOT NULL,
                 ended_at INTEGER,
                 duration_seconds REAL,
-                stopped_because TEXT,
+                stop_reason TEXT,
                 reclaimed_bytes INTEGER,
                 told INTEGER NOT NULL DEFAULT 1
             ) WITHOUT ROWID""",
-            "CREATE INDEX sweep_untold ON sweep (ended_at) WHERE told = 0",
+            "CREATE INDEX sweep_not_told ON sweep (ended_at) WHERE told = 0",
             """CREATE TABLE eviction (
                 sweep TEXT NOT NULL,
                 image_id TEXT NOT NULL,
@@ -70,16 +70,16 @@ STEPS = (
                 size_bytes INTEGER NOT NULL DEFAULT 0,
                 estimated_bytes INTEGER,
                 reclaimed_bytes INTEGER,
-                returned_at INTEGER,
-                returned_by TEXT,
+                regretted_at INTEGER,
+                regretted_by TEXT,
                 told INTEGER NOT NULL DEFAULT 1,
-                return_told INTEGER NOT NULL DEFAULT 1,
+                regret_told INTEGER NOT NULL DEFAULT 1,
                 PRIMARY KEY (sweep, image_id)
             ) WITHOUT ROWID""",
             "CREATE INDEX eviction_at ON eviction (at)",
             "CREATE INDEX eviction_pending ON eviction (began_at) WHERE outcome = 'pending'",
-            "CREATE INDEX eviction_untold ON eviction (at) WHERE told = 0",
-            "CREATE INDEX eviction_return_untold ON eviction (returned_at) WHERE return_told = 0",
+            "CREATE INDEX eviction_not_told ON eviction (at) WHERE told = 0",
+            "CREATE INDEX eviction_return_not_told ON eviction (regretted_at) WHERE regret_told = 0",
             """CREATE TABLE observed (
                 image_id TEXT PRIMARY KEY,
                 refs TEXT NOT NULL DEFAULT '[]',
@@ -92,14 +92,14 @@ STEPS = (
                 last_used_at INTEGER,
                 size_bytes INTEGER NOT NULL DEFAULT 0,
                 estimated_bytes INTEGER,
-                returned_at INTEGER,
-                returned_by TEXT,
+                regretted_at INTEGER,
+                regretted_by TEXT,
                 told INTEGER NOT NULL DEFAULT 1,
-                return_told INTEGER NOT NULL DEFAULT 1
+                regret_told INTEGER NOT NULL DEFAULT 1
             ) WITHOUT ROWID""",
-            "CREATE INDEX observed_untold ON observed (at) WHERE told = 0",
-            "CREATE INDEX observed_return_untold ON observed (returned_at) WHERE return_told = 0",
-            "CREATE TABLE night (occurrence INTEGER PRIMARY KEY, ended_at INTEGER NOT NULL)",
+            "CREATE INDEX observed_not_told ON observed (at) WHERE told = 0",
+            "CREATE INDEX observed_return_not_told ON observed (regretted_at) WHERE regret_told = 0",
+            "CREATE TABLE nightly_run (occurrence INTEGER PRIMARY KEY, ended_at INTEGER NOT NULL)",
             """CREATE TABLE hold (
                 rule TEXT NOT NULL,
                 since INTEGER NOT NULL,
@@ -111,7 +111,7 @@ STEPS = (
     ),
     Step(
         (
-            """CREATE TABLE vanished (
+            """CREATE TABLE removed_externally (
                 image_id TEXT NOT NULL,
                 refs TEXT NOT NULL DEFAULT '[]',
                 first_seen INTEGER NOT NULL,
@@ -125,7 +125,7 @@ STEPS = (
                 told INTEGER NOT NULL DEFAULT 0,
                 PRIMARY KEY (image_id, gone_at)
             ) WITHOUT ROWID""",
-            "CREATE INDEX vanished_untold ON vanished (confirmed) WHERE told = 0",
+            "CREATE INDEX removed_externally_not_told ON removed_externally (confirmed) WHERE told = 0",
         ),
         readable_from=1,
     ),
@@ -137,7 +137,7 @@ Beside `sampled_at` stand `boot`, `boot_seconds` and `boot_sampled_at`: in which
 after its begin (microseconds too), and the sample's time again, so that one is known that a version without them took.
 `shift:` and a key are a correction that was carried out.
 An image that vanished is `confirmed` by the second look that misses it, and told only then."""
-TABLES = frozenset({"meta", "image", "sweep", "eviction", "observed", "night", "hold", "vanished"})
+TABLES = frozenset({"meta", "image", "sweep", "eviction", "observed", "nightly_run", "hold", "removed_externally"})
 """What this version cannot do without."""
 
 
@@ -172,31 +172,33 @@ def _upgrade(connection: sqlite3.Connection, now: int, steps: Sequence[Step]) ->
     )
 
 
-def refuse_others(connection: sqlite3.Connection, version: int = len(STEPS)) -> None:
+def require_own_file(connection: sqlite3.Connection, version: int = len(STEPS)) -> None:
     """RefusedLedgerError for a file that is another program's or a newer version's; before anything is written.
 
     A newer file that misses something is refused, not broken: its version may know why.
     """
     tables = _tables(connection)
     if tables and _number(connection, "PRAGMA application_id") != APPLICATION_ID:
-        raise RefusedLedgerError("it is the database of another program; give the ledger a state.path of its own")
+        raise UnusableLedgerError("it is the database of another program; give the ledger a state.path of its own")
     if _number(connection, "PRAGMA user_version") <= version:
         return
     readable_from = _readable_from(connection) if tables >= TABLES else None
     if readable_from is None or readable_from > version:
-        raise RefusedLedgerError(
+        raise UnusableLedgerError(
             "it was written by a newer version that this one cannot read; move it away or go back to the newer version"
         )
 
 
 def check(connection: sqlite3.Connection, version: int = len(STEPS)) -> None:
     """Whether this version may use the file as it is; raises as `prepare` does."""
-    refuse_others(connection, version)
+    require_own_file(connection, version)
     found, tables = _number(connection, "PRAGMA user_version"), _tables(connection)
     if found == 0 and not tables:
-        raise RefusedLedgerError("it holds nothing yet: the daemon writes it")
+        raise UnusableLedgerError("it holds nothing yet: the daemon writes it")
     if found < version:
-        raise RefusedLedgerError("it was written by an older version, and the daemon has not brought it up to date yet")
+        raise UnusableLedgerError(
+            "it was written by an older version, and the daemon has not brought it up to date yet"
+        )
     if missing := sorted(TABLES - tables):
         raise BrokenLedgerError(f"no table {', '.join(missing)}")
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from cleaner.ledger.rows import moved
 
 
-class Watch:
+class WatchHistory:
     """The watch of one node, over the processes that kept it."""
 
     def __init__(self, grace: timedelta) -> None:
@@ -21,7 +21,7 @@ class Watch:
         self._grace = grace
         self._looked_at = 0.0
 
-    def look(self, now: datetime, monotonic: float) -> None:
+    def record_inspection(self, now: datetime, monotonic: float) -> None:
         """Somebody looks now. By the monotonic clock: a wall clock that jumps leaves no gap."""
         gap = timedelta(seconds=monotonic - self._looked_at)
         if self.first_look is None or gap > self._grace:

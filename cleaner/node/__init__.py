@@ -6,14 +6,14 @@ Start at `disk.py`. It must not know what an image is.
 from cleaner.node.clock import NeverStop, SignalStop, SystemTimer, pause, read_boot
 from cleaner.node.disk import open_disk
 from cleaner.node.kubelet_files import KubeletFiles
-from cleaner.node.malloc import TrimAfterCounts, hold_little_memory
+from cleaner.node.malloc import TrimAfterInventory, hold_little_memory
 
 __all__ = [
     "KubeletFiles",
     "NeverStop",
     "SignalStop",
     "SystemTimer",
-    "TrimAfterCounts",
+    "TrimAfterInventory",
     "hold_little_memory",
     "open_disk",
     "pause",

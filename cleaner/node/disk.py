@@ -38,7 +38,7 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class MountedFilesystem:
     """One filesystem, and the path that it is looked at through."""
 
     filesystem: Filesystem
@@ -49,7 +49,9 @@ class Place:
 class MountedDisk:
     """The mounted filesystems of a node, that of the images first."""
 
-    def __init__(self, places: Sequence[Place], pause: Callable[[float], None], unseen: Sequence[str] = ()) -> None:
+    def __init__(
+        self, places: Sequence[MountedFilesystem], pause: Callable[[float], None], unseen: Sequence[str] = ()
+    ) -> None:
         """`unseen`: paths of other filesystems that the runtime names and this process does not see."""
         self.unseen = tuple(unseen)
         self._images, *self._others = places
@@ -81,12 +83,12 @@ class MountedDisk:
         return settle(self.read_usage, self._pause, HURRIED_STEP_SECONDS if hurried else SETTLE_STEP_SECONDS)
 
     @property
-    def _freed(self) -> list[Place]:
+    def _freed(self) -> list[MountedFilesystem]:
         """Those that the removal of an image frees."""
         return [place for place in (self._images, *self._others) if place.filesystem is not Filesystem.CONTAINERS]
 
 
-def _read_usage(place: Place) -> Usage:
+def _read_usage(place: MountedFilesystem) -> Usage:
     path = place.path
     try:
         space = psutil.disk_usage(path)
@@ -157,7 +159,9 @@ def open_disk(
     return MountedDisk(tuple(places.values()), pause, unseen)
 
 
-def _find(filesystem: Filesystem, path: str, *, in_pod: bool, mounts: tuple["Mount", ...]) -> tuple[Place, str]:
+def _find(
+    filesystem: Filesystem, path: str, *, in_pod: bool, mounts: tuple["Mount", ...]
+) -> tuple[MountedFilesystem, str]:
     """Where a filesystem is looked at, and its device."""
     if not Path(path).is_dir():
         raise EnvironmentUnusableError(f"{path} is no directory here; {_advice(path)}")
@@ -165,7 +169,7 @@ def _find(filesystem: Filesystem, path: str, *, in_pod: bool, mounts: tuple["Mou
     root = mount_of("/", mounts)
     if mount.mountpoint == "/" and (in_pod or root.filesystem_type in CONTAINER_ROOTS):
         raise EnvironmentUnusableError(f"{path} lies on this container's own filesystem; {_advice(path)}")
-    place = Place(filesystem, path, mount.filesystem_type)
+    place = MountedFilesystem(filesystem, path, mount.filesystem_type)
     if _read_usage(place).capacity_bytes == 0:
         raise EnvironmentUnusableError(
             f"{path} is a filesystem without capacity ({mount.filesystem_type}); {_advice(path)}"

@@ -10,9 +10,9 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from cleaner.core.kubelet import KIND, KubeletConfig, Tree, marks_of
+from cleaner.core.kubelet import KIND, KubeletConfig, Tree, kubelet_settings_of
 
-LARGEST_BYTES = 256 * 1024
+LARGEST_KUBELET_FILE_BYTES = 256 * 1024
 """A hundred times what a kubelet needs; reading more as YAML would hold up the loop for seconds."""
 DROP_INS = "*.conf"
 """What the kubelet takes of its --config-dir, in the order of the names."""
@@ -29,14 +29,16 @@ class KubeletFiles:
         """As it is now; the defaults, and why, where that cannot be known."""
         path = str(self._config)
         try:
-            return KubeletConfig(path, marks_of(_read_tree(self._config), *map(_read_tree, self._drop_ins())))
+            return KubeletConfig(
+                path, kubelet_settings_of(_read_tree(self._config), *map(_read_tree, self._drop_ins()))
+            )
         except FileNotFoundError as error:
-            return KubeletConfig(path, because=f"{error.filename} is not there, or not mounted")
+            return KubeletConfig(path, reason=f"{error.filename} is not there, or not mounted")
         except OSError as error:
-            because = f"{error.filename} cannot be read: {error.strerror}"
-            return KubeletConfig(path, because=because, broken=True)
+            reason = f"{error.filename} cannot be read: {error.strerror}"
+            return KubeletConfig(path, reason=reason, broken=True)
         except ValueError as error:
-            return KubeletConfig(path, because=f"{error}", broken=True)
+            return KubeletConfig(path, reason=f"{error}", broken=True)
 
     def _drop_ins(self) -> list[Path]:
         """In the kubelet's order: by name, folders in their place."""
@@ -73,9 +75,9 @@ def _read_text(path: Path) -> str:
     if not stat.S_ISREG(path.stat().st_mode):
         raise ValueError("is no file; where the mount made a directory of it, mount it as a File")
     with path.open("rb") as file:
-        content = file.read(LARGEST_BYTES + 1)
-    if len(content) > LARGEST_BYTES:
-        raise ValueError(f"is larger than {LARGEST_BYTES // 1024} KiB")
+        content = file.read(LARGEST_KUBELET_FILE_BYTES + 1)
+    if len(content) > LARGEST_KUBELET_FILE_BYTES:
+        raise ValueError(f"is larger than {LARGEST_KUBELET_FILE_BYTES // 1024} KiB")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

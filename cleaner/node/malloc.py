@@ -6,7 +6,7 @@ Refuses to be needed: where the C library is not glibc nothing is set, and all w
 import ctypes
 from contextlib import suppress
 
-from cleaner.core.events import Event, ImagesCounted, SpaceCounted, SweepEnded
+from cleaner.core.events import Event, ImagesInventoried, SpaceInventoried, SweepEnded
 
 _M_TRIM_THRESHOLD = -1
 _M_ARENA_MAX = -8
@@ -14,12 +14,12 @@ _M_ARENA_MAX = -8
 TRIM_BYTES = 64 << 10
 
 
-class TrimAfterCounts:
+class TrimAfterInventory:
     """An outlet that gives freed memory back to the kernel after each look at all images."""
 
     def record(self, event: Event) -> None:
         """Trim after a count and after a sweep, which read the most."""
-        if isinstance(event, ImagesCounted | SpaceCounted | SweepEnded):
+        if isinstance(event, ImagesInventoried | SpaceInventoried | SweepEnded):
             with suppress(OSError, AttributeError):
                 ctypes.CDLL(None).malloc_trim(0)
 

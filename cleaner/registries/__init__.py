@@ -3,8 +3,8 @@
 Start at `health.py`. It must not decide what follows from an answer: a registry that cannot be asked is down.
 """
 
-from cleaner.registries.health import AskedRegistries
-from cleaner.registries.probe import RegistryQuestion
-from cleaner.registries.probe_round import Rounds
+from cleaner.registries.health import RegistryHealth
+from cleaner.registries.probe import RegistryProbe
+from cleaner.registries.probe_round import ProbeRound
 
-__all__ = ["AskedRegistries", "RegistryQuestion", "Rounds"]
+__all__ = ["ProbeRound", "RegistryHealth", "RegistryProbe"]

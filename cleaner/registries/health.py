@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from cleaner.registries.probe_round import Rounds
+from cleaner.registries.probe_round import ProbeRound
 
 KEPT_SECONDS = 300.0
 """How long an answer is believed."""
@@ -19,14 +19,16 @@ FIRST_SHARE = 0.6
 class _Answer:
     """What one registry or mirror last answered."""
 
-    because: str | None
+    reason: str | None
     at: float
 
 
-class AskedRegistries:
+class RegistryHealth:
     """Asks registries and remembers what they answered."""
 
-    def __init__(self, mirrors: Mapping[str, Sequence[str]], rounds: Rounds, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, mirrors: Mapping[str, Sequence[str]], rounds: ProbeRound, monotonic: Callable[[], float]
+    ) -> None:
         """`mirrors` by the registry whose images they have."""
         self._mirrors = mirrors
         self._rounds = rounds
@@ -34,7 +36,7 @@ class AskedRegistries:
         self._answers: dict[str, _Answer] = {}
         self._down: dict[str, str] = {}
 
-    def down(self, registries: frozenset[str], seconds: float) -> Mapping[str, str]:
+    def find_down(self, registries: frozenset[str], seconds: float) -> Mapping[str, str]:
         """Those that are down with all of their mirrors, and why; asks whom nobody asked of late."""
         begin = self._monotonic()
         against = self._ask(registries, seconds * FIRST_SHARE)
@@ -47,7 +49,7 @@ class AskedRegistries:
                 found[registry] = "; ".join(
                     (against[registry], *(f"{place}: {against[place]}" for place in places[1:]))
                 )
-        self._down = {known: because for known, because in self._down.items() if known not in registries} | found
+        self._down = {known: reason for known, reason in self._down.items() if known not in registries} | found
         return found
 
     def known_down(self) -> frozenset[str]:
@@ -57,11 +59,11 @@ class AskedRegistries:
     def _ask(self, places: AbstractSet[str], seconds: float) -> dict[str, str]:
         """Those of them that are down, and why; only those are asked whose last answer is too old."""
         now = self._monotonic()
-        wanted = sorted((place for place in places if not self._is_fresh(place, now)), key=self._rank)
-        found = self._rounds.ask(wanted, seconds)
-        for place in wanted:
+        stale = sorted((place for place in places if not self._is_fresh(place, now)), key=self._rank)
+        found = self._rounds.probe_all(stale, seconds)
+        for place in stale:
             self._answers[place] = _Answer(found.get(place, "no answer in time"), now)
-        return {place: because for place in places if (because := self._answers[place].because) is not None}
+        return {place: reason for place in places if (reason := self._answers[place].reason) is not None}
 
     def _is_fresh(self, place: str, now: float) -> bool:
         answer = self._answers.get(place)
@@ -70,4 +72,4 @@ class AskedRegistries:
     def _rank(self, place: str) -> tuple[int, str]:
         """Those that answered well come first, so that many that hang never take the time of the others."""
         answer = self._answers.get(place)
-        return (1, place) if answer is None else (0 if answer.because is None else 2, place)
+        return (1, place) if answer is None else (0 if answer.reason is None else 2, place)

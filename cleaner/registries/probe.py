@@ -22,14 +22,14 @@ ALIVE = frozenset({200, 401, 403})
 """It serves images to those whom it knows."""
 TIMEOUTS = 2.0, 3.0
 """Seconds for a connection, and between two bytes; the whole question is bounded by `probe_round.py`."""
-ATTEMPTS = 2
+PROBE_ATTEMPTS = 2
 """The second for what may pass at once: a refusal, a reset, an error of the server's. What hung had its time."""
 FIRST_ERROR = 500
 DOCKER_HUB = "registry-1.docker.io"
 """Who serves `docker.io`. Source: distribution/reference, and every client's default."""
 
 
-class RegistryQuestion:
+class RegistryProbe:
     """Asks registries, any number at once."""
 
     def __init__(
@@ -50,13 +50,13 @@ class RegistryQuestion:
         scheme = "http" if registry in self._plain_http else "https"
         host = DOCKER_HUB if registry == DEFAULT_REGISTRY else registry
         retrying = Retrying(
-            stop=stop_after_attempt(ATTEMPTS),
+            stop=stop_after_attempt(PROBE_ATTEMPTS),
             wait=wait_random(0.1, 0.5),
             retry=retry_if_result(lambda answer: answer.may_pass),
             retry_error_callback=_last,
             sleep=sleep_using_event(Event()),
         )
-        return retrying(self._ask, f"{scheme}://{host}/v2/").because
+        return retrying(self._ask, f"{scheme}://{host}/v2/").reason
 
     def _ask(self, url: str) -> "_Answer":
         try:
@@ -84,8 +84,8 @@ class RegistryQuestion:
 class _Answer:
     """Why a registry is down, None where it is not, and whether that may pass at once."""
 
-    def __init__(self, because: str | None, *, may_pass: bool = False) -> None:
-        self.because = because
+    def __init__(self, reason: str | None, *, may_pass: bool = False) -> None:
+        self.reason = reason
         self.may_pass = may_pass
 
 
@@ -140,8 +140,8 @@ def _explain(error: RequestException) -> _Answer:
     root = [*_causes(error)][-1]
     if isinstance(error, SSLError):
         return _Answer(f"TLS: {getattr(root, 'verify_message', None) or getattr(root, 'reason', None) or 'failed'}")
-    because = (root.strerror if isinstance(root, OSError) else None) or "the connection broke"
-    return _Answer(f"the proxy: {because}" if isinstance(error, ProxyError) else because, may_pass=True)
+    reason = (root.strerror if isinstance(root, OSError) else None) or "the connection broke"
+    return _Answer(f"the proxy: {reason}" if isinstance(error, ProxyError) else reason, may_pass=True)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -24,7 +24,7 @@ POLL_SECONDS = 0.1
 Found = dict[str, str | None]
 
 
-class Rounds:
+class ProbeRound:
     """Asks many in one round; a round after the other."""
 
     def __init__(self, ask: Ask, stop: Stop, chance: Callable[[], float] = random.random) -> None:
@@ -36,7 +36,7 @@ class Rounds:
         """Those whom a thread asks now, from a round that may be long over."""
         self._lock = Lock()
 
-    def ask(self, registries: Sequence[str], seconds: float) -> Found:
+    def probe_all(self, registries: Sequence[str], seconds: float) -> Found:
         """What each answered, the first ones first; those missing did not in time, or a stop was requested."""
         deadline = time.monotonic() + seconds
         waiting: SimpleQueue[str] = SimpleQueue()
@@ -56,8 +56,8 @@ class Rounds:
         found: Found = {}
         while len(found) < len(registries) and not self._stop.requested() and (left := deadline - time.monotonic()) > 0:
             with suppress(Empty):
-                registry, because = answers.get(timeout=min(left, POLL_SECONDS))
-                found[registry] = because
+                registry, reason = answers.get(timeout=min(left, POLL_SECONDS))
+                found[registry] = reason
         over.set()
         return found
 

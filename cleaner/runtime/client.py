@@ -18,10 +18,10 @@ from cleaner.core.pressure import Pull
 from cleaner.core.reclaim import Layers
 from cleaner.runtime import translate
 from cleaner.runtime.containerd import (
+    ContainerEvents,
     GraphReader,
     PullReader,
     PullTimes,
-    Uses,
     as_far_as_named,
     read_filesystems,
     read_image_by_container,
@@ -33,10 +33,10 @@ from cleaner.runtime.rpc import (
     CallRejectedError,
     Calls,
     Channels,
+    ContainerdApi,
     Endpoint,
     NotServingError,
     ObserveCall,
-    OwnApi,
     Socket,
     Span,
     methods,
@@ -55,7 +55,7 @@ def _observe_nothing(_method: str, _seconds: float, _answered: bool) -> None:  #
 class CriRuntime:
     """A `core.ports.Runtime` behind one or two sockets; used from one thread."""
 
-    layers_refusal: str | None
+    layers_error: str | None
     """Why the last `read_layers` gave none although there is the API; None where it did not fail."""
 
     def __init__(
@@ -70,12 +70,12 @@ class CriRuntime:
         """Nothing is connected before the first call; a stop request ends waiting for a runtime that is away."""
         channels = Channels({Socket.RUNTIME: endpoint, Socket.IMAGES: image_endpoint or endpoint})
         self._calls = Calls(channels, deadlines, stop, observe_call)
-        self._own_api = OwnApi(self._calls)
-        self._pull_times = PullTimes(self._own_api)
-        self._graph = GraphReader(self._own_api)
-        self._pulls = PullReader(self._own_api)
-        self._uses = Uses(endpoint)
-        self.layers_refusal = None
+        self._containerd_api = ContainerdApi(self._calls)
+        self._pull_times = PullTimes(self._containerd_api)
+        self._graph = GraphReader(self._containerd_api)
+        self._pulls = PullReader(self._containerd_api)
+        self._uses = ContainerEvents(endpoint)
+        self.layers_error = None
         self._created: dict[str, datetime | None] = {}
         self._mounted: dict[str, frozenset[str]] = {}
         self._sandbox_images: dict[str, str | None] = {}
@@ -99,7 +99,7 @@ class CriRuntime:
         """End the connections; the next call opens them again, and what is remembered or watched stays."""
         self._calls.disconnect()
 
-    def watch_uses(self) -> None:
+    def watch_created_containers(self) -> None:
         """Note from now on what is made, in a thread with the caller's signal mask; for who stays."""
         self._uses.start()
 
@@ -110,7 +110,7 @@ class CriRuntime:
 
     def read_filesystems(self) -> Mapping[Filesystem, str]:
         """Where the runtime keeps images, and where else what pulls and containers fill, as far as it tells."""
-        return read_filesystems(self._calls, self._own_api)
+        return read_filesystems(self._calls, self._containerd_api)
 
     def list_images(self) -> tuple[Image, ...]:
         """All images by id, each with both its times where they can be known."""
@@ -132,14 +132,16 @@ class CriRuntime:
         listed = [Container(known, named[known] | self._mounted[known]) for known in self._mounted]
         return tuple(sorted(listed + self._list_unlisted(named), key=lambda container: container.id))
 
-    def take_uses(self) -> tuple[Container, ...]:
-        """What was made since this was last asked, by id, sandboxes too; none without `watch_uses` or containerd's API.
+    def drain_created_containers(self) -> tuple[Container, ...]:
+        """Containers that were created since the last call, by id, sandboxes too.
+
+        None without `watch_created_containers` or containerd's API.
 
         Where the names of the images cannot be read nothing is lost: it is told next time.
         """
-        made = self._uses.take()
+        made = self._uses.drain()
         try:
-            return tuple(sorted(as_far_as_named(self._own_api, made), key=lambda container: container.id))
+            return tuple(sorted(as_far_as_named(self._containerd_api, made), key=lambda container: container.id))
         except CleanerError:
             self._uses.put_back(made)
             raise
@@ -154,21 +156,21 @@ class CriRuntime:
         """What holds which bytes, for all images as they were just listed; None where that is not known.
 
         It is not where the runtime has no such API, nor where it answers with an error or not in time, which
-        `layers_refusal` then tells: what an image frees only ranks it, and a full disk must not wait for that.
+        `layers_error` then tells: what an image frees only ranks it, and a full disk must not wait for that.
         """
-        self.layers_refusal = None
+        self.layers_error = None
         try:
             layers = self._graph.read(images)
         except CleanerError as error:
-            self.layers_refusal = str(error)
+            self.layers_error = str(error)
             return None
-        self._pulls.learn(layers)
+        self._pulls.calibrate(layers)
         return layers
 
     @property
-    def pulls_refusal(self) -> str | None:
+    def pulls_error(self) -> str | None:
         """Why the last `read_pulls` gave nothing although there is the API; None where it did not fail."""
-        return self._pulls.refusal
+        return self._pulls.error
 
     def read_pulls(self) -> tuple[Pull, ...]:
         """What is being pulled, foretold by the ratio of the images of the last `read_layers`; () where that fails."""
@@ -185,7 +187,7 @@ class CriRuntime:
         if answer is None:
             return None
         image = translate.translate_image(answer.image)
-        image = replace(image, created_at=self._created[image_id]) if known else self._learn_created(image, answer)
+        image = replace(image, created_at=self._created[image_id]) if known else self._store_created(image, answer)
         return replace(image, pulled_at=self._pull_times.read(image))
 
     def remove_image(self, image_id: str) -> None:
@@ -198,12 +200,12 @@ class CriRuntime:
 
     def _list_unlisted(self, listed: Collection[str]) -> list[Container]:
         """Containers that are neither CRI's nor sandboxes; sandboxes are asked for where some are not known yet."""
-        others = read_image_by_container(self._own_api)
+        others = read_image_by_container(self._containerd_api)
         _drop(others, [*listed, *self._sandbox_images])
         if others:
             answer = self._calls.read(methods.LIST_SANDBOXES, pb.ListPodSandboxRequest())
             _drop(others, [sandbox.id for sandbox in answer.items])
-        return with_names(self._own_api, others) if others else []
+        return with_names(self._containerd_api, others) if others else []
 
     def _with_times(self, image: Image, pulled_at: datetime | None) -> Image | None:
         """The image with its build and pull times, not readable where the first failed; None where it is gone."""
@@ -222,9 +224,9 @@ class CriRuntime:
             return replace(image, readable=False)
         except CallRejectedError:
             return replace(image, readable=False)
-        return None if answer is None else self._learn_created(image, answer)
+        return None if answer is None else self._store_created(image, answer)
 
-    def _learn_created(self, image: Image, answer: pb.ImageStatusResponse) -> Image:
+    def _store_created(self, image: Image, answer: pb.ImageStatusResponse) -> Image:
         """Remembers what an answer tells; one that cannot be read is asked for again next time."""
         try:
             created_at = self._created[image.id] = translate.read_created_at(answer.info)

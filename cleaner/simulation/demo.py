@@ -28,7 +28,7 @@ RELEASES = tuple((f"{COMPANY}/inbox:v{number}", 90 - 10 * number) for number in 
 
 
 @dataclass(slots=True)
-class _Moment:
+class _FrozenTimer:
     """A timer that stands still, so that the past can be built."""
 
     timer: Timer
@@ -63,6 +63,6 @@ def build_demo(directory: Path, timer: Timer) -> SimulatedNode:
 def _days_ago(node: SimulatedNode, timer: Timer, days: int) -> Iterator[datetime]:
     """Let the node live in the past for a while."""
     moment = timer.now() - timedelta(days=days)
-    node.timer = _Moment(timer, moment)
+    node.timer = _FrozenTimer(timer, moment)
     yield moment
     node.timer = timer

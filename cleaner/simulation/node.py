@@ -13,7 +13,7 @@ from cleaner.core.disk_usage import Filesystem, Usage
 from cleaner.core.errors import DiskUnreadableError, RuntimeRejectedError
 from cleaner.core.model import Container, Image, RuntimeVersion
 from cleaner.core.ports import Timer
-from cleaner.core.pressure import PendingLayer, Pull, foretell
+from cleaner.core.pressure import PendingLayer, Pull, project_pulls
 from cleaner.core.reclaim import Layers, Size
 from cleaner.core.references import parse_reference
 
@@ -58,8 +58,8 @@ class SimulatedNode:
     inodes: int = 10_000
     sandbox_image: str = "registry.k8s.io/pause:3.9"
     measures_removals: bool = True
-    layers_refusal: str | None = None
-    pulls_refusal: str | None = None
+    layers_error: str | None = None
+    pulls_error: str | None = None
     _records: dict[str, _Record] = field(default_factory=dict)
     _containers: dict[str, Container] = field(default_factory=dict)
     _held: dict[str, Build] = field(default_factory=dict)
@@ -146,7 +146,7 @@ class SimulatedNode:
         """All containers, by id."""
         return tuple(self._containers[container_id] for container_id in sorted(self._containers))
 
-    def take_uses(self) -> tuple[Container, ...]:
+    def drain_created_containers(self) -> tuple[Container, ...]:
         """Here nobody watches."""
         return ()
 
@@ -175,12 +175,12 @@ class SimulatedNode:
             images={i: frozenset(dict(build.layers)) for i, build in builds.items() if i in listed},
             containers=frozenset(name for build in self._held.values() for name, _ in build.layers),
             other_namespaces=frozenset(),
-            unnamed=frozenset(name for i, build in builds.items() if i not in listed for name, _ in build.layers),
+            unlisted=frozenset(name for i, build in builds.items() if i not in listed for name, _ in build.layers),
         )
 
     def read_pulls(self) -> tuple[Pull, ...]:
         """Layers that are not there yet; here they are unpacked as they are fetched, and take their size once."""
-        return foretell(
+        return project_pulls(
             {
                 build.manifest_digest: [
                     PendingLayer(layer, "", size_bytes, fetched_bytes=0)

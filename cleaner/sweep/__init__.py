@@ -3,7 +3,7 @@
 Start at `sweep.py`. It must not know CRI, Prometheus or YAML, nor when a sweep is due.
 """
 
-from cleaner.sweep.inspection import look, observe
+from cleaner.sweep.inspection import inspect_images, inspect_node
 from cleaner.sweep.pacing import Pace
 from cleaner.sweep.planning import SECONDS_TO_ASK, plan_as_known, plan_within_reach
 from cleaner.sweep.sweep import Sweep, SweepRequest, SweepSettings
@@ -14,8 +14,8 @@ __all__ = [
     "Sweep",
     "SweepRequest",
     "SweepSettings",
-    "look",
-    "observe",
+    "inspect_images",
+    "inspect_node",
     "plan_as_known",
     "plan_within_reach",
 ]

@@ -7,21 +7,21 @@ from dataclasses import replace
 
 from cleaner.core.disk_usage import Usage
 from cleaner.core.errors import CleanerError, DiskUnreadableError, ImageInUseError
-from cleaner.core.image_users import needs_of, reason_to_spare
+from cleaner.core.image_users import image_users, reason_to_spare
 from cleaner.core.model import EvictionOutcome, Image, Verdict
 from cleaner.core.ports import Node, Runtime
-from cleaner.core.pressure import KubeletMark, in_danger
+from cleaner.core.pressure import KubeletThreshold, in_danger
 from cleaner.core.report import Eviction
-from cleaner.core.sweep_progress import Forecast, Progress
+from cleaner.core.sweep_progress import RemovalEstimates, RemovalProgress
 
 
 class Evictor:
     """Evicts the images of one sweep, one at a time."""
 
-    def __init__(self, node: Node, kubelet: KubeletMark, forecast: Forecast) -> None:
-        self.forecast = forecast
+    def __init__(self, node: Node, kubelet: KubeletThreshold, forecast: RemovalEstimates) -> None:
+        self.estimates = forecast
         """What each removal is foretold to free."""
-        self.progress = Progress()
+        self.progress = RemovalProgress()
         """Whether removals still free anything."""
         self.used: frozenset[str] = frozenset()
         """Identity keys of all that was seen in use since the plan."""
@@ -34,12 +34,12 @@ class Evictor:
         `pulls_move`: whether pulls in progress got on before the latest measurement.
         """
         eviction = self._evict(verdict, pulls_move=pulls_move)
-        self.forecast.take(eviction)
+        self.estimates.record_outcome(eviction)
         return eviction
 
     def _evict(self, verdict: Verdict, *, pulls_move: bool) -> Eviction:
         try:
-            against = self._last_look(verdict)
+            against = self._final_check(verdict)
             before = self._node.disk.read_usage()
         except CleanerError as error:
             return Eviction(verdict, EvictionOutcome.FAILED, f"the last look failed: {error}")
@@ -47,27 +47,27 @@ class Evictor:
             return Eviction(verdict, EvictionOutcome.SPARED, against)
         return self._remove(verdict, before, pulls_move=pulls_move)
 
-    def _last_look(self, verdict: Verdict) -> str | None:
+    def _final_check(self, verdict: Verdict) -> str | None:
         """Why the image must stay after all; containers come last, since they are what changes fastest."""
         runtime = self._node.runtime
         present = runtime.read_image(verdict.image.id)
         sandbox_images = runtime.list_sandbox_images()
-        needs = needs_of(runtime.list_containers(), sandbox_images)
+        needs = image_users(runtime.list_containers(), sandbox_images)
         self.used |= needs.in_use
         return reason_to_spare(verdict.image, present, replace(needs, used=self.used))
 
     def _remove(self, verdict: Verdict, before: Usage, *, pulls_move: bool) -> Eviction:
         began = self._node.timer.monotonic()
         try:
-            refusal = remove_and_confirm(self._node.runtime, verdict.image)
+            failure = remove_and_confirm(self._node.runtime, verdict.image)
         except ImageInUseError as error:
             return Eviction(verdict, EvictionOutcome.SPARED, str(error))
         seconds = self._node.timer.monotonic() - began
-        if refusal is not None:
-            return Eviction(verdict, EvictionOutcome.FAILED, refusal, seconds=seconds)
+        if failure is not None:
+            return Eviction(verdict, EvictionOutcome.FAILED, failure, seconds=seconds)
         freed_bytes = self._freed_since(before) if self._node.disk.measures_removals else None
-        estimated_bytes = self.forecast.bytes_of(verdict)
-        self.progress.note(before.freeable_bytes, freed_bytes, estimated_bytes, pulls_move=pulls_move)
+        estimated_bytes = self.estimates.bytes_of(verdict)
+        self.progress.record_removal(before.freeable_bytes, freed_bytes, estimated_bytes, pulls_move=pulls_move)
         return Eviction(
             verdict,
             EvictionOutcome.EVICTED,

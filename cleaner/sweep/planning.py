@@ -6,9 +6,9 @@ Refuses to decide: what goes is `core.policy`.
 from dataclasses import replace
 from datetime import datetime
 
-from cleaner.core.events import RegistriesAsked
+from cleaner.core.events import RegistriesProbed
 from cleaner.core.image_registries import registries_of_all
-from cleaner.core.model import Observation, Plan, Policy, Trigger
+from cleaner.core.model import Inspection, Plan, Policy, Trigger
 from cleaner.core.policy import plan
 from cleaner.core.ports import Registries
 
@@ -19,32 +19,32 @@ SECONDS_UNDER_PRESSURE = 3.0
 
 
 def plan_within_reach(
-    observation: Observation, policy: Policy, trigger: Trigger, now: datetime, registries: Registries | None
-) -> tuple[Plan, RegistriesAsked | None]:
+    inspection: Inspection, policy: Policy, trigger: Trigger, now: datetime, registries: Registries | None
+) -> tuple[Plan, RegistriesProbed | None]:
     """The plan that keeps what a registry may not give again, and what was asked; None where nobody was.
 
     One round is enough: a reason to keep only takes candidates away, so the second plan has none that the first had
     not.
     """
-    first = plan(observation, policy, trigger, now)
+    first = plan(inspection, policy, trigger, now)
     asked = registries_of_all(first.evictions)
     heeded = _heeded(registries, policy, trigger)
     if heeded is None or not asked:
         return first, None
-    down = heeded.down(asked, SECONDS_UNDER_PRESSURE if trigger is Trigger.PRESSURE else SECONDS_TO_ASK)
-    answer = RegistriesAsked(asked - down.keys(), down)
+    down = heeded.find_down(asked, SECONDS_UNDER_PRESSURE if trigger is Trigger.PRESSURE else SECONDS_TO_ASK)
+    answer = RegistriesProbed(asked - down.keys(), down)
     if not down:
         return first, answer
-    return plan(replace(observation, registries_down=frozenset(down)), policy, trigger, now), answer
+    return plan(replace(inspection, registries_down=frozenset(down)), policy, trigger, now), answer
 
 
 def plan_as_known(
-    observation: Observation, policy: Policy, trigger: Trigger, now: datetime, registries: Registries | None
+    inspection: Inspection, policy: Policy, trigger: Trigger, now: datetime, registries: Registries | None
 ) -> Plan:
     """The plan by what registries last answered; asks nobody, so that it may be made each minute."""
     heeded = _heeded(registries, policy, trigger)
     down = heeded.known_down() if heeded else frozenset[str]()
-    return plan(replace(observation, registries_down=down), policy, trigger, now)
+    return plan(replace(inspection, registries_down=down), policy, trigger, now)
 
 
 def _heeded(registries: Registries | None, policy: Policy, trigger: Trigger) -> Registries | None:

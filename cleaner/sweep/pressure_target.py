@@ -7,15 +7,15 @@ from cleaner.core.disk_usage import Usage
 from cleaner.core.errors import CleanerError
 from cleaner.core.model import Plan, StopReason
 from cleaner.core.ports import Disk, Runtime
-from cleaner.core.pressure import Goal, Pull, fit, left_after, total_bytes, with_pulls
+from cleaner.core.pressure import Pull, SweepTargets, left_after, projected_usage, pulls_fit, total_bytes
 
 
-class Drive:
+class PressureTarget:
     """How far one sweep has to go, measured anew before each removal."""
 
-    def __init__(self, runtime: Runtime, disk: Disk, goal: Goal, *, makes_room: bool) -> None:
+    def __init__(self, runtime: Runtime, disk: Disk, targets: SweepTargets, *, makes_room: bool) -> None:
         """`makes_room`: whether pulls in progress count; under pressure only."""
-        self.goal = goal
+        self.targets = targets
         self.given_up: frozenset[str] = frozenset()
         """Digests of pulls that had no room when the sweep began."""
         self.pulls_move = False
@@ -24,13 +24,13 @@ class Drive:
         self._disk = disk
         self._makes_room = makes_room
         self._pulls: tuple[Pull, ...] = ()
-        self._expected: Usage
+        self._projected: Usage
         """The latest measurement, as if the pulls in progress were done."""
         self._planned: Plan | None = None
         """Once it is known: what comes later counts as far as the candidates that are left."""
 
     @property
-    def expected_bytes(self) -> int:
+    def pulls_projected_bytes(self) -> int:
         """What the pulls that count will still take."""
         return total_bytes(self._pulls)
 
@@ -39,28 +39,28 @@ class Drive:
         usage, pulls = self._disk.read_usage(), self._read_pulls()
         self.pulls_move, self._pulls = pulls != self._pulls, pulls
         left = left_after(self._planned, tried) if self._planned else None
-        if self._planned and not fit(usage, self._pulls, left):
+        if self._planned and not pulls_fit(usage, self._pulls, left):
             self._makes_room, self._pulls = False, ()
-        self._expected = with_pulls(usage, self._pulls)
-        grew = self.goal.note(self._expected)
+        self._projected = projected_usage(usage, self._pulls)
+        grew = self.targets.add_measurement(self._projected)
         if left is not None and (grew or self._pulls):
-            self.goal.confine_beyond(self._expected, left)
+            self.targets.confine_beyond(self._projected, left)
         return usage
 
-    def foresee(self, planned: Plan, usage: Usage) -> Plan:
+    def limit_plan(self, planned: Plan, usage: Usage) -> Plan:
         """The plan as far as the goal needs it, by the latest measurement."""
-        if not fit(usage, self._pulls, planned.reclaimable):
+        if not pulls_fit(usage, self._pulls, planned.reclaimable):
             self.given_up, self._pulls = frozenset(pull.digest for pull in self._pulls), ()
-            self._makes_room, self._expected = False, usage
-            self.goal.restart(usage)
-        self._planned = self.goal.foresee(planned, self._expected)
+            self._makes_room, self._projected = False, usage
+            self.targets.restart(usage)
+        self._planned = self.targets.limit_plan(planned, self._projected)
         return self._planned
 
-    def met(self) -> StopReason | None:
+    def reason_to_end(self) -> StopReason | None:
         """Why nothing more has to go, by the latest measurement; None while there is more to free."""
-        if not self.goal.is_met(self._expected):
+        if not self.targets.is_met(self._projected):
             return None
-        return StopReason.KUBELET_MARK if self.goal.confined else StopReason.LOW_MARK
+        return StopReason.KUBELET_THRESHOLD if self.targets.confined else StopReason.LOW_WATERMARK
 
     def _read_pulls(self) -> tuple[Pull, ...]:
         """What room is made for; nothing where that is not known, or would be in vain."""

@@ -10,17 +10,17 @@ from cleaner.core.disk_usage import Usage
 from cleaner.core.errors import DiskUnreadableError
 from cleaner.core.events import Event, EvictionEnded, EvictionStarted, SweepEnded, SweepStarted
 from cleaner.core.image_users import keys_used_after
-from cleaner.core.model import EvictionOutcome, Observation, Plan, Policy, StopReason, Trigger, Verdict
+from cleaner.core.model import EvictionOutcome, Inspection, Plan, Policy, StopReason, Trigger, Verdict
 from cleaner.core.ports import Node
-from cleaner.core.pressure import Goal, KubeletMark, Marks, Targets
+from cleaner.core.pressure import KubeletThreshold, SweepTargets, Targets, Watermarks
 from cleaner.core.report import Eviction, SweepReport
 from cleaner.core.space import holders_of
-from cleaner.core.sweep_progress import Forecast
+from cleaner.core.sweep_progress import RemovalEstimates
 from cleaner.sweep.eviction import Evictor
-from cleaner.sweep.inspection import look, observe
-from cleaner.sweep.pacing import Pace, Pauses
+from cleaner.sweep.inspection import inspect_images, inspect_node
+from cleaner.sweep.pacing import Pace, Pacer
 from cleaner.sweep.planning import plan_within_reach
-from cleaner.sweep.pressure_target import Drive
+from cleaner.sweep.pressure_target import PressureTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class SweepSettings:
     """What holds for every sweep of a node."""
 
     policy: Policy
-    marks: Marks
+    watermarks: Watermarks
     failures_per_sweep: int
 
 
@@ -42,7 +42,7 @@ class SweepRequest:
     """Evictions at most; None: as many as there are."""
     early: Targets = field(default_factory=dict)
     """Under pressure: parts that are driven down before they reach their high mark, and how far."""
-    kubelet: KubeletMark = field(default_factory=KubeletMark)
+    kubelet: KubeletThreshold = field(default_factory=KubeletThreshold)
     """From when on the kubelet acts by itself."""
     pace: Pace | None = None
     """Of a sweep that nobody waits for; None: without a rest, to its end."""
@@ -57,72 +57,74 @@ class Sweep:
         self._request = request
         self._started_at = node.timer.now()
         self._started = node.timer.monotonic()
-        goal = Goal(settings.marks, request.kubelet, request.early)
-        self._drive = Drive(node.runtime, node.disk, goal, makes_room=request.trigger is Trigger.PRESSURE)
+        targets = SweepTargets(settings.watermarks, request.kubelet, request.early)
+        self._target = PressureTarget(node.runtime, node.disk, targets, makes_room=request.trigger is Trigger.PRESSURE)
         self._evictions: list[Eviction] = []
         self._planned_at = self._started_at
-        self._evictor = Evictor(node, request.kubelet, Forecast(None, None))
+        self._evictor = Evictor(node, request.kubelet, RemovalEstimates(None, None))
 
     @property
     def given_up(self) -> frozenset[str]:
         """Digests of pulls that had no room even without all candidates."""
-        return self._drive.given_up
+        return self._target.given_up
 
     def events(self) -> Iterator[Event]:
         """Do it, yielding before and after each eviction, the report last.
 
         CleanerError where it cannot know what it must: nothing more is evicted then.
         """
-        before = self._drive.measure(0)
-        if self._request.trigger is Trigger.PRESSURE and not self._drive.goal.targets:
+        before = self._target.measure(0)
+        if self._request.trigger is Trigger.PRESSURE and not self._target.targets.targets:
             yield self._ended(before, None, StopReason.NOT_NEEDED)
             return
-        observation = observe(self._node)
+        inspection = inspect_node(self._node)
         self._planned_at, policy = self._node.timer.now(), self._settings.policy
         trigger, registries = self._request.trigger, self._node.registries
-        planned, asked = plan_within_reach(observation, policy, trigger, self._planned_at, registries)
+        planned, asked = plan_within_reach(inspection, policy, trigger, self._planned_at, registries)
         if asked is not None:
             yield asked
         if self._request.trigger is Trigger.PRESSURE:
-            planned = self._drive.foresee(planned, before)
-        self._evictor.forecast = Forecast(observation.trusted_layers, planned)
-        yield self._begun(observation, planned, before)
+            planned = self._target.limit_plan(planned, before)
+        self._evictor.estimates = RemovalEstimates(inspection.trusted_layers, planned)
+        yield self._begun(inspection, planned, before)
         if self._request.dry_run:
-            because = self._list(planned)
+            reason = self._list(planned)
         else:
-            because = yield from self._evict(planned)
-        yield self._ended(before, planned, because)
+            reason = yield from self._evict(planned)
+        yield self._ended(before, planned, reason)
 
-    def _begun(self, observation: Observation, planned: Plan, usage: Usage) -> SweepStarted:
+    def _begun(self, inspection: Inspection, planned: Plan, usage: Usage) -> SweepStarted:
         """Where the low mark is out of reach, what holds the space is said first."""
-        held = holders_of(observation, planned, usage) if planned.low_mark_reachable is False else None
-        drive, dry_run = self._drive, self._request.dry_run
-        early, expected_bytes = drive.goal.early, drive.expected_bytes
-        return SweepStarted(planned, usage, self._started_at, dry_run, early, expected_bytes, drive.given_up, held)
+        held = holders_of(inspection, planned, usage) if planned.low_watermark_reachable is False else None
+        target, dry_run = self._target, self._request.dry_run
+        early, pulls_projected_bytes = target.targets.early, target.pulls_projected_bytes
+        return SweepStarted(
+            planned, usage, self._started_at, dry_run, early, pulls_projected_bytes, target.given_up, held
+        )
 
     def _list(self, planned: Plan) -> StopReason:
         """What would go, up to the limit, and under pressure until the foretold bytes reach the low mark."""
         listed = planned.evictions[: self._request.limit]
         self._evictions += [
-            Eviction(verdict, EvictionOutcome.PLANNED, estimated_bytes=self._evictor.forecast.bytes_of(verdict))
+            Eviction(verdict, EvictionOutcome.PLANNED, estimated_bytes=self._evictor.estimates.bytes_of(verdict))
             for verdict in listed
         ]
         if len(listed) < len(planned.evictions):
             return StopReason.LIMIT
-        if self._drive.goal.confined:
-            return StopReason.KUBELET_MARK
-        return StopReason.LOW_MARK if planned.low_mark_reachable else StopReason.DONE
+        if self._target.targets.confined:
+            return StopReason.KUBELET_THRESHOLD
+        return StopReason.LOW_WATERMARK if planned.low_watermark_reachable else StopReason.DONE
 
     def _evict(self, planned: Plan) -> Generator[Event, None, StopReason]:
-        pauses = self._pauses()
+        pacer = self._pacer()
         for verdict in self._candidates(planned):
-            if because := self._reason_to_stop() or (pauses.take() if pauses else None):
-                return because
+            if reason := self._reason_to_stop() or (pacer.pause() if pacer else None):
+                return reason
             yield EvictionStarted(self._request.trigger, verdict, self._node.timer.now())
-            eviction = self._evictor.evict(verdict, pulls_move=self._drive.pulls_move)
+            eviction = self._evictor.evict(verdict, pulls_move=self._target.pulls_move)
             self._evictions.append(eviction)
             yield EvictionEnded(self._request.trigger, eviction, self._node.timer.now())
-        return self._goal_met() or StopReason.DONE
+        return self._target_met() or StopReason.DONE
 
     def _candidates(self, planned: Plan) -> tuple[Verdict, ...]:
         """Beyond the foretold low mark only where a measurement tells in time that it is met."""
@@ -135,24 +137,24 @@ class Sweep:
             return StopReason.LIMIT
         if self._count(EvictionOutcome.FAILED) >= self._settings.failures_per_sweep:
             return StopReason.FAILURES
-        if self._request.trigger is Trigger.PRESSURE and self._evictor.progress.stands_still:
+        if self._request.trigger is Trigger.PRESSURE and self._evictor.progress.is_stuck:
             return StopReason.NO_PROGRESS
-        return self._goal_met()
+        return self._target_met()
 
-    def _pauses(self) -> Pauses | None:
+    def _pacer(self) -> Pacer | None:
         pace, node = self._request.pace, self._node
-        return Pauses(pace, node.disk, node.timer, node.stop, self._look_again) if pace else None
+        return Pacer(pace, node.disk, node.timer, node.stop, self._inspect_again) if pace else None
 
-    def _look_again(self) -> None:
+    def _inspect_again(self) -> None:
         """What was used since the plan is spared, though it may be in no list any more."""
-        self._evictor.used |= keys_used_after(self._planned_at, look(self._node).memory.last_used_at)
+        self._evictor.used |= keys_used_after(self._planned_at, inspect_images(self._node).memory.last_used_at)
 
-    def _goal_met(self) -> StopReason | None:
+    def _target_met(self) -> StopReason | None:
         """Under pressure only, by a measurement made now; None while there is more to free."""
         if self._request.trigger is not Trigger.PRESSURE:
             return None
-        self._drive.measure(len(self._evictions))
-        return self._drive.met()
+        self._target.measure(len(self._evictions))
+        return self._target.reason_to_end()
 
     def _count(self, outcome: EvictionOutcome) -> int:
         return sum(eviction.outcome is outcome for eviction in self._evictions)
@@ -164,7 +166,7 @@ class Sweep:
         except DiskUnreadableError:
             return last
 
-    def _ended(self, before: Usage, planned: Plan | None, because: StopReason) -> SweepEnded:
+    def _ended(self, before: Usage, planned: Plan | None, reason: StopReason) -> SweepEnded:
         after = before if self._request.dry_run or planned is None else self._read_or(before)
         report = SweepReport(
             trigger=self._request.trigger,
@@ -173,11 +175,11 @@ class Sweep:
             duration_seconds=self._node.timer.monotonic() - self._started,
             filesystem_before=before,
             filesystem_after=after,
-            stopped_because=because,
+            stop_reason=reason,
             evictions=tuple(self._evictions),
             plan=planned,
             not_reached=_count_candidates(planned) - len(self._evictions),
-            low_mark_met=self._drive.goal.is_low_met(after),
+            low_watermark_met=self._target.targets.is_low_watermark_met(after),
         )
         return SweepEnded(report, self._node.timer.now())
 

@@ -17,7 +17,7 @@ from support.lab_node import config_text, run_cleaner_at
 from support.real_alertmanager import RealAlertmanager, time_of
 
 RULES = {"rules": [{"name": "company", "match": ["registry.gitlab.com/golem-ai/**"], "max_age": "30d"}]}
-RECLAIM, RUNTIME = "CleanerNodeCannotReclaim", "CleanerNodeRuntimeUnreachable"
+RECLAIM, RUNTIME = "ImageCleanerNodeCannotReclaim", "ImageCleanerNodeRuntimeUnreachable"
 LASTS_SECONDS = 5
 """Four repeats and a timeout, of a second each."""
 ROUNDED = timedelta(milliseconds=1)

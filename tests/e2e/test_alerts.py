@@ -81,37 +81,37 @@ def steady(value: object) -> str:
 REST = STEPS_A_DAY - 1
 WORKING = {
     'up{job="node-image-cleaner"}': days("0", f"1x{REST - 1}"),
-    'cleaner_config_info{mode="full"}': steady(1),
-    "cleaner_build_info": steady(1),
-    "cleaner_runtime_up": days("0", f"1x{REST - 1}"),
-    "cleaner_ledger_up": steady(1),
-    "cleaner_kubelet_collision": steady(0),
-    "cleaner_low_watermark_reachable": steady(1),
-    'cleaner_filesystem_size_bytes{filesystem="images"}': steady(100),
-    'cleaner_filesystem_avail_bytes{filesystem="images"}': days(f"35-{10 / REST}x{REST}"),
-    'cleaner_filesystem_files{filesystem="images"}': steady(1000),
-    'cleaner_filesystem_files_free{filesystem="images"}': steady(500),
-    'cleaner_reclaimable_bytes{trigger="pressure"}': days(f"10+{10 / REST}x{REST}"),
-    'cleaner_high_watermark_ratio{filesystem="images",resource="bytes"}': steady(0.75),
-    'cleaner_low_watermark_ratio{filesystem="images",resource="bytes"}': steady(0.65),
-    'cleaner_kubelet_watermark_ratio{filesystem="images",resource="bytes"}': steady(0.84),
-    'cleaner_high_watermark_ratio{filesystem="images",resource="inodes"}': steady(0.8),
-    'cleaner_kubelet_watermark_ratio{filesystem="images",resource="inodes"}': steady(0.95),
-    "cleaner_pulls_expected_bytes": days("0x99", "5e9", f"0x{REST - 101}"),
-    "cleaner_time_to_high_watermark_seconds": days(f"86400-300x{REST}"),
-    "cleaner_runway_seconds": steady(172800),
-    'cleaner_evictions_total{reason="expired"}': days(f"{{day}}00x{REST}"),
-    "cleaner_eviction_failures_total": days(f"{{day}}x{REST}"),
-    "cleaner_repulls_total": days(f"{{day}}x{REST}"),
-    'cleaner_reclaimed_bytes_total{reason="expired"}': days(f"{{day}}95e8x{REST}"),
-    'cleaner_estimated_bytes_total{reason="expired"}': days(f"{{day}}99e8x{REST}"),
-    'cleaner_sweep_failures_total{trigger="nightly"}': days(f"{{day}}x{REST}"),
-    "cleaner_last_sweep_timestamp_seconds": days(f"{{morning}}x{REST}"),
-    "cleaner_last_sweep_success_timestamp_seconds": days(f"{{morning}}x{REST}"),
-    "cleaner_next_nightly_timestamp_seconds": days(f"{{evening}}x{REST}"),
+    'image_cleaner_config_info{mode="full"}': steady(1),
+    "image_cleaner_build_info": steady(1),
+    "image_cleaner_runtime_up": days("0", f"1x{REST - 1}"),
+    "image_cleaner_ledger_up": steady(1),
+    "image_cleaner_kubelet_collision": steady(0),
+    "image_cleaner_low_watermark_reachable": steady(1),
+    'image_cleaner_filesystem_size_bytes{filesystem="images"}': steady(100),
+    'image_cleaner_filesystem_avail_bytes{filesystem="images"}': days(f"35-{10 / REST}x{REST}"),
+    'image_cleaner_filesystem_files{filesystem="images"}': steady(1000),
+    'image_cleaner_filesystem_files_free{filesystem="images"}': steady(500),
+    'image_cleaner_reclaimable_bytes{trigger="pressure"}': days(f"10+{10 / REST}x{REST}"),
+    'image_cleaner_high_watermark_ratio{filesystem="images",resource="bytes"}': steady(0.75),
+    'image_cleaner_low_watermark_ratio{filesystem="images",resource="bytes"}': steady(0.65),
+    'image_cleaner_kubelet_threshold_ratio{filesystem="images",resource="bytes"}': steady(0.84),
+    'image_cleaner_high_watermark_ratio{filesystem="images",resource="inodes"}': steady(0.8),
+    'image_cleaner_kubelet_threshold_ratio{filesystem="images",resource="inodes"}': steady(0.95),
+    "image_cleaner_pulls_projected_bytes": days("0x99", "5e9", f"0x{REST - 101}"),
+    "image_cleaner_time_to_high_watermark_seconds": days(f"86400-300x{REST}"),
+    "image_cleaner_time_to_kubelet_threshold_seconds": steady(172800),
+    'image_cleaner_evictions_total{reason="expired"}': days(f"{{day}}00x{REST}"),
+    "image_cleaner_eviction_failures_total": days(f"{{day}}x{REST}"),
+    "image_cleaner_repulls_total": days(f"{{day}}x{REST}"),
+    'image_cleaner_reclaimed_bytes_total{reason="expired"}': days(f"{{day}}95e8x{REST}"),
+    'image_cleaner_estimated_bytes_total{reason="expired"}': days(f"{{day}}99e8x{REST}"),
+    'image_cleaner_sweep_failures_total{trigger="nightly"}': days(f"{{day}}x{REST}"),
+    "image_cleaner_last_sweep_timestamp_seconds": days(f"{{morning}}x{REST}"),
+    "image_cleaner_last_sweep_success_timestamp_seconds": days(f"{{morning}}x{REST}"),
+    "image_cleaner_next_nightly_timestamp_seconds": days(f"{{evening}}x{REST}"),
     "process_start_time_seconds": days(f"{{morning}}x{REST}"),
-    "cleaner_images_vanished_total": days(f"{{day}}x{REST}"),
-    "cleaner_installed_timestamp_seconds": steady(-9e6),
+    "image_cleaner_images_removed_externally_total": days(f"{{day}}x{REST}"),
+    "image_cleaner_installed_timestamp_seconds": steady(-9e6),
     "kube_node_created": steady(-9e6),
     "kube_node_info": steady(1),
     'kube_node_status_condition{condition="Ready",status="false"}': steady(0),
@@ -155,11 +155,11 @@ def test_a_cleaner_at_work_fires_nothing_in_thirty_days(promtool: Path, tmp_path
 
 def test_that_silence_would_be_broken(promtool: Path, tmp_path: Path) -> None:
     """The same node with a ledger that is down, and nights that bring no sweep, is not silent."""
-    broken = {"cleaner_ledger_up": steady(0), "cleaner_last_sweep_success_timestamp_seconds": steady(-9)}
+    broken = {"image_cleaner_ledger_up": steady(0), "image_cleaner_last_sweep_success_timestamp_seconds": steady(-9)}
     done = live(promtool, tmp_path, WORKING | broken, 72)
     assert done.returncode != 0
     fired = set(re.findall(r'alertname="(\w+)"', done.stdout))
-    assert fired == {"CleanerLedgerDown", "CleanerSweepStale"}
+    assert fired == {"ImageCleanerLedgerDown", "ImageCleanerSweepStale"}
 
 
 def test_amtool_takes_the_example(amtool: Path) -> None:
@@ -195,21 +195,35 @@ def test_amlint_has_nothing_to_say(tmp_path: Path) -> None:
 
 HELD_BACK: dict[str, tuple[set[str], set[str]]] = {
     "twin": (
-        {"CleanerNodeCannotReclaim/a", "CleanerNodeRuntimeUnreachable/b", "CleanerNodeSweepsFailing/c"},
-        {"CleanerCannotReclaim/a", "CleanerRuntimeUnreachable/b", "CleanerSweepsFailing/c"},
+        {"ImageCleanerNodeCannotReclaim/a", "ImageCleanerNodeRuntimeUnreachable/b", "ImageCleanerNodeSweepsFailing/c"},
+        {"ImageCleanerCannotReclaim/a", "ImageCleanerRuntimeUnreachable/b", "ImageCleanerSweepsFailing/c"},
     ),
-    "another-node": ({"CleanerNodeCannotReclaim/a", "CleanerCannotReclaim/b"}, set()),
+    "another-node": ({"ImageCleanerNodeCannotReclaim/a", "ImageCleanerCannotReclaim/b"}, set()),
     "target": (
-        {"CleanerTargetDown/a", "CleanerPodsHurt/a", "CleanerNodeCannotReclaim/a", "CleanerObserveLeftOn/"},
-        {"CleanerMissing/a", "CleanerKubeletEvictionImminent/a", "CleanerEstimateOff/a"},
+        {
+            "ImageCleanerTargetDown/a",
+            "ImageCleanerPodsHurt/a",
+            "ImageCleanerNodeCannotReclaim/a",
+            "ImageCleanerObserveLeftOn/",
+        },
+        {"ImageCleanerMissing/a", "ImageCleanerKubeletEvictionImminent/a", "ImageCleanerEstimateOff/a"},
     ),
-    "absent": ({"CleanerAbsent/", "CleanerPodsHurt/a"}, {"CleanerTargetDown/a", "CleanerMissing/b"}),
-    "runtime": ({"CleanerNodeRuntimeUnreachable/a"}, {"CleanerNodeSweepsFailing/a", "CleanerSweepStale/a"}),
-    "pool": ({"CleanerPoolAtRisk/", "CleanerLedgerDown/a"}, {"CleanerKubeletEvictionImminent/a"}),
-    "full": ({"CleanerKubeletEvictionImminent/a"}, {"CleanerDiskPressureForetold/a", "CleanerRunwayShort/a"}),
+    "absent": (
+        {"ImageCleanerAbsent/", "ImageCleanerPodsHurt/a"},
+        {"ImageCleanerTargetDown/a", "ImageCleanerMissing/b"},
+    ),
+    "runtime": (
+        {"ImageCleanerNodeRuntimeUnreachable/a"},
+        {"ImageCleanerNodeSweepsFailing/a", "ImageCleanerSweepStale/a"},
+    ),
+    "pool": ({"ImageCleanerPoolAtRisk/", "ImageCleanerLedgerDown/a"}, {"ImageCleanerKubeletEvictionImminent/a"}),
+    "full": (
+        {"ImageCleanerKubeletEvictionImminent/a"},
+        {"ImageCleanerDiskPressureForecast/a", "ImageCleanerDiskFillsTooFast/a"},
+    ),
 }
 """In a cluster of each name: alerts on nodes that are told, and those that these hold back."""
-LAST = ("CleanerCannotReclaim", "CleanerNodeCannotReclaim")
+LAST = ("ImageCleanerCannotReclaim", "ImageCleanerNodeCannotReclaim")
 """Told after all others, in a cluster of their own: the second holds back the first."""
 
 

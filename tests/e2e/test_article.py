@@ -81,7 +81,7 @@ NODE = (*CASES, PAUSE)
 
 
 @dataclass(frozen=True)
-class Night:
+class NightlyRun:
     """One night on one node: before, what was said and done, and after."""
 
     lab: Lab
@@ -113,13 +113,13 @@ class Night:
 
 
 @pytest.fixture(scope="module")
-def night(lab: Lab) -> Night:
+def night(lab: Lab) -> NightlyRun:
     made = make_cases(lab, CASES, datetime.now(UTC))
     ids = {**made.ids, "pause": lab.find_image(lab.pause_reference) or "no pause image"}
     config = config_text(policy=POLICY)
     graceless = config_text(policy={**POLICY, "grace": "0s"})
     before, containers = look_at(lab)
-    return Night(
+    return NightlyRun(
         lab=lab,
         ids=ids,
         pods=made.pods,
@@ -150,17 +150,17 @@ def parsed(run: subprocess.CompletedProcess[str]) -> Document:
     return document
 
 
-def test_the_sweep_takes_exactly_what_the_table_says(night: Night) -> None:
+def test_the_sweep_takes_exactly_what_the_table_says(night: NightlyRun) -> None:
     """Of images of every kind, the sweep evicts those that the table says, each as expired, and nothing else."""
     print_night(night)
     assert night.evicted() == {case.name for case in NODE if case.goes}
     assert {(e["outcome"], e["reason"], e["rule"], e["error"]) for e in night.sweep["evictions"]} == {
         ("evicted", "expired", "golem", None)
     }
-    assert night.sweep["stopped_because"] == "done"
+    assert night.sweep["stop_reason"] == "done"
 
 
-def test_every_image_stays_for_the_reason_in_the_table(night: Night) -> None:
+def test_every_image_stays_for_the_reason_in_the_table(night: NightlyRun) -> None:
     """The plan gives every image the reason that the table has for it, and the sweep counts the same reasons."""
     assert {case.name: night.verdict(case.name)["reason"] for case in NODE} == {c.name: c.expected for c in NODE}
     assert {case.name: night.verdict(case.name)["verdict"] == "evict" for case in NODE} == {
@@ -170,7 +170,7 @@ def test_every_image_stays_for_the_reason_in_the_table(night: Night) -> None:
     assert night.sweep["kept"] == {**kept, "not_reached": 0}
 
 
-def test_the_sweep_does_what_the_plan_said(night: Night) -> None:
+def test_the_sweep_does_what_the_plan_said(night: NightlyRun) -> None:
     """The sweep goes through the plan's evictions in the plan's order, which is the oldest build first."""
     planned = [image for image in night.plan["images"] if image["verdict"] == "evict"]
     assert [eviction["id"] for eviction in night.sweep["evictions"]] == [image["id"] for image in planned]
@@ -178,7 +178,7 @@ def test_the_sweep_does_what_the_plan_said(night: Night) -> None:
     assert sorted(planned, key=lambda image: (image["created_at"], image["id"])) == planned
 
 
-def test_the_node_holds_exactly_what_should_stay(night: Night) -> None:
+def test_the_node_holds_exactly_what_should_stay(night: NightlyRun) -> None:
     """Asked again, the runtime has what stays, as it was, and nothing of what went."""
     assert night.names_of(set(night.before)) == {case.name for case in NODE}
     stays = {night.ids[case.name] for case in NODE if not case.goes}
@@ -187,7 +187,7 @@ def test_the_node_holds_exactly_what_should_stay(night: Night) -> None:
         assert (night.lab.find_image(night.ids[case.name]) is None) == case.goes
 
 
-def test_containers_go_on(night: Night) -> None:
+def test_containers_go_on(night: NightlyRun) -> None:
     """The container that ran still runs, and those that had exited or not yet started are still there."""
     running = {line.split()[0] for line in night.lab.ctr("tasks", "ls").splitlines() if line.endswith("RUNNING")}
     there = night.lab.ctr("containers", "ls", "-q").split()
@@ -196,7 +196,7 @@ def test_containers_go_on(night: Night) -> None:
         assert (pod.container_id in running) == (name == "running")
 
 
-def test_each_eviction_says_what_it_freed(night: Night) -> None:
+def test_each_eviction_says_what_it_freed(night: NightlyRun) -> None:
     """Each eviction has measured at least what its image had for itself, and the report has their sum."""
     freed = [eviction["reclaimed_bytes"] for eviction in night.sweep["evictions"]]
     assert min(freed) >= OWN_BYTES
@@ -205,7 +205,7 @@ def test_each_eviction_says_what_it_freed(night: Night) -> None:
     assert after["available_bytes"] - before["available_bytes"] >= len(freed) * OWN_BYTES
 
 
-def test_what_was_pulled_today_survives_midnight(night: Night) -> None:
+def test_what_was_pulled_today_survives_midnight(night: NightlyRun) -> None:
     """With the default grace of a day nothing goes: an old release that was pulled just now is recent."""
     reasons = {image["id"]: image["reason"] for image in night.plan_with_grace["images"]}
     matched = {case.name for case in NODE if case.expected in {"expired", "unexpired"}}
@@ -213,7 +213,7 @@ def test_what_was_pulled_today_survives_midnight(night: Night) -> None:
     assert all(image["verdict"] == "keep" for image in night.plan_with_grace["images"])
 
 
-def test_unbelievable_build_times_are_not_known(night: Night) -> None:
+def test_unbelievable_build_times_are_not_known(night: NightlyRun) -> None:
     """A build time that is missing, 1970, 1980 or in the future is null in the plan; the pull time stands beside it."""
     for name in ("no-created", "1970", "1980", "future"):
         verdict = night.verdict(name)
@@ -221,23 +221,23 @@ def test_unbelievable_build_times_are_not_known(night: Night) -> None:
         assert verdict["pulled_at"] is not None
 
 
-def test_a_second_sweep_has_nothing_to_do(night: Night) -> None:
+def test_a_second_sweep_has_nothing_to_do(night: NightlyRun) -> None:
     """A sweep after the sweep evicts nothing and keeps the same images."""
     again = document_of(night.lab, config_text(policy=POLICY), "sweep", "--grace", "0s")
     assert (again["evictions"], again["kept"]) == ([], night.sweep["kept"])
 
 
-def test_documents_have_the_keys_of_the_design(night: Night) -> None:
+def test_documents_have_the_keys_of_the_design(night: NightlyRun) -> None:
     """The JSON of plan and sweep, also of a rehearsal and of a sweep that is not needed, is what the design lists."""
     not_needed = document_of(night.lab, config_text(policy=POLICY), "sweep", "--trigger", "pressure")
-    assert not_needed["stopped_because"] == "not_needed"
+    assert not_needed["stop_reason"] == "not_needed"
     for document in (night.plan, night.plan_with_grace, night.plan_pressure):
         assert deviations(document, PLAN) == []
     for document in (night.sweep, night.rehearsal, not_needed):
         assert deviations(document, SWEEP) == []
 
 
-def test_every_image_ends_exactly_once(night: Night) -> None:
+def test_every_image_ends_exactly_once(night: NightlyRun) -> None:
     """Evictions, kept and not reached add up to all images, and a plan has each of them once."""
     for document in (night.plan, night.plan_with_grace, night.plan_pressure):
         assert sorted(image["id"] for image in document["images"]) == sorted(night.before)
@@ -246,12 +246,12 @@ def test_every_image_ends_exactly_once(night: Night) -> None:
         assert len({eviction["id"] for eviction in document["evictions"]}) == len(document["evictions"])
 
 
-def test_a_rehearsal_lists_and_removes_nothing(night: Night) -> None:
+def test_a_rehearsal_lists_and_removes_nothing(night: NightlyRun) -> None:
     """`--dry-run --limit 2` names the first two of the real sweep as planned, and counts the others as not reached."""
     listed, done = night.rehearsal["evictions"], night.sweep["evictions"]
     assert [eviction["id"] for eviction in listed] == [eviction["id"] for eviction in done[:2]]
     assert {(eviction["outcome"], eviction["reclaimed_bytes"]) for eviction in listed} == {("planned", None)}
-    assert (night.rehearsal["dry_run"], night.rehearsal["stopped_because"]) == (True, "limit")
+    assert (night.rehearsal["dry_run"], night.rehearsal["stop_reason"]) == (True, "limit")
     assert night.rehearsal["kept"]["not_reached"] == len(done) - 2
 
 
@@ -270,7 +270,7 @@ SCRIPT_LEAVES = {
 }
 
 
-def test_the_script_would_take_other_images(night: Night) -> None:
+def test_the_script_would_take_other_images(night: NightlyRun) -> None:
     """By the script's rules a 1970 date and a foreign tag are no reason to keep, and only tags make an image found."""
     script, swept = script_takes(night), night.evicted()
     for title, faults in ("takes, and must not", SCRIPT_TAKES), ("does not find, and should", SCRIPT_LEAVES):
@@ -279,7 +279,7 @@ def test_the_script_would_take_other_images(night: Night) -> None:
     assert swept - script == SCRIPT_LEAVES.keys()
 
 
-def script_takes(night: Night) -> set[str]:
+def script_takes(night: NightlyRun) -> set[str]:
     """What the article's script would remove from this node, by its rules in our words.
 
     An image goes that no container of any state names, one of whose tags has one of two texts in it, and whose
@@ -295,7 +295,7 @@ def script_takes(night: Night) -> set[str]:
     return night.names_of({image.id for image in night.before.values() if takes(image)})
 
 
-def print_night(night: Night) -> None:
+def print_night(night: NightlyRun) -> None:
     """Each image: what was expected, what the plan said, what became of it, what the script would do, and why."""
     script = script_takes(night)
     row = "{:16} {:10} {:10} {:8} {:7} {}".format

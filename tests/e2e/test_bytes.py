@@ -14,7 +14,7 @@ import pytest
 from cleaner.core.events import EvictionEnded, SweepEnded
 from cleaner.core.model import EvictionOutcome, Image, KeepReason, Policy, Rule, Trigger
 from cleaner.core.ports import Node
-from cleaner.core.pressure.watermarks import Mark, Marks
+from cleaner.core.pressure.watermarks import WatermarkPair, Watermarks
 from cleaner.core.reclaim import Layers, reclaimable, sum_of
 from cleaner.core.references import parse_pattern
 from cleaner.runtime.client import CriRuntime
@@ -72,8 +72,8 @@ def sweep(lab: Lab, node: Node) -> SweepEnded:
     """A pressure sweep that has to free about 30 MiB; its high mark is reached though a few become free before."""
     used = lab.usage().used_percent
     low = used - 100 * 30 * MIB / lab.usage().capacity_bytes
-    marks = Marks(Mark(used - 0.1, low), Mark(100, 99))
-    events = list(Sweep(node, SweepSettings(POLICY, marks, 5), SweepRequest(Trigger.PRESSURE)).events())
+    watermarks = Watermarks(WatermarkPair(used - 0.1, low), WatermarkPair(100, 99))
+    events = list(Sweep(node, SweepSettings(POLICY, watermarks, 5), SweepRequest(Trigger.PRESSURE)).events())
     for event in events:
         if isinstance(event, EvictionEnded):
             eviction = event.eviction
@@ -91,7 +91,7 @@ def test_images_that_free_nothing_are_spared() -> None:
         blind = sweep(lab, replace(node, runtime=Blind(node.runtime))).report  # type: ignore[arg-type]
     counts = [sum(e.outcome is EvictionOutcome.EVICTED for e in report.evictions) for report in (seeing, blind)]
     print(f"evictions until the low mark: {counts[0]} with exact bytes, {counts[1]} oldest first")
-    assert seeing.low_mark_met
+    assert seeing.low_watermark_met
     assert seeing.plan is not None
     kept = {verdict.image.tags[0] for verdict in seeing.plan.kept if verdict.reason is KeepReason.NO_GAIN}
     assert kept == {f"{REGISTRY}/golem-ai/worn{number}:v1" for number in range(6)}
@@ -125,9 +125,9 @@ def test_a_sweep_while_others_pull_adds_up() -> None:
         try:
             with runtime_of(lab) as observer:
                 before = layers_of(observer)
-                marks = Marks(Mark(100, 99), Mark(100, 99))
+                watermarks = Watermarks(WatermarkPair(100, 99), WatermarkPair(100, 99))
                 request = SweepRequest(Trigger.MANUAL)
-                sweeping = Sweep(node, SweepSettings(POLICY, marks, 5), request).events()
+                sweeping = Sweep(node, SweepSettings(POLICY, watermarks, 5), request).events()
                 assert len(list(islice(sweeping, MIDST))) == MIDST
                 wait_for_a_pull()
                 *_, ended = sweeping
@@ -161,19 +161,19 @@ def test_plan_and_dry_run_end_at_the_low_mark() -> None:
         used = lab.usage().used_percent
         low = used - 100 * 20 * MIB / lab.usage().capacity_bytes
         # Reached though some blocks become free before the sweep looks.
-        marks = {"grace": "0s", "bytes": {"high": used - 0.1, "low": low}}
+        watermarks = {"grace": "0s", "bytes": {"high": used - 0.1, "low": low}}
         rules = {"grace": "0s", "rules": [{"name": "company", "match": [f"{REGISTRY}/**"], "max_age": "30d"}]}
-        text = config_text(policy=rules, pressure=marks)
+        text = config_text(policy=rules, pressure=watermarks)
         plan = json.loads(run_cleaner(["plan", "--trigger", "pressure", "-o", "json"], lab, text).stdout)
         dry = json.loads(run_cleaner(["sweep", "--trigger", "pressure", "--dry-run", "-o", "json"], lab, text).stdout)
     verdicts = [(image["verdict"], image["reason"]) for image in plan["images"]]
     assert verdicts[:8] == [("evict", "expired")] * 2 + [("keep", "not_reached")] * 6
-    assert plan["low_mark_reachable"] is True
+    assert plan["low_watermark_reachable"] is True
     assert plan["reclaimable_bytes"] > 8 * 12 * MIB
     capacity, available = plan["filesystem"]["capacity_bytes"], plan["filesystem"]["available_bytes"]
     assert 0 < sum(plan["held_bytes"].values()) <= capacity - available
     assert [eviction["outcome"] for eviction in dry["evictions"]] == ["planned"] * 2
-    assert (dry["stopped_because"], dry["kept"]["not_reached"]) == ("low_mark", 6)
+    assert (dry["stop_reason"], dry["kept"]["not_reached"]) == ("low_watermark", 6)
 
 
 @pytest.mark.parametrize("local", [True, False])
@@ -207,7 +207,7 @@ def test_a_socket_that_serves_cri_only_has_no_bytes(tmp_path: Path) -> None:
         ) as daemon:
             eviction = daemon.wait_for_event("eviction")
             assert (eviction["outcome"], eviction["estimated_bytes"]) == ("evicted", None)
-            assert len(daemon.events("bytes_unknown")) == 1
+            assert len(daemon.events("estimates_unavailable")) == 1
             daemon.wait_for_checks(1)
             scrape = daemon.scrape()
             assert not [name for name, _ in scrape.samples if "held_bytes" in name or "reclaimable" in name]

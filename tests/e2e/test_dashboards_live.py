@@ -97,7 +97,7 @@ def scraped(lab: Lab, request: pytest.FixtureRequest, tmp_path_factory: pytest.T
         DaemonProcess(folder, lab.endpoint, **sections) as daemon,
         PrometheusServer(folder, request.param, config=SCRAPE.format(port=daemon.port)) as server,
     ):
-        counter = 'cleaner_sweeps_total{trigger="pressure"}'
+        counter = 'image_cleaner_sweeps_total{trigger="pressure"}'
         daemon.wait_for(
             lambda: _value(server.query(f"count_over_time({counter}[1h])", time.time())) >= 2, "two scrapes"
         )
@@ -112,7 +112,7 @@ def between_sweeps(daemon: DaemonProcess, server: PrometheusServer) -> tuple[lis
     """All sweeps until a scrape after which it is known that none was under way, and its time."""
     daemon.wait_for_checks(1)
     ended, now = len(daemon.events("sweep_ended")), time.time()
-    latest = "timestamp(cleaner_build_info)"
+    latest = "timestamp(image_cleaner_build_info)"
     at = daemon.wait_for(lambda: _later(server.query(latest, time.time()), now), "another scrape")
     if len(daemon.events("sweep_started")) != ended:
         return None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from cleaner.core.image_users import ids_in_use, needs_of
+from cleaner.core.image_users import ids_in_use, image_users
 from cleaner.core.model import Image
 from cleaner.core.reclaim import Layers, Size, marginal, reclaimable
 from cleaner.node.disk import MountedDisk
@@ -96,7 +96,7 @@ def built(lab: Lab) -> dict[str, BuiltImage]:
 def test_unlisted_container(lab: Lab, built: dict[str, BuiltImage]) -> None:
     """An image is in use by a container that CRI does not list, and by none other that it does not use."""
     with runtime_of(lab) as runtime:
-        in_use = ids_in_use(runtime.list_images(), needs_of(runtime.list_containers(), ()))
+        in_use = ids_in_use(runtime.list_images(), image_users(runtime.list_containers(), ()))
     users = ("running", "exited", "created", "unlisted")
     assert in_use == {built[f"{name}:v1"].image_id for name in users}
 
@@ -139,7 +139,7 @@ def look(runtime: CriRuntime) -> tuple[tuple[Image, ...], Layers]:
     """The images and what holds which bytes, now."""
     images = runtime.list_images()
     layers = runtime.read_layers(images)
-    assert layers is not None, runtime.layers_refusal
+    assert layers is not None, runtime.layers_error
     assert layers.complete
     return images, layers
 

@@ -44,15 +44,15 @@ def test_full_of_something_else(tmp_path: Path) -> None:
         with DaemonProcess(tmp_path, lab.endpoint, None, mode="pressure", **sections) as daemon:
             sweep = trace_sweep(daemon)
             print(f"\n{sweep.ended['used_percent_before']:.2f} % -> {sweep.ended['used_percent_after']:.2f} %", end=" ")
-            print(f"by {len(sweep.names)} images, all that there are: {sweep.ended['stopped_because']}")
+            print(f"by {len(sweep.names)} images, all that there are: {sweep.ended['stop_reason']}")
             assert sweep.names == ["app:v00", "app:v01"]
             assert [lab.find_image(known) for known in ids] == [None, None]
-            assert (sweep.ended["stopped_because"], sweep.ended["low_mark_met"]) == ("done", False)
+            assert (sweep.ended["stop_reason"], sweep.ended["low_watermark_met"]) == ("done", False)
             assert sweep.ended["level"] == "warning"
             assert sweep.ended["used_percent_after"] > 84
             assert_no_loop(daemon, evicted=2)
             came = assert_newcomer_goes_at_once(lab, daemon, first=2)
-            assert daemon.scrape().by_label("sweep_stops_total").keys() == {"done"}
+            assert daemon.scrape().by_label("sweep_ends_total").keys() == {"done"}
         newcomer = pull_aged(lab, 2 + came)
         by_hand = run_cleaner(
             ["sweep", "--trigger", "pressure", "-o", "json"],
@@ -61,7 +61,7 @@ def test_full_of_something_else(tmp_path: Path) -> None:
         )
         assert by_hand.returncode == 0
         report = json.loads(by_hand.stdout)
-        assert report["stopped_because"] == "done"
+        assert report["stop_reason"] == "done"
         assert report["filesystem_after"]["used_percent"] > 65
         assert lab.find_image(newcomer) is None
 
@@ -75,12 +75,12 @@ def assert_newcomer_goes_at_once(lab: Lab, daemon: DaemonProcess, first: int) ->
         reference = push_aged(lab, number, 2 * MB)
         # The next check is a second away.
         daemon.wait_for_checks(1)
-        swept, counted = len(daemon.events("sweep_ended")), len(daemon.events("images_counted"))
+        swept, counted = len(daemon.events("sweep_ended")), len(daemon.events("images_inventoried"))
         newcomer = lab.pull(reference)
         assert_no_loop(daemon, evicted=number + 1)
         assert lab.find_image(newcomer) is None
         if [line["evicted"] for line in daemon.events("sweep_ended")[swept:]] == [1, 0]:
-            assert {line["images"]["evictable"] for line in daemon.events("images_counted")[counted:]} == {0}
+            assert {line["images"]["evictable"] for line in daemon.events("images_inventoried")[counted:]} == {0}
             return number + 1 - first
     pytest.fail(f"{TRIES} pulls were checked in their midst")
 
@@ -96,7 +96,7 @@ def assert_no_loop(daemon: DaemonProcess, evicted: int) -> None:
         return bool(sum(ended) == evicted and ended[-1] == 0)
 
     daemon.wait_for(in_vain, f"an empty sweep after {evicted} evictions")
-    told = [line for line in daemon.lines() if line["event"] in {"images_counted", "sweep_started", "sweep_ended"}]
+    told = [line for line in daemon.lines() if line["event"] in {"images_inventoried", "sweep_started", "sweep_ended"}]
     following = [after["event"] for line, after in pairwise(told) if line["event"] == "sweep_ended" and line["evicted"]]
     assert set(following) == {"sweep_started"}
     number = len(daemon.events("sweep_started"))
@@ -128,7 +128,7 @@ def test_not_a_byte_free(version: str, tmp_path: Path) -> None:
             assert sweep.used_before_last() > 80
             assert sweep.ended["used_percent_after"] <= 80
             assert lab.usage().used_percent <= 80
-            assert sweep.ended["stopped_because"] == "low_mark"
+            assert sweep.ended["stop_reason"] == "low_watermark"
             gone = [number for number, known in enumerate(ids) if lab.find_image(known) is None]
             assert gone == list(range(len(sweep.names)))
             assert lab.find_image(pull_aged(lab, 12)) is not None

@@ -62,7 +62,7 @@ def assert_cold_ones_went(daemon: DaemonProcess, lab: Lab, ids: dict[str, str], 
     print(f"by {sweep.names} of {list(ids)}")
     assert sweep.names == [f"{name}:v1" for name in COLD[: len(sweep.names)]]
     assert sweep.used_before_last() > 83 >= sweep.ended["used_percent_after"]
-    assert (sweep.ended["stopped_because"], sweep.ended["low_mark_met"]) == ("kubelet_mark", False)
+    assert (sweep.ended["stop_reason"], sweep.ended["low_watermark_met"]) == ("kubelet_threshold", False)
     assert all(lab.find_image(ids[name]) for name in HOT)
     daemon.wait_for_checks(4)
     assert len(daemon.events("sweep_started")) == 2
@@ -84,10 +84,10 @@ def assert_nothing_goes(daemon: DaemonProcess) -> None:
     sweep = trace_sweep(daemon)
     held = sweep.started["held_bytes"]
     print(f"\nheld by {held}; {sweep.started['to_evict']} to evict, {sweep.started['not_needed']} left")
-    assert (sweep.started["level"], sweep.started["low_mark_reachable"]) == ("warning", False)
+    assert (sweep.started["level"], sweep.started["low_watermark_reachable"]) == ("warning", False)
     assert (sweep.started["to_evict"], sweep.started["not_needed"]) == (0, 6)
-    assert max(held, key=held.get) == "other"
-    assert (sweep.ended["stopped_because"], sweep.ended["evicted"]) == ("kubelet_mark", 0)
+    assert max(held, key=held.get) == "non_image"
+    assert (sweep.ended["stop_reason"], sweep.ended["evicted"]) == ("kubelet_threshold", 0)
     daemon.wait_for_checks(4)
     assert len(daemon.events("sweep_started")) == 1
     assert daemon.scrape().value("low_watermark_reachable") == 0
@@ -102,5 +102,5 @@ def assert_space_comes_back(daemon: DaemonProcess, lab: Lab) -> None:
     lab.fill(75.5)
     sweep = trace_sweep(daemon, 3)
     print(f"{sweep.ended['used_percent_before']:.2f} % -> {sweep.ended['used_percent_after']:.2f} % by {sweep.names}")
-    assert (sweep.started["low_mark_reachable"], sweep.started["held_bytes"]) == (True, None)
-    assert (sweep.ended["stopped_because"], sweep.ended["low_mark_met"]) == ("low_mark", True)
+    assert (sweep.started["low_watermark_reachable"], sweep.started["held_bytes"]) == (True, None)
+    assert (sweep.ended["stop_reason"], sweep.ended["low_watermark_met"]) == ("low_watermark", True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cleaner.sweep.pacing import LONGEST_REST_SECONDS
+from cleaner.sweep.pacing import LONGEST_PAUSE_SECONDS
 from lab import ImageSpec, Lab, Layer
 from support.daemon_process import DaemonProcess, Line, Scrape
 
@@ -23,7 +23,7 @@ CHECK_SECONDS = 60
 ATTEMPTS = 5
 CLOCK_SECONDS = 0.001
 """By which times in the log may be off."""
-MARKS = {"high": 75, "low": 70}
+WATERMARKS = {"high": 75, "low": 70}
 TODAY = datetime.now(UTC)
 
 
@@ -51,9 +51,9 @@ def daemon_of(lab: Lab, folder: Path) -> DaemonProcess:
             "schedule": f"0 {datetime.now(UTC).hour} * * *",
             "splay": "0s",
             "evictions_per_night": PER_NIGHT,
-            "duty": f"{DUTY_PERCENT}%",
+            "duty_cycle": f"{DUTY_PERCENT}%",
         },
-        pressure={"check_every": f"{CHECK_SECONDS}s", "grace": "0s", "bytes": MARKS},
+        pressure={"check_every": f"{CHECK_SECONDS}s", "grace": "0s", "bytes": WATERMARKS},
     )
 
 
@@ -75,7 +75,7 @@ def works_and_rests(lines: list[Line]) -> list[tuple[float, float]]:
 
 
 @dataclass(frozen=True)
-class Night:
+class NightlyRun:
     """What the log and the metrics say of one night."""
 
     lines: list[Line]
@@ -91,21 +91,21 @@ class Night:
         return self.events("sweep_ended")
 
 
-def live_through(version: str, folder: Path) -> Night:
+def live_through(version: str, folder: Path) -> NightlyRun:
     """A night in which the disk fills after the first evictions."""
     with Lab(version=version, size_mib=300) as lab:
         pull_aged(lab)
-        lab.fill(MARKS["high"] - 2)
+        lab.fill(WATERMARKS["high"] - 2)
         with daemon_of(lab, folder) as daemon:
             daemon.wait_for(lambda: len(daemon.events("eviction")) >= BEFORE_PRESSURE or None, "the night is under way")
-            lab.fill(MARKS["high"] + 0.5)
+            lab.fill(WATERMARKS["high"] + 0.5)
             full_at = datetime.now(UTC)
             daemon.wait_for_event("nightly_done")
-            return Night(daemon.lines(), daemon.scrape(), full_at)
+            return NightlyRun(daemon.lines(), daemon.scrape(), full_at)
 
 
 @pytest.fixture(params=["1.7", "2"])
-def night(request: pytest.FixtureRequest, tmp_path: Path) -> Night:
+def night(request: pytest.FixtureRequest, tmp_path: Path) -> NightlyRun:
     """One whose disk was full before its sweep was over: a machine that stood still meanwhile gets another one."""
     for attempt in range(ATTEMPTS):
         night = live_through(str(request.param), tmp_path / str(attempt))
@@ -115,7 +115,7 @@ def night(request: pytest.FixtureRequest, tmp_path: Path) -> Night:
     pytest.fail(f"in {ATTEMPTS} nights the sweep was over before the disk was full")
 
 
-def test_a_night_rests_and_lets_pressure_go_first(night: Night) -> None:
+def test_a_night_rests_and_lets_pressure_go_first(night: NightlyRun) -> None:
     """Each rest is in proportion to its work; a disk that fills in one is driven down at once, without any.
 
     Then the night goes on: what both of its parts evicted together is what one night may evict.
@@ -123,29 +123,29 @@ def test_a_night_rests_and_lets_pressure_go_first(night: Night) -> None:
     first, pressure, second = night.sweeps
     for sweep in night.sweeps:
         print(f"\n{sweep['trigger']}: {sweep['evicted']} in {sweep['duration_seconds']:.1f} s", end="")
-        print(f", {sweep['used_percent_after']:.1f} % used, ended by {sweep['stopped_because']}", end="")
+        print(f", {sweep['used_percent_after']:.1f} % used, ended by {sweep['stop_reason']}", end="")
     assert [s["trigger"] for s in night.sweeps] == ["nightly", "pressure", "nightly"]
-    assert [s["stopped_because"] for s in night.sweeps] == ["pressure", "low_mark", "limit"]
+    assert [s["stop_reason"] for s in night.sweeps] == ["pressure", "low_watermark", "limit"]
     assert first["evicted"] + second["evicted"] == PER_NIGHT
-    assert pressure["used_percent_before"] >= MARKS["high"] > MARKS["low"] >= pressure["used_percent_after"]
+    assert pressure["used_percent_before"] >= WATERMARKS["high"] > WATERMARKS["low"] >= pressure["used_percent_after"]
     assert_at_once(night, first, pressure)
     assert [line["trigger"] for line in night.events("eviction")] == [
         *["nightly"] * first["evicted"], *["pressure"] * pressure["evicted"], *["nightly"] * second["evicted"],
     ]  # fmt: skip
     assert_rests(night)
-    assert night.scrape.by_label("sweep_stops_total") == {"pressure": 1, "low_mark": 1, "limit": 1}
+    assert night.scrape.by_label("sweep_ends_total") == {"pressure": 1, "low_watermark": 1, "limit": 1}
 
 
-def assert_at_once(night: Night, first: Line, pressure: Line) -> None:
+def assert_at_once(night: NightlyRun, first: Line, pressure: Line) -> None:
     """Between both sweeps there is no wait: before it waits for its next check it counts the images."""
     between = night.lines[night.lines.index(first) + 1 : night.lines.index(pressure)]
     events = [line["event"] for line in between]
     assert events[0] == "sweep_started", events
-    assert "images_counted" in {line["event"] for line in night.lines}
+    assert "images_inventoried" in {line["event"] for line in night.lines}
     assert seconds_between(first["timestamp"], pressure["started_at"]) < CHECK_SECONDS / 2
 
 
-def assert_rests(night: Night) -> None:
+def assert_rests(night: NightlyRun) -> None:
     """After every eviction but the last of each part: pressure cuts one rest short, and after the limit is none."""
     first, _, second = night.sweeps
     cut_short = first["evicted"] - 1
@@ -161,4 +161,4 @@ def assert_rests(night: Night) -> None:
 
 
 def rest_after(work_seconds: float) -> float:
-    return min(REST_OF_WORK * work_seconds, LONGEST_REST_SECONDS)
+    return min(REST_OF_WORK * work_seconds, LONGEST_PAUSE_SECONDS)

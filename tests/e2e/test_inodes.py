@@ -50,8 +50,8 @@ def test_inodes_alone(tmp_path: Path) -> None:
             # All images take the same number, give or take what containerd keeps for itself.
             assert after.used_inodes_percent + 100 * FILES / after.inodes > INODES["low"]
             assert after.used_percent > BYTES["low"]
-            assert (sweep.ended["stopped_because"], sweep.ended["low_mark_met"]) == ("low_mark", True)
+            assert (sweep.ended["stop_reason"], sweep.ended["low_watermark_met"]) == ("low_watermark", True)
             kept = [number for number, known in enumerate(ids) if lab.find_image(known) is not None]
             assert kept == list(range(len(sweep.names), IMAGES))
             daemon.wait_for_checks(3)
-            assert daemon.scrape().by_label("sweep_stops_total") == {"low_mark": 1}
+            assert daemon.scrape().by_label("sweep_ends_total") == {"low_watermark": 1}

@@ -13,9 +13,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from cleaner.core.ports import Node
-from cleaner.ledger.ledger import Ledger
+from cleaner.ledger.ledger import SqliteLedger
 from cleaner.node.clock import NeverStop, SystemTimer
-from cleaner.sweep.inspection import look
+from cleaner.sweep.inspection import inspect_images
 from lab import ImageSpec, Lab, Layer
 from support.lab_node import CLEANER, disk_of, environment_of, runtime_of
 
@@ -41,9 +41,9 @@ def test_kills(tmp_path: Path) -> None:
             json.dumps({"policy": {"rules": RULES}, "state": {"path": str(path)}, "log": {"level": "debug"}})
         )
         evicted, kills, settled, left_alone, longest = set[str](), 0, 0, 0, LONGEST_SECONDS
-        ledger = Ledger(path, keep=timedelta(days=90), grace=timedelta(hours=24), timer=SystemTimer())
+        ledger = SqliteLedger(path, keep=timedelta(days=90), grace=timedelta(hours=24), timer=SystemTimer())
         node = Node(runtime, disk_of(lab), SystemTimer(), NeverStop(), ledger)
-        look(node)
+        inspect_images(node)
         for _ in range(MOST_SWEEPS):
             if kills >= KILLS and settled and left_alone:
                 break
@@ -55,19 +55,19 @@ def test_kills(tmp_path: Path) -> None:
             pending, sampled_at = inspect(path)
             # The sweep wrote its clocks before it evicted anything, however long ago that is by now.
             assert sampled_at >= began
-            present = {image.id for image in look(node).images}
+            present = {image.id for image in inspect_images(node).images}
             gone = by_id.keys() - present
             said = {
-                past.image_id for past in ledger.history() if past.outcome == "evicted" and past.returned_at is None
+                past.image_id for past in ledger.history() if past.outcome == "evicted" and past.regretted_at is None
             }
-            assert ledger.refusal is None
+            assert ledger.error is None
             assert said == gone, (said ^ gone, pending)
             settled += len(pending & gone)
             left_alone += len(pending - gone)
             evicted |= gone
             if len(present) < IMAGES // 3:
                 lab.pull_all(by_id[image_id] for image_id in gone)
-                look(node)
+                inspect_images(node)
         count = sum(past.outcome == "evicted" for past in ledger.history())
         ledger.close()
     print(f"\n{kills} kills: {count} evictions of {len(evicted)} images, {settled} settled as gone by the next look,")

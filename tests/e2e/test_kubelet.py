@@ -79,7 +79,7 @@ def wait_until_seen(daemon: DaemonProcess, images: int) -> None:
 
 def wait_until_counted(daemon: DaemonProcess) -> None:
     """A look is over, and the next one a second away: in the midst of a removal it would see some names only."""
-    daemon.wait_for_event("images_counted", len(daemon.events("images_counted")) + 1)
+    daemon.wait_for_event("images_inventoried", len(daemon.events("images_inventoried")) + 1)
 
 
 def names_in(references: list[str]) -> set[str]:
@@ -111,10 +111,10 @@ def test_marks_that_collide_are_said(watched: Watched) -> None:
         scrape = daemon.scrape()
         print("\n" + "\n".join(f"{f['grade']}: {f['detail']}" for f in found))
         assert (line["level"], line["bytes_percent"], line["inodes_percent"]) == ("warning", 69, 82)
-        assert (line["bytes_by"], line["because"]) == ("imageGCHighThresholdPercent 70", None)
+        assert (line["bytes_by"], line["reason"]) == ("imageGCHighThresholdPercent 70", None)
         assert [f["detail"] for f in found[1:]] == line["collisions"]
         assert [f["grade"] for f in found] == ["ok", "warning", "note"]
-        assert scrape.value("kubelet_watermark_ratio", filesystem="images", resource="bytes") == 0.69
+        assert scrape.value("kubelet_threshold_ratio", filesystem="images", resource="bytes") == 0.69
         assert (scrape.value("kubelet_collision"), scrape.value("kubelet_config_read")) == (1, 1)
         assert len(daemon.events("kubelet_read")) == 1
 
@@ -130,9 +130,9 @@ def test_a_file_that_cannot_be_read_stops_nothing(watched: Watched, content: str
         line = daemon.wait_for_event("kubelet_read")
         (finding,) = [f for f in watched.run(daemon, "check")["findings"] if f["subject"] == "kubelet"]
         daemon.wait_for_checks(2)
-        print(f"\n{line['because']}")
+        print(f"\n{line['reason']}")
         assert (line["level"], finding["grade"]) == (("info", "note") if content is None else ("warning", "warning"))
-        assert line["because"] in finding["detail"]
+        assert line["reason"] in finding["detail"]
         assert line["bytes_percent"] == 84
         assert daemon.scrape().value("kubelet_config_read") == 0
         assert len(daemon.events("kubelet_read")) == 1
@@ -149,25 +149,25 @@ def test_what_somebody_else_removes_is_told(watched: Watched) -> None:
         # Its tag goes last: a look in between sees that name of it.
         others = [name for name in lab.list_references(by_ctr.reference(COMPANY)) if name != by_ctr.reference(COMPANY)]
         lab.ctr("images", "rm", "--sync", *others, by_ctr.image_id, by_ctr.reference(COMPANY))
-        first.wait_for_value(2, "images_vanished_total")
-        lines = first.events("images_vanished")
+        first.wait_for_value(2, "images_removed_externally_total")
+        lines = first.events("images_removed_externally")
         assert names_in([name for line in lines for name in line["references"]]) == {"by-ctr:v1", "by-cri:v1"}
         assert all(line["last_seen_at"] <= line["gone_at"] and line["used_percent"] > 0 for line in lines)
     remove_by_cri(lab, away)
     with watched.daemon() as second:
-        line = second.wait_for_event("images_vanished")
+        line = second.wait_for_event("images_removed_externally")
         assert names_in(line["references"]) == {"away:v1"}
-        assert second.wait_for_value(1, "images_vanished_total")
+        assert second.wait_for_value(1, "images_removed_externally_total")
         lab.start_pod(stays.reference(COMPANY))
         swept = watched.run(second, "sweep")
         assert [e["id"] for e in swept["evictions"] if e["outcome"] == "evicted"] == [ours.image_id]
-        second.wait_for_event("sweep_learned")
+        second.wait_for_event("foreign_sweep")
         second.wait_for_checks(4)
-        assert second.scrape().value("images_vanished_total") == 1
+        assert second.scrape().value("images_removed_externally_total") == 1
         history = watched.run(second, "history")
-        (asked,) = watched.run(second, "history", "--image", f"{COMPANY}/golem-ai/away")["vanished"]
+        (asked,) = watched.run(second, "history", "--image", f"{COMPANY}/golem-ai/away")["removed_externally"]
     print(f"\n{asked['references'][0]}: there at {asked['last_seen_at']}, gone at {asked['gone_at']}")
-    assert {image["id"] for image in history["vanished"]} == {by_ctr.image_id, by_cri.image_id, away.image_id}
+    assert {image["id"] for image in history["removed_externally"]} == {by_ctr.image_id, by_cri.image_id, away.image_id}
     assert [eviction["id"] for eviction in history["evictions"]] == [ours.image_id]
     assert asked["id"] == away.image_id
     assert asked["last_seen_at"] < asked["gone_at"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cleaner.ledger.ledger import Ledger
+from cleaner.ledger.ledger import SqliteLedger
 from cleaner.node.clock import SystemTimer
 from lab import ImageSpec, Lab, Layer
 from lab.bare_disk import bare_disk
@@ -57,8 +57,8 @@ def read_only(state: State) -> Callable[[], None]:
 
 def newer(state: State) -> Callable[[], None]:
     """Written by a version that this one cannot read; mended by moving it away, as the line says."""
-    own = Ledger(state.ledger, keep=timedelta(days=90), grace=timedelta(0), timer=SystemTimer())
-    own.remember((), frozenset(), datetime.now(UTC))
+    own = SqliteLedger(state.ledger, keep=timedelta(days=90), grace=timedelta(0), timer=SystemTimer())
+    own.store_images((), frozenset(), datetime.now(UTC))
     own.close()
     with sqlite3.connect(state.ledger) as ledger:
         ledger.execute("UPDATE meta SET value = 99 WHERE key = 'readable_from'")
@@ -109,15 +109,15 @@ def test_memory_fails_and_comes_back(
         mend = fault(state)
         with daemon_of(lab, state, tmp_path, grace="0s") as daemon:
             sweep = trace_sweep(daemon)
-            assert sweep.ended["stopped_because"] == "low_mark"
-            daemon.wait_for_event("nightly_held")
+            assert sweep.ended["stop_reason"] == "low_watermark"
+            daemon.wait_for_event("nightly_suspended")
             daemon.wait_for_checks(5)
             [down] = daemon.events("ledger_down")
-            print(f"\n{down['because']}")
-            assert [line["watched_since"] for line in daemon.events("nightly_held")] == [None]
+            print(f"\n{down['reason']}")
+            assert [line["watched_since"] for line in daemon.events("nightly_suspended")] == [None]
             scrape = daemon.scrape()
             assert (scrape.value("ledger_up"), scrape.value("sweeps_total", trigger="nightly")) == (0, 0)
-            assert not daemon.events("loop_broke")
+            assert not daemon.events("loop_error")
             mend()
             daemon.wait_for_value(1, "ledger_up")
             daemon.wait_for_event("nightly_done")
@@ -133,8 +133,8 @@ def test_zeros_are_set_aside(state: State, tmp_path: Path) -> None:
     with Lab(version="2", size_mib=300) as lab:
         pull_aged(lab, range(12))
         with daemon_of(lab, state, tmp_path, grace="24h") as daemon:
-            assert trace_sweep(daemon).ended["stopped_because"] == "low_mark"
-            held = daemon.wait_for_event("nightly_held")
+            assert trace_sweep(daemon).ended["stop_reason"] == "low_watermark"
+            held = daemon.wait_for_event("nightly_suspended")
             daemon.wait_for_checks(5)
             [up] = daemon.events("ledger_up")
             print(f"\nset aside as {up['set_aside']}, watching since {held['watched_since']}")

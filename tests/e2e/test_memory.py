@@ -68,7 +68,7 @@ class Remembered:
     def forget_nights(self) -> None:
         """Let the next agent have a night to sweep for at once: no agent may run."""
         with sqlite3.connect(self.ledger) as ledger:
-            ledger.execute("DELETE FROM night")
+            ledger.execute("DELETE FROM nightly_run")
         ledger.close()
 
     def latest_look(self) -> tuple[datetime, timedelta]:
@@ -190,11 +190,11 @@ def test_uses_outlive_restarts(node: Lab, tmp_path: Path) -> None:
         assert regret["references"][0] == images["idle"].reference(COMPANY)
         assert scrape.value("repulled_bytes_total") == regret["size_bytes"] > 0
         assert (scrape.value("ledger_up"), scrape.value("installed_timestamp_seconds") > 0) == (1, True)
-        assert scrape.value("images_vanished_total") == 0
+        assert scrape.value("images_removed_externally_total") == 0
         told = {e["references"][0].rpartition("/")[2]: e for e in remembered.history()}  # type: ignore[index]
-        print({name: (e["returned_by"], e["gone_seconds"], e["age_seconds"]) for name, e in told.items()})
+        print({name: (e["regretted_by"], e["regretted_after_seconds"], e["age_seconds"]) for name, e in told.items()})
         assert told.keys() == gone
-        assert (told["idle:v1"]["returned_by"], told["never:v1"]["returned_by"]) == ("pulled", None)
+        assert (told["idle:v1"]["regretted_by"], told["never:v1"]["regretted_by"]) == ("pulled", None)
         assert [e["id"] for e in remembered.history("--image", f"{COMPANY}/golem-ai/never")] == [told["never:v1"]["id"]]
     for image in images.values():
         node.remove_tag(image.reference(COMPANY))
@@ -218,7 +218,7 @@ def test_observed_and_wanted(node: Lab, tmp_path: Path) -> None:
     with remembered.daemon(NO_NIGHT) as last:
         use_until_noted(remembered, last, images["wanted"])
         last.wait_for_value(1, "observed_regrets_total")
-    told = {e["references"][0].rpartition("/")[2]: e["returned_by"] for e in remembered.history("--observed")}  # type: ignore[index]
+    told = {e["references"][0].rpartition("/")[2]: e["regretted_by"] for e in remembered.history("--observed")}  # type: ignore[index]
     print(told)
     assert {"wanted:v1": "used", "unwanted:v1": None}.items() <= told.items()
     assert node.find_image(images["unwanted"].image_id)
@@ -260,7 +260,7 @@ def test_by_hand_beside_the_daemon(node: Lab, tmp_path: Path) -> None:
         assert by_hand.returncode == 0, by_hand.stderr
         names = [eviction["references"][0] for eviction in json.loads(by_hand.stdout)["evictions"]]
         assert image.reference(COMPANY) in names
-        learned = daemon.wait_for_event("sweep_learned")
+        learned = daemon.wait_for_event("foreign_sweep")
         daemon.wait_for_checks(2)
         scrape = daemon.scrape()
         print(f"\n{len(names)} by hand; the daemon learned of {scrape.value('evictions_total', reason='expired'):g}")

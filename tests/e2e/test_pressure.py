@@ -170,7 +170,7 @@ def assert_order(node: FullNode, sweep: SweepTrace) -> None:
     # Foretold before the first went: just as many as it then took.
     assert sweep.started["to_evict"] == len(sweep.names)
     assert sweep.started["not_needed"] == len(order) - len(sweep.names)
-    assert sweep.started["low_mark_reachable"] is True
+    assert sweep.started["low_watermark_reachable"] is True
     assert sweep.ended["not_reached"] == len(order) - len(sweep.names)
     assert {line["reason"] for line in sweep.evictions[:3]} == {"expired"}
     assert [line["reason"] for line in sweep.evictions[3:8]] == ["pressure"] * 4 + ["expired"]
@@ -183,7 +183,7 @@ def assert_stopped_at_low(lab: Lab, sweep: SweepTrace, low: float) -> None:
     assert sweep.used_before_last() > low
     assert sweep.ended["used_percent_after"] <= low
     assert lab.usage().used_percent <= low
-    assert (sweep.ended["stopped_because"], sweep.ended["low_mark_met"]) == ("low_mark", True)
+    assert (sweep.ended["stop_reason"], sweep.ended["low_watermark_met"]) == ("low_watermark", True)
     assert sweep.ended["reclaimed_bytes"] == sum(line["reclaimed_bytes"] for line in sweep.evictions)
 
 
@@ -198,7 +198,7 @@ def assert_metrics(scrape: Scrape, sweep: SweepTrace, log_text: str) -> None:
         assert scrape.value("evictions_total", reason=reason) == sweep.count_of(reason)
         assert scrape.value("reclaimed_bytes_total", reason=reason) == sweep.reclaimed_by(reason)
     assert scrape.by_label("sweeps_total") == {"pressure": 1}
-    assert scrape.by_label("sweep_stops_total") == {"low_mark": 1}
+    assert scrape.by_label("sweep_ends_total") == {"low_watermark": 1}
     assert scrape.total("sweep_failures_total") == 0
     assert scrape.value("eviction_failures_total") == 0
     assert scrape.value("evictions_spared_total") == 0

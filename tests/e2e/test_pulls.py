@@ -131,7 +131,7 @@ def look(lab: Lab, readers: Readers, began: float) -> Look:
     pulls = readers.own.read_pulls()
     took = time.monotonic() - asked
     after = used(lab)
-    assert readers.own.pulls_refusal is None
+    assert readers.own.pulls_error is None
     between, unsure = (before + after) // 2, abs(after - before) // 2
     return Look(asked - began, between, unsure, pulls, readers.default.read_pulls(), took)
 

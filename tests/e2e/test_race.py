@@ -16,7 +16,7 @@ from cleaner.core.disk_usage import Usage
 from cleaner.core.events import EvictionEnded
 from cleaner.core.model import EvictionOutcome, Policy, Rule, Trigger
 from cleaner.core.ports import Disk, Node
-from cleaner.core.pressure.watermarks import Mark, Marks
+from cleaner.core.pressure.watermarks import WatermarkPair, Watermarks
 from cleaner.core.references import parse_pattern
 from cleaner.core.report import Eviction
 from cleaner.sweep.sweep import Sweep, SweepRequest, SweepSettings
@@ -26,7 +26,7 @@ from support.lab_node import node_of
 from support.recorded_calls import Decision, RecordedRuntime, decisions
 
 COMPANY = "registry.gitlab.com"
-MARKS = Marks(bytes=Mark(high=99, low=98), inodes=Mark(high=99, low=98))
+WATERMARKS = Watermarks(bytes=WatermarkPair(high=99, low=98), inodes=WatermarkPair(high=99, low=98))
 EVICTED, SPARED = EvictionOutcome.EVICTED, EvictionOutcome.SPARED
 RACE_SECONDS = 8.0
 """At least: it goes on until the sweeps have both evicted and spared."""
@@ -38,7 +38,7 @@ def settings_of(repository: str) -> SweepSettings:
     """All unused images of a repository may go, however young."""
     rule = Rule("race", (parse_pattern(f"{COMPANY}/{repository}"),), max_age=timedelta(0))
     policy = Policy((rule,), grace=timedelta(0), pressure_grace=timedelta(0))
-    return SweepSettings(policy, MARKS, failures_per_sweep=1000)
+    return SweepSettings(policy, WATERMARKS, failures_per_sweep=1000)
 
 
 @dataclass

@@ -92,7 +92,7 @@ class Town:
         for _ in range(TRIES):
             with DaemonProcess(folder, self.lab.endpoint, None, nightly=EACH_MINUTE, **self.sections) as daemon:
                 daemon.wait_for_event("nightly_done")
-                down = [f"{line['registry']} {line['because']}" for line in daemon.events("registry_down")]
+                down = [f"{line['registry']} {line['reason']}" for line in daemon.events("registry_down")]
                 if not any(map(self._is_late, down)):
                     yield daemon
                     return
@@ -185,7 +185,7 @@ def test_night_by_night(town: Town, tmp_path: Path) -> None:
     town.stop_other()
     with town.night(tmp_path) as daemon:
         lines = daemon.events("registry_down")
-        print("", *(f"{line['registry']}: {line['because']}" for line in lines), sep="\n")
+        print("", *(f"{line['registry']}: {line['reason']}" for line in lines), sep="\n")
         assert {line["registry"] for line in lines} == {town.away, UNREACHABLE}
         assert town.present(here | there) == there
         daemon.wait_for_value(len(there), "images", state="registry_down")

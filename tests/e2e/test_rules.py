@@ -27,7 +27,7 @@ from support.rule_servers import Asked, config_of, evaluations_of, name_of
 
 MINUTE = 60
 ALL = rules_in(RULES) + rules_in(ALERTS)
-EMPTY = {"CleanerAbsent": "agents are up"}
+EMPTY = {"ImageCleanerAbsent": "agents are up"}
 """What has nothing to say of a fleet on which all else goes wrong."""
 
 
@@ -99,7 +99,7 @@ def test_queries_of_documents_are_answered(asked: Asked) -> None:
     """What a page proposes to ask is no error; whether anything is found is the fleet's affair."""
     queries = [query for document in DOCUMENTS for query in queries_in(document)]
     assert [error for query in queries if (error := asked.refusal(query))] == []
-    assert asked.refusal("cleaner_runtime_up + on (cluster) cleaner_runtime_up") is not None
+    assert asked.refusal("image_cleaner_runtime_up + on (cluster) image_cleaner_runtime_up") is not None
     print(f"\n{len(queries)} queries, {sum(not asked.query(query) for query in queries)} of them find nothing")
 
 

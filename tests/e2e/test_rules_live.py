@@ -44,23 +44,23 @@ SECTIONS: dict[str, Any] = {
     "nightly": NO_NIGHT,
 }
 ALL = rules_in(RULES) + rules_in(ALERTS)
-USED = "filesystem_resource:cleaner_filesystem_used:ratio"
+USED = "filesystem_resource:image_cleaner_filesystem_used:ratio"
 """A record that is there whatever happens to the disk."""
 RECLAIM, UNREACHABLE, IMMINENT = (
-    "CleanerCannotReclaim",
-    "CleanerLowWatermarkUnreachable",
-    "CleanerKubeletEvictionImminent",
+    "ImageCleanerCannotReclaim",
+    "ImageCleanerLowWatermarkUnreachable",
+    "ImageCleanerKubeletEvictionImminent",
 )
 HOLD = {RECLAIM, UNREACHABLE, IMMINENT}
 """What is true of a disk that is fuller than the kubelet allows, whatever goes."""
 BY_CHANCE = {
-    "CleanerDiskPressureForetold": "it extrapolates the seconds in which the test filled the disk",
-    "CleanerRunwayShort": "the same",
+    "ImageCleanerDiskPressureForecast": "it extrapolates the seconds in which the test filled the disk",
+    "ImageCleanerDiskFillsTooFast": "the same",
 }
 EMPTY = {
-    "cluster_node:cleaner_hurt_pods:count": "no pod has waited for ten minutes",
-    "instance:cleaner_reclaimed_of_estimated:ratio_increase1h": "no gigabyte went, and somebody else filled the disk",
-    "cluster_pool:cleaner_repulls:ratio_increase7d": "less than twenty images went",
+    "cluster_node:image_cleaner_hurt_pods:count": "no pod has waited for ten minutes",
+    "instance:image_cleaner_reclaimed_of_estimated:ratio_increase1h": "no gigabyte was evicted, and others wrote",
+    "cluster_pool:image_cleaner_repulls:ratio_increase7d": "less than twenty images went",
 }
 """What is not recorded here, and why that is right; on the made-up fleet of test_rules.py all of it is."""
 
@@ -139,8 +139,8 @@ def asked(chain: Chain) -> Asked:
     chain.lab.fill(OVER_THE_KUBELETS)
     sweep = chain.daemon.wait_for(lambda: first_at_the_mark(chain.daemon), "a sweep begins at or above the high mark")
     print(f"\n{sweep.ended['used_percent_before']:.2f} % -> {sweep.ended['used_percent_after']:.2f} %", end=" ")
-    print(f"by {len(sweep.evictions)} images, all that may go: {sweep.ended['stopped_because']}")
-    assert (sweep.started["low_mark_reachable"], sweep.ended["low_mark_met"]) == (False, False)
+    print(f"by {len(sweep.evictions)} images, all that may go: {sweep.ended['stop_reason']}")
+    assert (sweep.started["low_watermark_reachable"], sweep.ended["low_watermark_met"]) == (False, False)
     chain.daemon.wait_for_checks(1)
     return Asked(chain.server, chain.server.steady_moment(USED))
 
@@ -177,7 +177,7 @@ def test_every_rule_finds_something(asked: Asked) -> None:
 def test_a_full_disk_is_told_until_there_is_space(chain: Chain, asked: Asked) -> None:
     """The agent cannot reach its low mark: it is a ticket with its page, and over once there is space."""
     chain.lab.fill(OVER_OURS)
-    near = "filesystem_resource:cleaner_kubelet_near:ratio"
+    near = "filesystem_resource:image_cleaner_kubelet_near:ratio"
     wait_for(lambda: not chain.server.query(near, chain.server.steady_moment(USED)), "the kubelet's mark is far away")
     began = time.monotonic()
     chain.alerts.write_text(re.sub(r"\bfor: \w+", "for: 1s", chain.alerts.read_text("utf-8")), "utf-8")

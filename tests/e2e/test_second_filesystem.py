@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cleaner.core.reclaim import Size, reclaimable
-from cleaner.sweep.inspection import observe
+from cleaner.sweep.inspection import inspect_node
 from lab import ImageSpec, Lab, Layer
 from lab.disk import Usage, read_usage
 from support.daemon_process import DaemonProcess, Scrape, trace_sweep
@@ -59,7 +59,7 @@ def test_a_content_store_apart(tmp_path: Path) -> None:
             assert abs(freed - (size.bytes - size.content_bytes)) < CLOSE
             assert sweep.started["to_evict"] == len(sweep.names)
             assert abs(sweep.ended["reclaimed_bytes"] - size.bytes) < CLOSE
-            assert (sweep.ended["stopped_because"], sweep.ended["low_mark_met"]) == ("low_mark", True)
+            assert (sweep.ended["stop_reason"], sweep.ended["low_watermark_met"]) == ("low_watermark", True)
             daemon.wait_for_checks(2)
             assert_metrics(daemon.scrape(), lab, high, low)
 
@@ -67,7 +67,7 @@ def test_a_content_store_apart(tmp_path: Path) -> None:
 def foretold_of(lab: Lab, ids: list[str]) -> Size:
     """What the product foretells of these images together."""
     with node_of(lab) as node:
-        layers = observe(node).trusted_layers
+        layers = inspect_node(node).trusted_layers
         assert layers is not None
         return reclaimable(layers, ids)
 
@@ -85,7 +85,7 @@ def assert_plan(lab: Lab, pressure: Mapping[str, object], images: Usage, content
     ]
     assert document["filesystems"][1]["path"] == str(lab.content)
     assert document["filesystem"] == document["filesystems"][0]
-    assert document["low_mark_reachable"] is True
+    assert document["low_watermark_reachable"] is True
     evicted = sum(image["verdict"] == "evict" for image in document["images"])
     assert 0 < evicted < IMAGES
 

@@ -89,7 +89,7 @@ def test_runtime_comes_and_goes(lab: Lab, tmp_path: Path) -> None:
         daemon.wait_for_value(1, "runtime_up")
         wait_for_probes(daemon, OK, OK)
         first = trace_sweep(daemon)
-        assert first.ended["stopped_because"] == "low_mark"
+        assert first.ended["stop_reason"] == "low_watermark"
         # Past the count of images after a sweep: reads wait ten seconds for a runtime that is gone.
         daemon.wait_for_checks(1)
         lab.kill()
@@ -100,7 +100,7 @@ def test_runtime_comes_and_goes(lab: Lab, tmp_path: Path) -> None:
         wait_for_probes(daemon, OK, OK)
         lab.fill(first.ended["used_percent_before"])
         second = trace_sweep(daemon, 2)
-        assert second.ended["stopped_because"] == "low_mark"
+        assert second.ended["stop_reason"] == "low_watermark"
         assert first.names + second.names == [f"first:v{index:02}" for index in range(6 - len(remaining(lab, ids)))]
         ups, downs = daemon.events("runtime_up"), daemon.events("runtime_down")
         print(f"\nup {len(ups)} times, down {len(downs)} times; evicted {first.names}, then {second.names}")
@@ -109,7 +109,7 @@ def test_runtime_comes_and_goes(lab: Lab, tmp_path: Path) -> None:
         turns = [line["event"] for line in daemon.lines() if line["event"] in {"runtime_up", "runtime_down"}]
         assert len(ours) == 2
         assert turns == ["runtime_down", "runtime_up"] * len(downs)
-        assert not daemon.events("loop_broke")
+        assert not daemon.events("loop_error")
     lab.drop_ballast()
 
 
@@ -196,7 +196,7 @@ def standing_still(lab: Lab) -> Iterator[None]:
 def assert_stopped(daemon: DaemonProcess, lab: Lab, ids: list[str], told_at: datetime) -> None:
     """At most one image after the signal, and what is gone is what the log says."""
     [ended] = daemon.events("sweep_ended")
-    assert ended["stopped_because"] == "stop_requested"
+    assert ended["stop_reason"] == "stop_requested"
     assert daemon.lines()[-1]["event"] == "daemon_stopped"
     gone = [line["image_id"] for line in daemon.events("eviction") if line["outcome"] == "evicted"]
     begun = [line for line in daemon.events("eviction_started") if time_of(line) > told_at]
@@ -219,7 +219,7 @@ def test_stop_while_idle(number: signal.Signals, runtime: str, lab: Lab, folder:
     """Between two checks a signal ends it, and not the next check; with a runtime and without."""
     endpoint = lab.endpoint if runtime == "there" else f"unix://{folder}/none.sock"
     with DaemonProcess(folder, endpoint, mode="pressure", policy=RULES, pressure={"check_every": "2m"}) as daemon:
-        idle = daemon.wait_for_event("images_counted" if runtime == "there" else "runtime_down")
+        idle = daemon.wait_for_event("images_inventoried" if runtime == "there" else "runtime_down")
         began = time.monotonic()
         daemon.send_signal(number)
         assert daemon.wait_for_exit() == 0

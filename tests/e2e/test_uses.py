@@ -32,7 +32,7 @@ def image(lab: Lab) -> BuiltImage:
 @pytest.fixture
 def runtime(lab: Lab) -> Iterator[CriRuntime]:
     with runtime_of(lab) as runtime:
-        runtime.watch_uses()
+        runtime.watch_created_containers()
         wait_until(lambda: runtime._uses.connected, "containerd has read the subscription")
         yield runtime
 
@@ -62,8 +62,8 @@ def test_short_life(lab: Lab, image: BuiltImage, runtime: CriRuntime, named: str
     container_id = live_shortly(lab, image.reference(COMPANY) if named == "by tag" else image.image_id)
     wait_until_told(runtime, container_id)
     assert container_id not in {container.id for container in runtime.list_containers()}
-    assert uses_of(image, runtime.take_uses()) == {container_id}
-    assert runtime.take_uses() == ()
+    assert uses_of(image, runtime.drain_created_containers()) == {container_id}
+    assert runtime.drain_created_containers() == ()
 
 
 def test_container_past_cri(lab: Lab, image: BuiltImage, runtime: CriRuntime) -> None:
@@ -71,7 +71,7 @@ def test_container_past_cri(lab: Lab, image: BuiltImage, runtime: CriRuntime) ->
     create_container(lab, image.reference(COMPANY), "past-cri")
     lab.ctr("containers", "rm", "past-cri")
     wait_until_told(runtime, "past-cri")
-    assert uses_of(image, runtime.take_uses()) == {"past-cri"}
+    assert uses_of(image, runtime.drain_created_containers()) == {"past-cri"}
 
 
 def test_restart(lab: Lab, image: BuiltImage, runtime: CriRuntime) -> None:
@@ -81,10 +81,10 @@ def test_restart(lab: Lab, image: BuiltImage, runtime: CriRuntime) -> None:
         wait_until(lambda: not runtime._uses.connected, "the end is noticed")
         lab.start()
         wait_until(lambda: runtime._uses.connected, "containerd is watched again")
-        assert uses_of(image, runtime.take_uses()) == set()
+        assert uses_of(image, runtime.drain_created_containers()) == set()
         container_id = live_shortly(lab, image.reference(COMPANY))
         wait_until_told(runtime, container_id)
-        assert uses_of(image, runtime.take_uses()) == {container_id}
+        assert uses_of(image, runtime.drain_created_containers()) == {container_id}
 
 
 def test_nothing_else_wakes_it(lab: Lab, image: BuiltImage, runtime: CriRuntime) -> None:
@@ -101,7 +101,7 @@ def test_nothing_else_wakes_it(lab: Lab, image: BuiltImage, runtime: CriRuntime)
     pod.stop()
     pod.remove()
     assert wakings_of(runtime) == settled
-    assert uses_of(image, runtime.take_uses()) == {pod.container_id}
+    assert uses_of(image, runtime.drain_created_containers()) == {pod.container_id}
 
 
 def wakings_of(runtime: CriRuntime) -> int:

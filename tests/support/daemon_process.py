@@ -40,8 +40,8 @@ class Scrape:
     samples: Mapping[tuple[str, Labels], float]
 
     def value(self, name: str, **labels: str) -> float:
-        """One sample, by its name without `cleaner_` and all of its labels."""
-        return self.samples[f"cleaner_{name}", frozenset(labels.items())]
+        """One sample, by its name without `image_cleaner_` and all of its labels."""
+        return self.samples[f"image_cleaner_{name}", frozenset(labels.items())]
 
     def total(self, name: str) -> float:
         """The sum over all labels."""
@@ -49,7 +49,7 @@ class Scrape:
 
     def by_label(self, name: str) -> dict[str, float]:
         """The samples of a metric with one label, by its value, without those that are 0."""
-        found = {labels: value for (known, labels), value in self.samples.items() if known == f"cleaner_{name}"}
+        found = {labels: value for (known, labels), value in self.samples.items() if known == f"image_cleaner_{name}"}
         return {next(iter(labels))[1]: value for labels, value in found.items() if value}
 
 

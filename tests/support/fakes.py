@@ -6,21 +6,21 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from cleaner.core.clock_trust import Noted
+from cleaner.core.clock_trust import StoredTimes
 from cleaner.core.disk_usage import Filesystem, Usage
 from cleaner.core.errors import CleanerError
-from cleaner.core.events import Event, RuleHeld
-from cleaner.core.history import Night
+from cleaner.core.events import Event, RuleOnHold
+from cleaner.core.history import NightlyRun
 from cleaner.core.model import Container, Image, Memory, RuntimeVersion
 from cleaner.core.ports import Disk, News, Runtime
 from cleaner.core.pressure.pulls import Pull
 from cleaner.core.reclaim import Layers
 from cleaner.core.regret import Regret
-from cleaner.ledger.in_memory import PassingLedger
+from cleaner.ledger.in_memory import InMemoryLedger
 
 NOON = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
 WATCHED_SINCE = NOON - timedelta(days=100)
-LAST_NIGHT = Night(NOON - timedelta(hours=12), NOON - timedelta(hours=12))
+LAST_NIGHT = NightlyRun(NOON - timedelta(hours=12), NOON - timedelta(hours=12))
 E = TypeVar("E", bound=Event)
 
 
@@ -112,12 +112,12 @@ class ScriptedRuntime:
     """What the next looks find being pulled; then what the other runtime says."""
 
     @property
-    def layers_refusal(self) -> str | None:
-        return self.inner.layers_refusal
+    def layers_error(self) -> str | None:
+        return self.inner.layers_error
 
     @property
-    def pulls_refusal(self) -> str | None:
-        return self.inner.pulls_refusal
+    def pulls_error(self) -> str | None:
+        return self.inner.pulls_error
 
     def disconnect(self) -> None:
         self._enter("disconnect")
@@ -139,9 +139,9 @@ class ScriptedRuntime:
         self._enter("list_containers")
         return self.inner.list_containers()
 
-    def take_uses(self) -> tuple[Container, ...]:
-        self._enter("take_uses")
-        return self.made.pop(0) if self.made else self.inner.take_uses()
+    def drain_created_containers(self) -> tuple[Container, ...]:
+        self._enter("drain_created_containers")
+        return self.made.pop(0) if self.made else self.inner.drain_created_containers()
 
     def list_sandbox_images(self) -> frozenset[str]:
         self._enter("list_sandbox_images")
@@ -218,7 +218,7 @@ class ScriptedDisk:
         return self.read_usage()
 
 
-class ScriptedLedger(PassingLedger):
+class ScriptedLedger(InMemoryLedger):
     """A ledger that says what a test wants of it, and notes what it was told.
 
     It has watched the node before the test: an image was first seen when it was pulled.
@@ -227,45 +227,45 @@ class ScriptedLedger(PassingLedger):
     def __init__(self, since: datetime | None = WATCHED_SINCE) -> None:
         super().__init__(since)
         self.since: datetime | None = since
-        self.before: Noted | None = None
+        self.before: StoredTimes | None = None
         """What was noted before the start."""
-        self.night: Night | None = LAST_NIGHT
+        self.night: NightlyRun | None = LAST_NIGHT
         self.evicted: int | None = 0
-        self.untold: list[News] = []
+        self.news_to_come: list[News] = []
         self.busy = 0
         """So many turns are somebody else's."""
         self.regrets: dict[str, Regret] = {}
         self.shifts: list[timedelta] = []
         self.told: list[Event] = []
 
-    def remember(self, images: tuple[Image, ...], in_use: frozenset[str], now: datetime) -> Memory:
-        held = {event.rule: event.until for event in self.told if isinstance(event, RuleHeld)}
-        memory = super().remember(images, in_use, now)
+    def store_images(self, images: tuple[Image, ...], in_use: frozenset[str], now: datetime) -> Memory:
+        held = {event.rule: event.until for event in self.told if isinstance(event, RuleOnHold)}
+        memory = super().store_images(images, in_use, now)
         pulled = {image.id: image.pulled_at for image in images if image.pulled_at}
         self._first_seen_at = {i: min(at, pulled.get(i, at)) for i, at in memory.first_seen_at.items()}
-        since = self.since if self.refusal is None else None
+        since = self.since if self.error is None else None
         memory = replace(memory, first_seen_at=dict(self._first_seen_at), since=since, installed_at=since)
-        return replace(memory, regrets=self.regrets, held_until=held)
+        return replace(memory, regrets=self.regrets, on_hold_until=held)
 
-    def noted(self) -> Noted | None:
+    def stored_times(self) -> StoredTimes | None:
         return self.before
 
     def shift(self, offset: timedelta) -> None:
         super().shift(offset)
         self.shifts.append(offset)
 
-    def last_night(self) -> Night | None:
+    def last_nightly_run(self) -> NightlyRun | None:
         return self.night
 
     def evicted_since(self, _occurrence: datetime) -> int | None:
         return self.evicted
 
     def news(self) -> tuple[News, ...]:
-        told, self.untold = tuple(self.untold), []
+        told, self.news_to_come = tuple(self.news_to_come), []
         return told
 
     @contextmanager
-    def turn(self) -> Iterator[bool]:
+    def sweep_turn(self) -> Iterator[bool]:
         self.busy -= 1
         yield self.busy < 0
 
@@ -282,9 +282,9 @@ class ScriptedRegistries:
     asked: list[tuple[frozenset[str], float]] = field(default_factory=list)
     known: frozenset[str] = frozenset()
 
-    def down(self, registries: frozenset[str], seconds: float) -> dict[str, str]:
+    def find_down(self, registries: frozenset[str], seconds: float) -> dict[str, str]:
         self.asked.append((registries, seconds))
-        found = {registry: because for registry, because in self.broken.items() if registry in registries}
+        found = {registry: reason for registry, reason in self.broken.items() if registry in registries}
         self.known = (self.known - registries) | found.keys()
         return found
 

@@ -100,7 +100,7 @@ def own_samples(mode: str, figures: Mapping[str, float]) -> Iterator[Sample]:
     """All metrics of the golden scrape with all of their labels, in these figures; 0 where there is none."""
     for name, labels in _GOLDEN_SERIES:
         own = dict(labels)
-        if name == "cleaner_config_info":
+        if name == "image_cleaner_config_info":
             own["mode"] = mode
         yield name, own, figures.get(name, 0.0) * _share(name, own, mode)
     yield "process_resident_memory_bytes", {}, 60 * 2.0**20
@@ -115,28 +115,28 @@ def figures_of(node: HistoryNode, at: int) -> dict[str, float]:
     reclaimed = node.reclaimed(at) * node.size_bytes
     evictions = reclaimed // _IMAGE_BYTES
     counters = {
-        "cleaner_sweeps_total": sweeps,
-        "cleaner_sweep_stops_total": sweeps - sweeps // 9,
-        "cleaner_sweep_failures_total": sweeps // 9,
-        "cleaner_evictions_total": evictions,
-        "cleaner_reclaimed_bytes_total": reclaimed,
-        "cleaner_estimated_bytes_total": reclaimed * _ESTIMATED,
-        "cleaner_evictions_spared_total": evictions // 40,
-        "cleaner_eviction_failures_total": evictions // 100,
-        "cleaner_repulls_total": evictions // 60,
-        "cleaner_repulled_bytes_total": evictions // 60 * GIB,
-        "cleaner_observed_evictions_total": 3 * days * observes,
-        "cleaner_observed_regrets_total": days // 3 * observes,
-        "cleaner_images_vanished_total": days // 6,
-        "cleaner_runtime_requests_total": 40_000 * (at - CAME) / DAY,
-        "cleaner_runtime_request_failures_total": 2 * days,
-        "cleaner_log_messages_total": 30 * days,
-        "cleaner_sweep_duration_seconds_bucket": sweeps,
-        "cleaner_sweep_duration_seconds_count": sweeps,
-        "cleaner_sweep_duration_seconds_sum": 90.0 * sweeps,
-        "cleaner_runtime_request_duration_seconds_bucket": 40_000.0 * (at - CAME) / DAY,
-        "cleaner_runtime_request_duration_seconds_count": 40_000.0 * (at - CAME) / DAY,
-        "cleaner_runtime_request_duration_seconds_sum": 800.0 * (at - CAME) / DAY,
+        "image_cleaner_sweeps_total": sweeps,
+        "image_cleaner_sweep_ends_total": sweeps - sweeps // 9,
+        "image_cleaner_sweep_failures_total": sweeps // 9,
+        "image_cleaner_evictions_total": evictions,
+        "image_cleaner_reclaimed_bytes_total": reclaimed,
+        "image_cleaner_estimated_bytes_total": reclaimed * _ESTIMATED,
+        "image_cleaner_evictions_spared_total": evictions // 40,
+        "image_cleaner_eviction_failures_total": evictions // 100,
+        "image_cleaner_repulls_total": evictions // 60,
+        "image_cleaner_repulled_bytes_total": evictions // 60 * GIB,
+        "image_cleaner_observed_evictions_total": 3 * days * observes,
+        "image_cleaner_observed_regrets_total": days // 3 * observes,
+        "image_cleaner_images_removed_externally_total": days // 6,
+        "image_cleaner_runtime_requests_total": 40_000 * (at - CAME) / DAY,
+        "image_cleaner_runtime_request_failures_total": 2 * days,
+        "image_cleaner_log_messages_total": 30 * days,
+        "image_cleaner_sweep_duration_seconds_bucket": sweeps,
+        "image_cleaner_sweep_duration_seconds_count": sweeps,
+        "image_cleaner_sweep_duration_seconds_sum": 90.0 * sweeps,
+        "image_cleaner_runtime_request_duration_seconds_bucket": 40_000.0 * (at - CAME) / DAY,
+        "image_cleaner_runtime_request_duration_seconds_count": 40_000.0 * (at - CAME) / DAY,
+        "image_cleaner_runtime_request_duration_seconds_sum": 800.0 * (at - CAME) / DAY,
     }
     return _gauges(node, at, used) | {name: float(value) for name, value in counters.items()}
 
@@ -144,46 +144,50 @@ def figures_of(node: HistoryNode, at: int) -> dict[str, float]:
 def _gauges(node: HistoryNode, at: int, used: float) -> dict[str, float]:
     last = node.next_sweep(at) - node.cycle if node.sweeps(at) else 0.0
     return {
-        "cleaner_build_info": 1.0,
-        "cleaner_runtime_info": 1.0,
-        "cleaner_config_info": 1.0,
-        "cleaner_runtime_up": float(not (node.name == "prod-b" and DAY <= at - CAME < DAY + 4 * HOUR)),
-        "cleaner_ledger_up": 1.0,
-        "cleaner_installed_timestamp_seconds": float(CAME),
-        "cleaner_filesystem_size_bytes": float(node.size_bytes),
-        "cleaner_filesystem_avail_bytes": node.size_bytes * (1 - used),
-        "cleaner_filesystem_files": 6_000_000.0,
-        "cleaner_filesystem_files_free": 6_000_000 * (1 - used / 2),
-        "cleaner_high_watermark_ratio": HIGH,
-        "cleaner_low_watermark_ratio": LOW,
-        "cleaner_kubelet_watermark_ratio": KUBELET,
-        "cleaner_kubelet_config_read": 1.0,
-        "cleaner_low_watermark_reachable": 1.0,
-        "cleaner_images": used * node.size_bytes // _IMAGE_BYTES,
-        "cleaner_reclaimable_bytes": node.size_bytes * used * _HELD["evictable"],
-        "cleaner_filesystem_held_bytes": node.size_bytes * used,
-        "cleaner_time_to_high_watermark_seconds": node.until(HIGH, at),
-        "cleaner_runway_seconds": node.until(KUBELET + used * _HELD["evictable"], at),
-        "cleaner_last_sweep_timestamp_seconds": last,
-        "cleaner_last_sweep_success_timestamp_seconds": last,
-        "cleaner_next_nightly_timestamp_seconds": node.next_sweep(at),
+        "image_cleaner_build_info": 1.0,
+        "image_cleaner_runtime_info": 1.0,
+        "image_cleaner_config_info": 1.0,
+        "image_cleaner_runtime_up": float(not (node.name == "prod-b" and DAY <= at - CAME < DAY + 4 * HOUR)),
+        "image_cleaner_ledger_up": 1.0,
+        "image_cleaner_installed_timestamp_seconds": float(CAME),
+        "image_cleaner_filesystem_size_bytes": float(node.size_bytes),
+        "image_cleaner_filesystem_avail_bytes": node.size_bytes * (1 - used),
+        "image_cleaner_filesystem_files": 6_000_000.0,
+        "image_cleaner_filesystem_files_free": 6_000_000 * (1 - used / 2),
+        "image_cleaner_high_watermark_ratio": HIGH,
+        "image_cleaner_low_watermark_ratio": LOW,
+        "image_cleaner_kubelet_threshold_ratio": KUBELET,
+        "image_cleaner_kubelet_config_read": 1.0,
+        "image_cleaner_low_watermark_reachable": 1.0,
+        "image_cleaner_images": used * node.size_bytes // _IMAGE_BYTES,
+        "image_cleaner_reclaimable_bytes": node.size_bytes * used * _HELD["evictable"],
+        "image_cleaner_filesystem_held_bytes": node.size_bytes * used,
+        "image_cleaner_time_to_high_watermark_seconds": node.until(HIGH, at),
+        "image_cleaner_time_to_kubelet_threshold_seconds": node.until(KUBELET + used * _HELD["evictable"], at),
+        "image_cleaner_last_sweep_timestamp_seconds": last,
+        "image_cleaner_last_sweep_success_timestamp_seconds": last,
+        "image_cleaner_next_nightly_timestamp_seconds": node.next_sweep(at),
     }
 
 
 _BOUNDS = {"0.01": 0.6, "0.1": 0.95, "1.0": 1.0, "10.0": 1.0, "60.0": 0.5}
 """Of buckets: what share lies below; 1 above the largest that is named."""
-_HELD = {"in_use": 0.40, "kept": 0.20, "evictable": 0.25, "other": 0.12, "other_namespaces": 0.01, "unnamed": 0.02}
+_HELD = {"in_use": 0.40, "kept": 0.20, "evictable": 0.25, "non_image": 0.12, "other_namespaces": 0.01, "unlisted": 0.02}
 _STATES = {"in_use": 0.45, "recent": 0.12, "newest": 0.10, "unexpired": 0.05, "protected": 0.03, "evictable": 0.25}
 _LEVELS = {"info": 0.9, "warning": 0.08, "error": 0.02}
-_AT_NIGHT = {("trigger", "nightly"), ("because", "done")}
-_UNDER_PRESSURE = {("trigger", "pressure"), ("because", "low_mark")}
-_DONE = {"cleaner_sweep_stops_total", "cleaner_sweeps_total", "cleaner_sweep_failures_total"}
-_EVICTED = {"cleaner_evictions_total", "cleaner_reclaimed_bytes_total", "cleaner_estimated_bytes_total"}
+_AT_NIGHT = {("trigger", "nightly"), ("reason", "done")}
+_UNDER_PRESSURE = {("trigger", "pressure"), ("reason", "low_watermark")}
+_DONE = {"image_cleaner_sweep_ends_total", "image_cleaner_sweeps_total", "image_cleaner_sweep_failures_total"}
+_EVICTED = {
+    "image_cleaner_evictions_total",
+    "image_cleaner_reclaimed_bytes_total",
+    "image_cleaner_estimated_bytes_total",
+}
 _WHOLE = {
-    "cleaner_high_watermark_ratio",
-    "cleaner_low_watermark_ratio",
-    "cleaner_kubelet_watermark_ratio",
-    "cleaner_reclaimable_bytes",
+    "image_cleaner_high_watermark_ratio",
+    "image_cleaner_low_watermark_ratio",
+    "image_cleaner_kubelet_threshold_ratio",
+    "image_cleaner_reclaimable_bytes",
 }
 
 
@@ -198,7 +202,11 @@ def _share(name: str, labels: dict[str, str], mode: str) -> float:
         return float(labels["reason"] == ("pressure" if pressure else "expired"))
     if name in _DONE:
         return float(labels.items() <= (_UNDER_PRESSURE if pressure else _AT_NIGHT))
-    shares = {"cleaner_images": _STATES, "cleaner_filesystem_held_bytes": _HELD, "cleaner_log_messages_total": _LEVELS}
+    shares = {
+        "image_cleaner_images": _STATES,
+        "image_cleaner_filesystem_held_bytes": _HELD,
+        "image_cleaner_log_messages_total": _LEVELS,
+    }
     if name in shares:
         return shares[name].get(next(iter(labels.values())), 0.0)
     return 1 / _PARTS[name]

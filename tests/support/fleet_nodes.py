@@ -39,7 +39,7 @@ class HistoryNode:
     cleaned: float = LOW
     """The share used after a sweep."""
     mode: str = "full"
-    filling: bool = False
+    fill_rate: bool = False
     """Whether there is a forecast at the end."""
 
     @property
@@ -77,12 +77,12 @@ class HistoryNode:
         """When the next one begins."""
         return self._first_sweep + self.sweeps(at) * self.cycle
 
-    def until(self, mark: float, at: float) -> float:
+    def until(self, watermark: float, at: float) -> float:
         """Seconds until a share is used, at the rate of this cycle; endless where there is no forecast."""
         done = self.sweeps(at)
-        if not self.filling or done == 0:
+        if not self.fill_rate or done == 0:
             return float("inf")
-        return (mark - self.used(at)) / self._rise(done - 1) * self.cycle
+        return (watermark - self.used(at)) / self._rise(done - 1) * self.cycle
 
     @property
     def _splay(self) -> int:
@@ -112,10 +112,10 @@ class HistoryNode:
 
 NODES = (
     HistoryNode("prod-a", "production", "large", "main", 330 * GIB, 0.47),
-    HistoryNode("prod-b", "production", "large", "main", 330 * GIB, 0.45, filling=True),
-    HistoryNode("pre-a", "preproduction", "small", "main", 900 * GIB, 0.43, filling=True),
+    HistoryNode("prod-b", "production", "large", "main", 330 * GIB, 0.45, fill_rate=True),
+    HistoryNode("pre-a", "preproduction", "small", "main", 900 * GIB, 0.43, fill_rate=True),
     HistoryNode("staging-a", "staging", "small", "side", 900 * GIB, 0.24),
-    HistoryNode("staging-b", "staging", "small", "side", 100 * GIB, mode="pressure", filling=True),
+    HistoryNode("staging-b", "staging", "small", "side", 100 * GIB, mode="pressure", fill_rate=True),
     HistoryNode("staging-c", "staging", "small", "side", 100 * GIB, mode="observe"),
     HistoryNode("staging-d", "staging", "small", "side", 900 * GIB, 0.22),
 )

@@ -34,7 +34,7 @@ def roots_of(layers: Layers, ids: Iterable[str]) -> set[str]:
 
 def keys_freed(layers: Layers, gone: Iterable[str]) -> set[str]:
     """Reachable now and no longer once the records are gone; of what takes something."""
-    others = layers.containers | layers.other_namespaces | layers.unnamed
+    others = layers.containers | layers.other_namespaces | layers.unlisted
     now = reach(layers, others | roots_of(layers, layers.images))
     then = reach(layers, others | roots_of(layers, set(layers.images) - set(gone)))
     return (now - then) & set(layers.sizes)

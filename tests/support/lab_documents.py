@@ -32,21 +32,21 @@ def is_kept_counts(value: object) -> bool:
 KEEP_REASONS = frozenset(
     {
         *("unreadable", "in_use", "sandbox", "pinned", "protected", "referenced", "unmatched", "local"),
-        *("recent", "newest", "unexpired", "held", "registry_down", "no_gain"),
+        *("recent", "newest", "unexpired", "rule_on_hold", "registry_down", "no_gain"),
     }
 )
 STOP_REASONS = frozenset(
     {
         "done",
-        "low_mark",
+        "low_watermark",
         "not_needed",
         "stop_requested",
         "limit",
         "failures",
         "no_progress",
-        "kubelet_mark",
-        "pressure",
-        "window",
+        "kubelet_threshold",
+        "yielded_to_pressure",
+        "window_closed",
     },
 )
 EVICT_REASONS = frozenset({"expired", "pressure"})
@@ -66,7 +66,7 @@ PLAN: dict[str, object] = {
     "filesystem": FILESYSTEM,
     "filesystems": [FILESYSTEM],
     "reclaimable_bytes": int | None,
-    "low_mark_reachable": bool | None,
+    "low_watermark_reachable": bool | None,
     "held_bytes": is_holders_or_null,
     "images": [
         {
@@ -92,7 +92,7 @@ SWEEP: dict[str, object] = {
     "filesystem_before": FILESYSTEM,
     "filesystem_after": FILESYSTEM,
     "reclaimed_bytes": int | None,
-    "stopped_because": STOP_REASONS,
+    "stop_reason": STOP_REASONS,
     "evictions": [
         {
             "id": str,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cleaner.core.ports import Node
-from cleaner.ledger.in_memory import PassingLedger
+from cleaner.ledger.in_memory import InMemoryLedger
 from cleaner.node.clock import NeverStop, SystemTimer, pause
 from cleaner.node.disk import MountedDisk, open_disk
 from cleaner.runtime.client import CriRuntime
@@ -37,7 +37,7 @@ def disk_of(lab: Lab) -> MountedDisk:
 def node_of(lab: Lab) -> Iterator[Node]:
     """All that a sweep needs, on the real clocks."""
     with runtime_of(lab) as runtime:
-        yield Node(runtime, disk_of(lab), SystemTimer(), NeverStop(), PassingLedger())
+        yield Node(runtime, disk_of(lab), SystemTimer(), NeverStop(), InMemoryLedger())
 
 
 def config_text(**sections: object) -> str:

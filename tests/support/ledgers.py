@@ -13,7 +13,7 @@ from cleaner.core.model import EvictionOutcome, EvictReason, Image, Memory, Plan
 from cleaner.core.ports import Timer
 from cleaner.core.reclaim import Size
 from cleaner.core.report import Eviction, SweepReport
-from cleaner.ledger.ledger import Ledger
+from cleaner.ledger.ledger import SqliteLedger
 from support.fakes import FakeTimer
 from support.values import make_image
 
@@ -32,9 +32,9 @@ def make_ledger(
     observes: bool = False,
     writable: bool = True,
     tells: bool = False,
-) -> Ledger:
+) -> SqliteLedger:
     """Of a file `ledger.db`; a clock that nobody moves stands at NOON."""
-    return Ledger(
+    return SqliteLedger(
         folder / "ledger.db",
         keep=keep,
         grace=GRACE,
@@ -46,9 +46,9 @@ def make_ledger(
     )
 
 
-def look(ledger: Ledger, timer: Timer, *images: Image, used: Iterable[Image] = ()) -> Memory:
+def look(ledger: SqliteLedger, timer: Timer, *images: Image, used: Iterable[Image] = ()) -> Memory:
     """One look at a node now."""
-    return ledger.remember(images, frozenset(image.id for image in used), timer.now())
+    return ledger.store_images(images, frozenset(image.id for image in used), timer.now())
 
 
 def query(folder: Path, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
@@ -72,7 +72,9 @@ def make_verdict(image: Image, *, rule: str | None = "company", reclaimable: int
     )
 
 
-def start_sweep(ledger: Ledger, at: datetime, trigger: Trigger = Trigger.NIGHTLY, *, dry_run: bool = False) -> None:
+def start_sweep(
+    ledger: SqliteLedger, at: datetime, trigger: Trigger = Trigger.NIGHTLY, *, dry_run: bool = False
+) -> None:
     ledger.record(SweepStarted(Plan(trigger, (), ()), USAGE, at, dry_run))
 
 
@@ -88,13 +90,13 @@ def make_eviction(image: Image, outcome: EvictionOutcome = EvictionOutcome.EVICT
 
 
 def start_eviction(
-    ledger: Ledger, image: Image, at: datetime, trigger: Trigger = Trigger.NIGHTLY, rule: str = "company"
+    ledger: SqliteLedger, image: Image, at: datetime, trigger: Trigger = Trigger.NIGHTLY, rule: str = "company"
 ) -> None:
     ledger.record(EvictionStarted(trigger, make_verdict(image, rule=rule), at))
 
 
 def evict(
-    ledger: Ledger,
+    ledger: SqliteLedger,
     image: Image,
     at: datetime,
     outcome: EvictionOutcome = EvictionOutcome.EVICTED,
@@ -112,7 +114,7 @@ def make_report(
     *evictions: Eviction,
     dry_run: bool = False,
     trigger: Trigger = Trigger.NIGHTLY,
-    stopped_because: StopReason = StopReason.DONE,
+    stop_reason: StopReason = StopReason.DONE,
 ) -> SweepReport:
     return SweepReport(
         trigger=trigger,
@@ -121,25 +123,25 @@ def make_report(
         duration_seconds=2.5,
         filesystem_before=USAGE,
         filesystem_after=USAGE,
-        stopped_because=stopped_because,
+        stop_reason=stop_reason,
         evictions=evictions,
         plan=None,
         not_reached=0,
-        low_mark_met=False,
+        low_watermark_met=False,
     )
 
 
 def end_sweep(
-    ledger: Ledger, at: datetime, trigger: Trigger = Trigger.NIGHTLY, stopped_because: StopReason = StopReason.DONE
+    ledger: SqliteLedger, at: datetime, trigger: Trigger = Trigger.NIGHTLY, stop_reason: StopReason = StopReason.DONE
 ) -> None:
-    ledger.record(SweepEnded(make_report(at, trigger=trigger, stopped_because=stopped_because), at))
+    ledger.record(SweepEnded(make_report(at, trigger=trigger, stop_reason=stop_reason), at))
 
 
-def fail_sweep(ledger: Ledger, at: datetime, trigger: Trigger = Trigger.NIGHTLY) -> None:
+def fail_sweep(ledger: SqliteLedger, at: datetime, trigger: Trigger = Trigger.NIGHTLY) -> None:
     ledger.record(SweepFailed(trigger, RuntimeUnavailableError("away"), 5.0, at))
 
 
-def sweep_once(ledger: Ledger, at: datetime, *images: Image, trigger: Trigger = Trigger.NIGHTLY) -> None:
+def sweep_once(ledger: SqliteLedger, at: datetime, *images: Image, trigger: Trigger = Trigger.NIGHTLY) -> None:
     """A whole sweep that evicts these images."""
     start_sweep(ledger, at, trigger)
     for image in images:
@@ -147,7 +149,7 @@ def sweep_once(ledger: Ledger, at: datetime, *images: Image, trigger: Trigger = 
     end_sweep(ledger, at, trigger)
 
 
-def observe(ledger: Ledger, at: datetime, *images: Image) -> None:
+def inspect_node(ledger: SqliteLedger, at: datetime, *images: Image) -> None:
     """A sweep of mode observe that would have evicted these images."""
     start_sweep(ledger, at, dry_run=True)
     planned = [make_eviction(image, EvictionOutcome.PLANNED) for image in images]

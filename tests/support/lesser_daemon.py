@@ -17,7 +17,7 @@ from cleaner.config.settings import Config, load_config
 from cleaner.core.disk_usage import Usage
 from cleaner.core.ports import Node, Outlet
 from cleaner.core.pressure.pulls import Pull
-from cleaner.daemon.forecaster import LookAhead
+from cleaner.daemon.forecaster import Forecaster
 from cleaner.daemon.loop import Daemon, DaemonSettings, Host
 from cleaner.node.clock import SignalStop, SystemTimer
 from cleaner.outlets.log.logger import configure_logging
@@ -33,7 +33,7 @@ class NoPulls(CriRuntime):
         return ()
 
 
-class EvenLookAhead(LookAhead):
+class EvenLookAhead(Forecaster):
     """Looks as often as configured, however near a mark is."""
 
     def pause(self, usage: Usage, longest: timedelta) -> float:
@@ -47,7 +47,7 @@ class EvenDaemon(Daemon):
         self, connect: Callable[[], Node], settings: DaemonSettings, host: Host, outlets: Iterable[Outlet]
     ) -> None:
         super().__init__(connect, settings, host, outlets)
-        self._ahead = EvenLookAhead(settings.sweep.marks, settings.horizon, self._timer, self._emit)
+        self._forecaster = EvenLookAhead(settings.sweep.watermarks, settings.horizon, self._timer, self._emit)
 
 
 def run(config: Config, daemon_type: type[Daemon]) -> None:
@@ -66,7 +66,7 @@ def run(config: Config, daemon_type: type[Daemon]) -> None:
         usage.node = node_of(config, environ, runtime, stop, ledger)
         return usage.node
 
-    runtime.watch_uses()
+    runtime.watch_created_containers()
     outlets: list[Outlet] = [ledger, Logs(logger), metrics, health]
     daemon_type(connect, daemon_settings_of(config, environ), Host(timer, stop, ledger), outlets).run()
     for close in (runtime.close, web.close, ledger.close):

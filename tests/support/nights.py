@@ -8,18 +8,18 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
-from cleaner.core.clock_trust import Noted
-from cleaner.core.history import Night
+from cleaner.core.clock_trust import StoredTimes
+from cleaner.core.history import NightlyRun
 from cleaner.core.model import Mode, StopReason, Trigger
 from cleaner.core.nightly import Calendar, Nightly
-from cleaner.core.pressure.watermarks import Mark, Marks
+from cleaner.core.pressure.watermarks import WatermarkPair, Watermarks
 from cleaner.core.report import SweepReport
-from cleaner.core.triggers import Moment, Triggers
-from cleaner.daemon.trusted_clock import Timekeeper
+from cleaner.core.triggers import NodeState, Triggers
+from cleaner.daemon.trusted_clock import TrustedClock
 from support.fakes import FakeTimer
 from support.values import DAY, HOUR, MINUTE, make_usage
 
-MARKS = Marks(bytes=Mark(high=75, low=65), inodes=Mark(high=80, low=75))
+WATERMARKS = Watermarks(bytes=WatermarkPair(high=75, low=65), inodes=WatermarkPair(high=80, low=75))
 CALM = make_usage(50)
 PLAIN_UTC = ZoneInfo("UTC")
 
@@ -46,13 +46,13 @@ def make_nightly(
     splay: timedelta = timedelta(0),
     overdue: timedelta = 48 * HOUR,
 ) -> Nightly:
-    return Nightly(schedule, timezone, window, splay, overdue, evictions_per_night=200, duty=0.2)
+    return Nightly(schedule, timezone, window, splay, overdue, evictions_per_night=200, duty_cycle=0.2)
 
 
 def make_triggers(
-    calendar: Calendar | None = None, grace: timedelta = DAY, night: Night | None = None, mode: Mode = Mode.FULL
+    calendar: Calendar | None = None, grace: timedelta = DAY, night: NightlyRun | None = None, mode: Mode = Mode.FULL
 ) -> Triggers:
-    return Triggers(mode, MARKS, calendar or KnownCalendar(make_nightly(), timedelta(0)), grace, night)
+    return Triggers(mode, WATERMARKS, calendar or KnownCalendar(make_nightly(), timedelta(0)), grace, night)
 
 
 def occurrences(schedule: str, timezone: ZoneInfo, start: datetime, end: datetime) -> list[datetime]:
@@ -72,8 +72,8 @@ class Notes:
     """What a ledger keeps of one process for the next."""
 
     since: datetime | None
-    night: Night | None = None
-    noted: Noted | None = None
+    night: NightlyRun | None = None
+    noted: StoredTimes | None = None
     earliest: timedelta = timedelta(0)
     """How far the note that is most too early is before its true time: an image looks so much older."""
 
@@ -87,10 +87,10 @@ class Notes:
 
     def boot(self) -> None:
         """What the machine's seconds said is of another boot."""
-        self.noted = self.noted and Noted(self.noted.newest)
+        self.noted = self.noted and StoredTimes(self.noted.newest)
 
     def note(self, now: datetime, true: datetime, monotonic: float) -> None:
-        self.noted = Noted(max(now, self.noted.newest if self.noted else now), now, monotonic)
+        self.noted = StoredTimes(max(now, self.noted.newest if self.noted else now), now, monotonic)
         self.earliest = min(self.earliest, now - true)
 
 
@@ -114,15 +114,15 @@ class Agent:
     timer: FakeTimer
     notes: Notes
     triggers: Triggers
-    keeper: Timekeeper = field(init=False)
+    keeper: TrustedClock = field(init=False)
 
     def __post_init__(self) -> None:
-        self.keeper = Timekeeper(self.timer, self.notes.noted)
-        self.triggers = replace(self.triggers, night=self.notes.night)
+        self.keeper = TrustedClock(self.timer, self.notes.noted)
+        self.triggers = replace(self.triggers, nightly_run=self.notes.night)
 
     def check(self) -> datetime | None:
         """One round: the occurrence that was swept for in it."""
-        if correction := self.keeper.take_correction():
+        if correction := self.keeper.accept_correction():
             self.notes.shift(correction)
             self.triggers = self.triggers.shifted(correction)
         now = self.keeper.now()
@@ -135,18 +135,18 @@ class Agent:
             self._keep(self.triggers.after(make_report(started_at=now), moment))
         return occurrence
 
-    def _moment(self, now: datetime) -> Moment:
-        return Moment(now, self.timer.monotonic(), CALM, 1, self.keeper.sense.sane, self.notes.since)
+    def _moment(self, now: datetime) -> NodeState:
+        return NodeState(now, self.timer.monotonic(), CALM, 1, self.keeper.sense.sane, self.notes.since)
 
     def _keep(self, triggers: Triggers) -> None:
-        self.triggers, self.notes.night = triggers, triggers.night
+        self.triggers, self.notes.night = triggers, triggers.nightly_run
 
 
 def make_report(
     trigger: Trigger = Trigger.NIGHTLY,
-    because: StopReason = StopReason.DONE,
+    reason: StopReason = StopReason.DONE,
     *,
-    low_mark_met: bool = False,
+    low_watermark_met: bool = False,
     started_at: datetime,
 ) -> SweepReport:
     return SweepReport(
@@ -156,11 +156,11 @@ def make_report(
         duration_seconds=1.0,
         filesystem_before=CALM,
         filesystem_after=CALM,
-        stopped_because=because,
+        stop_reason=reason,
         evictions=(),
         plan=None,
         not_reached=0,
-        low_mark_met=low_mark_met,
+        low_watermark_met=low_watermark_met,
     )
 
 
@@ -199,7 +199,7 @@ def make_night_node(
     now: datetime,
     *,
     since: timedelta = 365 * DAY,
-    night: Night | None = None,
+    night: NightlyRun | None = None,
     grace: timedelta = DAY,
 ) -> NightNode:
     """A node that has been watched for so long before `now`."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from cleaner.core.events import Event, SweepEnded
 from cleaner.core.model import Policy, Rule, Trigger
 from cleaner.core.ports import Node
-from cleaner.core.pressure.watermarks import Mark, Marks
+from cleaner.core.pressure.watermarks import WatermarkPair, Watermarks
 from cleaner.core.references import parse_pattern
 from cleaner.core.report import SweepReport
 from cleaner.simulation.node import Build, SimulatedNode
@@ -17,7 +17,7 @@ from support.fakes import FakeStop, FakeTimer, ScriptedDisk, ScriptedLedger, Scr
 
 MB = 1_000_000
 CAPACITY = 1000 * MB
-MARKS = Marks(bytes=Mark(high=75, low=65), inodes=Mark(high=80, low=75))
+WATERMARKS = Watermarks(bytes=WatermarkPair(high=75, low=65), inodes=WatermarkPair(high=80, low=75))
 COMPANY = Rule("company", (parse_pattern("registry.example.com/**"),), timedelta(days=30))
 POLICY = Policy(rules=(COMPANY,))
 
@@ -50,7 +50,7 @@ class World:
 
     def sweep(self, trigger: Trigger, policy: Policy = POLICY, **request: object) -> list[Event]:
         """All events of one sweep."""
-        settings = SweepSettings(policy, MARKS, failures_per_sweep=5)
+        settings = SweepSettings(policy, WATERMARKS, failures_per_sweep=5)
         return list(Sweep(self.node, settings, SweepRequest(trigger, **request)).events())  # type: ignore[arg-type]
 
     def report(self, trigger: Trigger, policy: Policy = POLICY, **request: object) -> SweepReport:

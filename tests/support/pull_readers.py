@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from cleaner.node.clock import NeverStop
 from cleaner.runtime.containerd.pulls import PATIENCE, PullReader
-from cleaner.runtime.rpc.calls import Calls, OwnApi
+from cleaner.runtime.rpc.calls import Calls, ContainerdApi
 from cleaner.runtime.rpc.channel import Channels
 from cleaner.runtime.rpc.endpoint import Endpoint
 from cleaner.runtime.rpc.methods import DEADLINES, Socket
@@ -19,6 +19,6 @@ def reader_of(endpoint: Endpoint, timer: FakeTimer, patience: timedelta = PATIEN
     channels = Channels({Socket.RUNTIME: endpoint, Socket.IMAGES: endpoint})
     calls = Calls(channels, DEADLINES, NeverStop(), lambda _method, _seconds, _answered: None)
     try:
-        yield PullReader(OwnApi(calls), timer.monotonic, patience)
+        yield PullReader(ContainerdApi(calls), timer.monotonic, patience)
     finally:
         calls.disconnect()

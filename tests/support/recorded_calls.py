@@ -42,12 +42,12 @@ class RecordedRuntime:
     """By method: what happens on the node just before a call; it is given the call's subject."""
 
     @property
-    def layers_refusal(self) -> str | None:
-        return self.inner.layers_refusal
+    def layers_error(self) -> str | None:
+        return self.inner.layers_error
 
     @property
-    def pulls_refusal(self) -> str | None:
-        return self.inner.pulls_refusal
+    def pulls_error(self) -> str | None:
+        return self.inner.pulls_error
 
     def read_pulls(self) -> tuple[Pull, ...]:
         return self._noted("read_pulls", self.inner.read_pulls)
@@ -73,8 +73,8 @@ class RecordedRuntime:
     def list_containers(self) -> tuple[Container, ...]:
         return self._noted("list_containers", self.inner.list_containers)
 
-    def take_uses(self) -> tuple[Container, ...]:
-        return self._noted("take_uses", self.inner.take_uses)
+    def drain_created_containers(self) -> tuple[Container, ...]:
+        return self._noted("drain_created_containers", self.inner.drain_created_containers)
 
     def list_sandbox_images(self) -> frozenset[str]:
         return self._noted("list_sandbox_images", self.inner.list_sandbox_images)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from cleaner.core.disk_usage import Usage
-from cleaner.core.model import Clock, Container, Image, Memory, Observation, Plan, Policy, Rule, Verdict
+from cleaner.core.model import Clock, Container, Image, Inspection, Memory, Plan, Policy, Rule, Verdict
 from cleaner.core.reclaim import Layers
 from cleaner.core.references import parse_pattern
 
@@ -73,11 +73,11 @@ def make_observation(
     first_seen: Mapping[str, datetime] | None = None,
     last_used: Mapping[str, datetime] | None = None,
     layers: Layers | None = None,
-) -> Observation:
+) -> Inspection:
     """A node with these images, and a container for each name in `used`."""
     containers = tuple(Container(f"container-{name}", frozenset({name})) for name in used)
     memory = Memory(NOW - 365 * DAY, first_seen or {}, last_used or {})
-    return Observation(images, containers, frozenset(sandbox), memory, layers)
+    return Inspection(images, containers, frozenset(sandbox), memory, layers)
 
 
 def verdicts_by_id(plan: Plan) -> dict[str, Verdict]:

@@ -36,7 +36,7 @@ FOREIGN = {
     "kubelet_image_garbage_collected_total": "the kubelet",
     "ALERTS": "Prometheus",
 }
-WAKING = {"CleanerPodsHurt", "CleanerPoolAtRisk"}
+WAKING = {"ImageCleanerPodsHurt", "ImageCleanerPoolAtRisk"}
 SEVERITIES = {"critical", "warning", "info"}
 HEADINGS = ["Meaning", "Impact", "Diagnosis", "Mitigation"]
 COMMANDS = {"check", "demo", "history", "plan", "run", "sweep"}
@@ -90,10 +90,10 @@ def test_an_alert_is_complete(alert: Any) -> None:
 
 
 def test_names_are_not_the_agents_own() -> None:
-    """Each name once; `CleanerNode...` is what the agent tells by itself."""
+    """Each name once; `ImageCleanerNode...` is what the agent tells by itself."""
     assert len(set(NAMES)) == len(NAMES)
-    assert all(name.startswith("Cleaner") and not name.startswith("CleanerNode") for name in NAMES)
-    assert all(name.startswith("CleanerNode") for name in AlertName)
+    assert all(name.startswith("ImageCleaner") and not name.startswith("ImageCleanerNode") for name in NAMES)
+    assert all(name.startswith("ImageCleanerNode") for name in AlertName)
 
 
 def test_every_alert_has_a_page_and_every_page_an_alert() -> None:
@@ -144,7 +144,7 @@ def test_promtool_sees_it_begin_hold_and_end(name: str) -> None:
     checks = group["alert_rule_test"]
     assert {check["alertname"] for check in checks} == {name}
     assert [bool(check["exp_alerts"]) for check in checks] == [False, True, False]
-    if name != "CleanerAbsent":  # there is but one fleet: its boundary is a minute before
+    if name != "ImageCleanerAbsent":  # there is but one fleet: its boundary is a minute before
         assert any('"edge"' in series["series"] for series in group["input_series"])
     assert not [alert for check in checks for alert in check["exp_alerts"] if "edge" in alert["exp_labels"].values()]
 
@@ -152,7 +152,7 @@ def test_promtool_sees_it_begin_hold_and_end(name: str) -> None:
 def test_alertmanager_names_alerts_that_there_are() -> None:
     """Each name in the example is one of the rules', or one that the agent tells by itself."""
     named = set(re.findall(r"Cleaner[A-Z]\w+", ALERTMANAGER.read_text("utf-8")))
-    assert named <= {*NAMES, *AlertName, "CleanerNode"}
+    assert named <= {*NAMES, *AlertName, "ImageCleanerNode"}
     assert set(AlertName) <= named
 
 

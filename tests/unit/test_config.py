@@ -12,13 +12,13 @@ from attrs import fields
 from ruamel.yaml import YAML
 
 from cleaner.config.alerting import AlertmanagerKeys, BasicKeys, TlsKeys
-from cleaner.config.keys import LogFormat, LogLevel
-from cleaner.config.settings import Config, RuntimeEndpoints, State, default_config, effective, load_config, missing_in
+from cleaner.config.keys import LogFormat, LogLevel, StateKeys
+from cleaner.config.settings import Config, RuntimeEndpoints, default_config, effective, load_config, missing_in
 from cleaner.config.values import Listen
 from cleaner.core.errors import ConfigError
 from cleaner.core.model import Clock, Mode, Policy, Rule
 from cleaner.core.nightly import Nightly
-from cleaner.core.pressure.watermarks import AvailableMark, Mark, Marks
+from cleaner.core.pressure.watermarks import AvailableWatermarks, WatermarkPair, Watermarks
 from cleaner.core.references import parse_pattern
 from cleaner.core.regret import RegretLimit
 
@@ -44,7 +44,7 @@ nightly:
   splay: 90s
   overdue: 36h
   evictions_per_night: 1
-  duty: 12.5%
+  duty_cycle: 12.5%
 pressure:
   {check_every: 1s, bytes: {high: 90.5, low: 80}, inodes: {high: 100, low: 0.5}, grace: 0s, ignore_registries: false}
 registries: {check: true, plain_http: ["localhost:5000"], also: {ghcr.io: ["localhost:5000"]}, ca_file: /etc/ca.pem}
@@ -108,24 +108,30 @@ def test_the_defaults() -> None:
     assert config.nightly == Nightly(
         "0 0 * * *", ZoneInfo("UTC"), timedelta(hours=4), timedelta(hours=1), timedelta(hours=48), 200, 0.2
     )
-    assert config.state == State("/var/lib/cleaner/ledger.db", timedelta(minutes=1), timedelta(days=90))
-    assert config.marks == Marks(Mark(75, 65), Mark(80, 75))
+    assert config.state == StateKeys("/var/lib/cleaner/ledger.db", timedelta(minutes=1), timedelta(days=90))
+    assert config.watermarks == Watermarks(WatermarkPair(75, 65), WatermarkPair(80, 75))
     assert (config.web.host, config.web.port) == ("0.0.0.0", 10099)
 
 
 @pytest.mark.parametrize(
-    ("written", "mark", "shown"),
+    ("written", "watermark", "shown"),
     [
-        ("high_available: 10GiB", AvailableMark(10 * 1024**3, 14 * 1024**3), ("10GiB", "14GiB")),
-        ("high_available: 1Gi, low_available: 1.5Gi", AvailableMark(1024**3, 3 * 512 * 1024**2), ("1GiB", "1536MiB")),
-        ("high_available: 1KiB", AvailableMark(1024, 1434), ("1KiB", "1434B")),
+        ("high_available: 10GiB", AvailableWatermarks(10 * 1024**3, 14 * 1024**3), ("10GiB", "14GiB")),
+        (
+            "high_available: 1Gi, low_available: 1.5Gi",
+            AvailableWatermarks(1024**3, 3 * 512 * 1024**2),
+            ("1GiB", "1536MiB"),
+        ),
+        ("high_available: 1KiB", AvailableWatermarks(1024, 1434), ("1KiB", "1434B")),
         ("high: 80", None, (None, None)),
     ],
 )
-def test_marks_in_bytes(tmp_path: Path, written: str, mark: AvailableMark | None, shown: tuple[object, ...]) -> None:
+def test_marks_in_bytes(
+    tmp_path: Path, written: str, watermark: AvailableWatermarks | None, shown: tuple[object, ...]
+) -> None:
     """They stand beside the percents, the low one 1.4 times the high one where it is not written; and are shown."""
     config = load(tmp_path, f"{ONE_RULE}pressure: {{bytes: {{{written}}}}}")
-    assert config.marks.available == mark
+    assert config.watermarks.available == watermark
     settings = dict(flat(effective(config)))
     assert tuple(settings[f"pressure.bytes.{name}_available"] for name in ("high", "low")) == shown
 
@@ -165,8 +171,8 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         1,
         0.125,
     )
-    assert config.state == State("/srv/cleaner/memory.db", timedelta(seconds=1), timedelta(days=7))
-    assert config.marks == Marks(Mark(90.5, 80), Mark(100, 0.5))
+    assert config.state == StateKeys("/srv/cleaner/memory.db", timedelta(seconds=1), timedelta(days=7))
+    assert config.watermarks == Watermarks(WatermarkPair(90.5, 80), WatermarkPair(100, 0.5))
     assert (config.check_every, config.failures_per_sweep) == (timedelta(seconds=1), 1)
     assert not config.policy.pressure_ignores_registries
     assert config.registries.check

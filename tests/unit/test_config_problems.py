@@ -10,7 +10,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cleaner.config.document import LARGEST_BYTES
+from cleaner.config.document import LARGEST_CONFIG_BYTES
 from cleaner.config.durations import LONGEST, duration_text, parse_duration
 from cleaner.config.settings import default_config, effective, load_config
 from cleaner.config.values import share
@@ -300,7 +300,7 @@ def test_the_last_accepted_shares(tmp_path: Path, limit: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("duty", "line"),
+    ("duty_cycle", "line"),
     [
         ("20", f"20: {NO_SHARE}"),
         ("0%", '"0%": is nothing; write more than 0%, such as "20%"'),
@@ -308,15 +308,17 @@ def test_the_last_accepted_shares(tmp_path: Path, limit: str) -> None:
         ("100.001%", '"100.001%": is more than the whole; write 100% or less'),
     ],
 )
-def test_a_refused_duty_is_one_line(tmp_path: Path, duty: str, line: str) -> None:
+def test_a_refused_duty_is_one_line(tmp_path: Path, duty_cycle: str, line: str) -> None:
     """A sweep that never worked would never end."""
-    assert problems_in(tmp_path, with_rule(f"nightly: {{duty: {duty}}}")) == (f"nightly.duty: {line}",)
+    assert problems_in(tmp_path, with_rule(f"nightly: {{duty_cycle: {duty_cycle}}}")) == (
+        f"nightly.duty_cycle: {line}",
+    )
 
 
-@pytest.mark.parametrize("duty", ["0.001%", "20%", "100%"])
-def test_the_last_accepted_duties(tmp_path: Path, duty: str) -> None:
+@pytest.mark.parametrize("duty_cycle", ["0.001%", "20%", "100%"])
+def test_the_last_accepted_duties(tmp_path: Path, duty_cycle: str) -> None:
     """From next to nothing to the whole."""
-    assert problems_in(tmp_path, with_rule(f"nightly: {{duty: {duty}}}")) == ()
+    assert problems_in(tmp_path, with_rule(f"nightly: {{duty_cycle: {duty_cycle}}}")) == ()
 
 
 @pytest.mark.parametrize("text", ACCEPTED)
@@ -452,7 +454,7 @@ def test_what_lists_and_mappings_hold_is_not_shown(tmp_path: Path) -> None:
         ("&a [*a]", "is no mapping; write keys with values"),
         (b"mode: \xff", "byte 6 is no UTF-8; save the file as UTF-8"),
         ("mode: full".encode("utf-16"), "byte 0 is no UTF-8; save the file as UTF-8"),
-        (b"#" * (LARGEST_BYTES + 1), "is larger than 1 MiB; name the configuration file with --config"),
+        (b"#" * (LARGEST_CONFIG_BYTES + 1), "is larger than 1 MiB; name the configuration file with --config"),
     ],
 )
 def test_a_file_that_is_no_configuration(tmp_path: Path, text: str | bytes, line: str) -> None:
@@ -469,7 +471,7 @@ def test_a_byte_order_mark_is_no_problem(tmp_path: Path) -> None:
 def test_the_largest_file_is_read(tmp_path: Path) -> None:
     """A file of just 1 MiB is read."""
     rule = with_rule("").encode()
-    assert problems_in(tmp_path, rule + b"#" * (LARGEST_BYTES - len(rule))) == ()
+    assert problems_in(tmp_path, rule + b"#" * (LARGEST_CONFIG_BYTES - len(rule))) == ()
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
@@ -586,7 +588,7 @@ KEYS = st.sampled_from(
         "keep",
         "regret",
         "limit",
-        "duty",
+        "duty_cycle",
         "path",
         "alertmanager",
         "url",

@@ -123,7 +123,7 @@ def test_series_are_chosen_by_every_variable(query: BoardQuery) -> None:
     """Whatever is ours is chosen by all variables of the board's target labels, whatever is not by the cluster."""
     chosen = {known["name"] for known in variables_of(read_board(query.where.partition(" /")[0]))} & TARGET_LABELS
     for series in selectors_in(query):
-        labels = chosen if series.name.startswith(("cleaner_", "process_")) else {"cluster"}
+        labels = chosen if series.name.startswith(("image_cleaner_", "process_")) else {"cluster"}
         assert {label: series.written.get(label) for label in labels} == {label: f'=~"${label}"' for label in labels}
 
 

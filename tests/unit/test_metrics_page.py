@@ -18,7 +18,7 @@ from unit.outlets.happenings import EVERYTHING, SEVERAL
 from unit.outlets.written import metrics_after
 
 TEXT = PAGE.read_text("utf-8")
-ROWS = re.findall(r"^\| `((?:cleaner|process)_\w+)` \| (\w+) \| (.*?) \| ([^|]*) \| (.*) \|$", TEXT, re.MULTILINE)
+ROWS = re.findall(r"^\| `((?:image_cleaner|process)_\w+)` \| (\w+) \| (.*?) \| ([^|]*) \| (.*) \|$", TEXT, re.MULTILINE)
 
 
 def scraped() -> Mapping[str, Any]:
@@ -56,12 +56,12 @@ def test_a_row_has_the_labels_that_a_scrape_shows(row: tuple[str, ...]) -> None:
 def test_labels_have_all_words_of_the_code() -> None:
     """What the code can say is listed, whether or not it was ever said."""
     labels = {name: metric.labels for name, metric in exposed_metrics().items()}
-    assert labels["cleaner_config_info"]["mode"] == tuple(Mode)
-    assert labels["cleaner_images"]["state"] == (EVICTABLE, *KeepReason)
-    assert labels["cleaner_sweeps_total"]["trigger"] == tuple(Trigger)
-    assert labels["cleaner_sweep_stops_total"]["because"] == tuple(StopReason)
-    assert labels["cleaner_filesystem_held_bytes"]["holder"] == tuple(Holder)
-    assert labels["cleaner_runtime_requests_total"]["method"] == RUNTIME_METHODS
+    assert labels["image_cleaner_config_info"]["mode"] == tuple(Mode)
+    assert labels["image_cleaner_images"]["state"] == (EVICTABLE, *KeepReason)
+    assert labels["image_cleaner_sweeps_total"]["trigger"] == tuple(Trigger)
+    assert labels["image_cleaner_sweep_ends_total"]["reason"] == tuple(StopReason)
+    assert labels["image_cleaner_filesystem_held_bytes"]["holder"] == tuple(Holder)
+    assert labels["image_cleaner_runtime_requests_total"]["method"] == RUNTIME_METHODS
 
 
 @pytest.mark.parametrize(("head", "words"), [("state", (EVICTABLE, *KeepReason)), ("holder", Holder)])
@@ -72,7 +72,7 @@ def test_a_word_of_a_label_is_explained(head: str, words: tuple[str, ...]) -> No
     assert sorted(explained) == sorted(words)
 
 
-@pytest.mark.parametrize("name", [name for name in exposed_metrics() if name.startswith("cleaner_")])
+@pytest.mark.parametrize("name", [name for name in exposed_metrics() if name.startswith("image_cleaner_")])
 def test_a_help_text_says_more_than_the_name(name: str) -> None:
     """A sentence, with three words or more that the name does not have."""
     meaning = exposed_metrics()[name].meaning
@@ -83,11 +83,11 @@ def test_a_help_text_says_more_than_the_name(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "unit"),
     [
-        ("cleaner_last_sweep_timestamp_seconds", "seconds since 1970"),
-        ("cleaner_sweep_duration_seconds", "seconds"),
-        ("cleaner_reclaimed_bytes_total", "bytes"),
-        ("cleaner_evictions_total", "images"),
-        ("cleaner_filesystem_files", "inodes"),
+        ("image_cleaner_last_sweep_timestamp_seconds", "seconds since 1970"),
+        ("image_cleaner_sweep_duration_seconds", "seconds"),
+        ("image_cleaner_reclaimed_bytes_total", "bytes"),
+        ("image_cleaner_evictions_total", "images"),
+        ("image_cleaner_filesystem_files", "inodes"),
     ],
 )
 def test_a_unit_is_that_of_the_name_or_what_is_counted(name: str, unit: str) -> None:
@@ -98,15 +98,15 @@ def test_a_unit_is_that_of_the_name_or_what_is_counted(name: str, unit: str) -> 
 def test_a_unit_that_nobody_said_is_an_error() -> None:
     """A new metric without a unit in its name has to get one."""
     with pytest.raises(KeyError):
-        unit_of("cleaner_something_new_total")
+        unit_of("image_cleaner_something_new_total")
 
 
 @pytest.mark.parametrize(
     ("groups", "named"),
     [
-        ({**GROUPS, "why": ()}, "cleaner_images"),
-        ({**GROUPS, "full": (*GROUPS["full"], "cleaner_images")}, "cleaner_images"),
-        ({**GROUPS, "full": (*GROUPS["full"], "cleaner_nothing")}, "cleaner_nothing"),
+        ({**GROUPS, "why": ()}, "image_cleaner_images"),
+        ({**GROUPS, "full": (*GROUPS["full"], "image_cleaner_images")}, "image_cleaner_images"),
+        ({**GROUPS, "full": (*GROUPS["full"], "image_cleaner_nothing")}, "image_cleaner_nothing"),
         ({**GROUPS, "more": ()}, "more"),
     ],
 )
@@ -118,6 +118,8 @@ def test_a_page_with_holes_is_not_written(groups: Mapping[str, tuple[str, ...]],
 
 def test_series_belong_to_their_metric() -> None:
     """A histogram has three kinds, everything else one of its own name."""
-    assert metric_by_series()["cleaner_sweep_duration_seconds_bucket"].name == "cleaner_sweep_duration_seconds"
-    assert metric_by_series()["cleaner_sweeps_total"].name == "cleaner_sweeps_total"
-    assert "cleaner_sweep_duration_seconds" not in metric_by_series()
+    assert (
+        metric_by_series()["image_cleaner_sweep_duration_seconds_bucket"].name == "image_cleaner_sweep_duration_seconds"
+    )
+    assert metric_by_series()["image_cleaner_sweeps_total"].name == "image_cleaner_sweeps_total"
+    assert "image_cleaner_sweep_duration_seconds" not in metric_by_series()

@@ -40,7 +40,7 @@ TEXTS = sorted(
     for path in ROOT.glob(pattern)
 )
 RECORDS = {rule["record"] for rule in rules_in(RULES)}
-_NAME = re.compile(r"(?<!\w)(?:\w+:)?cleaner_\w+(?::\w+|\*)?")
+_NAME = re.compile(r"(?<!\w)(?:\w+:)?image_cleaner_\w+(?::\w+|\*)?")
 
 
 def asked_by_boards() -> Iterator[tuple[str, str]]:
@@ -81,14 +81,14 @@ def test_every_metric_is_used_or_has_a_reason_not_to_be() -> None:
 
 def test_all_that_is_ours_is_used() -> None:
     """Only what every client of Prometheus exposes may go unused."""
-    assert not [name for name in UNUSED if name.startswith("cleaner_")]
+    assert not [name for name in UNUSED if name.startswith("image_cleaner_")]
 
 
 @pytest.mark.parametrize(("where", "expr"), [*SHOWN, *asked_by_documents()], ids=lambda value: value[:60])
 def test_whatever_is_asked_for_can_be_there(where: str, expr: str) -> None:
     """A series of ours is there, with each label that a query names, and each value: else it would show nothing."""
     for selector in selectors_of(expr):
-        if selector.name.startswith(("cleaner_", "process_")):
+        if selector.name.startswith(("image_cleaner_", "process_")):
             assert missing_in(selector) == [], where
 
 
@@ -104,29 +104,32 @@ def missing_in(selector: Selector) -> list[str]:
 
 def test_a_label_that_is_not_there_is_found() -> None:
     """Labels of the metric and of its target are there, with the values that they may have; others are missing."""
-    own = 'cleaner_images{state="held", pool="x", trigger="y"} + cleaner_reclaimable_bytes{trigger="manual"}'
+    own = (
+        'image_cleaner_images{state="rule_on_hold", pool="x", trigger="y"}'
+        ' + image_cleaner_reclaimable_bytes{trigger="manual"}'
+    )
     missing = {word for selector in selectors_of(own) for word in missing_in(selector)}
     assert missing == {"trigger", "manual"}
-    (histogram,) = selectors_of("rate(cleaner_sweep_duration_seconds[1h])")
-    assert missing_in(histogram) == ["cleaner_sweep_duration_seconds"]
+    (histogram,) = selectors_of("rate(image_cleaner_sweep_duration_seconds[1h])")
+    assert missing_in(histogram) == ["image_cleaner_sweep_duration_seconds"]
 
 
 @pytest.mark.parametrize(
     ("pattern", "is_pattern", "missing"),
     [
-        ("held", False, []),
+        ("rule_on_hold", False, []),
         ("", False, []),
         ("hold", False, ["hold"]),
-        ("held|local", True, []),
-        ("held|lokal", True, ["lokal"]),
-        ("h.*", True, []),
+        ("rule_on_hold|local", True, []),
+        ("rule_on_hold|lokal", True, ["lokal"]),
+        ("r.*", True, []),
         ("x.*", True, ["x.*"]),
     ],
 )
 def test_a_value_that_cannot_be_is_found(pattern: str, *, is_pattern: bool, missing: list[str]) -> None:
     """A value, each alternative of a pattern, and a pattern that nothing matches."""
     operator = "=~" if is_pattern else "="
-    assert Asked("state", pattern, f'{operator}"{pattern}"').misses(("held", "local")) == missing
+    assert Asked("state", pattern, f'{operator}"{pattern}"').misses(("rule_on_hold", "local")) == missing
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -145,7 +148,10 @@ def is_known(name: str) -> bool:
 
 def test_names_are_found_in_texts() -> None:
     """With their level and operation, with a star, without what stands around them; an unknown one is unknown."""
-    text = "`cleaner_images`, a:cleaner_b:c and cleaner_kubelet_* in node_image_cleaner_x {cleaner_imgs=1}"
-    names = ["cleaner_images", "a:cleaner_b:c", "cleaner_kubelet_*", "cleaner_imgs"]
+    text = (
+        "`image_cleaner_images`, a:image_cleaner_b:c and image_cleaner_kubelet_* in node_image_cleaner_x "
+        "{image_cleaner_imgs=1}"
+    )
+    names = ["image_cleaner_images", "a:image_cleaner_b:c", "image_cleaner_kubelet_*", "image_cleaner_imgs"]
     assert _NAME.findall(text) == names
     assert [is_known(name) for name in names] == [True, False, True, False]

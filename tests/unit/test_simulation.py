@@ -70,7 +70,7 @@ def test_a_removal_leaves_nothing(tmp_path: Path) -> None:
 def test_nobody_watches(tmp_path: Path) -> None:
     """On the simulated node no container is noticed but by its list."""
     node = make_node(tmp_path, [frozenset({"layer1"})], {0})
-    assert node.take_uses() == ()
+    assert node.drain_created_containers() == ()
 
 
 def test_a_pull_goes_on_until_it_ends(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`make dashboards`: the boards of dashboards/ as Python, written out as the JSON that Grafana takes.
+"""`make dashboards`: the boards in Python, written to dashboards/ as JSON for Grafana.
 
-It refuses to be needed by whoever imports a board: the JSON is committed, and a test says when it is stale.
+The JSON is committed, so importing a board needs no Python. A test fails when the JSON is stale.
 """

@@ -1,7 +1,4 @@
-"""Writes every board into dashboards/.
-
-It refuses another folder: what is committed there is what people import.
-"""
+"""Writes every board into dashboards/, the folder that users import from."""
 
 import sys
 from pathlib import Path
@@ -13,7 +10,7 @@ FOLDER = Path(__file__).parents[2] / "dashboards"
 
 
 def main() -> int:
-    """Write each board where Grafana's provisioning and the kustomization look for it."""
+    """Write each board to the folder that Grafana's provisioning and the kustomization read."""
     for name, board in BOARDS.items():
         file = FOLDER / f"{name}.json"
         file.write_text(render(board), "utf-8")

@@ -1,7 +1,4 @@
-"""The boards by the names of their files.
-
-It refuses a board that belongs to no file: the tests take the list from here.
-"""
+"""The boards by the names of their files; the tests use this list too."""
 
 from dashboards.fleet import FLEET
 from dashboards.impact import IMPACT

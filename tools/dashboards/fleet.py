@@ -1,22 +1,22 @@
-"""The board Fleet: all nodes at once, for whoever is on call.
+"""The board Fleet: all nodes at once, for the engineer on call.
 
-It refuses another order of its questions: at three in the morning nobody looks for the first one.
+Its sections answer questions in the order in which an incident raises them.
 """
 
 from dashboards.fleet_course import DONE, NEXT, SAFE
 from dashboards.fleet_now import NODES, WHO, WHY
-from dashboards.model import Board, Mark, Section
+from dashboards.model import Annotation, Board, Section
 from dashboards.queries import ANY_CLUSTER, FLEET_LABELS, JOB, OWN, choices
 
 FLEET = Board(
     uid="node-image-cleaner-fleet",
     title="Node image cleaner / Fleet",
-    description="All nodes: who is full, why, what was done, what comes next, is it safe.",
+    description="All nodes: which are full and why, what was done, what comes next, and whether it is safe.",
     span="24h",
     refresh="1m",
     variables=(JOB, *choices(OWN, FLEET_LABELS)),
-    marks=(
-        Mark(
+    annotations=(
+        Annotation(
             "DiskPressure",
             f'max by (node) (kube_node_status_condition{{{ANY_CLUSTER}, condition="DiskPressure", status="true"}}) > 0',
             "{{node}} is under DiskPressure",

@@ -1,6 +1,6 @@
 """The board Fleet over time: what was done, what comes next, and whether it is safe.
 
-It refuses to show our own deeds alone: what the kubelet did, and what was wanted again, stands beside them.
+The agent's evictions stand beside the kubelet's removals and the re-pulls.
 """
 
 from dashboards.model import Kind, Panel, Query
@@ -10,30 +10,30 @@ DONE = (
     Panel(
         Kind.BARS,
         "Images evicted",
-        "Images that are gone: `expired` by a rule, or `pressure` where only the disk asked for it.",
+        "Evicted images: `expired` by a rule, or `pressure` where only the disk required it.",
         "short",
         (Query(f"sum by (reason) ({FLEET_SCOPE.increase('evictions_total')})", "{{reason}}"),),
     ),
     Panel(
         Kind.LINES,
         "Bytes reclaimed",
-        "What these evictions freed, measured, beside what was foretold. Far less than "
-        "foretold: somebody else writes, or holds layers.",
+        "Bytes that these evictions were measured to free, beside the estimate. Far less than "
+        "estimated: another process writes, or holds layers.",
         "bytes",
         (
-            Query(f"sum by (reason) ({FLEET_SCOPE.increase('reclaimed_bytes_total')})", "measured, {{reason}}"),
-            Query(f"sum by (reason) ({FLEET_SCOPE.increase('estimated_bytes_total')})", "foretold, {{reason}}"),
+            Query(f"sum by (reason) ({FLEET_SCOPE.increase('reclaimed_bytes_total')})", "reclaimed, {{reason}}"),
+            Query(f"sum by (reason) ({FLEET_SCOPE.increase('estimated_bytes_total')})", "estimated, {{reason}}"),
         ),
     ),
     Panel(
         Kind.LINES,
-        "Ours beside the kubelet's",
-        "Images that we evicted, that the kubelet says it removed, and that vanished "
-        "without us. The kubelet's mean that we came too late.",
+        "Image removals by source",
+        "Images that the agent evicted, that the kubelet reports as removed, and that were "
+        "removed externally. Removals by the kubelet mean that the agent acted too late.",
         "short",
         (
-            Query(f"sum({FLEET_SCOPE.increase('evictions_total')})", "evicted by the cleaner"),
-            Query(f"sum({FLEET_SCOPE.increase('images_vanished_total')})", "vanished without us"),
+            Query(f"sum({FLEET_SCOPE.increase('evictions_total')})", "evicted by the agent"),
+            Query(f"sum({FLEET_SCOPE.increase('images_removed_externally_total')})", "removed externally"),
             Query(
                 "sum by (reason) ("
                 + FLEET_SCOPE.on_these_nodes(
@@ -47,7 +47,7 @@ DONE = (
     Panel(
         Kind.BARS,
         "Sweeps",
-        "Sweeps that are over, by what asked for them; dry runs count too.",
+        "Finished sweeps by trigger; dry runs count too.",
         "short",
         (Query(f"sum by (trigger) ({FLEET_SCOPE.increase('sweeps_total')})", "{{trigger}}"),),
         width=6,
@@ -55,15 +55,15 @@ DONE = (
     Panel(
         Kind.BARS,
         "Why sweeps ended",
-        "`done` and `low_mark` are good ends; `failures`, `no_progress` and `kubelet_mark` are not.",
+        "`done` and `low_watermark` are good ends; `failures`, `no_progress` and `kubelet_threshold` are not.",
         "short",
-        (Query(f"sum by (because) ({FLEET_SCOPE.increase('sweep_stops_total')}) > 0", "{{because}}"),),
+        (Query(f"sum by (reason) ({FLEET_SCOPE.increase('sweep_ends_total')}) > 0", "{{reason}}"),),
         width=6,
     ),
     Panel(
         Kind.LINES,
         "Failures",
-        "Sweeps that could not go on, and evictions that failed. The log of the node says why.",
+        "Sweeps that failed, and evictions that failed. The log of the node says why.",
         "short",
         (
             Query(f"sum by (trigger) ({FLEET_SCOPE.increase('sweep_failures_total')})", "sweeps: {{trigger}}"),
@@ -74,7 +74,7 @@ DONE = (
     Panel(
         Kind.BARS,
         "Spared",
-        "Images that the last look before a removal saved: a pod came for them in between.",
+        "Images that the final check before a removal spared: a pod started to use them in between.",
         "short",
         (Query(f"sum({FLEET_SCOPE.increase('evictions_spared_total')})", "spared"),),
         width=6,
@@ -84,42 +84,42 @@ DONE = (
 NEXT = (
     Panel(
         Kind.LINES,
-        "First to be full",
-        "The shortest times of all chosen nodes: until a high mark is reached, and "
-        "until the kubelet acts with everything evictable gone.",
+        "First node to fill up",
+        "The shortest times of all chosen nodes: until a high watermark is reached, and "
+        "until the kubelet acts, with every candidate evicted.",
         "s",
         (
-            Query(f"min({FLEET_SCOPE.own('time_to_high_watermark_seconds')}) < +Inf", "until a high mark"),
-            Query(f"min({FLEET_SCOPE.own('runway_seconds')}) < +Inf", "until the kubelet acts"),
+            Query(f"min({FLEET_SCOPE.own('time_to_high_watermark_seconds')}) < +Inf", "until a high watermark"),
+            Query(f"min({FLEET_SCOPE.own('time_to_kubelet_threshold_seconds')}) < +Inf", "until the kubelet acts"),
         ),
         if_empty="no node fills steadily",
     ),
     Panel(
         Kind.LINES,
         "Reclaimable",
-        "What all candidates would free: at the next nightly sweep, and under "
-        "pressure. Pulls in progress take the rest.",
+        "Bytes that evicting all candidates would free, at the next nightly sweep and under "
+        "pressure; and bytes that pulls in progress will still write.",
         "bytes",
         (
             Query(f"sum by (trigger) ({FLEET_SCOPE.own('reclaimable_bytes')})", "{{trigger}}"),
-            Query(f"sum({FLEET_SCOPE.own('pulls_expected_bytes')})", "pulls in progress will take"),
+            Query(f"sum({FLEET_SCOPE.own('pulls_projected_bytes')})", "projected for pulls in progress"),
         ),
     ),
     Panel(
         Kind.LINES,
-        "Observed only",
-        "Nodes in mode observe: images that would have gone in the 24 hours before, and those that were wanted again. "
-        "Many regrets: the rules are too short.",
+        "Observe mode",
+        "Nodes in mode observe: images that would have been evicted in the 24 hours before, and those that were used "
+        "or re-pulled. Many regrets: the ages in the rules are too short.",
         "short",
         (
-            Query(f"sum({FLEET_SCOPE.increase('observed_evictions_total', '1d')})", "would have gone"),
-            Query(f"sum({FLEET_SCOPE.increase('observed_regrets_total', '1d')})", "would have been regretted"),
+            Query(f"sum({FLEET_SCOPE.increase('observed_evictions_total', '1d')})", "would have been evicted"),
+            Query(f"sum({FLEET_SCOPE.increase('observed_regrets_total', '1d')})", "used or re-pulled since"),
         ),
     ),
     Panel(
         Kind.STAT,
         "Next nightly sweep",
-        "Until the first of the chosen nodes begins its nightly sweep.",
+        "Time until the first of the chosen nodes starts its nightly sweep.",
         "s",
         (Query(f"min({FLEET_SCOPE.own('next_nightly_timestamp_seconds')}) - time()", "first node"),),
         width=4,
@@ -128,7 +128,7 @@ NEXT = (
     Panel(
         Kind.LINES,
         "Modes",
-        "Nodes by mode: `observe` evicts nothing, `pressure` only where the disk fills, `full` at night too.",
+        "Nodes by mode: `observe` evicts nothing, `pressure` only where the disk fills, `full` also at night.",
         "short",
         (Query(f"count by (mode) ({FLEET_SCOPE.own('config_info')})", "{{mode}}"),),
         width=10,
@@ -137,7 +137,7 @@ NEXT = (
     Panel(
         Kind.LINES,
         "Versions",
-        "Nodes by the build that runs and by their container runtime.",
+        "Nodes by the version of the agent and by the container runtime.",
         "short",
         (
             Query(f"count by (version) ({FLEET_SCOPE.own('build_info')})", "cleaner {{version}}"),
@@ -151,8 +151,8 @@ NEXT = (
 SAFE = (
     Panel(
         Kind.LINES,
-        "Evictions pulled again",
-        "Share of the last 7 days' evictions that a node pulled again within 7 days.",
+        "Regret rate",
+        "Share of the last 7 days' evictions that a node re-pulled within 7 days.",
         "percentunit",
         (
             Query(
@@ -160,7 +160,7 @@ SAFE = (
                     f"sum({FLEET_SCOPE.increase('repulls_total', '7d')})",
                     f"sum({FLEET_SCOPE.increase('evictions_total', '7d')})",
                 ),
-                "pulled again",
+                "regret rate",
             ),
         ),
         width=6,
@@ -168,17 +168,17 @@ SAFE = (
     ),
     Panel(
         Kind.BARS,
-        "Bytes pulled again",
-        "What those pulls cost: the images' sizes as the runtime says, compressed under containerd.",
+        "Bytes re-pulled",
+        "The cost of those pulls: the sizes of the images as the runtime reports them, compressed under containerd.",
         "bytes",
-        (Query(f"sum({FLEET_SCOPE.increase('repulled_bytes_total')})", "pulled again"),),
+        (Query(f"sum({FLEET_SCOPE.increase('repulled_bytes_total')})", "re-pulled"),),
         width=6,
     ),
     Panel(
         Kind.LINES,
         "Containers that wait for their image",
         "Containers that cannot start because their image cannot be pulled, anywhere in the "
-        "chosen clusters. Rising after evictions: look here first.",
+        "chosen clusters. If this rises after evictions, look here first.",
         "short",
         (
             Query(
@@ -192,21 +192,21 @@ SAFE = (
     ),
     Panel(
         Kind.LINES,
-        "What is wrong with agents",
-        "Agents whose runtime does not answer, whose ledger is not on disk (nightly sweeps "
-        "hold), or whose marks come too late for the kubelet's.",
+        "Agent problems",
+        "Agents whose runtime does not answer, whose ledger is not on disk (nightly sweeps are "
+        "suspended), or whose high watermark is not below the kubelet's threshold.",
         "short",
         (
             Query(f"sum(1 - {FLEET_SCOPE.own('runtime_up')})", "runtime does not answer"),
             Query(f"sum(1 - {FLEET_SCOPE.own('ledger_up')})", "ledger is not on disk"),
-            Query(f"sum({FLEET_SCOPE.own('kubelet_collision')})", "kubelet acts before us"),
-            Query(f"sum(1 - {FLEET_SCOPE.own('kubelet_config_read')})", "kubelet's marks are assumed"),
+            Query(f"sum({FLEET_SCOPE.own('kubelet_collision')})", "kubelet acts first"),
+            Query(f"sum(1 - {FLEET_SCOPE.own('kubelet_config_read')})", "kubelet thresholds are assumed"),
         ),
         width=6,
     ),
     Panel(
         Kind.BARS,
-        "Log lines that warn",
+        "Logged warnings and errors",
         "Warnings and errors in the agents' logs.",
         "short",
         (
@@ -220,7 +220,7 @@ SAFE = (
     ),
     Panel(
         Kind.LINES,
-        "Requests to the runtime that fail",
+        "Failed requests to the runtime",
         "Share of all requests of the chosen agents to their container runtimes.",
         "percentunit",
         (

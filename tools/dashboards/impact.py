@@ -1,9 +1,9 @@
-"""The board Impact: what it brought, for whoever pays for the disks.
+"""The board Impact: the disk space that the agent gained, for those who pay for the disks.
 
-It refuses to credit the cleaner with a larger fleet: gain and space won compare shares, not sums.
+Gains compare shares of the disks, not sums, so that a larger fleet is not counted as a gain.
 """
 
-from dashboards.model import FULL_WIDTH, Board, Kind, Mark, Options, Panel, Query, Section
+from dashboards.model import FULL_WIDTH, Annotation, Board, Kind, Options, Panel, Query, Section
 from dashboards.queries import FLEET_LABELS, FLEET_SCOPE, JOB, choices, ratio
 
 IMAGES = 'filesystem="images"'
@@ -11,43 +11,45 @@ GROUPS = ("environment", "pool", "cluster")
 
 
 def _per_group(figure: str, operation: str = "sum") -> str:
-    """A figure of the images' filesystem for each group: node_exporter's, which was there before, else our own.
+    """A figure of the image filesystem for each group: node_exporter's, which is older, else the agent's.
 
-    One source for a whole group: chosen node by node, a node that both call by different names would count twice.
+    One source serves a whole group. Chosen node by node, a node that has a different name in each would count twice.
     """
     chosen = 'mountpoint="$mountpoint", fstype!~"rootfs|tmpfs|overlay"'
-    theirs = f"max by (cluster, environment, pool, instance) ({FLEET_SCOPE.other(f'node_filesystem_{figure}', chosen)})"
-    ours = FLEET_SCOPE.own(f"filesystem_{figure}", IMAGES)
-    return f"({operation} by ($group) ({theirs}) or {operation} by ($group) ({ours}))"
+    exported = (
+        f"max by (cluster, environment, pool, instance) ({FLEET_SCOPE.other(f'node_filesystem_{figure}', chosen)})"
+    )
+    own = FLEET_SCOPE.own(f"filesystem_{figure}", IMAGES)
+    return f"({operation} by ($group) ({exported}) or {operation} by ($group) ({own}))"
 
 
 AVAILABLE = _per_group("avail_bytes")
 SIZE = _per_group("size_bytes")
 SHARE = f"({AVAILABLE} / {SIZE})"
 _INSTALLED = FLEET_SCOPE.own("installed_timestamp_seconds")
-CAME = f"(min by ($group) (min_over_time({_INSTALLED}[$__range] @ end())))"
-"""When the first agent of a group came, known all over the range shown."""
-BEFORE = f"avg_over_time(({SHARE} and on ($group) ({CAME} > time()))[$__range:1h])"
-AFTER = f"avg_over_time(({SHARE} and on ($group) ({CAME} <= time()))[$__range:1h])"
+INSTALLED_AT = f"(min by ($group) (min_over_time({_INSTALLED}[$__range] @ end())))"
+"""When the first agent of a group was installed, known over the whole range shown."""
+BEFORE = f"avg_over_time(({SHARE} and on ($group) ({INSTALLED_AT} > time()))[$__range:1h])"
+AFTER = f"avg_over_time(({SHARE} and on ($group) ({INSTALLED_AT} <= time()))[$__range:1h])"
 GAIN = f"{AFTER} / {BEFORE}"
-WON = f"({AFTER} - {BEFORE}) * {SIZE}"
-NO_BEFORE = "needs a time range from before the green line"
+GAINED = f"({AFTER} - {BEFORE}) * {SIZE}"
+NO_BEFORE = "needs a time range that starts before the green line"
 _BEFORE_AFTER = (
     "averages over the time shown before and after the green line, as a share of the disks, "
-    "so that nodes that came or went change nothing"
+    "so that nodes that join or leave change nothing"
 )
 
 
 def _largest_first(expr: str) -> Query:
-    """A figure for each group; Prometheus gives them in no order, so that they would change places at each refresh."""
+    """A figure for each group, sorted: Prometheus returns them in no order, so they would change places at each refresh."""
     return Query(f"sort_desc({expr})", "{{$group}}")
 
 
 HEADLINE = (
     Panel(
         Kind.STAT,
-        "Gain, in times",
-        f"How many times the space is available since the cleaner came: {_BEFORE_AFTER}.",
+        "Gain factor",
+        f"Available space since the installation as a multiple of that before: {_BEFORE_AFTER}.",
         "none",
         (_largest_first(GAIN),),
         width=6,
@@ -56,10 +58,10 @@ HEADLINE = (
     ),
     Panel(
         Kind.STAT,
-        "Space won",
-        f"More space available than before, on disks of today's size: {_BEFORE_AFTER}.",
+        "Space gained",
+        f"Additional available space, on disks of today's size: {_BEFORE_AFTER}.",
         "bytes",
-        (_largest_first(WON),),
+        (_largest_first(GAINED),),
         width=6,
         height=5,
         if_empty=NO_BEFORE,
@@ -75,8 +77,8 @@ HEADLINE = (
     ),
     Panel(
         Kind.STAT,
-        "Evictions pulled again within 7 days",
-        "What it cost: the share of evicted images that a node wanted back. Near 0 the rules take what nobody needs.",
+        "Regret rate",
+        "The share of evicted images that a node re-pulled within 7 days. Near 0, the rules evict unused images.",
         "percentunit",
         (
             _largest_first(
@@ -97,7 +99,7 @@ OVER_TIME = (
         Kind.LINES,
         "Available disk space",
         "Bytes available on the filesystem that holds the images, all nodes of "
-        "a group together. Green: the cleaner came.",
+        "a group together. The green line marks the installation of the agent.",
         "bytes",
         (Query(AVAILABLE, "{{$group}}"),),
         width=FULL_WIDTH,
@@ -106,7 +108,7 @@ OVER_TIME = (
     Panel(
         Kind.LINES,
         "Available share",
-        "The same as a share of the disks: nodes that come or go do not move it.",
+        "The same as a share of the disks. Nodes that join or leave do not move it.",
         "percentunit",
         (Query(SHARE, "{{$group}}"),),
         width=12,
@@ -129,25 +131,25 @@ DETAILS = (
     Panel(
         Kind.TABLE,
         "Before and after",
-        f"What the figures above are made of: {_BEFORE_AFTER}.",
+        f"The parts of the figures above: {_BEFORE_AFTER}.",
         "percentunit",
         (
             Query(BEFORE, "Available before", "percentunit"),
             Query(AFTER, "Available after", "percentunit"),
-            Query(GAIN, "Gain, in times", "none"),
-            Query(WON, "Space won", "bytes"),
+            Query(GAIN, "Gain factor", "none"),
+            Query(GAINED, "Space gained", "bytes"),
             Query(SIZE, "Disks today", "bytes"),
         ),
         width=FULL_WIDTH,
         height=6,
         if_empty=NO_BEFORE,
         labels=tuple((label, label.capitalize()) for label in GROUPS),
-        least_first="Gain, in times",
+        least_first="Gain factor",
     ),
     Panel(
         Kind.LINES,
         "Nodes, and nodes with an agent",
-        "A step in the space that goes with a step here is a larger or smaller fleet, not the cleaner.",
+        "A step in space that coincides with a step here comes from a larger or smaller fleet, not from the agent.",
         "short",
         (
             Query(_per_group("size_bytes", "count"), "{{$group}}: nodes"),
@@ -158,8 +160,8 @@ DETAILS = (
     Panel(
         Kind.BARS,
         "Images evicted per day",
-        "Images that went in the 24 hours before each bar: expired by a rule, "
-        "or earlier because the disk asked for it.",
+        "Images evicted in the 24 hours before each bar: `expired` by a rule, "
+        "or earlier under `pressure`, where the disk required it.",
         "short",
         (Query(f"sum by (reason) ({FLEET_SCOPE.increase('evictions_total', '1d')})", "{{reason}}"),),
         width=12,
@@ -170,20 +172,20 @@ DETAILS = (
 IMPACT = Board(
     uid="node-image-cleaner-impact",
     title="Node image cleaner / Impact",
-    description="Available disk space before and after the cleaner came, by environment, pool or cluster.",
+    description="Available disk space before and after the installation of the agent, by environment, pool or cluster.",
     span="30d",
     refresh="",
     variables=(
         Options("group", "Group by", GROUPS),
         JOB,
-        *choices('__name__=~"cleaner_build_info|node_filesystem_avail_bytes"', FLEET_LABELS),
+        *choices('__name__=~"image_cleaner_build_info|node_filesystem_avail_bytes"', FLEET_LABELS),
         Options("mountpoint", "Mountpoint", ("/", "/var", "/var/lib", "/var/lib/containerd")),
     ),
-    marks=(
-        Mark(
-            "Cleaner came",
+    annotations=(
+        Annotation(
+            "Agent installed",
             f"min by ($group) (min_over_time({_INSTALLED}[1h])) * 1000",
-            "The cleaner came",
+            "First agent installed",
             "green",
             value_is_time=True,
         ),
@@ -191,6 +193,6 @@ IMPACT = Board(
     sections=(
         Section("Was it worth it?", HEADLINE),
         Section("Over time", OVER_TIME),
-        Section("How the figures come about", DETAILS),
+        Section("How the figures are calculated", DETAILS),
     ),
 )

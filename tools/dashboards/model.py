@@ -1,6 +1,6 @@
-"""What a board is made of: frozen values that say what is shown, not how Grafana spells it.
+"""The parts of a board as frozen values: what is shown, not how Grafana writes it.
 
-Refuses everything about JSON, identifiers and positions: those are render.py's.
+render.py adds the JSON, the identifiers and the positions.
 """
 
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Query:
-    """One PromQL expression and what its series are called."""
+    """One PromQL expression and the names of its series."""
 
     expr: str
     legend: str
@@ -65,13 +65,13 @@ class Panel:
     ratio: bool = False
     """Whether the axis goes from 0 to 1."""
     step: str | None = None
-    """The shortest distance of two points, such as `1d`."""
+    """The shortest distance between two points, such as `1d`."""
     if_empty: str | None = None
-    """What a panel says that has no series."""
+    """The text of a panel without series."""
     labels: tuple[tuple[str, str], ...] = ()
     """Of a table: labels that become columns, and their titles, in order; `instance` links to the node's board."""
     least_first: str | None = None
-    """Of a table: the title of the column that it is sorted by at first."""
+    """Of a table: the title of the column that it is first sorted by."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Options:
-    """A variable that is chosen from fixed words, the first one at the beginning."""
+    """A variable that is chosen from fixed words; the first one is the default."""
 
     name: str
     title: str
@@ -104,7 +104,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Mark:
+class Annotation:
     """Events drawn as vertical lines."""
 
     name: str
@@ -112,7 +112,7 @@ class Mark:
     title: str
     colour: str
     value_is_time: bool = False
-    """The value is the event's time, in milliseconds; else it happened where there is a sample above 0."""
+    """The value is the time of the event in milliseconds; else a sample above 0 is the event."""
     sections: int | None = None
     """How many sections, from the top, show it; None: all."""
 
@@ -125,8 +125,8 @@ class Board:
     title: str
     description: str
     span: str
-    """The time range at the beginning: `24h` back from now."""
+    """The default time range: `24h` back from now."""
     refresh: str
     variables: tuple[Choice | Options, ...]
-    marks: tuple[Mark, ...]
+    annotations: tuple[Annotation, ...]
     sections: tuple[Section, ...] = field(default=())

@@ -1,6 +1,6 @@
 """The board Node over time: what was done, what comes next, and whether it is safe.
 
-It refuses to show our own deeds alone: what the kubelet did, and what was wanted again, stands beside them.
+The agent's evictions stand beside the kubelet's removals and the re-pulls.
 """
 
 from dashboards.model import Kind, Panel, Query
@@ -13,7 +13,7 @@ DONE = (
     Panel(
         Kind.LINES,
         "Images evicted",
-        "Images that are gone, by reason; those that the last look spared; those where the removal failed.",
+        "Evicted images by reason, images that the final check spared, and images whose removal failed.",
         "short",
         (
             Query(f"sum by (reason) ({NODE_SCOPE.increase('evictions_total')})", "{{reason}}"),
@@ -23,24 +23,24 @@ DONE = (
     ),
     Panel(
         Kind.LINES,
-        "Foretold beside measured",
-        "Bytes that evictions were foretold to free, and what the filesystem gained. "
-        "Far apart: somebody else writes, or holds layers.",
+        "Estimated and reclaimed bytes",
+        "Bytes that evictions were estimated to free, and bytes that the filesystem gained. "
+        "Far apart: another process writes, or holds layers.",
         "bytes",
         (
-            Query(f"sum({NODE_SCOPE.increase('estimated_bytes_total')})", "foretold"),
-            Query(f"sum({NODE_SCOPE.increase('reclaimed_bytes_total')})", "measured"),
+            Query(f"sum({NODE_SCOPE.increase('estimated_bytes_total')})", "estimated"),
+            Query(f"sum({NODE_SCOPE.increase('reclaimed_bytes_total')})", "reclaimed"),
         ),
     ),
     Panel(
         Kind.LINES,
-        "Ours beside the kubelet's",
-        "Images that we evicted, that the kubelet says it removed, and that vanished "
-        "without us: the kubelet, a person, another tool.",
+        "Image removals by source",
+        "Images that the agent evicted, that the kubelet reports as removed, and that were "
+        "removed externally: by the kubelet, an operator or another tool.",
         "short",
         (
-            Query(f"sum({NODE_SCOPE.increase('evictions_total')})", "evicted by the cleaner"),
-            Query(f"sum({NODE_SCOPE.increase('images_vanished_total')})", "vanished without us"),
+            Query(f"sum({NODE_SCOPE.increase('evictions_total')})", "evicted by the agent"),
+            Query(f"sum({NODE_SCOPE.increase('images_removed_externally_total')})", "removed externally"),
             Query(
                 "sum by (reason) ("
                 + NODE_SCOPE.on_these_nodes(
@@ -54,7 +54,7 @@ DONE = (
     Panel(
         Kind.BARS,
         "Sweeps",
-        "Sweeps that are over, by what asked for them, and those that could not go on.",
+        "Finished sweeps by trigger, and those that failed.",
         "short",
         (
             Query(f"sum by (trigger) ({NODE_SCOPE.increase('sweeps_total')}) > 0", "{{trigger}}"),
@@ -64,15 +64,15 @@ DONE = (
     Panel(
         Kind.BARS,
         "Why sweeps ended",
-        "`done` and `low_mark` are good ends; `failures`, `no_progress` and `kubelet_mark` are not.",
+        "`done` and `low_watermark` are good ends; `failures`, `no_progress` and `kubelet_threshold` are not.",
         "short",
-        (Query(f"sum by (because) ({NODE_SCOPE.increase('sweep_stops_total')}) > 0", "{{because}}"),),
+        (Query(f"sum by (reason) ({NODE_SCOPE.increase('sweep_ends_total')}) > 0", "{{reason}}"),),
     ),
     Panel(
         Kind.BARS,
         "Duration of sweeps",
-        "How long sweeps that did not fail took on average. A night rests between "
-        "evictions, so it takes longer than its removals.",
+        "Average duration of sweeps that did not fail. A nightly sweep waits between "
+        "evictions, so it lasts longer than its removals.",
         "s",
         (
             Query(
@@ -88,30 +88,30 @@ NEXT = (
     Panel(
         Kind.LINES,
         "Forecast",
-        "At the steady rate of the last minutes: until the first high mark, and until the "
-        "kubelet acts with everything evictable gone. Gaps: not filling.",
+        "At the steady rate of the last minutes: time until the first high watermark, and until "
+        "the kubelet acts, with every candidate evicted. Gaps: not filling.",
         "s",
         (
-            Query(f"min({NODE_SCOPE.own('time_to_high_watermark_seconds')}) < +Inf", "until a high mark"),
-            Query(f"min({NODE_SCOPE.own('runway_seconds')}) < +Inf", "until the kubelet acts"),
+            Query(f"min({NODE_SCOPE.own('time_to_high_watermark_seconds')}) < +Inf", "until a high watermark"),
+            Query(f"min({NODE_SCOPE.own('time_to_kubelet_threshold_seconds')}) < +Inf", "until the kubelet acts"),
         ),
         if_empty="not filling",
     ),
     Panel(
         Kind.LINES,
         "Reclaimable",
-        "What all candidates would free: at the next nightly sweep, and under "
-        "pressure; and what pulls in progress will take.",
+        "Bytes that evicting all candidates would free, at the next nightly sweep and under "
+        "pressure; and bytes that pulls in progress will still write.",
         "bytes",
         (
             Query(f"sum by (trigger) ({NODE_SCOPE.own('reclaimable_bytes')})", "{{trigger}}"),
-            Query(f"sum({NODE_SCOPE.own('pulls_expected_bytes')})", "pulls in progress will take"),
+            Query(f"sum({NODE_SCOPE.own('pulls_projected_bytes')})", "projected for pulls in progress"),
         ),
     ),
     Panel(
         Kind.STAT,
         "Next nightly sweep",
-        "Until this node's next nightly sweep, its splay included.",
+        "Time until this node's next nightly sweep, its splay included.",
         "s",
         (Query(f"min({NODE_SCOPE.own('next_nightly_timestamp_seconds')}) - time()", "next"),),
         width=4,
@@ -119,7 +119,7 @@ NEXT = (
     Panel(
         Kind.NAMES,
         "What runs here",
-        "The mode in force, the agent's build, and the container runtime as it was when it last answered.",
+        "The mode in force, the agent's version, and the container runtime as it last answered.",
         "short",
         (
             Query(f"max by (mode) ({NODE_SCOPE.own('config_info')})", "mode {{mode}}"),
@@ -133,20 +133,20 @@ NEXT = (
 SAFE = (
     Panel(
         Kind.LINES,
-        "Wanted again",
-        "Evicted images that were pulled again within 7 days; in mode observe, "
-        "images that would have gone and were wanted.",
+        "Re-pulls and regrets",
+        "Evicted images that were re-pulled within 7 days; in mode observe, images that "
+        "would have been evicted, and those that were used or re-pulled.",
         "short",
         (
-            Query(f"sum({NODE_SCOPE.increase('repulls_total')})", "pulled again"),
-            Query(f"sum({NODE_SCOPE.increase('observed_evictions_total')})", "would have gone"),
-            Query(f"sum({NODE_SCOPE.increase('observed_regrets_total')})", "would have been regretted"),
+            Query(f"sum({NODE_SCOPE.increase('repulls_total')})", "re-pulled"),
+            Query(f"sum({NODE_SCOPE.increase('observed_evictions_total')})", "would have been evicted"),
+            Query(f"sum({NODE_SCOPE.increase('observed_regrets_total')})", "used or re-pulled since"),
         ),
     ),
     Panel(
         Kind.LINES,
         "Latency of the runtime",
-        "Duration of requests to the runtime, removals included: the average, and what 99 % of them stay below.",
+        "Duration of requests to the runtime, removals included: the average, and the limit that 99 % stay below.",
         "s",
         (
             Query(
@@ -163,7 +163,7 @@ SAFE = (
     Panel(
         Kind.LINES,
         "Requests to the runtime",
-        "Requests in a second by method, and those that failed.",
+        "Requests per second by method, and those that failed.",
         "reqps",
         (
             Query(
@@ -178,13 +178,13 @@ SAFE = (
     ),
     Panel(
         Kind.LINES,
-        "Ledger and the kubelet's marks",
-        "1 is yes. Without the ledger the nightly sweep holds; where the kubelet "
-        "acts before us, the high mark is too high.",
+        "Ledger and kubelet thresholds",
+        "1 is yes. Without the ledger, nightly sweeps are suspended. Where the kubelet "
+        "acts first, the high watermark is too high.",
         "short",
         (
             Query(f"min({NODE_SCOPE.own('ledger_up')})", "ledger is on disk"),
-            Query(f"max({NODE_SCOPE.own('kubelet_collision')})", "kubelet acts before us"),
+            Query(f"max({NODE_SCOPE.own('kubelet_collision')})", "kubelet acts first"),
             Query(f"min({NODE_SCOPE.own('kubelet_config_read')})", "kubelet's configuration is read"),
         ),
     ),

@@ -1,6 +1,6 @@
-"""The board Node as things stand: is it full, and who holds the space.
+"""The board Node at present: whether the node is full, and what holds the space.
 
-It refuses several nodes at once: lines are the filesystems of one.
+It shows one node at a time: each line is one of its filesystems.
 """
 
 from dashboards.model import Kind, Panel, Query, Shades
@@ -11,17 +11,17 @@ USED = NODE_SCOPE.used(CHOSEN)
 INODES_USED = NODE_SCOPE.inodes_used(CHOSEN)
 
 
-def _marks(resource: str) -> tuple[Query, ...]:
+def _limits(resource: str) -> tuple[Query, ...]:
     chosen = f'{CHOSEN}, resource="{resource}"'
     return (
-        Query(NODE_SCOPE.own("kubelet_watermark_ratio", chosen), "Kubelet's mark, {{filesystem}}"),
-        Query(NODE_SCOPE.own("high_watermark_ratio", chosen), "High mark, {{filesystem}}"),
-        Query(NODE_SCOPE.own("low_watermark_ratio", chosen), "Low mark, {{filesystem}}"),
+        Query(NODE_SCOPE.own("kubelet_threshold_ratio", chosen), "Kubelet threshold, {{filesystem}}"),
+        Query(NODE_SCOPE.own("high_watermark_ratio", chosen), "High watermark, {{filesystem}}"),
+        Query(NODE_SCOPE.own("low_watermark_ratio", chosen), "Low watermark, {{filesystem}}"),
     )
 
 
 def _room(used: str, resource: str) -> str:
-    """How far the nearest high mark is; 0 and below: it is reached."""
+    """The distance to the nearest high watermark; 0 or less where it is reached."""
     high = NODE_SCOPE.own("high_watermark_ratio", f'{CHOSEN}, resource="{resource}"')
     return f"min({high} - {SAME_FILESYSTEM} group_left () {used})"
 
@@ -39,35 +39,36 @@ WHO = (
         f"max({USED})",
     ),
     _stat(
-        "Room to high mark",
-        "Share of the disk that is left until images are evicted under pressure. Red: the mark is reached.",
+        "Room to watermark",
+        "Share of the disk that is left until images are evicted under pressure. Red: the high watermark is reached.",
         "percentunit",
         _room(USED, "bytes"),
         Shades(red_below=0),
     ),
     _stat(
-        "Inodes to high mark",
-        "The same of inodes. Red: the mark is reached.",
+        "Inodes to watermark",
+        "The same for inodes. Red: the high watermark is reached.",
         "percentunit",
         _room(INODES_USED, "inodes"),
         Shades(red_below=0),
     ),
     _stat(
-        "Runway",
-        "Until the kubelet would act by itself, with everything evictable gone, at the present rate.",
+        "Time to threshold",
+        "Time until the kubelet would act at the present rate, with every candidate evicted.",
         "s",
-        f"min({NODE_SCOPE.own('runway_seconds')})",
+        f"min({NODE_SCOPE.own('time_to_kubelet_threshold_seconds')})",
     ),
     _stat(
-        "Low mark in reach",
-        "Whether evicting every candidate under pressure would reach the low marks. No: something else fills the disk.",
+        "Reclaim suffices",
+        "Whether evicting every candidate under pressure would reach the low watermarks. No: data that "
+        "evictions cannot free fills the disk.",
         "bool_yes_no",
         f"min({NODE_SCOPE.own('low_watermark_reachable')})",
         Shades(red_below=1),
     ),
     _stat(
         "Runtime answers",
-        "Whether the container runtime answers the agent. No: nothing can be evicted.",
+        "Whether the container runtime answers the agent. No: no image can be evicted.",
         "bool_yes_no",
         f"min({NODE_SCOPE.own('runtime_up')})",
         Shades(red_below=1),
@@ -75,10 +76,10 @@ WHO = (
     Panel(
         Kind.LINES,
         "Bytes used",
-        "Share used, beside our marks and the kubelet's. From the high mark on images go "
-        "until the low mark; above the kubelet's it acts too.",
+        "Share used, beside the watermarks and the kubelet's threshold. From the high watermark on, images are "
+        "evicted down to the low watermark; above its threshold the kubelet acts too.",
         "percentunit",
-        (Query(USED, "Used, {{filesystem}}"), *_marks("bytes")),
+        (Query(USED, "Used, {{filesystem}}"), *_limits("bytes")),
         width=12,
         height=9,
         ratio=True,
@@ -86,9 +87,9 @@ WHO = (
     Panel(
         Kind.LINES,
         "Inodes used",
-        "As bytes, for inodes; a filesystem without a limit has none.",
+        "The same for inodes; a filesystem without a limit has none.",
         "percentunit",
-        (Query(INODES_USED, "Used, {{filesystem}}"), *_marks("inodes")),
+        (Query(INODES_USED, "Used, {{filesystem}}"), *_limits("inodes")),
         width=12,
         height=9,
         ratio=True,
@@ -98,9 +99,9 @@ WHO = (
 WHY = (
     Panel(
         Kind.STACK,
-        "Who holds the space",
-        "What is used on the images' filesystem, by its holder. Only `evictable` can "
-        "go under pressure; `other` is no image at all.",
+        "Space by holder",
+        "Bytes used on the image filesystem, by holder. Under pressure only `evictable` "
+        "can be freed; `non_image` is data that no image eviction can free.",
         "bytes",
         (Query(f"sum by (holder) ({NODE_SCOPE.own('filesystem_held_bytes')})", "{{holder}}"),),
         width=12,
@@ -108,7 +109,7 @@ WHY = (
     Panel(
         Kind.STACK,
         "Images by state",
-        "What the nightly sweep would do with the images that are there: `evictable`, or the reason to keep.",
+        "What the nightly sweep would do with the images on the node: `evictable`, or the reason to keep them.",
         "short",
         (Query(f"sum by (state) ({NODE_SCOPE.own('images')}) > 0", "{{state}}"),),
         width=12,

@@ -1,6 +1,6 @@
 """Builds one panel with Grafana's own library.
 
-It refuses thresholds that repeat a setting: marks are lines of their own, and the only figures are 0 and 1.
+No threshold repeats a setting: watermarks are series, and colours change only at 0 and 1.
 """
 
 from collections.abc import Callable
@@ -16,19 +16,19 @@ from dashboards.model import Kind, Panel, Query
 
 SOURCE = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 NODE_BOARD = "/d/node-image-cleaner-node?${__url_time_range}&${datasource:queryparam}&var-instance=${__value.raw}"
-_MARKS = {"/^Kubelet's mark/": "red", "/^High mark/": "orange", "/^Low mark/": "green"}
-"""Series that are limits: dashed, in their own colour."""
+_LIMITS = {"/^Kubelet threshold/": "red", "/^High watermark/": "orange", "/^Low watermark/": "green"}
+"""Series that are limits, by their legends: dashed, each in its own colour."""
 _ENDLESS = 1e18
-"""Nothing real is as large: neither seconds nor bytes of a node."""
+"""Larger than any real number of seconds or bytes of a node."""
 
 _BAR_PIXELS = 28
-"""A bar is no higher, also where there is only one."""
+"""The greatest height of a bar, even of a single one."""
 
 Builder: TypeAlias = timeseries.Panel | stat.Panel | bargauge.Panel | table.Panel
 
 
 def build_panel(panel: Panel) -> Builder:
-    """A panel of its kind, its queries in order from A."""
+    """Build a panel of its kind, with its queries in order from A."""
     builders: dict[Kind, Callable[[Panel], Builder]] = {
         Kind.RANKING: _ranking,
         Kind.TABLE: _table,
@@ -61,7 +61,7 @@ def _target(panel: Panel, query: Query, ref_id: str) -> prometheus.Dataquery:
 
 def _thresholds(panel: Panel) -> make.ThresholdsConfig:
     shades = panel.shades
-    # Behind a figure: nothing, since Grafana's `text` would be a light box that draws the eye like a red one.
+    # A figure has no background: Grafana's `text` would be a light box that draws the eye like a red one.
     calm = "transparent" if panel.kind is Kind.STAT else "text"
     steps = [dashboard.Threshold(value=None, color=calm if shades.red_below is None else "red")]
     if shades.red_below is not None:
@@ -72,7 +72,7 @@ def _thresholds(panel: Panel) -> make.ThresholdsConfig:
 
 
 def _endless(word: str) -> dashboard.ValueMapping:
-    """A word for +Inf, as a range: Grafana has no other way to say it."""
+    """Map +Inf to a word, as a range: Grafana has no other way."""
     options = dashboard.DashboardRangeMapOptions(_ENDLESS, None, dashboard.ValueMappingResult(text=word))
     return dashboard.RangeMap(options)
 
@@ -90,7 +90,7 @@ def _graph(panel: Panel) -> timeseries.Panel:
         .axis_soft_min(0)
     )
     if panel.kind is Kind.LINES:
-        for pattern, colour in _MARKS.items():
+        for pattern, colour in _LIMITS.items():
             builder = builder.override_by_regexp(pattern, _limit(colour))
         return builder.fill_opacity(0).line_width(2)
     builder = builder.stacking(make_common.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
@@ -109,7 +109,7 @@ def _limit(colour: str) -> list[dashboard.DynamicConfigValue]:
 
 
 def _stat(panel: Panel) -> stat.Panel:
-    """A figure, or what its series are called."""
+    """A figure, or the names of the series."""
     names = panel.kind is Kind.NAMES
     shaded = panel.shades.red_below is not None or panel.shades.red_from is not None
     return (
@@ -143,7 +143,7 @@ def _ranking(panel: Panel) -> bargauge.Panel:
 
 
 def _table(panel: Panel) -> table.Panel:
-    """One row for each set of labels: the queries' frames are merged, their values named by the queries."""
+    """One row for each set of labels: the frames of the queries are merged, and each query names its column."""
     shown = [f"Value #{chr(ord('A') + number)}" for number in range(len(panel.queries))]
     titles = {name: query.legend for name, query in zip(shown, panel.queries, strict=True) if query.legend}
     hidden = {"Time": True} | {name: True for name in shown if name not in titles}
@@ -170,7 +170,7 @@ def _table(panel: Panel) -> table.Panel:
 
 
 def _column(query: Query) -> list[dashboard.DynamicConfigValue]:
-    """A column's unit; one that tells of room turns red where none is left."""
+    """The properties of a column: its unit, its word for +Inf, and where it turns red."""
     properties = [dashboard.DynamicConfigValue("unit", query.unit)]
     if query.endless is not None:
         properties.append(dashboard.DynamicConfigValue("mappings", [_endless(query.endless)]))

@@ -1,6 +1,6 @@
 """Selectors and expressions that more than one board uses.
 
-It refuses figures of its own: high, low and the kubelet's marks are series, and zero is the only other limit.
+They contain no limits but zero: the watermarks and the kubelet's thresholds are series.
 """
 
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from dashboards.model import Choice
 
 FLEET_LABELS = ("cluster", "environment", "pool", "instance")
-"""Target labels: what Prometheus puts on every series of a node, this agent's and node_exporter's."""
+"""Target labels: Prometheus adds them to every series of a node, from this agent and from node_exporter."""
 NODE_LABELS = ("cluster", "instance")
 SAME_NODE_NAME = "on (cluster, node)"
-"""For series of the kubelet and of kube-state-metrics, whose instance is another."""
+"""For series of the kubelet and of kube-state-metrics, which have another `instance`."""
 SAME_FILESYSTEM = "on (cluster, instance, filesystem)"
 NOT_FILLING = "not filling"
-"""What is said for +Inf."""
+"""The text for +Inf."""
 ANY_JOB = 'job=~"$job"'
 ANY_CLUSTER = 'cluster=~"$cluster"'
 LINUX_NODES = f'kube_node_info{{{ANY_CLUSTER}, os_image!~"(?i)windows.*"}}'
@@ -31,15 +31,15 @@ class Scope:
         return ", ".join(f'{label}=~"${label}"' for label in self.labels)
 
     def own(self, name: str, matchers: str = "") -> str:
-        """A metric of ours, by its name without `cleaner_`."""
-        return self.other(f"cleaner_{name}", ", ".join(filter(None, (matchers, ANY_JOB))))
+        """A metric of this agent, by its name without `image_cleaner_`."""
+        return self.other(f"image_cleaner_{name}", ", ".join(filter(None, (matchers, ANY_JOB))))
 
     def other(self, name: str, matchers: str = "") -> str:
-        """A metric of another exporter on the same nodes, under whatever job."""
+        """A metric of another exporter on the same nodes, of any job."""
         return f"{name}{{{', '.join(filter(None, (matchers, self._chosen)))}}}"
 
     def increase(self, name: str, window: str = "$__rate_interval", matchers: str = "") -> str:
-        """By how much a counter of ours rose."""
+        """The increase of a counter of this agent."""
         return f"increase({self.own(name, matchers)}[{window}])"
 
     def used(self, matchers: str) -> str:
@@ -53,7 +53,7 @@ class Scope:
         return f"(1 - {free} / {files})"
 
     def on_these_nodes(self, expr: str) -> str:
-        """What the kubelet or kube-state-metrics says of nodes that have an agent of the chosen ones."""
+        """Series of the kubelet or of kube-state-metrics, only for nodes that have one of the chosen agents."""
         return f"({expr} and {SAME_NODE_NAME} {self.own('build_info')})"
 
 
@@ -62,12 +62,12 @@ NODE_SCOPE = Scope(NODE_LABELS)
 
 
 def ratio(part: str, whole: str) -> str:
-    """A share; nothing where the whole is 0, since 0 of 0 says nothing."""
+    """A share; no sample where the whole is 0, since 0 of 0 has no meaning."""
     return f"{part} / ({whole} > 0)"
 
 
 def choices(source: str, labels: tuple[str, ...]) -> tuple[Choice, ...]:
-    """A variable for each target label, of the series whose matcher of `__name__` is given; each narrows the next."""
+    """A variable for each target label, from the series that `source` selects; each choice narrows the next."""
     found = []
     for number, label in enumerate(labels):
         matchers = [source, *(f'{known}=~"${known}"' for known in labels[:number])]
@@ -76,6 +76,6 @@ def choices(source: str, labels: tuple[str, ...]) -> tuple[Choice, ...]:
     return tuple(found)
 
 
-OWN = '__name__="cleaner_build_info"'
-JOB = Choice("job", "cleaner_build_info", "Job", ".+")
-"""Where one agent is scraped twice, by a PodMonitor and by annotations, every sum would be twice what it is."""
+OWN = '__name__="image_cleaner_build_info"'
+JOB = Choice("job", "image_cleaner_build_info", "Job", ".+")
+"""If one agent is scraped twice, by a PodMonitor and by annotations, every sum is doubled until one job is chosen."""

@@ -1,6 +1,6 @@
-"""Turns a board into the JSON that Grafana takes.
+"""Turns a board into JSON for Grafana.
 
-It refuses everything that changes by itself: the same board is the same text, so a test can compare.
+The same board always gives the same text, so that a test can compare it with the committed file.
 """
 
 import json
@@ -10,17 +10,17 @@ from grafana_foundation_sdk.builders import dashboard as make
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as models
 
-from dashboards.model import Board, Choice, Mark, Options, Section
+from dashboards.model import Annotation, Board, Choice, Options, Section
 from dashboards.panels import SOURCE, build_panel
 
 TAG = "node-image-cleaner"
-"""Joins the boards: each links to all that have it."""
+"""The tag that joins the boards: each board links to all boards that have it."""
 _STRAY = ("auto", "auto_min", "auto_count", "placement")
-"""What the library writes unasked: fields of interval variables, and the menu that would hide links and annotations."""
+"""Fields that the library adds by itself: of interval variables, and of the menu that would hide links and annotations."""
 
 
 def render(board: Board) -> str:
-    """The board as JSON, with keys in order."""
+    """Return the board as JSON, with sorted keys."""
     builder = (
         make.Dashboard(board.title)
         .uid(board.uid)
@@ -36,8 +36,9 @@ def render(board: Board) -> str:
     )
     for variable in board.variables:
         builder = builder.with_variable(_choice(variable) if isinstance(variable, Choice) else _options(variable))
-    for mark in board.marks:
-        builder = builder.annotation(_annotation(mark, _panel_ids(board.sections[: mark.sections])))
+    for annotation in board.annotations:
+        panels = _panel_ids(board.sections[: annotation.sections])
+        builder = builder.annotation(_annotation(annotation, panels))
     for section in board.sections:
         builder = builder.with_row(make.Row(section.question))
         for panel in section.panels:
@@ -46,10 +47,10 @@ def render(board: Board) -> str:
 
 
 def _finish(board: dict[str, Any]) -> str:
-    """Number the panels, which the library leaves to Grafana, and drop what it writes without being asked."""
+    """Number the panels, which the library leaves to Grafana, and drop the fields that it adds by itself."""
     for number, panel in enumerate(board["panels"], 1):
         panel["id"] = number
-        panel.get("options", {}).pop("footer", None)  # of a table: by now each column has its own
+        panel.get("options", {}).pop("footer", None)  # of a table: newer Grafana has it in each column
     for part in (*board["templating"]["list"], *board["annotations"]["list"], *board["links"]):
         for name in _STRAY:
             part.pop(name, None)
@@ -57,7 +58,7 @@ def _finish(board: dict[str, Any]) -> str:
 
 
 def _links() -> make.DashboardLink:
-    """To the other boards, with what is chosen here."""
+    """Link to the other boards, with the same variables and time range."""
     link = (
         make.DashboardLink("Node image cleaner").icon("dashboard").type(models.DashboardLinkType.DASHBOARDS).tags([TAG])
     )
@@ -69,7 +70,7 @@ def _source() -> make.DatasourceVariable:
 
 
 def _choice(choice: Choice) -> make.QueryVariable:
-    """A variable that is read anew with each time range, since labels come and go with the nodes."""
+    """A variable that is reloaded with each time range, since labels change with the nodes."""
     query = f"label_values({choice.metric}, {choice.label})"
     variable = (
         make.QueryVariable(choice.label)
@@ -92,12 +93,14 @@ def _options(options: Options) -> make.CustomVariable:
 
 
 def _panel_ids(sections: tuple[Section, ...]) -> list[int]:
-    """The numbers that the panels of the first sections get; a row has one too."""
+    """The numbers of the panels in the first sections; a row has a number too."""
     return list(range(1, 1 + sum(1 + len(section.panels) for section in sections)))
 
 
-def _annotation(mark: Mark, panels: list[int]) -> make.AnnotationQuery:
-    built = make.AnnotationQuery().name(mark.name).datasource(SOURCE).enable(True).icon_color(mark.colour)  # noqa: FBT003
-    if mark.sections is not None:
+def _annotation(annotation: Annotation, panels: list[int]) -> make.AnnotationQuery:
+    built = make.AnnotationQuery().name(annotation.name).datasource(SOURCE)
+    built = built.enable(True).icon_color(annotation.colour)  # noqa: FBT003
+    if annotation.sections is not None:
         built = built.filter(make.AnnotationPanelFilter().exclude(False).ids(panels))  # noqa: FBT003
-    return built.expr(mark.expr).title_format(mark.title).use_value_for_time(mark.value_is_time)
+    built = built.expr(annotation.expr).title_format(annotation.title)
+    return built.use_value_for_time(annotation.value_is_time)

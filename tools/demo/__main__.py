@@ -67,7 +67,7 @@ def _run_daemon(lab: Lab) -> None:
     with log.open("wb") as stream:
         daemon = subprocess.Popen([CLEANER, "run", "--config", config], env=environ, stderr=stream)
     try:
-        _wait_until(lambda: _scrape(port).get("cleaner_runtime_up") == 1, "the daemon's port")
+        _wait_until(lambda: _scrape(port).get("image_cleaner_runtime_up") == 1, "the daemon's port")
         before = _scrape(port)
         _say("the daemon runs; it checks every second")
         _wait_until(lambda: bool(_records(log, "sweep_ended")), "the sweep")

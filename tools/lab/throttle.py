@@ -55,7 +55,7 @@ class Throttle:
 
     def wait_until_held(self) -> None:
         """Return once the limit of `hold_at` is reached; the last parts may still be on their way."""
-        wait_until(lambda: self._budget.is_held, "the throttle holds at its limit")
+        wait_until(lambda: self._budget.is_on_hold, "the throttle holds at its limit")
 
     def __enter__(self) -> Self:
         """Listen."""
@@ -99,7 +99,7 @@ class _Budget:
             self._changed.notify_all()
 
     @property
-    def is_held(self) -> bool:
+    def is_on_hold(self) -> bool:
         return self.taken_bytes >= self._hold_at
 
     def end(self) -> None:
@@ -110,7 +110,7 @@ class _Budget:
     def take(self, count: int, *, is_short: bool) -> None:
         """Return when so many bytes may pass, or at the end; a short answer is not held."""
         with self._changed:
-            while ((self.is_held and not is_short) or not self._rate) and not self.ended.is_set():
+            while ((self.is_on_hold and not is_short) or not self._rate) and not self.ended.is_set():
                 self._changed.wait()
             now = time.monotonic()
             self._free_at = max(now, self._free_at) + count / max(self._rate, 1.0)

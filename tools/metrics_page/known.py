@@ -10,11 +10,11 @@ from prometheus_client import CollectorRegistry
 from cleaner.cli.wiring import metrics_of
 from cleaner.config.settings import default_config
 from cleaner.core.disk_usage import Filesystem, Usage
-from cleaner.core.events import Checked, Event, LedgerUp, RuntimeUp, SpaceCounted, SweepLearned
+from cleaner.core.events import Checked, Event, ForeignSweep, LedgerUp, RuntimeUp, SpaceInventoried
 from cleaner.core.history import PastSweep
-from cleaner.core.kubelet import KubeletConfig, KubeletMarks, KubeletRead, acts_of
+from cleaner.core.kubelet import KubeletConfig, KubeletRead, KubeletSettings, acts_of
 from cleaner.core.model import Plan, RuntimeVersion, StopReason, Trigger
-from cleaner.core.pressure.forecast import Outlook
+from cleaner.core.pressure.forecast import Forecast
 from cleaner.core.reclaim import NOTHING, Holder
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -45,12 +45,12 @@ def known_registry(usage: Usage = EACH_ITS_OWN) -> CollectorRegistry:
 def _everything(usage: Usage) -> tuple[Event, ...]:
     """An event for each value that has no sample until it is known."""
     nightly, pressure = (Plan(trigger, (), (), reclaimable=NOTHING) for trigger in (Trigger.NIGHTLY, Trigger.PRESSURE))
-    kubelet = KubeletMarks()
+    kubelet = KubeletSettings()
     return (
         RuntimeUp(RuntimeVersion("containerd", "2.0.0"), usage.path),
         LedgerUp(AT, None),
-        Checked(usage, AT, Outlook(usage)),
-        SpaceCounted(nightly, pressure, dict.fromkeys(Holder, 0), low_mark_reachable=True),
+        Checked(usage, AT, Forecast(usage)),
+        SpaceInventoried(nightly, pressure, dict.fromkeys(Holder, 0), low_watermark_reachable=True),
         KubeletRead(KubeletConfig("/var/lib/kubelet/config.yaml"), acts_of(kubelet, usage), ()),
-        SweepLearned(PastSweep(Trigger.MANUAL, AT, 1.0, StopReason.DONE)),
+        ForeignSweep(PastSweep(Trigger.MANUAL, AT, 1.0, StopReason.DONE)),
     )

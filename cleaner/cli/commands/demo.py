@@ -18,9 +18,9 @@ from cleaner.config import default_config
 from cleaner.core.model import Mode
 from cleaner.core.ports import Node
 from cleaner.daemon import Daemon, Host
-from cleaner.ledger import PassingLedger
+from cleaner.ledger import InMemoryLedger
 from cleaner.node import SystemTimer
-from cleaner.outlets.terminal import Progress, print_changes, print_sweep, read_samples
+from cleaner.outlets.terminal import ProgressLines, print_changes, print_sweep, read_samples
 from cleaner.simulation import DEMO_POLICY, UntilSwept, build_demo
 
 
@@ -30,12 +30,12 @@ def execute(_arguments: argparse.Namespace, environ: Environ) -> int:
     with TemporaryDirectory(prefix="cleaner-demo-") as directory:
         until = UntilSwept()
         simulated = build_demo(Path(directory), SystemTimer())
-        node = Node(simulated, simulated, simulated.timer, until, PassingLedger())
+        node = Node(simulated, simulated, simulated.timer, until, InMemoryLedger())
         metrics = metrics_of(config, environ, LateUsage(node).read)
         before = read_samples(metrics.registry)
         settings = daemon_settings_of(config, environ)
         host = Host(node.timer, until, node.ledger)
-        Daemon(lambda: node, settings, host, [Progress(sys.stdout), metrics, until]).run()
+        Daemon(lambda: node, settings, host, [ProgressLines(sys.stdout), metrics, until]).run()
         print_sweep(until.report, sys.stdout)
         print_changes(before, read_samples(metrics.registry), sys.stdout)
     return DONE

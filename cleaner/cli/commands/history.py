@@ -12,7 +12,12 @@ from cleaner.cli.image_filter import matching
 from cleaner.cli.ledgers import history_of
 from cleaner.config import load_config
 from cleaner.node import SystemTimer
-from cleaner.outlets.terminal import history_document, print_history, print_vanished, vanished_document
+from cleaner.outlets.terminal import (
+    history_document,
+    print_history,
+    print_removed_externally,
+    removed_externally_document,
+)
 
 
 def execute(arguments: argparse.Namespace, _environ: Environ) -> int:
@@ -22,11 +27,11 @@ def execute(arguments: argparse.Namespace, _environ: Environ) -> int:
     since = SystemTimer().now() - arguments.since if arguments.since else None
     past = ledger.observed_history(since) if arguments.observed else ledger.history(since)
     found = matching(past, arguments.image)
-    gone = () if arguments.observed else matching(ledger.vanished_history(since), arguments.image)
+    gone = () if arguments.observed else matching(ledger.external_removal_history(since), arguments.image)
     if arguments.output == "json":
         document = history_document(found, observed=arguments.observed)
-        print_json(document | {"vanished": vanished_document(gone)})
+        print_json(document | {"removed_externally": removed_externally_document(gone)})
     else:
         print_history(found, sys.stdout, observed=arguments.observed, all_rows=arguments.all)
-        print_vanished(gone, sys.stdout, all_rows=arguments.all)
+        print_removed_externally(gone, sys.stdout, all_rows=arguments.all)
     return DONE

@@ -12,19 +12,19 @@ from cleaner.cli.ledgers import memory_of
 from cleaner.cli.wiring import node_of, runtime_of
 from cleaner.config import load_config, missing_in
 from cleaner.core.model import Trigger
-from cleaner.core.pressure import foresee, targets_now
+from cleaner.core.pressure import limit_to_targets, targets_now
 from cleaner.core.space import holders_of
 from cleaner.node import NeverStop
 from cleaner.outlets.terminal import (
     memory_notices,
     mode_notices,
     plan_document,
-    print_held,
+    print_holders,
     print_plan,
     registry_notices,
     watch_notices,
 )
-from cleaner.sweep import observe, plan_within_reach
+from cleaner.sweep import inspect_node, plan_within_reach
 
 
 def execute(arguments: argparse.Namespace, environ: Environ) -> int:
@@ -34,15 +34,15 @@ def execute(arguments: argparse.Namespace, environ: Environ) -> int:
     with runtime_of(config, NeverStop()) as runtime:
         node = node_of(config, environ, runtime, NeverStop(), memory_of(config))
         usage = node.disk.read_usage()
-        observation, now = observe(node), node.timer.now()
-        planned, asked = plan_within_reach(observation, config.policy, trigger, now, node.registries)
+        inspection, now = inspect_node(node), node.timer.now()
+        planned, asked = plan_within_reach(inspection, config.policy, trigger, now, node.registries)
     if trigger is Trigger.PRESSURE:
-        planned = foresee(planned, usage, targets_now(usage, config.marks))
-    held = holders_of(observation, planned, usage)
+        planned = limit_to_targets(planned, usage, targets_now(usage, config.watermarks))
+    held = holders_of(inspection, planned, usage)
     notices = (
         *missing_in(config),
         *mode_notices(config.mode, trigger),
-        *watch_notices(observation.memory, config.mode, trigger, config.policy.grace, now),
+        *watch_notices(inspection.memory, config.mode, trigger, config.policy.grace, now),
         *memory_notices(planned),
         *registry_notices(asked),
     )
@@ -50,5 +50,5 @@ def execute(arguments: argparse.Namespace, environ: Environ) -> int:
         print_json(plan_document(planned, usage, held, notices))
     else:
         print_plan(planned, usage, notices, sys.stdout, all_rows=arguments.all)
-        print_held(held, sys.stdout)
+        print_holders(held, sys.stdout)
     return DONE

@@ -15,7 +15,7 @@ from cleaner.config import load_config
 from cleaner.core.errors import CleanerError
 from cleaner.core.ports import Node
 from cleaner.daemon import Daemon, Host
-from cleaner.node import SignalStop, SystemTimer, TrimAfterCounts, hold_little_memory
+from cleaner.node import SignalStop, SystemTimer, TrimAfterInventory, hold_little_memory
 from cleaner.outlets.log import Logs, configure_logging
 from cleaner.outlets.web import Health, WebServer
 
@@ -44,7 +44,7 @@ def execute(arguments: argparse.Namespace, environ: Environ) -> int:
             raise
         return usage.node
 
-    runtime.watch_uses()
+    runtime.watch_created_containers()
     alertmanagers = alertmanagers_of(config, environ, timer, logger)
     gc.freeze()  # what is there by now stays: no collection has to walk through it again
     try:
@@ -52,7 +52,7 @@ def execute(arguments: argparse.Namespace, environ: Environ) -> int:
             connect,
             daemon_settings_of(config, environ),
             Host(timer, stop, ledger),
-            [ledger, Logs(logger), metrics, health, TrimAfterCounts(), *alertmanagers],
+            [ledger, Logs(logger), metrics, health, TrimAfterInventory(), *alertmanagers],
         ).run()
     finally:
         for close in (*(outlet.close for outlet in alertmanagers), runtime.close, web.close, ledger.close):

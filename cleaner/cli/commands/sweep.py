@@ -16,10 +16,10 @@ from cleaner.cli.wiring import node_of, outlet_of, runtime_of, sweep_settings_of
 from cleaner.config import load_config
 from cleaner.core.errors import CleanerError
 from cleaner.core.events import SweepEnded
-from cleaner.core.kubelet import mark_of, read_of
+from cleaner.core.kubelet import read_of, threshold_of
 from cleaner.core.model import EvictionOutcome, Mode, Trigger
 from cleaner.core.ports import Ledger, Node, Outlet, Stop
-from cleaner.core.pressure import KubeletMark
+from cleaner.core.pressure import KubeletThreshold
 from cleaner.core.report import SweepReport
 from cleaner.node import SignalStop
 from cleaner.outlets.terminal import memory_notices, mode_notices, print_sweep, sweep_document
@@ -50,11 +50,11 @@ def execute(arguments: argparse.Namespace, environ: Environ) -> int:
     return FAILED if any(e.outcome is EvictionOutcome.FAILED for e in report.evictions) else DONE
 
 
-def _kubelet_mark(node: Node, settings: SweepSettings) -> KubeletMark:
+def _kubelet_mark(node: Node, settings: SweepSettings) -> KubeletThreshold:
     """From when on the kubelet acts by itself; its defaults where nobody is to look."""
     if node.kubelet is None:
-        return KubeletMark()
-    return mark_of(read_of(node.kubelet.read(), settings.marks, node.disk.read_usage()))
+        return KubeletThreshold()
+    return threshold_of(read_of(node.kubelet.read(), settings.watermarks, node.disk.read_usage()))
 
 
 @contextmanager
@@ -62,7 +62,7 @@ def _turn(ledger: Ledger, stop: Stop, *, wait: bool) -> Iterator[None]:
     """A sweep's turn, waited for; one that evicts nothing needs none."""
     told = False
     while wait:
-        with ledger.turn() as ours:
+        with ledger.sweep_turn() as ours:
             if ours:
                 yield
                 return

@@ -3,27 +3,27 @@
 Start at `watermarks.py`. Like all of the core, it must not read, wait or write.
 """
 
-from cleaner.core.pressure.backoff import Standstill, next_standstill
-from cleaner.core.pressure.forecast import Lookout, Outlook
+from cleaner.core.pressure.backoff import Backoff, next_backoff
+from cleaner.core.pressure.forecast import Forecast, UsageForecaster
 from cleaner.core.pressure.pulls import (
     DEFAULT_RATIO,
     GivenUp,
     Movement,
     PendingLayer,
     Pull,
-    fit,
-    foretell,
+    project_pulls,
+    projected_usage,
+    pulls_fit,
     ratio_of,
     total_bytes,
-    with_pulls,
 )
-from cleaner.core.pressure.targets import Goal, foresee, left_after, targets_now
+from cleaner.core.pressure.targets import SweepTargets, left_after, limit_to_targets, targets_now
 from cleaner.core.pressure.watermarks import (
-    AvailableMark,
-    KubeletMark,
-    Mark,
-    Marks,
+    AvailableWatermarks,
+    KubeletThreshold,
     Targets,
+    WatermarkPair,
+    Watermarks,
     above_low,
     at_high,
     in_danger,
@@ -32,30 +32,30 @@ from cleaner.core.pressure.watermarks import (
 
 __all__ = [
     "DEFAULT_RATIO",
-    "AvailableMark",
+    "AvailableWatermarks",
+    "Backoff",
+    "Forecast",
     "GivenUp",
-    "Goal",
-    "KubeletMark",
-    "Lookout",
-    "Mark",
-    "Marks",
+    "KubeletThreshold",
     "Movement",
-    "Outlook",
     "PendingLayer",
     "Pull",
-    "Standstill",
+    "SweepTargets",
     "Targets",
+    "UsageForecaster",
+    "WatermarkPair",
+    "Watermarks",
     "above_low",
     "at_high",
-    "fit",
-    "foresee",
-    "foretell",
     "in_danger",
     "left_after",
+    "limit_to_targets",
     "low_targets",
-    "next_standstill",
+    "next_backoff",
+    "project_pulls",
+    "projected_usage",
+    "pulls_fit",
     "ratio_of",
     "targets_now",
     "total_bytes",
-    "with_pulls",
 ]

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from cleaner.core.disk_usage import Part, Usage, percents
-from cleaner.core.pressure.watermarks import KubeletMark, in_danger
+from cleaner.core.pressure.watermarks import KubeletThreshold, in_danger
 
-FIRST_WAIT_SECONDS = 60.0
+FIRST_BACKOFF_SECONDS = 60.0
 
 
-LONGEST_WAIT_SECONDS = 600.0
+LONGEST_BACKOFF_SECONDS = 600.0
 
 
 DANGER_SHARE = 1 / 60
@@ -20,7 +20,7 @@ RISE_PERCENT = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Standstill:
+class Backoff:
     """A pressure sweep ended above its low mark: the next one waits for a reason to do better."""
 
     fingerprint: int
@@ -29,7 +29,7 @@ class Standstill:
     """With the pulls in progress, as all that follows unless it says otherwise."""
     ended_at: float
     """Monotonic seconds."""
-    wait_seconds: float = FIRST_WAIT_SECONDS
+    wait_seconds: float = FIRST_BACKOFF_SECONDS
     measured: Usage | None = None
     """Without pulls; None where that is the same."""
     ahead: bool = False
@@ -37,8 +37,8 @@ class Standstill:
     lowest: Mapping[Part, float] = field(default_factory=dict)
     """Used percents that were lower since; a pull that was given up, and files of others that are gone."""
 
-    def may_repeat(
-        self, usage: Usage, fingerprint: int, now: float, kubelet: KubeletMark, measured: Usage | None = None
+    def may_retry(
+        self, usage: Usage, fingerprint: int, now: float, kubelet: KubeletThreshold, measured: Usage | None = None
     ) -> bool:
         """At once where the kubelet is about to act, as it was not before; else never within the wait, short in danger.
 
@@ -52,7 +52,7 @@ class Standstill:
             return False
         return fingerprint != self.fingerprint or self._rose(usage)
 
-    def lowered(self, usage: Usage) -> "Standstill":
+    def lowered(self, usage: Usage) -> "Backoff":
         """The same once a lower usage is seen."""
         floor = self._floor
         lower = {part: percent for part, percent in percents(usage).items() if part in floor and percent < floor[part]}
@@ -67,11 +67,11 @@ class Standstill:
         return any(part in was and percent >= was[part] + RISE_PERCENT for part, percent in percents(usage).items())
 
 
-def next_standstill(previous: Standstill | None, ended: Standstill) -> Standstill:
+def next_backoff(previous: Backoff | None, ended: Backoff) -> Backoff:
     """The state after a sweep that ended above low again: the wait doubles, to ten minutes at most.
 
     One that came ahead of a high mark does not lengthen the wait of one that did not.
     """
     if previous is None or (previous.ahead and not ended.ahead):
         return ended
-    return replace(ended, wait_seconds=min(2 * previous.wait_seconds, LONGEST_WAIT_SECONDS))
+    return replace(ended, wait_seconds=min(2 * previous.wait_seconds, LONGEST_BACKOFF_SECONDS))

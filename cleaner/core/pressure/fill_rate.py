@@ -34,7 +34,7 @@ class _Look(NamedTuple):
     """What is used and all that our evictions gave back: only others make it fall."""
 
 
-class Filling:
+class FillRate:
     """How fast one resource of one filesystem fills.
 
     It keeps a fixed number of levels, not the measurements. Usage counts as standing still also where nothing is
@@ -46,7 +46,7 @@ class Filling:
         self._longest_seconds = self._cell_seconds * CELLS_PER_BUCKET * LONGEST_INTERVAL_BUCKETS
         self.reset()
 
-    def note(self, at: float, used: int) -> None:
+    def add_measurement(self, at: float, used: int) -> None:
         """A measurement: monotonic seconds, and bytes or inodes used.
 
         Left out where it is not at least 0.1 s later than the last.
@@ -64,7 +64,7 @@ class Filling:
         else:
             self._draw(self._last, look)
 
-    def relieve(self, amount: int) -> None:
+    def add_freed(self, amount: int) -> None:
         """What our own evictions gave back since the last note: it will not read as emptying."""
         self._given_back += max(0, amount)
 
@@ -94,7 +94,7 @@ class Filling:
         return max(self._recent, default=0.0)
 
     @property
-    def lasting_rate(self) -> float:
+    def sustained_rate(self) -> float:
         """Units per second, at least 0: the slowest of the last three intervals; 0.0 before there are so many."""
         return min(self._recent) if len(self._recent) == RECENT_INTERVALS else 0.0
 

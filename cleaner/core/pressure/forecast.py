@@ -10,9 +10,9 @@ from datetime import timedelta
 
 from cleaner.core.disk_usage import Part, Resource, Usage
 from cleaner.core.model import EvictionOutcome
-from cleaner.core.pressure.fill_rate import Filling, pause_before, seconds_until
-from cleaner.core.pressure.pulls import Pull, total_bytes, with_pulls
-from cleaner.core.pressure.watermarks import SAFETY_PERCENT, KubeletMark, Marks, Targets, above_low
+from cleaner.core.pressure.fill_rate import FillRate, pause_before, seconds_until
+from cleaner.core.pressure.pulls import Pull, projected_usage, total_bytes
+from cleaner.core.pressure.watermarks import SAFETY_PERCENT, KubeletThreshold, Targets, Watermarks, above_low
 from cleaner.core.reclaim import NOTHING, Size
 from cleaner.core.report import Eviction, SweepReport
 
@@ -27,98 +27,103 @@ MARGIN = 1.1
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class Forecast:
     """What is foretold at one look."""
 
-    expected: Usage
+    projected: Usage
     """The usage as if the pulls in progress were done."""
-    seconds_to_high: float = math.inf
+    seconds_to_high_watermark: float = math.inf
     """Until the first part reaches its high mark, at its steady rate; infinite where none fills."""
-    runway_seconds: float = math.inf
+    seconds_to_kubelet_threshold: float = math.inf
     """Until the first part reaches the kubelet's own mark, once everything evictable is gone."""
-    pulls_bytes: int = 0
+    pulls_projected_bytes: int = 0
     """What pulls in progress will still take."""
     early: Targets = field(default_factory=dict)
     """Parts that are nearer to their high mark than the horizon, and down to which percent they are to go."""
 
 
-class Lookout:
+class UsageForecaster:
     """Remembers how fast each part fills."""
 
-    def __init__(self, marks: Marks, kubelet: KubeletMark, horizon: timedelta) -> None:
+    def __init__(self, watermarks: Watermarks, kubelet: KubeletThreshold, horizon: timedelta) -> None:
         """A horizon of 0 foretells, but begins nothing early."""
-        self._marks = marks
+        self._watermarks = watermarks
         self.kubelet = kubelet
         """From when on the kubelet acts by itself; the daemon keeps it up to date."""
         self._horizon = horizon.total_seconds()
-        self._fillings: dict[Part, Filling] = {}
+        self._fill_rates: dict[Part, FillRate] = {}
         self._early_at = 0.0
 
-    def note(self, usage: Usage, monotonic: float) -> None:
+    def add_measurement(self, usage: Usage, monotonic: float) -> None:
         """Take a measurement.
 
         What is used is looked at, not what is left: the capacity moves with each write on ZFS, as do XFS's inodes.
         """
         for part, each in _parts(usage).items():
             used = each.capacity(part.resource) - each.available(part.resource)
-            self._fillings.setdefault(part, Filling(WINDOW)).note(monotonic, used)
+            self._fill_rates.setdefault(part, FillRate(WINDOW)).add_measurement(monotonic, used)
 
-    def swept(self, report: SweepReport, monotonic: float) -> None:
+    def add_sweep(self, report: SweepReport, monotonic: float) -> None:
         """What a sweep of ours gave back is no sign of emptying."""
         freed = sum((freed_by(eviction) for eviction in report.evictions), NOTHING)
         apart = report.filesystem_after.content_apart
-        for part, filling in self._fillings.items():
-            filling.relieve(freed.of(part, content_apart=apart))
+        for part, fill_rate in self._fill_rates.items():
+            fill_rate.add_freed(freed.amount_of(part, content_apart=apart))
         if report.evictions:
             self._early_at = monotonic + EARLY_EVERY_SECONDS
 
-    def look(self, usage: Usage, pulls: Sequence[Pull], evictable: Size | None, monotonic: float) -> Outlook:
+    def forecast(self, usage: Usage, pulls: Sequence[Pull], evictable: Size | None, monotonic: float) -> Forecast:
         """What is foretold of this usage; `evictable` is what all candidates of a pressure sweep would free."""
         high, runway = math.inf, math.inf
         early: dict[Part, float] = {}
         for part, each in _parts(usage).items():
-            rate = self._fillings[part].steady_rate if part in self._fillings else 0.0
-            to_high = self._seconds_to_high(each, part, rate)
-            high, runway = min(high, to_high), min(runway, self._runway(usage, each, part, rate, evictable))
+            rate = self._fill_rates[part].steady_rate if part in self._fill_rates else 0.0
+            to_high = self._seconds_to_high_watermark(each, part, rate)
+            high, runway = (
+                min(high, to_high),
+                min(runway, self._seconds_to_kubelet_threshold(usage, each, part, rate, evictable)),
+            )
             if 0 < to_high < self._horizon and monotonic >= self._early_at:
                 early[part] = self._early_target(each, part, rate)
-        nearing = {part: early[part] for part in above_low(usage, self._marks) if part in early}
-        return Outlook(with_pulls(usage, pulls), high, runway, total_bytes(pulls), nearing)
+        nearing = {part: early[part] for part in above_low(usage, self._watermarks) if part in early}
+        return Forecast(projected_usage(usage, pulls), high, runway, total_bytes(pulls), nearing)
 
-    def pause(self, usage: Usage, longest: timedelta) -> float:
+    def seconds_to_next_check(self, usage: Usage, longest: timedelta) -> float:
         """Seconds until the next look: the sooner the nearer a mark may be, at the fastest rate seen lately."""
-        pauses = [longest.total_seconds()]
+        pacer = [longest.total_seconds()]
         for part, each in _parts(usage).items():
-            marks = self._marks.of(each, part.resource).high, self.kubelet.danger(part)
-            rooms = [room for mark in marks if (room := _room(each, part, mark)) > 0]
-            rate = self._fillings[part].latest_rate
-            pauses += [pause_before(seconds_until(room, rate), longest.total_seconds()) for room in rooms]
-        return min(pauses)
+            watermarks = self._watermarks.pair_for(each, part.resource).high, self.kubelet.danger(part)
+            rooms = [room for watermark in watermarks if (room := _room(each, part, watermark)) > 0]
+            rate = self._fill_rates[part].latest_rate
+            pacer += [pause_before(seconds_until(room, rate), longest.total_seconds()) for room in rooms]
+        return min(pacer)
 
-    def kubelet_at(self, usage: Usage) -> KubeletMark:
+    def kubelet_threshold_at(self, usage: Usage) -> KubeletThreshold:
         """The kubelet's marks, with the danger as far below as a rise that lasts gets meanwhile; not below our own."""
         safety = {}
         for part, each in _parts(usage).items():
-            rate = self._fillings[part].lasting_rate if part in self._fillings else 0.0
+            rate = self._fill_rates[part].sustained_rate if part in self._fill_rates else 0.0
             rise = 100 * LEAD_SECONDS * rate / each.capacity(part.resource)
-            room = self.kubelet.of(part.resource) - self._marks.of(each, part.resource).high
+            room = self.kubelet.percent_of(part.resource) - self._watermarks.pair_for(each, part.resource).high
             if min(rise, room) > SAFETY_PERCENT:
                 safety[part] = min(rise, room)
         return replace(self.kubelet, safety=safety)
 
-    def _seconds_to_high(self, usage: Usage, part: Part, rate: float) -> float:
-        high = self._marks.of(usage, part.resource).high
+    def _seconds_to_high_watermark(self, usage: Usage, part: Part, rate: float) -> float:
+        high = self._watermarks.pair_for(usage, part.resource).high
         return seconds_until(_room(usage, part, high), rate)
 
-    def _runway(self, whole: Usage, usage: Usage, part: Part, rate: float, evictable: Size | None) -> float:
+    def _seconds_to_kubelet_threshold(
+        self, whole: Usage, usage: Usage, part: Part, rate: float, evictable: Size | None
+    ) -> float:
         """Where nothing is known of what is evictable, nothing is."""
-        freed = (evictable or NOTHING).of(part, content_apart=whole.content_apart)
-        return seconds_until(_room(usage, part, self.kubelet.of(part.resource)) + freed, rate)
+        freed = (evictable or NOTHING).amount_of(part, content_apart=whole.content_apart)
+        return seconds_until(_room(usage, part, self.kubelet.percent_of(part.resource)) + freed, rate)
 
     def _early_target(self, usage: Usage, part: Part, rate: float) -> float:
         """Just as far below the high mark as the horizon is long, and never below the low mark."""
-        mark, capacity = self._marks.of(usage, part.resource), usage.capacity(part.resource)
-        return max(mark.low, mark.high - 100 * rate * self._horizon * MARGIN / capacity)
+        watermark, capacity = self._watermarks.pair_for(usage, part.resource), usage.capacity(part.resource)
+        return max(watermark.low, watermark.high - 100 * rate * self._horizon * MARGIN / capacity)
 
 
 def freed_by(eviction: Eviction) -> Size:

@@ -64,7 +64,7 @@ def ratio_of(snapshot_bytes: int, blob_bytes: int) -> float:
     return min(HIGHEST_RATIO, max(LOWEST_RATIO, snapshot_bytes / blob_bytes))
 
 
-def foretell(pending: PendingPulls, ratio: float) -> tuple[Pull, ...]:
+def project_pulls(pending: PendingPulls, ratio: float) -> tuple[Pull, ...]:
     """The pulls by digest, without those that will take nothing more; what several share counts for the first."""
     blobs: set[str] = set()
     snapshots = {""}
@@ -104,12 +104,12 @@ def total_bytes(pulls: Iterable[Pull]) -> int:
     return sum(pull.content_bytes + pull.snapshot_bytes for pull in pulls)
 
 
-def with_pulls(usage: Usage, pulls: Sequence[Pull]) -> Usage:
+def projected_usage(usage: Usage, pulls: Sequence[Pull]) -> Usage:
     """The usage as if these pulls were done."""
-    return usage.less(_expected(usage, pulls))
+    return usage.less(_projected(usage, pulls))
 
 
-def fit(usage: Usage, pulls: Sequence[Pull], reclaimable: Size | None) -> bool:
+def pulls_fit(usage: Usage, pulls: Sequence[Pull], reclaimable: Size | None) -> bool:
     """Whether they have room once everything evictable is gone.
 
     Where what that frees is not known: on an empty disk.
@@ -119,10 +119,10 @@ def fit(usage: Usage, pulls: Sequence[Pull], reclaimable: Size | None) -> bool:
     def room(filesystem: Filesystem) -> int:
         if reclaimable is None:
             return by_filesystem[filesystem].capacity_bytes
-        freed = reclaimable.of(Part(filesystem, Resource.BYTES), content_apart=apart)
+        freed = reclaimable.amount_of(Part(filesystem, Resource.BYTES), content_apart=apart)
         return by_filesystem[filesystem].available_bytes + freed
 
-    return all(room(filesystem) >= size for filesystem, size in _expected(usage, pulls).items())
+    return all(room(filesystem) >= size for filesystem, size in _projected(usage, pulls).items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +137,12 @@ class GivenUp:
         self, pulls: Sequence[Pull], usage: Usage, evictable: Size | None, fingerprint: int
     ) -> tuple[Pull, ...]:
         """The others; all where the node has changed, or something else has left the disk."""
-        if fingerprint != self.fingerprint or fit(usage, pulls, evictable):
+        if fingerprint != self.fingerprint or pulls_fit(usage, pulls, evictable):
             return tuple(pulls)
         return tuple(pull for pull in pulls if pull.digest not in self.digests)
 
 
-def _expected(usage: Usage, pulls: Sequence[Pull]) -> Mapping[Filesystem, int]:
+def _projected(usage: Usage, pulls: Sequence[Pull]) -> Mapping[Filesystem, int]:
     content = sum(pull.content_bytes for pull in pulls)
     snapshots = sum(pull.snapshot_bytes for pull in pulls)
     if usage.content_apart:

@@ -10,13 +10,21 @@ from itertools import accumulate
 
 from cleaner.core.disk_usage import Part, Resource, Usage
 from cleaner.core.model import Plan
-from cleaner.core.pressure.watermarks import KubeletMark, Marks, Targets, above, at_high, ceilings, low_targets
+from cleaner.core.pressure.watermarks import (
+    KubeletThreshold,
+    Targets,
+    Watermarks,
+    above,
+    at_high,
+    fallback_targets,
+    low_targets,
+)
 from cleaner.core.reclaim import NOTHING, Size
 
 
-def targets_now(usage: Usage, marks: Marks) -> Targets:
+def targets_now(usage: Usage, watermarks: Watermarks) -> Targets:
     """What a pressure sweep would drive down now; where nothing is at its high mark, everything, as if one came."""
-    return low_targets(usage, marks, at_high(usage, marks) or None)
+    return low_targets(usage, watermarks, at_high(usage, watermarks) or None)
 
 
 def excess_of(usage: Usage, targets: Targets) -> Mapping[Part, int]:
@@ -27,7 +35,7 @@ def excess_of(usage: Usage, targets: Targets) -> Mapping[Part, int]:
     }
 
 
-def foresee(planned: Plan, usage: Usage, targets: Targets) -> Plan:
+def limit_to_targets(planned: Plan, usage: Usage, targets: Targets) -> Plan:
     """A pressure plan that ends where what it is foretold to free reaches the targets.
 
     The whole order where nothing is to be freed, where all of it is not enough, or where nothing is foretold.
@@ -36,7 +44,7 @@ def foresee(planned: Plan, usage: Usage, targets: Targets) -> Plan:
         return planned
     excess, apart = excess_of(usage, targets), usage.content_apart
     if not excess:
-        return replace(planned, low_mark_reachable=True)
+        return replace(planned, low_watermark_reachable=True)
     freed = accumulate(verdict.reclaimable or NOTHING for verdict in planned.evictions)
     covering = (number for number, size in enumerate(freed, 1) if _covers(size, excess, apart=apart))
     needed = next(covering, len(planned.evictions))
@@ -44,14 +52,14 @@ def foresee(planned: Plan, usage: Usage, targets: Targets) -> Plan:
         planned,
         evictions=planned.evictions[:needed],
         not_reached=planned.evictions[needed:],
-        low_mark_reachable=_covers(planned.reclaimable, excess, apart=apart),
+        low_watermark_reachable=_covers(planned.reclaimable, excess, apart=apart),
     )
 
 
 def out_of_reach(usage: Usage, targets: Targets, freed: Size) -> frozenset[Part]:
     """The parts that are still above their target when so much more is freed; each is judged by itself."""
     excess, apart = excess_of(usage, targets), usage.content_apart
-    return frozenset(part for part, missing in excess.items() if freed.of(part, content_apart=apart) < missing)
+    return frozenset(part for part, missing in excess.items() if freed.amount_of(part, content_apart=apart) < missing)
 
 
 def left_after(planned: Plan, done: int) -> Size | None:
@@ -67,13 +75,13 @@ def _missing(usage: Usage, resource: Resource, target: float) -> int:
 
 
 def _covers(freed: Size, excess: Mapping[Part, int], *, apart: bool) -> bool:
-    return all(freed.of(part, content_apart=apart) >= missing for part, missing in excess.items())
+    return all(freed.amount_of(part, content_apart=apart) >= missing for part, missing in excess.items())
 
 
-class Goal:
+class SweepTargets:
     """What one pressure sweep drives down; it grows while the sweep measures."""
 
-    def __init__(self, marks: Marks, kubelet: KubeletMark, early: Targets) -> None:
+    def __init__(self, watermarks: Watermarks, kubelet: KubeletThreshold, early: Targets) -> None:
         """`early`: parts to be driven though they have not reached their high mark, and how far."""
         self.targets: dict[Part, float] = dict(early)
         self.early = bool(early)
@@ -83,9 +91,9 @@ class Goal:
         """Whether there is nothing that would help."""
         self._confined: frozenset[Part] = frozenset()
         """Parts whose low mark cannot be reached: only what keeps the kubelet from acting goes for them."""
-        self._marks = marks
+        self._watermarks = watermarks
         self._kubelet = kubelet
-        self._ceilings: dict[Part, float] = {}
+        self._fallback_targets: dict[Part, float] = {}
         """Down to where a part is held that is confined, by the latest usage."""
 
     @property
@@ -93,27 +101,27 @@ class Goal:
         """Whether the low mark of any part cannot be reached."""
         return bool(self._confined) or self._in_vain
 
-    def note(self, usage: Usage) -> bool:
+    def add_measurement(self, usage: Usage) -> bool:
         """What reaches its high mark is driven from then on, also when it does so during the sweep; whether any did."""
-        self._ceilings = ceilings(usage, self._marks, self._kubelet)
-        reached = at_high(usage, self._marks)
+        self._fallback_targets = fallback_targets(usage, self._watermarks, self._kubelet)
+        reached = at_high(usage, self._watermarks)
         self.early = self.early and not reached
         grew = not reached <= self.targets.keys()
-        self.targets |= low_targets(usage, self._marks, reached - self._confined)
+        self.targets |= low_targets(usage, self._watermarks, reached - self._confined)
         return grew
 
     def is_met(self, usage: Usage) -> bool:
         """Whether every part that is driven is at or below its target."""
         return not above(usage, self.targets)
 
-    def is_low_met(self, usage: Usage) -> bool:
+    def is_low_watermark_met(self, usage: Usage) -> bool:
         """Whether the marks themselves are met; never where the goal is confined."""
         return not self.confined and self.is_met(usage)
 
     def restart(self, usage: Usage) -> None:
         """What had been noted is not so: pulls that have no room do not count. Where nothing is left, nothing goes."""
         self.targets, self.early, self._confined = dict(self._early), bool(self._early), frozenset()
-        self.note(usage)
+        self.add_measurement(usage)
         self._in_vain = not self.targets
 
     def confine(self, parts: Collection[Part] | None = None) -> None:
@@ -125,16 +133,16 @@ class Goal:
         """Confined where not even all that is left to go would be enough for it."""
         self.confine(out_of_reach(usage, self.targets, left))
 
-    def foresee(self, planned: Plan, usage: Usage) -> Plan:
+    def limit_plan(self, planned: Plan, usage: Usage) -> Plan:
         """The plan as far as the targets need it; confined where all of it would not be enough."""
-        foreseen = foresee(planned, usage, self.targets)
-        if foreseen.low_mark_reachable is False:
+        foreseen = limit_to_targets(planned, usage, self.targets)
+        if foreseen.low_watermark_reachable is False:
             self.confine(out_of_reach(usage, self.targets, planned.reclaimable or NOTHING))
         if not self.confined:
             return foreseen
         if excess_of(usage, self.targets):
-            return replace(foresee(planned, usage, self.targets), low_mark_reachable=False)
-        return replace(planned, evictions=(), not_reached=planned.evictions, low_mark_reachable=False)
+            return replace(limit_to_targets(planned, usage, self.targets), low_watermark_reachable=False)
+        return replace(planned, evictions=(), not_reached=planned.evictions, low_watermark_reachable=False)
 
     def _confined_targets(self, parts: Collection[Part]) -> dict[Part, float]:
-        return {part: self._ceilings.get(part, self._kubelet.danger(part)) for part in parts}
+        return {part: self._fallback_targets.get(part, self._kubelet.danger(part)) for part in parts}

@@ -18,7 +18,7 @@ Targets = Mapping[Part, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class WatermarkPair:
     """From where on a resource is driven down, and to where; used percent, low < high."""
 
     high: float
@@ -26,38 +26,38 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class AvailableMark:
+class AvailableWatermarks:
     """The same in bytes that must stay available; the low mark is where more of them are."""
 
     high_bytes: int
     low_bytes: int
 
-    def on(self, capacity_bytes: int) -> Mark | None:
+    def pair_on(self, capacity_bytes: int) -> WatermarkPair | None:
         """In percent of one filesystem; None where that is too small for it."""
         if not 0 < self.low_bytes <= capacity_bytes * MOST_OF_A_DISK:
             return None
         high, low = (100 * (capacity_bytes - size) / capacity_bytes for size in (self.high_bytes, self.low_bytes))
-        return Mark(high, low)
+        return WatermarkPair(high, low)
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
+class Watermarks:
     """The marks of every filesystem's resources."""
 
-    bytes: Mark
-    inodes: Mark
-    available: AvailableMark | None = None
+    bytes: WatermarkPair
+    inodes: WatermarkPair
+    available: AvailableWatermarks | None = None
     """In place of `bytes`, where the filesystem is large enough."""
 
-    def of(self, usage: Usage, resource: Resource) -> Mark:
+    def pair_for(self, usage: Usage, resource: Resource) -> WatermarkPair:
         """The mark of one resource of one filesystem, in percent."""
         if resource is Resource.INODES:
             return self.inodes
-        return (self.available and self.available.on(usage.capacity_bytes)) or self.bytes
+        return (self.available and self.available.pair_on(usage.capacity_bytes)) or self.bytes
 
 
 @dataclass(frozen=True, slots=True)
-class KubeletMark:
+class KubeletThreshold:
     """From which used percent on the kubelet acts by itself: it removes every unused image, or evicts pods."""
 
     bytes: float = 84.0
@@ -67,24 +67,28 @@ class KubeletMark:
     safety: Mapping[Part, float] = field(default_factory=dict)
     """So far below them danger begins where a part fills fast: as far as it gets until something is done."""
 
-    def of(self, resource: Resource) -> float:
+    def percent_of(self, resource: Resource) -> float:
         """The mark of one resource."""
         return self.bytes if resource is Resource.BYTES else self.inodes
 
     def danger(self, part: Part) -> float:
         """Down to here a part is held whose low mark cannot be reached."""
-        return self.of(part.resource) - self.safety.get(part, SAFETY_PERCENT)
+        return self.percent_of(part.resource) - self.safety.get(part, SAFETY_PERCENT)
 
 
-def at_high(usage: Usage, marks: Marks) -> frozenset[Part]:
+def at_high(usage: Usage, watermarks: Watermarks) -> frozenset[Part]:
     """The parts at or above their high mark; one without a limit never is."""
-    used, mark = percents(usage), _marks_of(usage, marks)
-    return frozenset(part for part, percent in used.items() if percent >= mark[part].high)
+    used, watermark = percents(usage), _watermarks_of(usage, watermarks)
+    return frozenset(part for part, percent in used.items() if percent >= watermark[part].high)
 
 
-def low_targets(usage: Usage, marks: Marks, parts: Collection[Part] | None = None) -> dict[Part, float]:
+def low_targets(usage: Usage, watermarks: Watermarks, parts: Collection[Part] | None = None) -> dict[Part, float]:
     """The low marks of some parts; of all where none are given."""
-    return {part: mark.low for part, mark in _marks_of(usage, marks).items() if parts is None or part in parts}
+    return {
+        part: watermark.low
+        for part, watermark in _watermarks_of(usage, watermarks).items()
+        if parts is None or part in parts
+    }
 
 
 def above(usage: Usage, targets: Targets) -> frozenset[Part]:
@@ -93,30 +97,35 @@ def above(usage: Usage, targets: Targets) -> frozenset[Part]:
     return frozenset(part for part, target in targets.items() if part in used and used[part] > target)
 
 
-def above_low(usage: Usage, marks: Marks) -> frozenset[Part]:
+def above_low(usage: Usage, watermarks: Watermarks) -> frozenset[Part]:
     """The parts that are above their low mark."""
-    return above(usage, low_targets(usage, marks))
+    return above(usage, low_targets(usage, watermarks))
 
 
-def ceilings(usage: Usage, marks: Marks, kubelet: KubeletMark) -> dict[Part, float]:
+def fallback_targets(usage: Usage, watermarks: Watermarks, kubelet: KubeletThreshold) -> dict[Part, float]:
     """Down to where each part is held whose low mark cannot be reached: below the kubelet's own mark.
 
     At our high mark where that danger begins at our low mark or below: it is as much out of reach, so that everything
     would go in vain, and a kubelet that had really acted there would have left nothing to take.
     """
-    return {part: _ceiling(mark, kubelet.danger(part)) for part, mark in _marks_of(usage, marks).items()}
+    return {
+        part: _fallback_target(watermark, kubelet.danger(part))
+        for part, watermark in _watermarks_of(usage, watermarks).items()
+    }
 
 
-def _ceiling(mark: Mark, danger: float) -> float:
-    return danger if danger > mark.low else mark.high
+def _fallback_target(watermark: WatermarkPair, danger: float) -> float:
+    return danger if danger > watermark.low else watermark.high
 
 
-def in_danger(usage: Usage, kubelet: KubeletMark) -> frozenset[Part]:
+def in_danger(usage: Usage, kubelet: KubeletThreshold) -> frozenset[Part]:
     """The parts that are so full that the kubelet is about to act."""
     return frozenset(part for part, percent in percents(usage).items() if percent > kubelet.danger(part))
 
 
-def _marks_of(usage: Usage, marks: Marks) -> dict[Part, Mark]:
+def _watermarks_of(usage: Usage, watermarks: Watermarks) -> dict[Part, WatermarkPair]:
     return {
-        Part(each.filesystem, resource): marks.of(each, resource) for each in usage.freeable for resource in Resource
+        Part(each.filesystem, resource): watermarks.pair_for(each, resource)
+        for each in usage.freeable
+        for resource in Resource
     }

@@ -20,22 +20,22 @@ from cleaner.outlets.units import one_line
 LARGEST_FILE_BYTES = 1024 * 1024
 LARGEST_STATUS_BYTES = 1024 * 1024
 """The status holds Alertmanager's whole configuration."""
-LONGEST_REASON = 160
+LONGEST_REPLY_TEXT = 160
 
 _HINTS = {
     HTTPStatus.UNAUTHORIZED: "check alertmanager.basic or alertmanager.bearer_token_file",
     HTTPStatus.FORBIDDEN: "check alertmanager.basic or alertmanager.bearer_token_file",
     HTTPStatus.NOT_FOUND: "check the path in alertmanager.url; the API v2 begins below it",
 }
-_PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
+_TRANSIENT = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 
 
 class AlertmanagerError(Exception):
     """It did not take or answer a request; the text is one line. `passing`: worth another try at once."""
 
-    def __init__(self, text: str, *, passing: bool) -> None:
+    def __init__(self, text: str, *, transient: bool) -> None:
         super().__init__(text)
-        self.passing = passing
+        self.transient = transient
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +69,16 @@ class AlertmanagerApi:
         try:
             version = self._read_version()
         except AlertmanagerError as error:
-            return Finding("alertmanager", Grade.NOTE if error.passing else Grade.ERROR, f"{self.url}: {error}")
+            return Finding("alertmanager", Grade.NOTE if error.transient else Grade.ERROR, f"{self.url}: {error}")
         return Finding("alertmanager", Grade.OK, f"{self.url}: Alertmanager {version}")
 
     def _read_version(self) -> str:
         text = self._request("GET", "status")
         try:
-            return one_line(str(json.loads(text)["versionInfo"]["version"]))[:LONGEST_REASON]
+            return one_line(str(json.loads(text)["versionInfo"]["version"]))[:LONGEST_REPLY_TEXT]
         except (ValueError, LookupError, TypeError) as error:
             rule = "answers, but not as an Alertmanager does; check alertmanager.url"
-            raise AlertmanagerError(rule, passing=False) from error
+            raise AlertmanagerError(rule, transient=False) from error
 
     def _request(self, method: str, what: str, body: Posted | None = None) -> bytes:
         """A connection of its own each time: one that is kept would be found dead after each restart."""
@@ -118,10 +118,10 @@ def _require_ok(status: int) -> None:
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         return
     if status < HTTPStatus.BAD_REQUEST:
-        raise AlertmanagerError(f"HTTP {status}: redirects; write the final address as url", passing=False)
+        raise AlertmanagerError(f"HTTP {status}: redirects; write the final address as url", transient=False)
     hint = f"; {_HINTS[HTTPStatus(status)]}" if status in _HINTS else ""
-    passing = status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    raise AlertmanagerError(f"answers HTTP {status}{hint}", passing=passing)
+    transient = status in _TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    raise AlertmanagerError(f"answers HTTP {status}{hint}", transient=transient)
 
 
 def _read_secret(key: str, path: str) -> str:
@@ -141,32 +141,32 @@ def _read(key: str, path: str) -> bytes:
             return file.read(LARGEST_FILE_BYTES)
     except OSError as error:
         text = f"alertmanager.{key}: {path} cannot be read ({error.strerror}); mount it, or name another file"
-        raise AlertmanagerError(text, passing=False) from error
+        raise AlertmanagerError(text, transient=False) from error
 
 
 def _unfit(key: str, path: str) -> AlertmanagerError:
     return AlertmanagerError(
-        f"alertmanager.{key}: {path} is not one line of text; write the secret alone", passing=False
+        f"alertmanager.{key}: {path} is not one line of text; write the secret alone", transient=False
     )
 
 
 def _translated(error: Exception, timeout: float) -> AlertmanagerError:
     """In our own words: what requests says may repeat a header."""
     if isinstance(error, requests.Timeout):
-        return AlertmanagerError(f"does not answer within {timeout:g} s", passing=True)
+        return AlertmanagerError(f"does not answer within {timeout:g} s", transient=True)
     if isinstance(error, requests.exceptions.SSLError):
-        return AlertmanagerError(f"no TLS connection ({_innermost(error)}); check alertmanager.tls", passing=False)
+        return AlertmanagerError(f"no TLS connection ({_innermost(error)}); check alertmanager.tls", transient=False)
     if isinstance(error, requests.ConnectionError | HTTPError):
-        return AlertmanagerError(f"cannot be reached ({_innermost(error)})", passing=True)
+        return AlertmanagerError(f"cannot be reached ({_innermost(error)})", transient=True)
     text = f"cannot be asked ({type(error).__name__}); check alertmanager.url and the files beside it"
-    return AlertmanagerError(text, passing=False)
+    return AlertmanagerError(text, transient=False)
 
 
 def _innermost(error: Exception) -> str:
     """The reason of the reason: `Connection refused`, without the address, which is said already."""
     *_, last = _chain(error)
     said = getattr(last, "verify_message", None) or getattr(last, "strerror", None) or type(last).__name__
-    return one_line(str(said))[:LONGEST_REASON]
+    return one_line(str(said))[:LONGEST_REPLY_TEXT]
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

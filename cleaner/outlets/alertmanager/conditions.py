@@ -12,7 +12,7 @@ from cleaner.core.disk_usage import Usage
 from cleaner.core.events import Checked, Event, RuntimeDown, RuntimeUp, SweepEnded, SweepFailed, SweepStarted
 from cleaner.core.model import EvictionOutcome, StopReason, Trigger
 from cleaner.core.ports import Timer
-from cleaner.core.pressure import Marks, above_low, at_high
+from cleaner.core.pressure import Watermarks, above_low, at_high
 from cleaner.core.report import SweepReport, kept_counts
 from cleaner.outlets.units import human_percent, one_line, rfc3339
 
@@ -27,13 +27,13 @@ LONGEST_ERROR = 300
 class AlertName(StrEnum):
     """Names of their own: no rule of Prometheus pages for the same a second time."""
 
-    CANNOT_RECLAIM = "CleanerNodeCannotReclaim"
-    RUNTIME_UNREACHABLE = "CleanerNodeRuntimeUnreachable"
-    SWEEPS_FAILING = "CleanerNodeSweepsFailing"
+    CANNOT_RECLAIM = "ImageCleanerNodeCannotReclaim"
+    RUNTIME_UNREACHABLE = "ImageCleanerNodeRuntimeUnreachable"
+    SWEEPS_FAILING = "ImageCleanerNodeSweepsFailing"
 
 
 _SUMMARIES = {
-    AlertName.CANNOT_RECLAIM: "Eviction does not bring the image filesystem down to its low mark",
+    AlertName.CANNOT_RECLAIM: "Eviction does not bring the image filesystem down to its low watermark",
     AlertName.RUNTIME_UNREACHABLE: "The container runtime does not answer, so no image can be evicted",
     AlertName.SWEEPS_FAILING: "Sweeps of container images fail",
 }
@@ -56,8 +56,8 @@ class Alert:
 class Alerts:
     """What holds after each event; `active` is in the order of `AlertName`."""
 
-    def __init__(self, timer: Timer, marks: Marks, runtime_down_for: timedelta) -> None:
-        self._states = (_Reclaim(timer, marks), _Runtime(timer, runtime_down_for), _Sweeps(timer, marks))
+    def __init__(self, timer: Timer, watermarks: Watermarks, runtime_down_for: timedelta) -> None:
+        self._states = (_Reclaim(timer, watermarks), _Runtime(timer, runtime_down_for), _Sweeps(timer, watermarks))
 
     def record(self, event: Event) -> None:
         """Take one event; each of them is also a look at the clock."""
@@ -75,41 +75,41 @@ class _Reclaim:
     """Pressure that could not be met: from a sweep that says so until usage or another sweep says otherwise."""
 
     timer: Timer
-    marks: Marks
+    watermarks: Watermarks
     alert: Alert | None = None
     _calm_since: float | None = None
     """Monotonic seconds."""
 
     def record(self, event: Event) -> None:
         match event:
-            case SweepStarted() if event.plan.low_mark_reachable is False and _presses(event.plan.trigger, event):
+            case SweepStarted() if event.plan.low_watermark_reachable is False and _presses(event.plan.trigger, event):
                 candidates = len(event.plan.evictions + event.plan.not_reached)
                 self._hold(f"{_used(event.usage)} before; all {candidates} candidates are not enough")
             case SweepEnded() if _presses(event.report.trigger, event.report):
                 self._record_end(event.report)
             case Checked() if event.usage is not None:
-                self._look(event.usage)
+                self._check_usage(event.usage)
             case _:
                 pass
 
     def _record_end(self, report: SweepReport) -> None:
-        if report.low_mark_met:
+        if report.low_watermark_met:
             self.alert = None
-        elif report.stopped_because is not StopReason.STOP_REQUESTED:
-            self._hold(_told(report))
+        elif report.stop_reason is not StopReason.STOP_REQUESTED:
+            self._hold(_summary_of(report))
 
     def _hold(self, description: str) -> None:
         self._calm_since = None
         self.alert = _held(AlertName.CANNOT_RECLAIM, self.alert, self.timer, description)
 
-    def _look(self, usage: Usage) -> None:
-        """At or below every low mark it is over at once, as the daemon's own standstill is."""
+    def _check_usage(self, usage: Usage) -> None:
+        """At or below every low mark it is over at once, as the daemon's own backoff is."""
         now = self.timer.monotonic()
-        if at_high(usage, self.marks):
+        if at_high(usage, self.watermarks):
             self._calm_since = None
             return
         self._calm_since = now if self._calm_since is None else self._calm_since
-        is_low = not above_low(usage, self.marks)
+        is_low = not above_low(usage, self.watermarks)
         if is_low or now - self._calm_since >= CALM_SECONDS:
             self.alert = None
 
@@ -146,7 +146,7 @@ class _Sweeps:
     """Sweeps that fail, one after another."""
 
     timer: Timer
-    marks: Marks
+    watermarks: Watermarks
     alert: Alert | None = None
     _failures: Counter[Trigger] = field(default_factory=Counter)
     """Since a sweep got to its end."""
@@ -160,7 +160,7 @@ class _Sweeps:
                 self._failures.clear()
             case SweepFailed():
                 self._record_failure(event)
-            case Checked() if event.usage is not None and not _is_pressing(event, event.usage, self.marks):
+            case Checked() if event.usage is not None and not _is_pressing(event, event.usage, self.watermarks):
                 del self._failures[Trigger.PRESSURE]  # nothing presses any more: none will follow that could succeed
             case _:
                 pass
@@ -188,11 +188,11 @@ def _held(name: AlertName, before: Alert | None, timer: Timer, description: str)
     return Alert(name, before.since if before else timer.now(), description)
 
 
-def _is_pressing(event: Checked, usage: Usage, marks: Marks) -> bool:
+def _is_pressing(event: Checked, usage: Usage, watermarks: Watermarks) -> bool:
     """Whether a pressure sweep may be due: by what is measured, for a pull, or ahead of a mark."""
-    if event.outlook is None:
-        return bool(at_high(usage, marks))
-    return bool(at_high(event.outlook.expected, marks) or event.outlook.early)
+    if event.forecast is None:
+        return bool(at_high(usage, watermarks))
+    return bool(at_high(event.forecast.projected, watermarks) or event.forecast.early)
 
 
 def _presses(trigger: Trigger, what: SweepStarted | SweepReport) -> bool:
@@ -200,12 +200,10 @@ def _presses(trigger: Trigger, what: SweepStarted | SweepReport) -> bool:
     return trigger is Trigger.PRESSURE and not what.dry_run
 
 
-def _told(report: SweepReport) -> str:
+def _summary_of(report: SweepReport) -> str:
     evicted = sum(eviction.outcome is EvictionOutcome.EVICTED for eviction in report.evictions)
     kept = ", ".join(f"{reason} {count}" for reason, count in kept_counts(report.plan).items() if count)
-    return (
-        f"{_used(report.filesystem_after)} after {evicted} evictions ({report.stopped_because}); kept: {kept or 'none'}"
-    )
+    return f"{_used(report.filesystem_after)} after {evicted} evictions ({report.stop_reason}); kept: {kept or 'none'}"
 
 
 def _used(usage: Usage) -> str:

@@ -16,9 +16,9 @@ from cleaner.core.events import Event
 from cleaner.core.ports import Timer
 from cleaner.outlets.alertmanager.client import AlertmanagerApi, AlertmanagerError
 from cleaner.outlets.alertmanager.conditions import Alert, Alerts
-from cleaner.outlets.alertmanager.pending_alerts import Mail, Moment
+from cleaner.outlets.alertmanager.pending_alerts import PendingAlerts, PostingTime
 
-LASTING_REPEATS = 4
+VALID_REPEATS = 4
 """What is told holds for so many repeats, and the time that one post may take: one that is missed ends nothing."""
 SHORTEST_PAUSE_SECONDS = 0.2
 """Before another try; the longest is the time between two repeats. Drawn by lot: a fleet does not knock in step."""
@@ -36,7 +36,7 @@ class Delivery:
     @property
     def lasts(self) -> timedelta:
         """After this an alert that is not told again ends by itself."""
-        return LASTING_REPEATS * self.repeat_every + self.timeout
+        return VALID_REPEATS * self.repeat_every + self.timeout
 
 
 class Alertmanager:
@@ -51,17 +51,17 @@ class Alertmanager:
         logger: FilteringBoundLogger,
     ) -> None:
         self._alerts = alerts
-        self._told: tuple[Alert, ...] = ()
+        self._sent: tuple[Alert, ...] = ()
         self._posters = [Poster(api, delivery, timer, logger) for api in apis]
 
     def record(self, event: Event) -> None:
         """Take one event; what changed by it is told by others."""
         self._alerts.record(event)
         active = self._alerts.active
-        if active != self._told:
-            self._told = active
+        if active != self._sent:
+            self._sent = active
             for poster in self._posters:
-                poster.tell(active)
+                poster.update(active)
 
     def close(self) -> None:
         """End the threads without waiting for anybody.
@@ -82,18 +82,18 @@ class Poster:
         self._timer = timer
         self._logger = logger
         self._news = threading.Condition()
-        self._mail = Mail()
+        self._pending = PendingAlerts()
         self._is_new = False
         self._is_closed = False
-        self._refusal: AlertmanagerError | None = None
+        self._failure: AlertmanagerError | None = None
         self.thread = threading.Thread(target=self._run, name="alertmanager", daemon=True)
         self.thread.start()
 
-    def tell(self, active: tuple[Alert, ...]) -> None:
+    def update(self, active: tuple[Alert, ...]) -> None:
         """Take over what holds; other words for the same alerts can wait for the next repeat."""
         with self._news:
-            names = [alert.name for alert in self._mail.active]
-            self._mail = self._mail.turned_to(active, self._moment())
+            names = [alert.name for alert in self._pending.active]
+            self._pending = self._pending.updated(active, self._moment())
             if names != [alert.name for alert in active]:
                 self._is_new = True
                 self._news.notify()
@@ -117,14 +117,14 @@ class Poster:
 
     def _seconds_to_repeat(self) -> float | None:
         """None where there is nothing to repeat: then nothing but news wakes the thread."""
-        self._mail = self._mail.as_of(self._timer.monotonic())
-        return None if self._mail.is_empty else self._delivery.repeat_every.total_seconds()
+        self._pending = self._pending.without_expired(self._timer.monotonic())
+        return None if self._pending.is_empty else self._delivery.repeat_every.total_seconds()
 
     def _retrying(self) -> Retrying:
         """As long as it takes: there is an end to it only where there is nothing left to tell."""
         longest = self._delivery.repeat_every.total_seconds()
         return Retrying(
-            retry=retry_if_exception(lambda error: isinstance(error, AlertmanagerError) and error.passing),
+            retry=retry_if_exception(lambda error: isinstance(error, AlertmanagerError) and error.transient),
             wait=wait_random_exponential(multiplier=1, max=longest, min=SHORTEST_PAUSE_SECONDS),
             stop=self._is_pointless,
             sleep=self._pause,
@@ -142,29 +142,29 @@ class Poster:
     def _post(self) -> None:
         """One try, with the state as it is now."""
         with self._news:
-            mail = self._mail = self._mail.as_of(self._timer.monotonic())
+            pending = self._pending = self._pending.without_expired(self._timer.monotonic())
             self._is_new = False
-            if self._is_closed or mail.is_empty:
+            if self._is_closed or pending.is_empty:
                 return
         try:
-            self._api.post(mail.body(self._delivery.labels, self._moment()))
+            self._api.post(pending.body(self._delivery.labels, self._moment()))
         except AlertmanagerError as error:
-            self._note_refusal(error)
+            self._log_failure(error)
             raise
         with self._news:
-            self._mail = self._mail.without(mail)
-        self._note_success()
+            self._pending = self._pending.after_sending(pending)
+        self._log_success()
 
-    def _note_refusal(self, error: AlertmanagerError) -> None:
+    def _log_failure(self, error: AlertmanagerError) -> None:
         """Once, until it takes one; and where it is another kind of trouble than before."""
-        if self._refusal is None or self._refusal.passing != error.passing:
+        if self._failure is None or self._failure.transient != error.transient:
             self._logger.warning("alertmanager_down", url=self._api.url, error=str(error))
-        self._refusal = error
+        self._failure = error
 
-    def _note_success(self) -> None:
-        if self._refusal is not None:
+    def _log_success(self) -> None:
+        if self._failure is not None:
             self._logger.info("alertmanager_up", url=self._api.url)
-        self._refusal = None
+        self._failure = None
 
-    def _moment(self) -> Moment:
-        return Moment(self._timer.now(), self._timer.monotonic(), self._delivery.lasts)
+    def _moment(self) -> PostingTime:
+        return PostingTime(self._timer.now(), self._timer.monotonic(), self._delivery.lasts)

@@ -25,7 +25,7 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class PostingTime:
     """Both clocks, and how long what is told now is to hold."""
 
     now: datetime
@@ -34,7 +34,7 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class Mail:
+class PendingAlerts:
     """The latest state: it replaces whatever was not sent."""
 
     active: tuple[Alert, ...] = ()
@@ -45,23 +45,23 @@ class Mail:
         """Whether there is nothing to tell."""
         return not self.active and not self.ended
 
-    def turned_to(self, active: tuple[Alert, ...], moment: Moment) -> "Mail":
+    def updated(self, active: tuple[Alert, ...], moment: PostingTime) -> "PendingAlerts":
         """What is to be told once these hold; one that holds again has not ended."""
         names = {alert.name for alert in active}
         until = moment.monotonic + moment.lasts.total_seconds()
         over = tuple(Ended(alert, moment.now, until) for alert in self.active if alert.name not in names)
         before = tuple(ended for ended in self.ended if ended.alert.name not in names)
-        return Mail(active, before + over)
+        return PendingAlerts(active, before + over)
 
-    def without(self, told: "Mail") -> "Mail":
+    def after_sending(self, told: "PendingAlerts") -> "PendingAlerts":
         """What is left once something was told: what holds is told again and again, its end once."""
         return replace(self, ended=tuple(ended for ended in self.ended if ended not in told.ended))
 
-    def as_of(self, monotonic: float) -> "Mail":
+    def without_expired(self, monotonic: float) -> "PendingAlerts":
         """Without what need not be told any more."""
         return replace(self, ended=tuple(ended for ended in self.ended if monotonic < ended.until))
 
-    def body(self, labels: Mapping[str, str], moment: Moment) -> Posted:
+    def body(self, labels: Mapping[str, str], moment: PostingTime) -> Posted:
         """As Alertmanager takes it: what holds ends by itself after a while, so that a dead agent's alert does."""
         holding = [_posted(alert, labels, moment.now, moment.now + moment.lasts) for alert in self.active]
         return holding + [_posted(ended.alert, labels, ended.at, ended.at) for ended in self.ended]

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from cleaner.core.disk_usage import Resource, Usage
 from cleaner.core.events import SweepStarted
-from cleaner.core.history import PastEviction, PastSweep, VanishedImage
+from cleaner.core.history import ExternallyRemovedImage, PastEviction, PastSweep
 from cleaner.core.kubelet import KubeletRead
-from cleaner.core.model import EvictionOutcome, StopReason, Trigger, Verdict, references_of
+from cleaner.core.model import EvictionOutcome, StopReason, Trigger, Verdict, sorted_references
 from cleaner.core.report import Eviction, SweepReport, kept_counts
 from cleaner.outlets.units import rfc3339
 
@@ -21,15 +21,15 @@ NAMED = 5
 def satisfies(report: SweepReport) -> bool:
     """Whether nobody needs to look: nothing failed, and pressure was met or not this sweep's business."""
     failed = any(eviction.outcome is EvictionOutcome.FAILED for eviction in report.evictions)
-    met = report.low_mark_met or report.dry_run or report.trigger is not Trigger.PRESSURE
-    return met and not failed and report.stopped_because is not StopReason.FAILURES
+    met = report.low_watermark_met or report.dry_run or report.trigger is not Trigger.PRESSURE
+    return met and not failed and report.stop_reason is not StopReason.FAILURES
 
 
 def image_keys(verdict: Verdict) -> Keys:
     """Which image, and why."""
     return {
         "image_id": verdict.image.id,
-        "references": references_of(verdict.image),
+        "references": sorted_references(verdict.image),
         "reason": verdict.reason,
         "rule": verdict.rule,
     }
@@ -73,25 +73,25 @@ def past_keys(past: PastEviction) -> Keys:
     }
 
 
-def return_keys(past: PastEviction) -> Keys:
+def regret_keys(past: PastEviction) -> Keys:
     """How it was wanted again."""
     return {
-        "returned_by": past.returned_by,
-        "gone_seconds": past.gone_for.total_seconds() if past.gone_for is not None else None,
+        "regretted_by": past.regretted_by,
+        "regretted_after_seconds": past.regretted_after.total_seconds() if past.regretted_after is not None else None,
     }
 
 
-def learned_keys(sweep: PastSweep) -> Keys:
+def foreign_sweep_keys(sweep: PastSweep) -> Keys:
     """What another process did."""
     return {
         "trigger": sweep.trigger,
-        "stopped_because": sweep.stopped_because,
+        "stop_reason": sweep.stop_reason,
         "ended_at": rfc3339(sweep.ended_at),
         "duration_seconds": sweep.duration_seconds,
     }
 
 
-def vanished_keys(images: Sequence[VanishedImage]) -> Keys:
+def external_removal_keys(images: Sequence[ExternallyRemovedImage]) -> Keys:
     """What went without us, at one look."""
     used = [image.used_percent for image in images if image.used_percent is not None]
     return {
@@ -105,12 +105,12 @@ def vanished_keys(images: Sequence[VanishedImage]) -> Keys:
 
 def kubelet_keys(event: KubeletRead) -> Keys:
     """From when on the kubelet acts, and by what; docs/logs.md lists the same keys."""
-    marks, keys = event.config.marks, {"config": event.config.path, "because": event.config.because}
+    watermarks, keys = event.config.settings, {"config": event.config.path, "reason": event.config.reason}
     acts = {resource: event.acts.get(resource) for resource in Resource}
     return keys | {
         **{f"{resource}_percent": act.above_percent if act else None for resource, act in acts.items()},
-        **{f"{resource}_by": act.because if act else None for resource, act in acts.items()},
-        "maximum_age_seconds": marks.maximum_age.total_seconds() if marks.maximum_age else None,
+        **{f"{resource}_by": act.reason if act else None for resource, act in acts.items()},
+        "maximum_age_seconds": watermarks.maximum_age.total_seconds() if watermarks.maximum_age else None,
         "collisions": [collision.text for collision in event.collisions],
     }
 
@@ -121,10 +121,10 @@ def start_keys(event: SweepStarted) -> Keys:
     plan = event.plan
     keys |= {
         "reclaimable_bytes": plan.reclaimable.bytes if plan.reclaimable else None,
-        "low_mark_reachable": plan.low_mark_reachable,
+        "low_watermark_reachable": plan.low_watermark_reachable,
         "not_needed": len(plan.not_reached),
         "early": event.early,
-        "expected_bytes": event.expected_bytes,
+        "pulls_projected_bytes": event.pulls_projected_bytes,
         "pulls_given_up": len(event.given_up),
         "held_bytes": None if event.held is None else {holder.value: size for holder, size in event.held.items()},
     }
@@ -137,14 +137,14 @@ def end_keys(report: SweepReport) -> Keys:
     return {
         "trigger": report.trigger,
         "dry_run": report.dry_run,
-        "stopped_because": report.stopped_because,
+        "stop_reason": report.stop_reason,
         **{outcome.value: outcomes.count(outcome) for outcome in EvictionOutcome},
         "not_reached": report.not_reached,
         "kept": kept_counts(report.plan),
         "reclaimed_bytes": report.reclaimed_bytes,
         **used_keys(report.filesystem_before, "_before"),
         **used_keys(report.filesystem_after, "_after"),
-        "low_mark_met": report.low_mark_met,
+        "low_watermark_met": report.low_watermark_met,
         "started_at": rfc3339(report.started_at),
         "duration_seconds": report.duration_seconds,
     }

@@ -117,7 +117,7 @@ def _adopt_libraries(logger: FilteringBoundLogger) -> None:
 
 def _log_broken_thread(logger: FilteringBoundLogger, broken: threading.ExceptHookArgs) -> None:
     name = broken.thread.name if broken.thread else None
-    logger.error("thread_broke", thread=name, exc_info=broken.exc_value)
+    logger.error("thread_crashed", thread=name, exc_info=broken.exc_value)
 
 
 def _count_line(count: Callable[[str], None], _logger: WrappedLogger, level: str, line: EventDict) -> EventDict:

@@ -19,26 +19,26 @@ from cleaner.core.events import (
     DiskUnread,
     Event,
     EvictionEnded,
-    EvictionLearned,
     EvictionObserved,
     EvictionRegretted,
     EvictionStarted,
-    ImagesCounted,
-    ImagesVanished,
+    ForeignEviction,
+    ForeignSweep,
+    ImagesInventoried,
+    ImagesRemovedExternally,
+    InventoryFailed,
     LedgerDown,
     LedgerUp,
-    LoopBroke,
-    NightEnded,
-    NightHeld,
-    ObservationFailed,
-    RegistriesAsked,
-    RuleHeld,
+    LoopFailed,
+    NightlyRunEnded,
+    NightlySuspended,
+    RegistriesProbed,
+    RuleOnHold,
     RuntimeDown,
     RuntimeUp,
-    SpaceCounted,
+    SpaceInventoried,
     SweepEnded,
     SweepFailed,
-    SweepLearned,
     SweepStarted,
     SweepWaits,
 )
@@ -49,15 +49,15 @@ from cleaner.outlets.log.keys import (
     Keys,
     end_keys,
     eviction_keys,
+    external_removal_keys,
+    foreign_sweep_keys,
     image_keys,
     kubelet_keys,
-    learned_keys,
     past_keys,
-    return_keys,
+    regret_keys,
     satisfies,
     start_keys,
     used_keys,
-    vanished_keys,
 )
 from cleaner.outlets.units import rfc3339
 
@@ -70,10 +70,10 @@ class Logs:
         self._runtime: object = None
         self._disk_unread = False
         self._unobserved: ErrorKind | None = None
-        self._bytes_unknown = False
+        self._estimates_unavailable = False
         self._ledger: tuple[bool, str | None] | None = None
         """Whether it is up, and what was last set aside."""
-        self._night_held: NightHeld | None = None
+        self._nightly_suspended: NightlySuspended | None = None
         self._waits: Trigger | None = None
         """What waits for its turn in this round."""
         self._waited: Trigger | None = None
@@ -89,14 +89,14 @@ class Logs:
             self._record_check: (Checked,),
             self._record_runtime: (RuntimeUp, RuntimeDown),
             self._record_disk: (DiskUnread,),
-            self._record_night: (NightEnded, NightHeld, ClockJumped, ClockTrusted),
+            self._record_night: (NightlyRunEnded, NightlySuspended, ClockJumped, ClockTrusted),
             self._record_ledger: (LedgerUp, LedgerDown),
-            self._record_memory: (SweepLearned, EvictionLearned, EvictionObserved, EvictionRegretted, RuleHeld),
-            self._record_others: (KubeletRead, ImagesVanished),
-            self._record_daemon: (DaemonStarted, DaemonStopped, LoopBroke),
-            self._record_observation: (ObservationFailed, ImagesCounted),
-            self._record_space: (SpaceCounted,),
-            self._record_registries: (RegistriesAsked,),
+            self._record_memory: (ForeignSweep, ForeignEviction, EvictionObserved, EvictionRegretted, RuleOnHold),
+            self._record_others: (KubeletRead, ImagesRemovedExternally),
+            self._record_daemon: (DaemonStarted, DaemonStopped, LoopFailed),
+            self._record_observation: (InventoryFailed, ImagesInventoried),
+            self._record_space: (SpaceInventoried,),
+            self._record_registries: (RegistriesProbed,),
         }
         return {event: writer for writer, events in writers.items() for event in events}
 
@@ -108,7 +108,7 @@ class Logs:
         match event:
             case SweepStarted():
                 # What cannot be enough is said before the first one goes.
-                in_vain = event.plan.low_mark_reachable is False or event.given_up
+                in_vain = event.plan.low_watermark_reachable is False or event.given_up
                 level = logging.WARNING if in_vain else logging.INFO
                 self._logger.log(level, "sweep_started", **start_keys(event))
             case EvictionStarted():
@@ -134,23 +134,23 @@ class Logs:
             self._logger.info("disk_read_again", **used_keys(event.usage))
             self._disk_unread = False
 
-    def _record_daemon(self, event: DaemonStarted | DaemonStopped | LoopBroke) -> None:
+    def _record_daemon(self, event: DaemonStarted | DaemonStopped | LoopFailed) -> None:
         match event:
             case DaemonStarted():
                 self._logger.info("daemon_started", next_nightly_at=rfc3339(event.next_nightly_at))
             case DaemonStopped():
                 self._logger.info("daemon_stopped")
-            case LoopBroke():
-                self._logger.error("loop_broke", error=str(event.error), exc_info=event.error)
+            case LoopFailed():
+                self._logger.error("loop_error", error=str(event.error), exc_info=event.error)
 
-    def _record_night(self, event: NightEnded | NightHeld | ClockJumped | ClockTrusted) -> None:
+    def _record_night(self, event: NightlyRunEnded | NightlySuspended | ClockJumped | ClockTrusted) -> None:
         match event:
-            case NightEnded():
-                self._night_held = None
-                self._logger.info("nightly_done", occurrence=rfc3339(event.night.occurrence))
-            case NightHeld() if event != self._night_held:
-                self._logger.info("nightly_held", watched_since=rfc3339(event.since))
-                self._night_held = event
+            case NightlyRunEnded():
+                self._nightly_suspended = None
+                self._logger.info("nightly_done", occurrence=rfc3339(event.nightly_run.occurrence))
+            case NightlySuspended() if event != self._nightly_suspended:
+                self._logger.info("nightly_suspended", watched_since=rfc3339(event.since))
+                self._nightly_suspended = event
             case ClockJumped():
                 self._logger.warning("clock_jumped", off_seconds=event.off_seconds)
             case ClockTrusted():
@@ -166,36 +166,36 @@ class Logs:
         if (is_up, aside) == (was_up, was_aside):
             return
         self._ledger = is_up, aside
-        self._night_held = None
+        self._nightly_suspended = None
         if isinstance(event, LedgerDown):
-            self._logger.error("ledger_down", because=event.because)
+            self._logger.error("ledger_down", reason=event.reason)
             return
         # A broken one may be set aside, and a new one begun, between two looks.
         level = logging.INFO if aside == was_aside else logging.WARNING
         self._logger.log(level, "ledger_up", installed_at=rfc3339(event.installed_at), set_aside=aside)
 
     def _record_memory(
-        self, event: SweepLearned | EvictionLearned | EvictionObserved | EvictionRegretted | RuleHeld
+        self, event: ForeignSweep | ForeignEviction | EvictionObserved | EvictionRegretted | RuleOnHold
     ) -> None:
         match event:
-            case SweepLearned():
-                level = logging.WARNING if event.sweep.stopped_because is None else logging.INFO
-                self._logger.log(level, "sweep_learned", **learned_keys(event.sweep))
-            case EvictionLearned():
+            case ForeignSweep():
+                level = logging.WARNING if event.sweep.stop_reason is None else logging.INFO
+                self._logger.log(level, "foreign_sweep", **foreign_sweep_keys(event.sweep))
+            case ForeignEviction():
                 level = _level_of(event.eviction.outcome)
-                self._logger.log(level, "eviction_learned", **past_keys(event.eviction))
+                self._logger.log(level, "foreign_eviction", **past_keys(event.eviction))
             case EvictionObserved():
                 self._logger.debug("eviction_observed", **past_keys(event.eviction))
             case EvictionRegretted():
-                self._logger.warning("eviction_regretted", **past_keys(event.eviction), **return_keys(event.eviction))
-            case RuleHeld():
-                regret: Keys = {"evicted": event.regret.evicted, "came_back": event.regret.came_back}
-                self._logger.warning("rule_held", rule=event.rule, **regret, until=rfc3339(event.until))
+                self._logger.warning("eviction_regretted", **past_keys(event.eviction), **regret_keys(event.eviction))
+            case RuleOnHold():
+                regret: Keys = {"evicted": event.regret.evicted, "repulled": event.regret.repulled}
+                self._logger.warning("rule_on_hold", rule=event.rule, **regret, until=rfc3339(event.until))
 
-    def _record_others(self, event: KubeletRead | ImagesVanished) -> None:
+    def _record_others(self, event: KubeletRead | ImagesRemovedExternally) -> None:
         """What is not ours: the kubelet's marks, and images that went without us."""
-        if isinstance(event, ImagesVanished):
-            self._logger.info("images_vanished", **vanished_keys(event.images))
+        if isinstance(event, ImagesRemovedExternally):
+            self._logger.info("images_removed_externally", **external_removal_keys(event.images))
             return
         attention = event.config.broken or any(collision.acts_first for collision in event.collisions)
         self._logger.log(logging.WARNING if attention else logging.INFO, "kubelet_read", **kubelet_keys(event))
@@ -216,28 +216,28 @@ class Logs:
             self._logger.error("disk_unread", kind=event.error.kind, error=str(event.error))
         self._disk_unread = True
 
-    def _record_observation(self, event: ObservationFailed | ImagesCounted) -> None:
-        if isinstance(event, ImagesCounted):
+    def _record_observation(self, event: InventoryFailed | ImagesInventoried) -> None:
+        if isinstance(event, ImagesInventoried):
             counts = {"evictable": len(event.nightly.evictions)} | kept_counts(event.nightly)
-            self._logger.debug("images_counted", images=counts)
+            self._logger.debug("images_inventoried", images=counts)
             self._unobserved = None
         elif event.error.kind != self._unobserved:
-            self._logger.warning("observation_failed", kind=event.error.kind, error=str(event.error))
+            self._logger.warning("inventory_failed", kind=event.error.kind, error=str(event.error))
             self._unobserved = event.error.kind
 
-    def _record_space(self, event: SpaceCounted) -> None:
+    def _record_space(self, event: SpaceInventoried) -> None:
         """Once, until bytes are foretold again: all else works without."""
-        if event.unknown_because and not self._bytes_unknown:
-            self._logger.warning("bytes_unknown", because=event.unknown_because)
-        elif self._bytes_unknown and not event.unknown_because:
-            self._logger.info("bytes_known_again")
-        self._bytes_unknown = bool(event.unknown_because)
+        if event.reason_without_estimates and not self._estimates_unavailable:
+            self._logger.warning("estimates_unavailable", reason=event.reason_without_estimates)
+        elif self._estimates_unavailable and not event.reason_without_estimates:
+            self._logger.info("estimates_available")
+        self._estimates_unavailable = bool(event.reason_without_estimates)
 
-    def _record_registries(self, event: RegistriesAsked) -> None:
+    def _record_registries(self, event: RegistriesProbed) -> None:
         """Once for each, until it answers again."""
-        for registry, because in event.down.items():
+        for registry, reason in event.down.items():
             if registry not in self._registries_down:
-                self._logger.warning("registry_down", registry=registry, because=because)
+                self._logger.warning("registry_down", registry=registry, reason=reason)
         for registry in sorted(event.up & self._registries_down):
             self._logger.info("registry_up", registry=registry)
         self._registries_down = (self._registries_down | event.down.keys()) - event.up

@@ -16,27 +16,30 @@ _REQUEST_BUCKETS = (0.01, 0.1, 1, 10, 120)
 """The last one is the deadline of RemoveImage, the longest of all calls."""
 
 
-class Sweeps:
+class SweepCounters:
     """Attempts, failures, and how sweeps ended."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._all = Counter(
-            "cleaner_sweeps_total",
+            "image_cleaner_sweeps_total",
             "Sweeps that are over, failed ones and dry runs too.",
             ["trigger"],
             registry=registry,
         )
         self._failures = Counter(
-            "cleaner_sweep_failures_total",
+            "image_cleaner_sweep_failures_total",
             "Sweeps that could not read what they must know, or broke.",
             ["trigger"],
             registry=registry,
         )
         self._stops = Counter(
-            "cleaner_sweep_stops_total", "Sweeps that did not fail, by why they ended.", ["because"], registry=registry
+            "image_cleaner_sweep_ends_total",
+            "Sweeps that did not fail, by stop reason.",
+            ["reason"],
+            registry=registry,
         )
         self._duration = Histogram(
-            "cleaner_sweep_duration_seconds",
+            "image_cleaner_sweep_duration_seconds",
             "Duration of sweeps that did not fail.",
             buckets=_SWEEP_BUCKETS,
             registry=registry,
@@ -44,10 +47,10 @@ class Sweeps:
         for counter, values in ((self._all, Trigger), (self._failures, Trigger), (self._stops, StopReason)):
             begin_at_zero(counter, values)
 
-    def record_end(self, trigger: Trigger, because: str, seconds: float) -> None:
+    def record_end(self, trigger: Trigger, reason: str, seconds: float) -> None:
         """Count a sweep that did what it could."""
         self._all.labels(trigger.value).inc()
-        self._stops.labels(str(because)).inc()
+        self._stops.labels(str(reason)).inc()
         self._duration.observe(seconds)
 
     def record_failure(self, trigger: Trigger) -> None:
@@ -56,32 +59,34 @@ class Sweeps:
         self._failures.labels(trigger.value).inc()
 
 
-class Evictions:
+class EvictionCounters:
     """Images that went, stayed against our will, or were saved by the last look."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._gone = Counter(
-            "cleaner_evictions_total", "Images that evictions took, by why.", ["reason"], registry=registry
+            "image_cleaner_evictions_total", "Evicted images, by reason.", ["reason"], registry=registry
         )
         self._reclaimed = Counter(
-            "cleaner_reclaimed_bytes_total",
-            "Bytes that the filesystem gained by evictions, as measured.",
+            "image_cleaner_reclaimed_bytes_total",
+            "Bytes that these evictions were measured to free.",
             ["reason"],
             registry=registry,
         )
         self._estimated = Counter(
-            "cleaner_estimated_bytes_total",
-            "Bytes that the same evictions were foretold to free.",
+            "image_cleaner_estimated_bytes_total",
+            "Bytes that the same evictions were estimated to free.",
             ["reason"],
             registry=registry,
         )
         self._failed = Counter(
-            "cleaner_eviction_failures_total",
-            "Evictions that failed: the image or records of it are still there, or the last look failed.",
+            "image_cleaner_eviction_failures_total",
+            "Evictions that failed: the image or records of it are still there, or the final check failed.",
             registry=registry,
         )
         self._spared = Counter(
-            "cleaner_evictions_spared_total", "Images that the last look before their removal saved.", registry=registry
+            "image_cleaner_evictions_spared_total",
+            "Images that the final check before their removal spared.",
+            registry=registry,
         )
         begin_at_zero(self._gone, EvictReason)
         begin_at_zero(self._reclaimed, EvictReason)
@@ -102,38 +107,40 @@ class Evictions:
                 pass
 
 
-class Memory:
+class LedgerCounters:
     """Whether it lasts, and what it says of evictions that were a mistake."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.up = Gauge(
-            "cleaner_ledger_up",
-            "1 while what the agent remembers is kept on disk, else 0: then nightly sweeps hold.",
+            "image_cleaner_ledger_up",
+            "1 while the ledger is stored on disk, else 0: then nightly sweeps are suspended.",
             registry=registry,
         )
         self._repulls = Counter(
-            "cleaner_repulls_total", "Evicted images that were pulled again within 7 days.", registry=registry
+            "image_cleaner_repulls_total", "Evicted images that were pulled again within 7 days.", registry=registry
         )
         self._repulled = Counter(
-            "cleaner_repulled_bytes_total",
+            "image_cleaner_repulled_bytes_total",
             "Sizes of the images that were pulled again, as the runtime gives them: compressed under containerd.",
             registry=registry,
         )
         self.observed = Counter(
-            "cleaner_observed_evictions_total",
-            "Images that would have gone in mode observe, each once.",
+            "image_cleaner_observed_evictions_total",
+            "Images that would have been evicted in mode observe, each once.",
             registry=registry,
         )
         self._regretted = Counter(
-            "cleaner_observed_regrets_total",
-            "Images that would have gone in mode observe and were pulled or used since.",
+            "image_cleaner_observed_regrets_total",
+            "Images that would have been evicted in mode observe and were pulled or used since.",
             registry=registry,
         )
-        self.vanished = Counter(
-            "cleaner_images_vanished_total", "Images that went without an eviction of this agent.", registry=registry
+        self.removed_externally = Counter(
+            "image_cleaner_images_removed_externally_total",
+            "Images that were removed without an eviction of this agent.",
+            registry=registry,
         )
 
-    def regret(self, past: PastEviction) -> None:
+    def record_regret(self, past: PastEviction) -> None:
         """Count an image that was wanted after all."""
         if past.outcome is EvictionOutcome.PLANNED:
             self._regretted.inc()
@@ -146,25 +153,25 @@ CONTAINERD = "containerd"
 """Fifteen methods of it would be 30 series; which one failed is in the log."""
 
 
-class Runtime:
+class RuntimeCounters:
     """Whether the runtime answers, and the requests to it."""
 
     def __init__(self, registry: CollectorRegistry, methods: Iterable[str]) -> None:
-        self.up = Gauge("cleaner_runtime_up", "1 while the container runtime answers, else 0.", registry=registry)
+        self.up = Gauge("image_cleaner_runtime_up", "1 while the container runtime answers, else 0.", registry=registry)
         self._requests = Counter(
-            "cleaner_runtime_requests_total",
+            "image_cleaner_runtime_requests_total",
             "Requests to the container runtime, each try.",
             ["method"],
             registry=registry,
         )
         self._failures = Counter(
-            "cleaner_runtime_request_failures_total",
+            "image_cleaner_runtime_request_failures_total",
             "Requests to the container runtime that failed.",
             ["method"],
             registry=registry,
         )
         self._duration = Histogram(
-            "cleaner_runtime_request_duration_seconds",
+            "image_cleaner_runtime_request_duration_seconds",
             "Duration of requests to the container runtime, all methods.",
             buckets=_REQUEST_BUCKETS,
             registry=registry,

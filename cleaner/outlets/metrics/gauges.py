@@ -14,19 +14,19 @@ from prometheus_client.registry import Collector
 
 from cleaner.core.disk_usage import Filesystem, Resource, Usage
 from cleaner.core.errors import CleanerError
-from cleaner.core.events import ImagesCounted, SpaceCounted
+from cleaner.core.events import ImagesInventoried, SpaceInventoried
 from cleaner.core.kubelet import KubeletRead
 from cleaner.core.model import KeepReason, Plan, Trigger
-from cleaner.core.pressure import Marks, Outlook
+from cleaner.core.pressure import Forecast, Watermarks
 from cleaner.core.reclaim import Holder, Size
 
 EVICTABLE = "evictable"
 """Label value of images that the nightly sweep would take."""
 
-Value = float | None
+_Value = float | None
 
 
-class Readings(Collector):
+class Gauges(Collector):
     """The latest of what is known; each attribute is replaced whole, so a scrape never sees half of one."""
 
     def __init__(self, registry: CollectorRegistry, read_usage: Callable[[], Usage | None]) -> None:
@@ -35,38 +35,38 @@ class Readings(Collector):
         self._reclaimable: Mapping[Trigger, Size | None] = {}
         self._held: Mapping[Holder, int] = {}
         self._low_mark_reachable: bool | None = None
-        self._last_sweep: Value = None
-        self._last_success: Value = None
+        self._last_sweep: _Value = None
+        self._last_success: _Value = None
         self.build: tuple[str, str] | None = None
         self.runtime: tuple[str, str] | None = None
         self.config: tuple[str, str] | None = None
-        self.marks: Marks | None = None
-        self.outlook: Outlook | None = None
+        self.watermarks: Watermarks | None = None
+        self.forecast: Forecast | None = None
         self.kubelet: KubeletRead | None = None
         self.next_nightly_at: datetime | None = None
         self.installed_at: datetime | None = None
         registry.register(self)
 
-    def record(self, event: ImagesCounted | SpaceCounted | KubeletRead) -> None:
+    def record(self, event: ImagesInventoried | SpaceInventoried | KubeletRead) -> None:
         """Take what was counted or read last."""
         match event:
-            case ImagesCounted():
-                self.count_images(event.nightly)
-            case SpaceCounted():
-                self.count_space(event)
+            case ImagesInventoried():
+                self.record_images(event.nightly)
+            case SpaceInventoried():
+                self.record_space(event)
             case KubeletRead():
                 self.kubelet = event
 
-    def count_images(self, plan: Plan) -> None:
+    def record_images(self, plan: Plan) -> None:
         """Take the nightly plan as of now; the sum over the states is all images."""
         counts = Counter(verdict.reason.value for verdict in plan.kept)
         self._images = {EVICTABLE: len(plan.evictions)} | {reason: counts[reason.value] for reason in KeepReason}
 
-    def count_space(self, counted: SpaceCounted) -> None:
+    def record_space(self, counted: SpaceInventoried) -> None:
         """Take what is foretold; nothing of before stays where nothing is foretold now."""
         self._reclaimable = {plan.trigger: plan.reclaimable for plan in (counted.nightly, counted.pressure)}
         self._held = counted.held or {}
-        self._low_mark_reachable = counted.low_mark_reachable
+        self._low_mark_reachable = counted.low_watermark_reachable
 
     def record_sweep(self, at: float, *, success: bool) -> None:
         """Note when the last sweep ended, in seconds since 1970, and whether it failed."""
@@ -74,7 +74,7 @@ class Readings(Collector):
         if success:
             self._last_success = at
 
-    def learn_sweep(self, at: float, *, success: bool) -> None:
+    def record_foreign_sweep(self, at: float, *, success: bool) -> None:
         """The same for one that another process made: it may have ended before the last of this one."""
         self._last_sweep = max(at, self._last_sweep or at)
         if success:
@@ -102,7 +102,7 @@ class Readings(Collector):
 
     def _filesystems(self, usage: Usage | None) -> Iterator[GaugeMetricFamily]:
         for name, what in _SIZES.items():
-            family = GaugeMetricFamily(f"cleaner_filesystem_{name}", what, labels=["filesystem"])
+            family = GaugeMetricFamily(f"image_cleaner_filesystem_{name}", what, labels=["filesystem"])
             for each in usage.all if usage else ():
                 _with(family, [each.filesystem.value], _sizes(each)[name])
             yield family
@@ -116,45 +116,45 @@ class Readings(Collector):
     def _watermarks(self, usage: Usage | None) -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
         labels = ["filesystem", "resource"]
         high = GaugeMetricFamily(
-            "cleaner_high_watermark_ratio", "Share used from which on images are evicted.", labels=labels
+            "image_cleaner_high_watermark_ratio", "Share used from which on images are evicted.", labels=labels
         )
         low = GaugeMetricFamily(
-            "cleaner_low_watermark_ratio", "Share used down to which images are evicted.", labels=labels
+            "image_cleaner_low_watermark_ratio", "Share used down to which images are evicted.", labels=labels
         )
-        marks = self.marks
-        if usage is None or marks is None:
+        watermarks = self.watermarks
+        if usage is None or watermarks is None:
             return high, low
         for each, resource in product(usage.freeable, Resource):
-            mark = marks.of(each, resource)
-            _with(high, [each.filesystem.value, resource.value], mark.high / 100)
-            _with(low, [each.filesystem.value, resource.value], mark.low / 100)
+            watermark = watermarks.pair_for(each, resource)
+            _with(high, [each.filesystem.value, resource.value], watermark.high / 100)
+            _with(low, [each.filesystem.value, resource.value], watermark.low / 100)
         return high, low
 
     def _kubelet(self) -> Iterator[GaugeMetricFamily]:
         """Nothing while it was not looked at."""
         read = self.kubelet
-        mark = GaugeMetricFamily(
-            "cleaner_kubelet_watermark_ratio",
+        watermark = GaugeMetricFamily(
+            "image_cleaner_kubelet_threshold_ratio",
             "Share used above which the kubelet removes images by itself; no sample where it never does.",
             labels=["filesystem", "resource"],
         )
         for resource, act in (read.acts if read else {}).items():
-            _with(mark, [Filesystem.IMAGES.value, resource.value], act.above_percent / 100)
-        yield mark
+            _with(watermark, [Filesystem.IMAGES.value, resource.value], act.above_percent / 100)
+        yield watermark
         collides = any(collision.acts_first for collision in read.collisions) if read else None
         for name, what, value in (
-            ("collision", "1 where the kubelet acts at or below one of our high marks, else 0.", collides),
+            ("collision", "1 where the kubelet acts at or below one of the high watermarks, else 0.", collides),
             (
                 "config_read",
                 "1 where the kubelet's configuration was read, 0 where its defaults are assumed.",
                 _was_read(read),
             ),
         ):
-            yield _with(GaugeMetricFamily(f"cleaner_kubelet_{name}", what, labels=[]), [], value)
+            yield _with(GaugeMetricFamily(f"image_cleaner_kubelet_{name}", what, labels=[]), [], value)
 
     def _states(self) -> GaugeMetricFamily:
         family = GaugeMetricFamily(
-            "cleaner_images",
+            "image_cleaner_images",
             "Images, by what the nightly sweep would do with them and why; the sum is all images.",
             labels=["state"],
         )
@@ -164,7 +164,7 @@ class Readings(Collector):
 
     def _reclaimables(self) -> GaugeMetricFamily:
         family = GaugeMetricFamily(
-            "cleaner_reclaimable_bytes",
+            "image_cleaner_reclaimable_bytes",
             "Bytes that all candidates of a trigger would free together.",
             labels=["trigger"],
         )
@@ -174,7 +174,7 @@ class Readings(Collector):
 
     def _holders(self) -> GaugeMetricFamily:
         family = GaugeMetricFamily(
-            "cleaner_filesystem_held_bytes",
+            "image_cleaner_filesystem_held_bytes",
             "Bytes used, by who holds them; the sum is all that is used.",
             labels=["holder"],
         )
@@ -183,30 +183,31 @@ class Readings(Collector):
         return family
 
     def _forecasts(self) -> Iterator[GaugeMetricFamily]:
-        outlook, reachable = self.outlook, self._low_mark_reachable
+        forecast, reachable = self.forecast, self._low_mark_reachable
         for name, what, value in (
             (
                 "time_to_high_watermark_seconds",
-                "Time until a filesystem reaches a high mark at its steady rate; +Inf where none fills steadily.",
-                outlook.seconds_to_high if outlook else None,
+                "Time until a filesystem reaches a high watermark at its steady rate; +Inf where none fills steadily.",
+                forecast.seconds_to_high_watermark if forecast else None,
             ),
             (
-                "runway_seconds",
-                "Time until the kubelet would act at that rate, all candidates gone; +Inf where none fills steadily.",
-                outlook.runway_seconds if outlook else None,
+                "time_to_kubelet_threshold_seconds",
+                "Time until the kubelet would act at that rate, all candidates evicted; "
+                "+Inf where none fills steadily.",
+                forecast.seconds_to_kubelet_threshold if forecast else None,
             ),
             (
-                "pulls_expected_bytes",
+                "pulls_projected_bytes",
                 "Bytes that pulls in progress will still take, blobs and unpacked; they count as used already.",
-                outlook.pulls_bytes if outlook else None,
+                forecast.pulls_projected_bytes if forecast else None,
             ),
             (
                 "low_watermark_reachable",
-                "1 where evicting every candidate under pressure would reach the low marks, else 0.",
+                "1 where evicting every candidate under pressure would reach the low watermarks, else 0.",
                 None if reachable is None else float(reachable),
             ),
         ):
-            yield _with(GaugeMetricFamily(f"cleaner_{name}", what, labels=[]), [], value)
+            yield _with(GaugeMetricFamily(f"image_cleaner_{name}", what, labels=[]), [], value)
 
     def _times(self) -> Iterator[GaugeMetricFamily]:
         upcoming, installed = self.next_nightly_at, self.installed_at
@@ -220,11 +221,11 @@ class Readings(Collector):
                 upcoming.timestamp() if upcoming else None,
             ),
         ):
-            yield _with(GaugeMetricFamily(f"cleaner_{name}_timestamp_seconds", what, labels=[]), [], value)
+            yield _with(GaugeMetricFamily(f"image_cleaner_{name}_timestamp_seconds", what, labels=[]), [], value)
 
 
-def _was_read(kubelet: KubeletRead | None) -> Value:
-    return None if kubelet is None else kubelet.config.because is None
+def _was_read(kubelet: KubeletRead | None) -> _Value:
+    return None if kubelet is None else kubelet.config.reason is None
 
 
 _SIZES = {
@@ -235,7 +236,7 @@ _SIZES = {
 }
 
 
-def _sizes(usage: Usage) -> Mapping[str, Value]:
+def _sizes(usage: Usage) -> Mapping[str, _Value]:
     return {
         "size_bytes": usage.capacity_bytes,
         "avail_bytes": usage.available_bytes,
@@ -245,11 +246,11 @@ def _sizes(usage: Usage) -> Mapping[str, Value]:
 
 
 def _info(name: str, what: str, labels: Sequence[str], values: Sequence[str] | None) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(f"cleaner_{name}_info", what, labels=labels)
+    family = GaugeMetricFamily(f"image_cleaner_{name}_info", what, labels=labels)
     return _with(family, values or (), 1 if values else None)
 
 
-def _with(family: GaugeMetricFamily, labels: Sequence[str], value: Value) -> GaugeMetricFamily:
+def _with(family: GaugeMetricFamily, labels: Sequence[str], value: _Value) -> GaugeMetricFamily:
     if value is not None:
         family.add_metric(labels, value)
     return family

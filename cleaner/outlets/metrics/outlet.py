@@ -15,24 +15,31 @@ from cleaner.core.events import (
     DaemonStarted,
     Event,
     EvictionEnded,
-    EvictionLearned,
     EvictionObserved,
     EvictionRegretted,
-    ImagesCounted,
-    ImagesVanished,
+    ForeignEviction,
+    ForeignSweep,
+    ImagesInventoried,
+    ImagesRemovedExternally,
     LedgerDown,
     LedgerUp,
     RuntimeDown,
     RuntimeUp,
-    SpaceCounted,
+    SpaceInventoried,
     SweepEnded,
     SweepFailed,
-    SweepLearned,
 )
 from cleaner.core.kubelet import KubeletRead
-from cleaner.core.pressure import Marks
-from cleaner.outlets.metrics.counters import CONTAINERD, Evictions, Memory, Runtime, Sweeps, begin_at_zero
-from cleaner.outlets.metrics.gauges import Readings
+from cleaner.core.pressure import Watermarks
+from cleaner.outlets.metrics.counters import (
+    CONTAINERD,
+    EvictionCounters,
+    LedgerCounters,
+    RuntimeCounters,
+    SweepCounters,
+    begin_at_zero,
+)
+from cleaner.outlets.metrics.gauges import Gauges
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -66,13 +73,13 @@ class Metrics:
         # The library has only this switch for the whole process; `_created` would double the counters' series.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry or CollectorRegistry()
-        self._readings = Readings(self.registry, read_usage)
-        self._sweeps = Sweeps(self.registry)
-        self._evictions = Evictions(self.registry)
-        self._memory = Memory(self.registry)
-        self._runtime = Runtime(self.registry, runtime_methods)
+        self._readings = Gauges(self.registry, read_usage)
+        self._sweeps = SweepCounters(self.registry)
+        self._evictions = EvictionCounters(self.registry)
+        self._memory = LedgerCounters(self.registry)
+        self._runtime = RuntimeCounters(self.registry, runtime_methods)
         self._messages = Counter(
-            "cleaner_log_messages_total", "Lines written to the log, by level.", ["level"], registry=self.registry
+            "image_cleaner_log_messages_total", "Lines written to the log, by level.", ["level"], registry=self.registry
         )
         begin_at_zero(self._messages, LOG_LEVELS)
         ProcessCollector(registry=self.registry)
@@ -82,20 +89,20 @@ class Metrics:
         match event:
             case DaemonStarted() | Checked():
                 self._readings.next_nightly_at = event.next_nightly_at
-                self._readings.outlook = event.outlook if isinstance(event, Checked) else None
+                self._readings.forecast = event.forecast if isinstance(event, Checked) else None
             case RuntimeUp() | RuntimeDown():
                 self._record_runtime(event)
-            case ImagesCounted() | SpaceCounted() | KubeletRead():
+            case ImagesInventoried() | SpaceInventoried() | KubeletRead():
                 self._readings.record(event)
-            case ImagesVanished():
-                self._memory.vanished.inc(len(event.images))
+            case ImagesRemovedExternally():
+                self._memory.removed_externally.inc(len(event.images))
             case EvictionEnded():
                 eviction = event.eviction
                 sizes = eviction.estimated_bytes, eviction.reclaimed_bytes
                 self._evictions.record(eviction.outcome, eviction.verdict.reason.value, *sizes)
-            case SweepEnded() | SweepFailed() | SweepLearned():
+            case SweepEnded() | SweepFailed() | ForeignSweep():
                 self._record_sweep(event)
-            case LedgerUp() | LedgerDown() | EvictionLearned() | EvictionObserved() | EvictionRegretted():
+            case LedgerUp() | LedgerDown() | ForeignEviction() | EvictionObserved() | EvictionRegretted():
                 self._record_memory(event)
             case _:
                 pass
@@ -112,43 +119,43 @@ class Metrics:
         """Show which build runs."""
         self._readings.build = (version, revision)
 
-    def record_config(self, mode: str, config_hash: str, marks: Marks) -> None:
+    def record_config(self, mode: str, config_hash: str, watermarks: Watermarks) -> None:
         """Show which configuration is in force, and its marks."""
         self._readings.config = (mode, config_hash)
-        self._readings.marks = marks
+        self._readings.watermarks = watermarks
 
-    def _record_sweep(self, event: SweepEnded | SweepFailed | SweepLearned) -> None:
+    def _record_sweep(self, event: SweepEnded | SweepFailed | ForeignSweep) -> None:
         match event:
             case SweepEnded():
                 report = event.report
-                self._sweeps.record_end(report.trigger, report.stopped_because, report.duration_seconds)
+                self._sweeps.record_end(report.trigger, report.stop_reason, report.duration_seconds)
                 self._readings.record_sweep(event.ended_at.timestamp(), success=True)
             case SweepFailed():
                 self._sweeps.record_failure(event.trigger)
                 self._readings.record_sweep(event.at.timestamp(), success=False)
-            case SweepLearned():
+            case ForeignSweep():
                 sweep = event.sweep
-                if sweep.stopped_because is None:
+                if sweep.stop_reason is None:
                     self._sweeps.record_failure(sweep.trigger)
                 else:
-                    self._sweeps.record_end(sweep.trigger, sweep.stopped_because, sweep.duration_seconds)
-                self._readings.learn_sweep(sweep.ended_at.timestamp(), success=sweep.stopped_because is not None)
+                    self._sweeps.record_end(sweep.trigger, sweep.stop_reason, sweep.duration_seconds)
+                self._readings.record_foreign_sweep(sweep.ended_at.timestamp(), success=sweep.stop_reason is not None)
 
     def _record_memory(
-        self, event: LedgerUp | LedgerDown | EvictionLearned | EvictionObserved | EvictionRegretted
+        self, event: LedgerUp | LedgerDown | ForeignEviction | EvictionObserved | EvictionRegretted
     ) -> None:
         match event:
             case LedgerUp() | LedgerDown():
                 self._memory.up.set(isinstance(event, LedgerUp))
                 if isinstance(event, LedgerUp):
                     self._readings.installed_at = event.installed_at
-            case EvictionLearned():
+            case ForeignEviction():
                 past = event.eviction
                 self._evictions.record(past.outcome, past.reason, past.estimated_bytes, past.reclaimed_bytes)
             case EvictionObserved():
                 self._memory.observed.inc()
             case EvictionRegretted():
-                self._memory.regret(event.eviction)
+                self._memory.record_regret(event.eviction)
 
     def _record_runtime(self, event: RuntimeUp | RuntimeDown) -> None:
         self._runtime.up.set(isinstance(event, RuntimeUp))

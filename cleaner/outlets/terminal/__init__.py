@@ -7,13 +7,20 @@ from cleaner.outlets.terminal.history import history_document, print_history
 from cleaner.outlets.terminal.json_documents import check_document, plan_document, sweep_document
 from cleaner.outlets.terminal.metric_changes import read_samples
 from cleaner.outlets.terminal.notices import memory_notices, mode_notices, registry_notices, watch_notices
-from cleaner.outlets.terminal.progress import Progress
-from cleaner.outlets.terminal.removed_externally import print_vanished, vanished_document
-from cleaner.outlets.terminal.tables import MOST_ROWS, print_changes, print_check, print_held, print_plan, print_sweep
+from cleaner.outlets.terminal.progress import ProgressLines
+from cleaner.outlets.terminal.removed_externally import print_removed_externally, removed_externally_document
+from cleaner.outlets.terminal.tables import (
+    MOST_ROWS,
+    print_changes,
+    print_check,
+    print_holders,
+    print_plan,
+    print_sweep,
+)
 
 __all__ = [
     "MOST_ROWS",
-    "Progress",
+    "ProgressLines",
     "check_document",
     "history_document",
     "memory_notices",
@@ -21,14 +28,14 @@ __all__ = [
     "plan_document",
     "print_changes",
     "print_check",
-    "print_held",
     "print_history",
+    "print_holders",
     "print_plan",
+    "print_removed_externally",
     "print_sweep",
-    "print_vanished",
     "read_samples",
     "registry_notices",
+    "removed_externally_document",
     "sweep_document",
-    "vanished_document",
     "watch_notices",
 ]

@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 from textwrap import fill
 from typing import TextIO, TypeVar
 
-from cleaner.core.history import PastEviction, VanishedImage
+from cleaner.core.history import ExternallyRemovedImage, PastEviction
 from cleaner.core.model import EvictionOutcome
-from cleaner.outlets.terminal.json_documents import Document
-from cleaner.outlets.terminal.tables import MOST_ROWS, Row, print_rows
+from cleaner.outlets.terminal.json_documents import JsonDocument
+from cleaner.outlets.terminal.tables import MOST_ROWS, TableRow, print_rows
 from cleaner.outlets.units import human_age, human_bytes, human_percent, one_line, rfc3339, short_id, short_reference
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 WHEN, _OUTCOME, IMAGE = "when (utc)", "outcome", "image"
 _BESIDE = (WHEN, _OUTCOME)
 """What stays beside the image on a narrow terminal."""
@@ -29,18 +29,18 @@ class _Totals:
     """Of the images that went, or would have gone; failed and spared ones are not among them."""
 
     evicted: int
-    returned: int
+    regretted: int
     estimated_bytes: int | None
     """Sum of those that are known; None where none of them is."""
     reclaimed_bytes: int | None
 
 
-def history_document(evictions: Sequence[PastEviction], *, observed: bool) -> Document:
+def history_document(evictions: Sequence[PastEviction], *, observed: bool) -> JsonDocument:
     """Every eviction, the newest first, and what they come to."""
     return {
         "observed": observed,
         "evictions": [_eviction(eviction) for eviction in _newest_first(evictions)],
-        "totals": asdict(_totals_of(_gone(evictions, observed=observed))),
+        "totals": asdict(_totals_of(_evicted(evictions, observed=observed))),
     }
 
 
@@ -59,7 +59,7 @@ def _newest_first(evictions: Iterable[PastEviction]) -> list[PastEviction]:
     return sorted(evictions, key=lambda eviction: eviction.at, reverse=True)
 
 
-def _gone(evictions: Iterable[PastEviction], *, observed: bool) -> list[PastEviction]:
+def _evicted(evictions: Iterable[PastEviction], *, observed: bool) -> list[PastEviction]:
     outcome = EvictionOutcome.PLANNED if observed else EvictionOutcome.EVICTED
     return [eviction for eviction in evictions if eviction.outcome is outcome]
 
@@ -67,7 +67,7 @@ def _gone(evictions: Iterable[PastEviction], *, observed: bool) -> list[PastEvic
 def _totals_of(gone: Sequence[PastEviction]) -> _Totals:
     return _Totals(
         evicted=len(gone),
-        returned=sum(eviction.returned_at is not None for eviction in gone),
+        regretted=sum(eviction.regretted_at is not None for eviction in gone),
         estimated_bytes=_sum_of([eviction.estimated_bytes for eviction in gone]),
         reclaimed_bytes=_sum_of([eviction.reclaimed_bytes for eviction in gone]),
     )
@@ -78,7 +78,7 @@ def _sum_of(sizes: Sequence[int | None]) -> int | None:
     return sum(known) if known or not sizes else None
 
 
-def _eviction(eviction: PastEviction) -> Document:
+def _eviction(eviction: PastEviction) -> JsonDocument:
     return {
         "id": eviction.image_id,
         "references": list(eviction.references),
@@ -99,9 +99,9 @@ def _eviction(eviction: PastEviction) -> Document:
         "size_bytes": eviction.size_bytes,
         "estimated_bytes": eviction.estimated_bytes,
         "reclaimed_bytes": eviction.reclaimed_bytes,
-        "returned_at": rfc3339(eviction.returned_at),
-        "returned_by": eviction.returned_by.value if eviction.returned_by else None,
-        "gone_seconds": _seconds(eviction.gone_for),
+        "regretted_at": rfc3339(eviction.regretted_at),
+        "regretted_by": eviction.regretted_by.value if eviction.regretted_by else None,
+        "regretted_after_seconds": _seconds(eviction.regretted_after),
     }
 
 
@@ -114,7 +114,7 @@ def _seconds(duration: timedelta | None) -> float | None:
     return None if duration is None else duration.total_seconds()
 
 
-def print_table(columns: Sequence["Column[T]"], gone: Sequence[T], stream: TextIO) -> None:
+def print_table(columns: Sequence["Column[_T]"], gone: Sequence[_T], stream: TextIO) -> None:
     """A row for each; what has no room beside the image stands beneath it."""
     headings = tuple(heading for heading, _ in columns)
     rows = [tuple(cell_of(each) for _, cell_of in columns) for each in gone]
@@ -130,7 +130,7 @@ def print_table(columns: Sequence["Column[T]"], gone: Sequence[T], stream: TextI
     print_rows(headings, rows, stream)
 
 
-def _widths(headings: Row, rows: Sequence[Row]) -> dict[str, int]:
+def _widths(headings: TableRow, rows: Sequence[TableRow]) -> dict[str, int]:
     """Of each column its widest cell and, but for the last one, the gap behind it."""
     return {
         heading: max(map(len, [heading.rstrip(">"), *cells])) + (2 if heading != IMAGE else 0)
@@ -138,7 +138,7 @@ def _widths(headings: Row, rows: Sequence[Row]) -> dict[str, int]:
     }
 
 
-def _plain_lines(headings: Row, rows: Iterable[Row], widths: Mapping[str, int]) -> Iterator[str]:
+def _plain_lines(headings: TableRow, rows: Iterable[TableRow], widths: Mapping[str, int]) -> Iterator[str]:
     """What `print_rows` gives a file, but at once: rich needs a millisecond per row, and a year has 18,000."""
     for row in (tuple(heading.rstrip(">").upper() for heading in headings), *rows):
         cells = (
@@ -155,7 +155,7 @@ def _width_of(stream: TextIO) -> int:
     return Console(file=stream).width
 
 
-def _stacked(headings: Row, row: Row, room: int) -> Row:
+def _stacked(headings: TableRow, row: TableRow, room: int) -> TableRow:
     """The row of a narrow terminal: what has no column of its own stands beneath the image, with its heading."""
     cells = dict(zip(headings, row, strict=True))
     beside = [cells.pop(heading) for heading in headings if heading in _BESIDE]
@@ -170,15 +170,15 @@ def minute_of(time: datetime) -> str:
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
-def _came_back(eviction: PastEviction) -> str:
-    return "" if eviction.gone_for is None else f"after {human_age(eviction.gone_for)}"
+def _repulled(eviction: PastEviction) -> str:
+    return "" if eviction.regretted_after is None else f"after {human_age(eviction.regretted_after)}"
 
 
 def _since_then(eviction: PastEviction) -> str:
-    return " ".join(filter(None, [eviction.returned_by, _came_back(eviction)]))
+    return " ".join(filter(None, [eviction.regretted_by, _repulled(eviction)]))
 
 
-def name_of(gone: PastEviction | VanishedImage) -> str:
+def name_of(gone: PastEviction | ExternallyRemovedImage) -> str:
     """The shortest tag or, without any, digest; and how many more there are."""
     tags = [text for text in gone.references if "@" not in text]
     names = sorted(tags or map(short_reference, gone.references), key=len) or [f"<none> {short_id(gone.image_id)}"]
@@ -190,7 +190,7 @@ def _which(eviction: PastEviction) -> str:
     return one_line(name_of(eviction) + (f": {eviction.error}" if eviction.error else ""))
 
 
-Column = tuple[str, Callable[[T], str]]
+Column = tuple[str, Callable[[_T], str]]
 """A heading as `print_rows` takes it, and the cell beneath it."""
 
 _COLUMNS: tuple[Column[PastEviction], ...] = (
@@ -202,15 +202,15 @@ _COLUMNS: tuple[Column[PastEviction], ...] = (
     ("created>", lambda eviction: human_age(_age(eviction, eviction.created_at))),
     ("pulled>", lambda eviction: human_age(_age(eviction, eviction.pulled_at))),
     ("used>", lambda eviction: human_age(_age(eviction, eviction.last_used_at))),
-    ("foretold>", lambda eviction: human_bytes(eviction.estimated_bytes)),
-    ("measured>", lambda eviction: human_bytes(eviction.reclaimed_bytes)),
-    ("came back", _came_back),
+    ("estimated>", lambda eviction: human_bytes(eviction.estimated_bytes)),
+    ("reclaimed>", lambda eviction: human_bytes(eviction.reclaimed_bytes)),
+    ("re-pulled", _repulled),
     (IMAGE, _which),
 )
 """`created`, `pulled` and `used`: its ages when it went."""
 
 _OBSERVED_COLUMNS: tuple[Column[PastEviction], ...] = (
-    *(column for column in _COLUMNS[:-2] if column[0] not in (_OUTCOME, "measured>")),
+    *(column for column in _COLUMNS[:-2] if column[0] not in (_OUTCOME, "reclaimed>")),
     ("since then", _since_then),
     (IMAGE, _which),
 )
@@ -219,35 +219,35 @@ _OBSERVED_COLUMNS: tuple[Column[PastEviction], ...] = (
 
 def _evicted_line(evictions: Sequence[PastEviction]) -> str:
     if not evictions:
-        return "No eviction that fits is remembered."
-    gone = _gone(evictions, observed=False)
+        return "No eviction that fits is stored."
+    gone = _evicted(evictions, observed=False)
     totals = _totals_of(gone)
     outcomes = [eviction.outcome for eviction in evictions]
     parts = [f"{totals.evicted} evicted"]
     parts += [f"{outcomes.count(o)} {o}" for o in (EvictionOutcome.FAILED, EvictionOutcome.SPARED) if o in outcomes]
     if gone:
-        parts += [_reclaimed(gone, totals), _share(totals, "came back")]
+        parts += [_reclaimed(gone, totals), _share(totals, "re-pulled")]
     return f"{', '.join(parts)}."
 
 
 def _observed_line(evictions: Sequence[PastEviction]) -> str:
-    gone = _gone(evictions, observed=True)
+    gone = _evicted(evictions, observed=True)
     if not gone:
-        return "No image that fits and would have gone in mode observe is remembered."
+        return "No image that fits and would have been evicted in mode observe is stored."
     totals = _totals_of(gone)
-    notes = _notes(_foretold(totals), _unknown([eviction.estimated_bytes for eviction in gone], "foretold"))
-    return f"{totals.evicted} would have gone{notes}, {_share(totals, 'pulled or used since')}."
+    notes = _in_brackets(_estimated(totals), _unknown([eviction.estimated_bytes for eviction in gone], "estimated"))
+    return f"{totals.evicted} would have been evicted{notes}, {_share(totals, 'pulled or used since')}."
 
 
 def _reclaimed(gone: Sequence[PastEviction], totals: _Totals) -> str:
     if totals.reclaimed_bytes is None:
-        return f"bytes not measured{_notes(_foretold(totals))}"
+        return f"bytes not measured{_in_brackets(_estimated(totals))}"
     unknown = _unknown([eviction.reclaimed_bytes for eviction in gone], "measured")
-    return f"{human_bytes(totals.reclaimed_bytes)} reclaimed{_notes(_foretold(totals), unknown)}"
+    return f"{human_bytes(totals.reclaimed_bytes)} reclaimed{_in_brackets(_estimated(totals), unknown)}"
 
 
-def _foretold(totals: _Totals) -> str:
-    return "" if totals.estimated_bytes is None else f"foretold {human_bytes(totals.estimated_bytes)}"
+def _estimated(totals: _Totals) -> str:
+    return "" if totals.estimated_bytes is None else f"estimated {human_bytes(totals.estimated_bytes)}"
 
 
 def _unknown(sizes: Sequence[int | None], word: str) -> str:
@@ -256,12 +256,12 @@ def _unknown(sizes: Sequence[int | None], word: str) -> str:
     return f"{count} not {word}" if count else ""
 
 
-def _notes(*notes: str) -> str:
+def _in_brackets(*notes: str) -> str:
     said = "; ".join(filter(None, notes))
     return f" ({said})" if said else ""
 
 
 def _share(totals: _Totals, what: str) -> str:
-    if not totals.returned:
+    if not totals.regretted:
         return f"none {what}"
-    return f"{totals.returned} {what} ({human_percent(100 * totals.returned / totals.evicted)})"
+    return f"{totals.regretted} {what} ({human_percent(100 * totals.regretted / totals.evicted)})"

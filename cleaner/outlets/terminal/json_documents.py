@@ -7,24 +7,24 @@ from collections.abc import Mapping, Sequence
 
 from cleaner.core.disk_usage import Usage
 from cleaner.core.findings import Finding
-from cleaner.core.model import Plan, Verdict, references_of
+from cleaner.core.model import Plan, Verdict, sorted_references
 from cleaner.core.reclaim import Holder
 from cleaner.core.report import Eviction, SweepReport, kept_counts
 from cleaner.outlets.units import rfc3339
 
-Document = dict[str, object]
+JsonDocument = dict[str, object]
 
 
 def plan_document(
     plan: Plan, usage: Usage | None, held: Mapping[Holder, int] | None, notices: Sequence[str] = ()
-) -> Document:
+) -> JsonDocument:
     """What a sweep would do: every image once, evictions first and in order."""
     return {
         "trigger": plan.trigger.value,
         "filesystem": _filesystem(usage),
         "filesystems": [_filesystem(each) for each in usage.all] if usage else [],
         "reclaimable_bytes": plan.reclaimable.bytes if plan.reclaimable else None,
-        "low_mark_reachable": plan.low_mark_reachable,
+        "low_watermark_reachable": plan.low_watermark_reachable,
         "held_bytes": None if held is None else {holder.value: held_bytes for holder, held_bytes in held.items()},
         "images": [
             *(_verdict(verdict) for verdict in plan.evictions),
@@ -35,7 +35,7 @@ def plan_document(
     }
 
 
-def sweep_document(report: SweepReport, notices: Sequence[str] = ()) -> Document:
+def sweep_document(report: SweepReport, notices: Sequence[str] = ()) -> JsonDocument:
     """What a sweep did: evictions and the counts of `kept` together are all images."""
     return {
         "trigger": report.trigger.value,
@@ -45,14 +45,14 @@ def sweep_document(report: SweepReport, notices: Sequence[str] = ()) -> Document
         "filesystem_before": _filesystem(report.filesystem_before),
         "filesystem_after": _filesystem(report.filesystem_after),
         "reclaimed_bytes": report.reclaimed_bytes,
-        "stopped_because": report.stopped_because.value,
+        "stop_reason": report.stop_reason.value,
         "evictions": [_eviction(eviction) for eviction in report.evictions],
         "kept": kept_counts(report.plan) | {"not_reached": report.not_reached},
         "notices": list(notices),
     }
 
 
-def check_document(findings: Sequence[Finding], settings: Mapping[str, object], config_hash: str) -> Document:
+def check_document(findings: Sequence[Finding], settings: Mapping[str, object], config_hash: str) -> JsonDocument:
     """What was found, and the settings in force in the shape of the file."""
     return {
         "findings": [{"subject": f.subject, "grade": f.grade.value, "detail": f.detail} for f in findings],
@@ -61,7 +61,7 @@ def check_document(findings: Sequence[Finding], settings: Mapping[str, object], 
     }
 
 
-def _filesystem(usage: Usage | None) -> Document | None:
+def _filesystem(usage: Usage | None) -> JsonDocument | None:
     if usage is None:
         return None
     return {
@@ -74,10 +74,10 @@ def _filesystem(usage: Usage | None) -> Document | None:
     }
 
 
-def _verdict(verdict: Verdict) -> Document:
+def _verdict(verdict: Verdict) -> JsonDocument:
     return {
         "id": verdict.image.id,
-        "references": references_of(verdict.image),
+        "references": sorted_references(verdict.image),
         "verdict": "evict" if verdict.evict else "keep",
         "reason": verdict.reason.value,
         "rule": verdict.rule,
@@ -89,10 +89,10 @@ def _verdict(verdict: Verdict) -> Document:
     }
 
 
-def _eviction(eviction: Eviction) -> Document:
+def _eviction(eviction: Eviction) -> JsonDocument:
     return {
         "id": eviction.verdict.image.id,
-        "references": references_of(eviction.verdict.image),
+        "references": sorted_references(eviction.verdict.image),
         "reason": eviction.verdict.reason.value,
         "rule": eviction.verdict.rule,
         "outcome": eviction.outcome.value,

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Metric
 
-PASSING = ("_timestamp_seconds", "_duration_seconds", "runtime_request", "log_messages")
+VOLATILE = ("_timestamp_seconds", "_duration_seconds", "runtime_request", "log_messages")
 Samples = Mapping[str, float]
-"""Value by name and labels, as a scrape writes them: `cleaner_images{state="evictable"}`."""
+"""Value by name and labels, as a scrape writes them: `image_cleaner_images{state="evictable"}`."""
 
 
 def read_samples(registry: CollectorRegistry) -> Samples:
@@ -18,11 +18,11 @@ def read_samples(registry: CollectorRegistry) -> Samples:
 
 
 def samples_of(families: Iterable[Metric]) -> Samples:
-    """The `cleaner_` samples of some metric families."""
+    """The `image_cleaner_` samples of some metric families."""
     return {
         _name(sample.name, sample.labels): sample.value
         for family in families
-        if family.name.startswith("cleaner_") and not any(part in family.name for part in PASSING)
+        if family.name.startswith("image_cleaner_") and not any(part in family.name for part in VOLATILE)
         for sample in family.samples
     }
 

@@ -5,7 +5,7 @@ Refuses what the tables say already.
 
 from datetime import datetime, timedelta
 
-from cleaner.core.events import RegistriesAsked
+from cleaner.core.events import RegistriesProbed
 from cleaner.core.model import Memory, Mode, Plan, Trigger
 from cleaner.outlets.units import human_age
 
@@ -44,10 +44,10 @@ def mode_notices(mode: Mode, trigger: Trigger) -> tuple[str, ...]:
     return ()
 
 
-def registry_notices(asked: RegistriesAsked | None) -> tuple[str, ...]:
+def registry_notices(asked: RegistriesProbed | None) -> tuple[str, ...]:
     """Says which registries do not answer, so that their images stay."""
     down = asked.down if asked else {}
     return tuple(
-        f"The registry {registry} is down ({because}): its images stay, since it could not give them again."
-        for registry, because in down.items()
+        f"The registry {registry} is down ({reason}): its images stay, since it could not give them again."
+        for registry, reason in down.items()
     )

@@ -6,14 +6,14 @@ Refuses to redraw: lines that stay can be scrolled, copied and piped.
 from contextlib import suppress
 from typing import TextIO
 
-from cleaner.core.events import Event, EvictionEnded, RegistriesAsked, SweepFailed, SweepStarted
+from cleaner.core.events import Event, EvictionEnded, RegistriesProbed, SweepFailed, SweepStarted
 from cleaner.core.model import EvictionOutcome
 from cleaner.core.report import Eviction
-from cleaner.outlets.terminal.tables import first_name, held_line
+from cleaner.outlets.terminal.tables import first_name, holders_line
 from cleaner.outlets.units import human_age, human_bytes, human_percent, one_line
 
 
-class Progress:
+class ProgressLines:
     """An outlet that prints a line when a sweep starts, and one for each eviction."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -27,17 +27,17 @@ class Progress:
             case SweepStarted():
                 self._done, self._planned = 0, len(event.plan.evictions)
                 self._print(_start_line(event))
-                if event.plan.low_mark_reachable is False:
-                    held = f" {held_line(event.held)}" if event.held else ""
-                    self._print(f"All candidates together do not reach the low mark.{held}")
+                if event.plan.low_watermark_reachable is False:
+                    held = f" {holders_line(event.held)}" if event.held else ""
+                    self._print(f"All candidates together do not reach the low watermark.{held}")
             case EvictionEnded():
                 self._done += 1
-                # Under pressure it may take more than was foretold.
+                # Under pressure a sweep may evict more images than planned.
                 self._planned = max(self._planned, self._done)
                 self._print(f"[{self._done}/{self._planned}] {_eviction_line(event.eviction)}")
-            case RegistriesAsked():
-                for registry, because in event.down.items():
-                    self._print(f"The registry {registry} is down ({because}): its images stay.")
+            case RegistriesProbed():
+                for registry, reason in event.down.items():
+                    self._print(f"The registry {registry} is down ({reason}): its images stay.")
             case SweepFailed():
                 self._print(f"The {event.trigger} sweep failed: {event.error}")
             case _:
@@ -51,7 +51,7 @@ class Progress:
 def _start_line(event: SweepStarted) -> str:
     candidates, kept = len(event.plan.evictions), len(event.plan.kept + event.plan.not_reached)
     used = human_percent(event.usage.used_percent)
-    return f"{event.plan.trigger} sweep: {candidates} of {candidates + kept} images may go; {used} used."
+    return f"{event.plan.trigger} sweep: {candidates} of {candidates + kept} images may be evicted; {used} used."
 
 
 def _eviction_line(eviction: Eviction) -> str:

@@ -6,31 +6,33 @@ Refuses to name who it was: nobody saw it. It says between which two looks, and 
 from collections.abc import Sequence
 from typing import TextIO
 
-from cleaner.core.history import VanishedImage
+from cleaner.core.history import ExternallyRemovedImage
 from cleaner.outlets.terminal.history import IMAGE, WHEN, Column, minute_of, name_of, print_table
-from cleaner.outlets.terminal.json_documents import Document
+from cleaner.outlets.terminal.json_documents import JsonDocument
 from cleaner.outlets.terminal.tables import MOST_ROWS
 from cleaner.outlets.units import human_percent, one_line, rfc3339, short_id
 
 
-def vanished_document(vanished: Sequence[VanishedImage]) -> list[Document]:
+def removed_externally_document(removed: Sequence[ExternallyRemovedImage]) -> list[JsonDocument]:
     """Every image, the newest first."""
-    return [_image(image) for image in vanished]
+    return [_image(image) for image in removed]
 
 
-def print_vanished(vanished: Sequence[VanishedImage], stream: TextIO, *, all_rows: bool = False) -> None:
+def print_removed_externally(
+    removed: Sequence[ExternallyRemovedImage], stream: TextIO, *, all_rows: bool = False
+) -> None:
     """A row for each of the newest, and what that means; nothing where there are none."""
-    if not vanished:
+    if not removed:
         return
-    shown = vanished[: None if all_rows else MOST_ROWS]
-    went = "1 image went" if len(vanished) == 1 else f"{len(vanished)} images went"
-    stream.write(f"\n{went} without this agent, between two looks:\n\n")
+    shown = removed[: None if all_rows else MOST_ROWS]
+    count = "1 image was" if len(removed) == 1 else f"{len(removed)} images were"
+    stream.write(f"\n{count} removed externally, between two inspections:\n\n")
     print_table(_COLUMNS, shown, stream)
-    if len(shown) < len(vanished):
-        stream.write(f"The newest {len(shown)} of {len(vanished)} are shown; --all shows every one.\n")
+    if len(shown) < len(removed):
+        stream.write(f"The newest {len(shown)} of {len(removed)} are shown; --all shows every one.\n")
 
 
-def _image(image: VanishedImage) -> Document:
+def _image(image: ExternallyRemovedImage) -> JsonDocument:
     return {
         "id": image.image_id,
         "references": list(image.references),
@@ -44,12 +46,12 @@ def _image(image: VanishedImage) -> Document:
     }
 
 
-def _which(image: VanishedImage) -> str:
+def _which(image: ExternallyRemovedImage) -> str:
     moved = f": its tags moved to {short_id(image.replaced_by)}" if image.replaced_by else ""
     return one_line(f"{name_of(image)}{moved}")
 
 
-_COLUMNS: tuple[Column[VanishedImage], ...] = (
+_COLUMNS: tuple[Column[ExternallyRemovedImage], ...] = (
     (WHEN, lambda image: minute_of(image.gone_at)),
     ("last there (utc)", lambda image: minute_of(image.last_seen_at)),
     ("used>", lambda image: human_percent(image.used_percent)),

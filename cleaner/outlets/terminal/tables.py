@@ -44,29 +44,29 @@ WHY_KEPT = {
     KeepReason.RECENT: "pulled or used within grace",
     KeepReason.NEWEST: "among the newest of its repository",
     KeepReason.UNEXPIRED: "not older than its rule's max_age",
-    KeepReason.HELD: "its rule is on hold: too much of what it evicted came back",
+    KeepReason.RULE_ON_HOLD: "its rule is on hold: too many images that it evicted were re-pulled",
     KeepReason.REGISTRY_DOWN: "its registry does not answer, so it could not be pulled again",
-    KeepReason.NO_GAIN: "no layer of it would be freed, even if every candidate went",
+    KeepReason.NO_GAIN: "no layer of it would be freed, even if every candidate were evicted",
 }
 
 WHY_ENDED = {
-    StopReason.DONE: "nothing more was to go",
-    StopReason.LOW_MARK: "the low mark is met",
-    StopReason.NOT_NEEDED: "nothing is at its high mark",
+    StopReason.DONE: "there was nothing more to evict",
+    StopReason.LOW_WATERMARK: "the low watermark is met",
+    StopReason.NOT_NEEDED: "nothing is at its high watermark",
     StopReason.STOP_REQUESTED: "it was asked to stop",
     StopReason.LIMIT: "the limit of evictions is reached",
     StopReason.NO_PROGRESS: "three removals in a row freed next to nothing",
-    StopReason.KUBELET_MARK: "the low mark is out of reach, and the kubelet's own is safe",
+    StopReason.KUBELET_THRESHOLD: "the low watermark is out of reach, and usage is below the kubelet's threshold",
     StopReason.FAILURES: "too many evictions failed",
-    StopReason.PRESSURE: "the disk asks for a pressure sweep first",
-    StopReason.WINDOW: "the nightly window is over",
+    StopReason.YIELDED_TO_PRESSURE: "a pressure sweep is due first",
+    StopReason.WINDOW_CLOSED: "the nightly window is over",
 }
 
-Row = tuple[str, ...]
+TableRow = tuple[str, ...]
 
 
-PLAN_HEADINGS = ("verdict", "reason", "rule", "age>", "frees>", "size>", "image", "id")
-"""`frees`: of one to go, after those above it; of one kept, alone. `size`: as the runtime says."""
+PLAN_HEADINGS = ("verdict", "reason", "rule", "age>", "estimated>", "size>", "image", "id")
+"""`estimated`: of one to evict, after those above it; of one kept, alone. `size`: as the runtime says."""
 
 
 def print_plan(
@@ -88,10 +88,11 @@ def print_plan(
     kept = f"{len(plan.kept) + len(plan.not_reached)}"
     kept += f", {len(plan.not_reached)} of them not needed" if plan.not_reached else ""
     _say(console, f"A {plan.trigger} sweep would evict {_images(len(plan.evictions))}{frees} and keep {kept}.")
-    if plan.low_mark_reachable is False:
+    if plan.low_watermark_reachable is False:
         _say(
             console,
-            "Even all of that does not reach the low mark. A sweep takes only what keeps the kubelet from acting.",
+            "Evicting all of that does not reach the low watermark. "
+            "A sweep evicts only what keeps the kubelet from acting.",
         )
     _say(console, *notices)
 
@@ -101,7 +102,10 @@ def print_sweep(report: SweepReport, stream: TextIO, *, notices: Sequence[str] =
     console = _console(stream)
     candidates = [*_eviction_rows(report), *_not_reached_rows(report, all_rows=all_rows)]
     if candidates:
-        _show(console, _table(("outcome", "reason", "rule", "age>", "foretold>", "freed>", "image", "id"), candidates))
+        _show(
+            console,
+            _table(("outcome", "reason", "rule", "age>", "estimated>", "reclaimed>", "image", "id"), candidates),
+        )
     kept = report.plan.kept if report.plan else ()
     if kept and (all_rows or len(kept) <= MOST_ROWS):
         _show(console, _table(PLAN_HEADINGS, [_plan_row("kept", verdict) for verdict in kept]))
@@ -110,13 +114,13 @@ def print_sweep(report: SweepReport, stream: TextIO, *, notices: Sequence[str] =
     _say(console, *_summary(report), *notices)
 
 
-def print_held(held: Mapping[Holder, int] | None, stream: TextIO) -> None:
+def print_holders(held: Mapping[Holder, int] | None, stream: TextIO) -> None:
     """Who holds what is used; nothing where that cannot be known."""
     if held is not None:
-        _say(_console(stream), held_line(held))
+        _say(_console(stream), holders_line(held))
 
 
-def held_line(held: Mapping[Holder, int]) -> str:
+def holders_line(held: Mapping[Holder, int]) -> str:
     """The holders that hold anything."""
     parts = (f"{holder.value} {human_bytes(held_bytes)}" for holder, held_bytes in held.items() if held_bytes)
     return f"Held by: {', '.join(parts)}."
@@ -129,7 +133,7 @@ def print_check(findings: Sequence[Finding], settings: Mapping[str, object], str
     _show(console, _table(("setting", "value"), _settings_rows(settings)))
 
 
-def print_rows(headings: Iterable[str], rows: Iterable[Row], stream: TextIO) -> None:
+def print_rows(headings: Iterable[str], rows: Iterable[TableRow], stream: TextIO) -> None:
     """Any rows as a table; a heading that ends in `>` has its column to the right."""
     _show(_console(stream), _table(headings, rows))
 
@@ -140,7 +144,7 @@ def print_changes(before: Samples, after: Samples, stream: TextIO) -> None:
     print_rows(("metric", "before>", "after>"), rows, stream)
 
 
-def _settings_rows(settings: Mapping[str, object], path: str = "") -> Iterator[Row]:
+def _settings_rows(settings: Mapping[str, object], path: str = "") -> Iterator[TableRow]:
     """A row for each value, with its path in the file."""
     for key, value in settings.items():
         if isinstance(value, Mapping):
@@ -159,7 +163,7 @@ def _console(stream: TextIO) -> "Console":
     return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
-def _table(headings: Iterable[str], rows: Iterable[Row]) -> "Table":
+def _table(headings: Iterable[str], rows: Iterable[TableRow]) -> "Table":
     """Columns as wide as needed; a heading that ends in `>` has its column to the right."""
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
@@ -198,12 +202,12 @@ def _say(console: "Console", *lines: str) -> None:
         console.print(one_line(line), soft_wrap=True)
 
 
-def _plan_row(verdict_word: str, verdict: Verdict) -> Row:
+def _plan_row(verdict_word: str, verdict: Verdict) -> TableRow:
     sizes = (_frees(verdict), human_bytes(verdict.image.size_bytes))
     return (verdict_word, *_why(verdict), *sizes, *_which(verdict.image))
 
 
-def _eviction_rows(report: SweepReport) -> Iterator[Row]:
+def _eviction_rows(report: SweepReport) -> Iterator[TableRow]:
     for eviction in report.evictions:
         freed = human_bytes(eviction.reclaimed_bytes)
         image, image_id = _which(eviction.verdict.image)
@@ -212,7 +216,7 @@ def _eviction_rows(report: SweepReport) -> Iterator[Row]:
         yield (eviction.outcome.value, *_why(eviction.verdict), *sizes, image + error, image_id)
 
 
-def _not_reached_rows(report: SweepReport, *, all_rows: bool) -> Iterator[Row]:
+def _not_reached_rows(report: SweepReport, *, all_rows: bool) -> Iterator[TableRow]:
     """Candidates that the sweep ended before, in the order in which they would have gone."""
     candidates = report.plan.evictions + report.plan.not_reached if report.plan else ()
     left = candidates[len(candidates) - report.not_reached :]
@@ -229,13 +233,13 @@ def _sum_of(verdicts: Sequence[Verdict]) -> int:
     return sum(verdict.reclaimable.bytes for verdict in verdicts if verdict.reclaimable)
 
 
-def _why(verdict: Verdict) -> Row:
+def _why(verdict: Verdict) -> TableRow:
     # Without a pull time only the agent's own first sight of the image speaks for it: that has to be seen.
     reason = f"{verdict.reason} (first seen)" if verdict.by_memory else verdict.reason.value
     return (reason, verdict.rule or "-", human_age(verdict.age))
 
 
-def _which(image: Image) -> Row:
+def _which(image: Image) -> TableRow:
     names = sorted(image.tags) or [short_reference(digest) for digest in sorted(image.digests)]
     return ("\n".join(map(one_line, names)) or "<none>", short_id(image.id))
 
@@ -245,7 +249,7 @@ def _groups(kept: Sequence[Verdict], heading: str) -> "Table":
     return _table((f"{heading}>", "reason", "why", "for example"), [_group(reason, kept) for reason in reasons])
 
 
-def _group(reason: KeepReason, kept: Sequence[Verdict]) -> Row:
+def _group(reason: KeepReason, kept: Sequence[Verdict]) -> TableRow:
     images = [verdict.image for verdict in kept if verdict.reason == reason]
     examples = [first_name(image) for image in images[:_EXAMPLES]]
     return (str(len(images)), reason.value, WHY_KEPT.get(reason, ""), "\n".join(examples))
@@ -264,8 +268,8 @@ def _summary(report: SweepReport) -> Iterator[str]:
         parts.append(f"{report.not_reached} not reached")
     what = f"{report.trigger} {'dry run' if report.dry_run else 'sweep'}"
     took = human_duration(report.duration_seconds)
-    because = WHY_ENDED.get(report.stopped_because, report.stopped_because.value)
-    yield f"The {what} ended after {took}, {because}: {', '.join(parts)}."
+    reason = WHY_ENDED.get(report.stop_reason, report.stop_reason.value)
+    yield f"The {what} ended after {took}, {reason}: {', '.join(parts)}."
     if report.dry_run or not report.evictions:
         yield _usage_line(report.filesystem_before)
         return

@@ -3,7 +3,7 @@
 Start at `graph.py`. It must not choose an image.
 """
 
-from cleaner.runtime.containerd.container_events import Uses
+from cleaner.runtime.containerd.container_events import ContainerEvents
 from cleaner.runtime.containerd.containers import as_far_as_named, read_image_by_container, with_names
 from cleaner.runtime.containerd.filesystems import read_filesystems
 from cleaner.runtime.containerd.graph import GraphReader
@@ -11,10 +11,10 @@ from cleaner.runtime.containerd.pulls import PullReader
 from cleaner.runtime.containerd.records import PullTimes
 
 __all__ = [
+    "ContainerEvents",
     "GraphReader",
     "PullReader",
     "PullTimes",
-    "Uses",
     "as_far_as_named",
     "read_filesystems",
     "read_image_by_container",

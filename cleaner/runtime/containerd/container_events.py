@@ -25,7 +25,7 @@ _END_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Pauses:
+class ReconnectDelays:
     """How long to wait before the stream is begun again."""
 
     first: timedelta = timedelta(seconds=1)
@@ -44,7 +44,7 @@ class Pauses:
         return self.first.total_seconds() if anew else min(2 * last_seconds, longest)
 
 
-class Uses:
+class ContainerEvents:
     """What was made since it was last asked; one thread reads, any other may take."""
 
     connected: bool
@@ -52,12 +52,12 @@ class Uses:
     problem: str | None
     """What ended the last stream; None where there was none."""
 
-    def __init__(self, endpoint: Endpoint, pauses: Pauses | None = None) -> None:
+    def __init__(self, endpoint: Endpoint, pacer: ReconnectDelays | None = None) -> None:
         """Nothing is connected before `start`."""
         self.connected = False
         self.problem = None
         self._endpoint = endpoint
-        self._pauses = pauses or Pauses()
+        self._pacer = pacer or ReconnectDelays()
         self._lock = threading.Lock()
         self._made: dict[str, str] = {}
         self._wire: socket.socket | None = None
@@ -81,7 +81,7 @@ class Uses:
         if self._thread is not None:
             self._thread.join(_END_SECONDS)
 
-    def take(self) -> dict[str, str]:
+    def drain(self) -> dict[str, str]:
         """Container ids with the names of their images, oldest first; each is told once."""
         with self._lock:
             made, self._made = self._made, {}
@@ -101,15 +101,15 @@ class Uses:
                 self._follow()
             except Exception as error:  # noqa: BLE001 - without its thread the daemon would miss every use, unnoticed
                 self.problem = str(error) or type(error).__name__
-                pause = self._pauses.after(error, monotonic() - began, pause)
+                pause = self._pacer.after(error, monotonic() - began, pause)
             self._ended.wait(pause)
 
     def _follow(self) -> None:
         """Read the stream until it ends, always with an error."""
         with self._connection() as wire:
             request = pb.SubscribeRequest(filters=[_FILTER])
-            for message in ServerStream(wire, SUBSCRIBE, self._note_open).read(request.SerializeToString()):
-                self._note(pb.Envelope.FromString(message))
+            for message in ServerStream(wire, SUBSCRIBE, self._set_connected).read(request.SerializeToString()):
+                self._store(pb.Envelope.FromString(message))
 
     @contextmanager
     def _connection(self) -> Iterator[socket.socket]:
@@ -126,10 +126,10 @@ class Uses:
                     self._wire = None
                     self.connected = False
 
-    def _note_open(self) -> None:
+    def _set_connected(self) -> None:
         self.connected = True
 
-    def _note(self, envelope: pb.Envelope) -> None:
+    def _store(self, envelope: pb.Envelope) -> None:
         """Keep what an event tells; containerd has filtered, and another runtime may not."""
         if (envelope.namespace, envelope.topic) != (CRI_NAMESPACE, _TOPIC):
             return

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from cleaner.core.model import Container
 from cleaner.runtime.containerd.records import read_namesakes
 from cleaner.runtime.pb import containerd_containers_pb2 as pb
-from cleaner.runtime.rpc import LIST_OWN_CONTAINERS, STREAM_OWN_CONTAINERS, MissingApiError, OwnApi
+from cleaner.runtime.rpc import LIST_OWN_CONTAINERS, STREAM_OWN_CONTAINERS, ContainerdApi, MissingApiError
 
 
-def read_containers(api: OwnApi) -> Iterator[pb.Container]:
+def read_containers(api: ContainerdApi) -> Iterator[pb.Container]:
     """Every container of CRI's namespace, whoever made it; sandboxes are among them."""
     for answer in api.read_list(LIST_OWN_CONTAINERS, STREAM_OWN_CONTAINERS):
         if isinstance(answer, pb.ListContainersResponse):
@@ -20,7 +20,7 @@ def read_containers(api: OwnApi) -> Iterator[pb.Container]:
             yield answer.container
 
 
-def read_image_by_container(api: OwnApi) -> dict[str, str]:
+def read_image_by_container(api: ContainerdApi) -> dict[str, str]:
     """The name of each container's image, empty where it was made from none; no container without that API."""
     try:
         return {container.id: container.image for container in read_containers(api)}
@@ -28,13 +28,13 @@ def read_image_by_container(api: OwnApi) -> dict[str, str]:
         return {}
 
 
-def with_names(api: OwnApi, image_by_container: Mapping[str, str]) -> list[Container]:
+def with_names(api: ContainerdApi, image_by_container: Mapping[str, str]) -> list[Container]:
     """These containers with every name of their images, as far as there still are records of these."""
     same = read_namesakes(api, set(image_by_container.values()) - {""})
     return [Container(known, same.get(image, frozenset())) for known, image in image_by_container.items()]
 
 
-def as_far_as_named(api: OwnApi, image_by_container: Mapping[str, str]) -> list[Container]:
+def as_far_as_named(api: ContainerdApi, image_by_container: Mapping[str, str]) -> list[Container]:
     """These containers with every name of their images, or the one name that is given where nothing tells others."""
     try:
         return with_names(api, image_by_container)

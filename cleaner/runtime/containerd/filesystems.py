@@ -10,13 +10,13 @@ from cleaner.core.disk_usage import Filesystem
 from cleaner.core.errors import RuntimeRejectedError
 from cleaner.runtime.pb import containerd_introspection_pb2 as introspection_pb
 from cleaner.runtime.pb import cri_pb2 as pb
-from cleaner.runtime.rpc import Calls, MissingApiError, OwnApi, methods
+from cleaner.runtime.rpc import Calls, ContainerdApi, MissingApiError, methods
 
 _CONTENT = "io.containerd.content.v1.content"
 _FILTERS = ("type==io.containerd.content.v1", "type==io.containerd.snapshotter.v1")
 
 
-def read_filesystems(calls: Calls, api: OwnApi) -> Mapping[Filesystem, str]:
+def read_filesystems(calls: Calls, api: ContainerdApi) -> Mapping[Filesystem, str]:
     """Paths by what lies there: CRI ImageFsInfo's, and the roots that containerd's plugins export.
 
     CRI-O names a directory below its storage root. containerd before 2 names the snapshotter's usual place also where
@@ -39,7 +39,7 @@ def _first(filesystems: Sequence[pb.FilesystemUsage]) -> str:
     return filesystems[0].fs_id.mountpoint if filesystems else ""
 
 
-def _read_roots(api: OwnApi) -> Mapping[str, str]:
+def _read_roots(api: ContainerdApi) -> Mapping[str, str]:
     """By type and id of the plugin, as its folder is named; none where the runtime is not containerd."""
     request = introspection_pb.PluginsRequest(filters=_FILTERS)
     try:

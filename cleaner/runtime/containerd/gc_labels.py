@@ -27,7 +27,7 @@ _REFERENCE = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
+class GcLabels:
     """What one object's labels say."""
 
     holds: tuple[str, ...] = ()
@@ -39,7 +39,7 @@ class Marks:
     """Those whose snapshots it holds."""
 
 
-UNMARKED = Marks()
+NO_GC_LABELS = GcLabels()
 
 
 def blob_key(digest: str) -> str:
@@ -77,17 +77,17 @@ def container_key(container_id: str) -> str:
     return f"container:{container_id}"
 
 
-def read_marks(labels: Mapping[str, str]) -> Marks:
+def read_gc_labels(labels: Mapping[str, str]) -> GcLabels:
     """What the collector reads from them, by label; most objects are not marked at all."""
-    marks = sorted((label, value) for label, value in labels.items() if label.startswith(_PREFIX))
-    if not marks:
-        return UNMARKED
-    found = [(match, value) for label, value in marks if (match := _REFERENCE.fullmatch(label))]
+    gc_labels = sorted((label, value) for label, value in labels.items() if label.startswith(_PREFIX))
+    if not gc_labels:
+        return NO_GC_LABELS
+    found = [(match, value) for label, value in gc_labels if (match := _REFERENCE.fullmatch(label))]
     holds = [(match, value) for match, value in found if not match["back"]]
-    return Marks(
+    return GcLabels(
         holds=tuple(_key_of(match, value) for match, value in holds),
         held_by=tuple(_key_of(match, value) for match, value in found if match["back"]),
-        root=any(label.startswith(_ROOT) for label, _ in marks),
+        root=any(label.startswith(_ROOT) for label, _ in gc_labels),
         snapshotters=frozenset(match["snapshotter"] for match, _ in holds if match["snapshotter"]),
     )
 

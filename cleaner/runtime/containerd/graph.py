@@ -15,14 +15,14 @@ from cleaner.runtime.containerd.containers import read_containers
 from cleaner.runtime.containerd.gc_labels import (
     EXPIRE,
     FLAT,
-    Marks,
+    GcLabels,
     blob_key,
     container_key,
-    read_marks,
+    read_gc_labels,
     record_key,
     snapshot_key,
 )
-from cleaner.runtime.containerd.graph_draft import Draft
+from cleaner.runtime.containerd.graph_draft import GraphDraft
 from cleaner.runtime.containerd.records import Records, index_records
 from cleaner.runtime.containerd.snapshot_sizes import TRUSTED, SnapshotSizes
 from cleaner.runtime.pb import containerd_content_pb2 as content_pb
@@ -30,7 +30,7 @@ from cleaner.runtime.pb import containerd_images_pb2 as images_pb
 from cleaner.runtime.pb import containerd_leases_pb2 as leases_pb
 from cleaner.runtime.pb import containerd_namespaces_pb2 as namespaces_pb
 from cleaner.runtime.pb import containerd_snapshots_pb2 as snapshots_pb
-from cleaner.runtime.rpc import CRI_NAMESPACE, MissingApiError, OwnApi, methods
+from cleaner.runtime.rpc import CRI_NAMESPACE, ContainerdApi, MissingApiError, methods
 from cleaner.runtime.translate import parse_time
 
 
@@ -38,7 +38,7 @@ from cleaner.runtime.translate import parse_time
 class _Blob:
     digest: str
     size_bytes: int
-    marks: Marks
+    gc_labels: GcLabels
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class _Snapshot:
     parent: str
     committed: bool
     """False: a container's own, or one that is being unpacked to."""
-    marks: Marks
+    gc_labels: GcLabels
 
 
 def _utc_now() -> datetime:
@@ -57,7 +57,7 @@ def _utc_now() -> datetime:
 class GraphReader:
     """Reads the graph anew each time; only what committed snapshots take is remembered."""
 
-    def __init__(self, api: OwnApi, now: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(self, api: ContainerdApi, now: Callable[[], datetime] = _utc_now) -> None:
         """Read nothing yet; the clock tells which leases are over."""
         self._api = api
         self._now = now
@@ -71,7 +71,7 @@ class GraphReader:
             return None
 
     def _read(self, images: Iterable[Image]) -> Layers:
-        draft = Draft()
+        draft = GraphDraft()
         self._read_leases(draft)
         records = self._read_records(draft)
         self._read_containers(draft)
@@ -84,47 +84,47 @@ class GraphReader:
         self._sizes.keep_only(draft.sizes.keys())
         return draft.finish(records, images, complete=complete)
 
-    def _read_records(self, draft: Draft) -> Records:
+    def _read_records(self, draft: GraphDraft) -> Records:
         answer = self._api.read(methods.LIST_RECORDS, images_pb.ListImagesRequest())
         messages = answer.images if answer else ()
         for message in messages:
-            draft.add_marks(record_key(message.name), read_marks(message.labels))
+            draft.add_gc_labels(record_key(message.name), read_gc_labels(message.labels))
         return index_records(messages)
 
-    def _read_leases(self, draft: Draft) -> None:
+    def _read_leases(self, draft: GraphDraft) -> None:
         answer = self._api.read(methods.LIST_LEASES, leases_pb.ListRequest())
         leases = [lease for lease in (answer.leases if answer else ()) if not self._is_over(lease)]
         requests = [leases_pb.ListResourcesRequest(id=lease.id) for lease in leases]
         held = self._api.read_many(methods.LEASE_RESOURCES, requests)
         for lease, resources in zip(leases, held, strict=True):
-            blobs = draft.flat if FLAT in lease.labels else draft.unnamed
+            blobs = draft.flat if FLAT in lease.labels else draft.unlisted
             for resource in resources.resources if resources else ():
-                _add_resource(resource, blobs, draft.unnamed)
+                _add_resource(resource, blobs, draft.unlisted)
 
     def _is_over(self, lease: leases_pb.Lease) -> bool:
         """A time that cannot be read ends no lease, as in containerd."""
         end = parse_time(lease.labels.get(EXPIRE, ""))
         return end is not None and end < self._now()
 
-    def _read_containers(self, draft: Draft) -> None:
+    def _read_containers(self, draft: GraphDraft) -> None:
         for container in read_containers(self._api):
             key = container_key(container.id)
-            draft.add_marks(key, read_marks(container.labels))
+            draft.add_gc_labels(key, read_gc_labels(container.labels))
             draft.containers.add(key)
             if container.snapshotter and container.snapshot_key:
                 draft.containers.add(snapshot_key(container.snapshotter, container.snapshot_key))
 
-    def _read_content(self, draft: Draft) -> None:
+    def _read_content(self, draft: GraphDraft) -> None:
         for blob in self._list_content(CRI_NAMESPACE):
-            draft.add_marks(draft.add_blob(blob.digest, blob.size_bytes), blob.marks)
+            draft.add_gc_labels(draft.add_blob(blob.digest, blob.size_bytes), blob.gc_labels)
 
-    def _read_snapshots(self, draft: Draft, snapshotter: str) -> None:
+    def _read_snapshots(self, draft: GraphDraft, snapshotter: str) -> None:
         snapshots = self._list_snapshots(CRI_NAMESPACE, snapshotter)
         for snapshot in snapshots:
             key = snapshot_key(snapshotter, snapshot.name)
             draft.hold(key, [snapshot_key(snapshotter, snapshot.parent)] if snapshot.parent else ())
-            draft.add_marks(key, snapshot.marks)
-            if not snapshot.committed and key not in draft.unnamed:
+            draft.add_gc_labels(key, snapshot.gc_labels)
+            if not snapshot.committed and key not in draft.unlisted:
                 draft.containers.add(key)
         draft.sizes |= self._read_sizes(CRI_NAMESPACE, snapshotter, snapshots)
 
@@ -132,11 +132,11 @@ class GraphReader:
         answer = self._api.read(methods.LIST_NAMESPACES, namespaces_pb.ListNamespacesRequest())
         return sorted({namespace.name for namespace in (answer.namespaces if answer else ())} - {CRI_NAMESPACE})
 
-    def _read_other_namespace(self, draft: Draft, namespace: str) -> None:
+    def _read_other_namespace(self, draft: GraphDraft, namespace: str) -> None:
         """All that it has counts as held: its own garbage is collected without us."""
         blobs = self._list_content(namespace)
         draft.other_namespaces.update(draft.add_blob(blob.digest, blob.size_bytes) for blob in blobs)
-        snapshotters = frozenset[str]().union(*(blob.marks.snapshotters for blob in blobs))
+        snapshotters = frozenset[str]().union(*(blob.gc_labels.snapshotters for blob in blobs))
         for snapshotter in sorted(snapshotters & TRUSTED):
             sizes = self._read_sizes(namespace, snapshotter, self._list_snapshots(namespace, snapshotter))
             draft.sizes |= sizes
@@ -169,12 +169,12 @@ def _add_resource(resource: leases_pb.Resource, blobs: set[str], snapshots: set[
 
 
 def _digest_content(parts: Iterator[content_pb.ListContentResponse]) -> list[_Blob]:
-    return [_Blob(blob.digest, blob.size, read_marks(blob.labels)) for part in parts for blob in part.info]
+    return [_Blob(blob.digest, blob.size, read_gc_labels(blob.labels)) for part in parts for blob in part.info]
 
 
 def _digest_snapshots(parts: Iterator[snapshots_pb.ListSnapshotsResponse]) -> list[_Snapshot]:
     return [
-        _Snapshot(found.name, found.parent, found.kind == snapshots_pb.COMMITTED, read_marks(found.labels))
+        _Snapshot(found.name, found.parent, found.kind == snapshots_pb.COMMITTED, read_gc_labels(found.labels))
         for part in parts
         for found in part.info
     ]

@@ -8,19 +8,19 @@ from dataclasses import dataclass, field
 
 from cleaner.core.model import Image
 from cleaner.core.reclaim import Layers, Size, blob_size
-from cleaner.runtime.containerd.gc_labels import Marks, blob_key, is_blob, record_key
+from cleaner.runtime.containerd.gc_labels import GcLabels, blob_key, is_blob, record_key
 from cleaner.runtime.containerd.records import Records
 
 
 @dataclass(slots=True)
-class Draft:
+class GraphDraft:
     """What was read so far; every set holds keys."""
 
     sizes: dict[str, Size] = field(default_factory=dict)
     edges: dict[str, tuple[str, ...]] = field(default_factory=dict)
     containers: set[str] = field(default_factory=set)
     other_namespaces: set[str] = field(default_factory=set)
-    unnamed: set[str] = field(default_factory=set)
+    unlisted: set[str] = field(default_factory=set)
     flat: set[str] = field(default_factory=set)
     """Blobs that a lease holds, but not what they refer to."""
     snapshotters: set[str] = field(default_factory=set)
@@ -32,14 +32,14 @@ class Draft:
         self.sizes[key] = blob_size(size_bytes)
         return key
 
-    def add_marks(self, key: str, marks: Marks) -> None:
+    def add_gc_labels(self, key: str, gc_labels: GcLabels) -> None:
         """What the labels of an object of CRI's namespace say."""
-        self.hold(key, marks.holds)
-        for holder in marks.held_by:
+        self.hold(key, gc_labels.holds)
+        for holder in gc_labels.held_by:
             self.hold(holder, (key,))
-        if marks.root:
-            self.unnamed.add(key)
-        self.snapshotters |= marks.snapshotters
+        if gc_labels.root:
+            self.unlisted.add(key)
+        self.snapshotters |= gc_labels.snapshotters
 
     def hold(self, holder: str, keys: Iterable[str]) -> None:
         """One key holds others too."""
@@ -58,7 +58,7 @@ class Draft:
             images={image_id: self._keys_of(known, records, renamed) for image_id, known in targets.items()},
             containers=_rename(self.containers, renamed),
             other_namespaces=frozenset(self.other_namespaces),
-            unnamed=_rename(self.unnamed, renamed) | self._keys_of(nameless, records, renamed) | self.flat,
+            unlisted=_rename(self.unlisted, renamed) | self._keys_of(nameless, records, renamed) | self.flat,
             metadata=metadata,
             complete=complete,
         )

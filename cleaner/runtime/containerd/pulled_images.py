@@ -15,7 +15,7 @@ from cleaner.runtime.containerd.manifests import (
     parse_manifest,
 )
 from cleaner.runtime.pb import containerd_content_pb2 as pb
-from cleaner.runtime.rpc import CONTENT_INFO, READ_CONTENT, CallRejectedError, OwnApi
+from cleaner.runtime.rpc import CONTENT_INFO, READ_CONTENT, CallRejectedError, ContainerdApi
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ PulledImage = tuple[ImageLayer, ...]
 class PulledImages:
     """Remembers what it read for as long as it is asked about."""
 
-    def __init__(self, api: OwnApi) -> None:
+    def __init__(self, api: ContainerdApi) -> None:
         """Know nothing yet."""
         self._api = api
         self._manifests: dict[str, Manifest | None] = {}
@@ -46,7 +46,7 @@ class PulledImages:
             self._manifests[digest] = parse_manifest(document)
         for digest, manifest in self._manifests.items():
             if manifest is not None and manifest.config_digest in blobs and digest not in self._images:
-                self._learn_image(digest, manifest)
+                self._read_image(digest, manifest)
         return {digest: image for digest, image in self._images.items() if image is not None}
 
     def _read_new_manifests(self, blobs: frozenset[str]) -> Iterator[tuple[str, bytes]]:
@@ -62,7 +62,7 @@ class PulledImages:
                 if document is not None:
                     yield answer.info.digest, document
 
-    def _learn_image(self, digest: str, manifest: Manifest) -> None:
+    def _read_image(self, digest: str, manifest: Manifest) -> None:
         config = self._read_blob(manifest.config_digest, manifest.config_bytes)
         if config is not None:
             chain_ids = parse_chain_ids(config) or ()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from cleaner.core.errors import CleanerError
-from cleaner.core.pressure import DEFAULT_RATIO, Movement, PendingLayer, Pull, foretell
+from cleaner.core.pressure import DEFAULT_RATIO, Movement, PendingLayer, Pull, project_pulls
 from cleaner.core.reclaim import Layers
 from cleaner.runtime.containerd.gc_labels import EXPIRE, FLAT, snapshot_key
 from cleaner.runtime.containerd.manifests import is_size
@@ -22,7 +22,7 @@ from cleaner.runtime.containerd.unpack_ratio import read_ratio, read_snapshotter
 from cleaner.runtime.pb import containerd_content_pb2 as content_pb
 from cleaner.runtime.pb import containerd_leases_pb2 as leases_pb
 from cleaner.runtime.pb import containerd_snapshots_pb2 as snapshots_pb
-from cleaner.runtime.rpc import MissingApiError, NotServingError, OwnApi, methods
+from cleaner.runtime.rpc import ContainerdApi, MissingApiError, NotServingError, methods
 
 PATIENCE = timedelta(minutes=10)
 """A pull that stood still for so long does not go on: a lease outlives a containerd that was killed by a day."""
@@ -75,14 +75,14 @@ _Key = tuple[str, str]
 class PullReader:
     """Asks anew each time; manifests and configs, which a digest fixes, are read once while a lease holds them."""
 
-    refusal: str | None
+    error: str | None
     """Why the last read gave nothing although there is the API; None where it did not fail."""
 
     def __init__(
-        self, api: OwnApi, monotonic: Callable[[], float] = time.monotonic, patience: timedelta = PATIENCE
+        self, api: ContainerdApi, monotonic: Callable[[], float] = time.monotonic, patience: timedelta = PATIENCE
     ) -> None:
         """Read nothing yet."""
-        self.refusal = None
+        self.error = None
         self._api = api
         self._monotonic = monotonic
         self._movement = Movement(patience.total_seconds())
@@ -91,18 +91,18 @@ class PullReader:
         self._images = PulledImages(api)
         self._slow: set[_Key] = set()
 
-    def learn(self, layers: Layers | None) -> None:
+    def calibrate(self, layers: Layers | None) -> None:
         """Foretell from now on by these images; as before where they are not known."""
         if layers is not None:
             self._ratio = read_ratio(layers)
             self._snapshotter = read_snapshotter(layers)
 
     def read(self) -> tuple[Pull, ...]:
-        """What is being pulled, by digest; () where the runtime has no such API, or does not tell: see `refusal`.
+        """What is being pulled, by digest; () where the runtime has no such API, or does not tell: see `error`.
 
         RuntimeUnavailableError only where nobody serves: a busy disk must not lose its check to a late answer.
         """
-        self.refusal = None
+        self.error = None
         try:
             return self._read()
         except NotServingError:
@@ -110,7 +110,7 @@ class PullReader:
         except MissingApiError:
             return ()
         except CleanerError as error:
-            self.refusal = str(error)
+            self.error = str(error)
             return ()
 
     def _read(self) -> tuple[Pull, ...]:
@@ -120,7 +120,7 @@ class PullReader:
         pending = dict(self._pending_images(leases, images, ingests))
         named = {layer.blob.digest for digest in pending for layer in images[digest]}
         pending |= _pending_alone({digest: ingests[digest] for digest in ingests.keys() - named})
-        return foretell(self._movement.moving(pending, self._monotonic()), self._ratio)
+        return project_pulls(self._movement.moving(pending, self._monotonic()), self._ratio)
 
     def _read_leases(self) -> list[_Lease]:
         """Those that end by themselves, as every pull's does; what else keeps leases keeps them for good."""

@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from cleaner.core.model import Image
 from cleaner.runtime.pb import containerd_images_pb2 as pb
-from cleaner.runtime.rpc import GET_RECORD, LIST_RECORDS, MissingApiError, OwnApi
+from cleaner.runtime.rpc import GET_RECORD, LIST_RECORDS, ContainerdApi, MissingApiError
 from cleaner.runtime.translate import is_in_calendar, translate_time
 
 _Moment = tuple[int, int]
@@ -47,7 +47,7 @@ class Records:
 class PullTimes:
     """Reads pull times, of all images or freshly of one."""
 
-    def __init__(self, api: OwnApi) -> None:
+    def __init__(self, api: ContainerdApi) -> None:
         """Read nothing yet."""
         self._api = api
         self._other_names: dict[str, frozenset[str]] = {}
@@ -97,13 +97,13 @@ class PullTimes:
             return []
 
 
-def read_records(api: OwnApi, names: Iterable[str]) -> list[pb.Image]:
+def read_records(api: ContainerdApi, names: Iterable[str]) -> list[pb.Image]:
     """The records of these names; those that are there."""
     answers = (api.read(GET_RECORD, pb.GetImageRequest(name=name)) for name in names)
     return [answer.image for answer in answers if answer is not None]
 
 
-def read_namesakes(api: OwnApi, names: Collection[str]) -> dict[str, frozenset[str]]:
+def read_namesakes(api: ContainerdApi, names: Collection[str]) -> dict[str, frozenset[str]]:
     """For each name its target, and the names of all records with that target: one of them is the image's id.
 
     A name that has no record is its own only namesake. One list for all: the filter is of containerd's own syntax.

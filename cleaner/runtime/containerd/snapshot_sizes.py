@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from cleaner.core.reclaim import Size
 from cleaner.runtime.containerd.gc_labels import snapshot_key
 from cleaner.runtime.pb import containerd_snapshots_pb2 as pb
-from cleaner.runtime.rpc import CRI_NAMESPACE, SNAPSHOT_USAGE, OwnApi
+from cleaner.runtime.rpc import CRI_NAMESPACE, SNAPSHOT_USAGE, ContainerdApi
 
 TRUSTED = frozenset({"overlayfs", "native", "btrfs", "zfs", "erofs"})
 """Others fetch lazily (stargz, nydus), or fill a device of their own (devmapper)."""
@@ -24,7 +24,7 @@ _NOTHING = Size(0, 0)
 class SnapshotSizes:
     """Remembers what it read, by key."""
 
-    def __init__(self, api: OwnApi) -> None:
+    def __init__(self, api: ContainerdApi) -> None:
         """Know nothing yet."""
         self._api = api
         self._known: dict[str, Size] = {}

@@ -19,8 +19,8 @@ from cleaner.runtime.rpc.failures import CallRejectedError, NotServingError, fai
 from cleaner.runtime.rpc.methods import Answer, Method, Request, Span
 from cleaner.runtime.rpc.retry import retrying
 
-Part = TypeVar("Part", bound=Message)
-Value = TypeVar("Value")
+_Part = TypeVar("_Part", bound=Message)
+_Value = TypeVar("_Value")
 
 _TOGETHER = 64
 """Calls under way at once: 1,500 of `Snapshots.Usage` take 0.33 s so, 0.55 s one by one; 250 only more memory."""
@@ -66,13 +66,13 @@ class Calls:
         return [answer for batch in batches for answer in self._retrying(self._ask_together, method, batch)]
 
     def read_stream(
-        self, method: Method[Request, Answer], request: Request, digest: Callable[[Iterator[Answer]], Value]
-    ) -> Value:
+        self, method: Method[Request, Answer], request: Request, digest: Callable[[Iterator[Answer]], _Value]
+    ) -> _Value:
         """What `digest` makes of a stream's parts as they arrive; it begins anew where the stream broke off."""
-        value: Value = self._retrying(self._digest, method, request, digest)
+        value: _Value = self._retrying(self._digest, method, request, digest)
         return value
 
-    def read_list(self, whole: Method[Any, Answer], parts: Method[Any, Part]) -> list[Answer] | list[Part]:
+    def read_list(self, whole: Method[Any, Answer], parts: Method[Any, _Part]) -> list[Answer] | list[_Part]:
         """A list in one answer, or in the answers of a stream where one message cannot hold it.
 
         The next list begins with one message again: this one may have shrunk, and only new runtimes stream.
@@ -84,14 +84,16 @@ class Calls:
                 raise
             return self._read_parts(whole, parts, error)
 
-    def _read_parts(self, whole: Method[Any, Any], parts: Method[Any, Part], refusal: CallRejectedError) -> list[Part]:
+    def _read_parts(
+        self, whole: Method[Any, Any], parts: Method[Any, _Part], failure: CallRejectedError
+    ) -> list[_Part]:
         try:
             return self.read_stream(parts, parts.request(), list)
         except CallRejectedError as error:
             if not error.not_offered:
                 raise
             message = f"{whole.name}: the list exceeds the limit of one message, and this runtime has no {parts.name}"
-            raise RuntimeRejectedError(f"{message} ({refusal})") from error
+            raise RuntimeRejectedError(f"{message} ({failure})") from error
 
     def disconnect(self) -> None:
         """End the connections until the next call."""
@@ -99,8 +101,8 @@ class Calls:
         self._channels.disconnect()
 
     def _digest(
-        self, method: Method[Request, Answer], request: Request, digest: Callable[[Iterator[Answer]], Value]
-    ) -> Value:
+        self, method: Method[Request, Answer], request: Request, digest: Callable[[Iterator[Answer]], _Value]
+    ) -> _Value:
         with self._reported(method):
             stub = self._stub(method, stream=True)
             return digest(stub(request, timeout=self._seconds(method), metadata=method.metadata))
@@ -138,7 +140,7 @@ class Calls:
 
     def _stub(self, method: Method[Any, Any], *, stream: bool = False) -> Callable[..., Any]:
         if method.path not in self._stubs:
-            channel = self._channels.of(method.socket)
+            channel = self._channels.channel_for(method.socket)
             connect = channel.unary_stream if stream else channel.unary_unary
             self._stubs[method.path] = connect(
                 method.path,
@@ -158,7 +160,7 @@ class MissingApiError(RuntimeRejectedError):
     """The runtime has no such service; who asks for it can do without."""
 
 
-class OwnApi:
+class ContainerdApi:
     """Reads of services that may be missing; that one is, is remembered until nobody served a call.
 
     Then another runtime may have come.
@@ -182,23 +184,23 @@ class OwnApi:
         """Many answers, in the given order; None for what is not there."""
         return self._unless_missing(method, self._calls.read_many, method, requests)
 
-    def read_list(self, whole: Method[Any, Answer], parts: Method[Any, Part]) -> list[Answer] | list[Part]:
+    def read_list(self, whole: Method[Any, Answer], parts: Method[Any, _Part]) -> list[Answer] | list[_Part]:
         """A list in one answer, or in many."""
         return self._unless_missing(whole, self._calls.read_list, whole, parts)
 
     def read_stream(
-        self, method: Method[Request, Answer], request: Request, digest: Callable[[Iterator[Answer]], Value]
-    ) -> Value:
+        self, method: Method[Request, Answer], request: Request, digest: Callable[[Iterator[Answer]], _Value]
+    ) -> _Value:
         """What `digest` makes of a stream's parts."""
         return self._unless_missing(method, self._calls.read_stream, method, request, digest)
 
     def _unless_missing(
         self,
         method: Method[Any, Any],
-        call: Callable[_Parameters, Value],
+        call: Callable[_Parameters, _Value],
         *args: _Parameters.args,
         **kwargs: _Parameters.kwargs,
-    ) -> Value:
+    ) -> _Value:
         if self._missing_since.get(method.service) == self._calls.outages:
             raise MissingApiError(f"{method.name}: the runtime has no such service")
         try:

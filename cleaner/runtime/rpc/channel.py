@@ -42,7 +42,7 @@ class Channels:
         self._endpoints = endpoints
         self._open: dict[Endpoint, grpc.Channel] = {}
 
-    def of(self, socket: Socket) -> grpc.Channel:
+    def channel_for(self, socket: Socket) -> grpc.Channel:
         """The channel of a socket, which connects with its first call; one for both where they are the same."""
         endpoint = self._endpoints[socket]
         if endpoint not in self._open:

@@ -65,11 +65,11 @@ def diagnose_endpoint(endpoint: Endpoint) -> None:
     try:
         _connect(endpoint.path)
     except OSError as error:
-        if problem := _lasting_problem(endpoint.path, error):
+        if problem := _permanent_problem(endpoint.path, error):
             raise EnvironmentUnusableError(f"{endpoint}: {problem}") from error
 
 
-def _lasting_problem(path: str, error: OSError) -> str | None:
+def _permanent_problem(path: str, error: OSError) -> str | None:
     if isinstance(error, PermissionError):
         return f"no permission to connect ({error.strerror}); run as root, or as a member of the socket's group"
     directory = os.path.dirname(path)  # noqa: PTH120 - no Path is used here otherwise

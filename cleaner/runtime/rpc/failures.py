@@ -52,7 +52,7 @@ class CallRejectedError(RuntimeRejectedError):
 def failure_of(method_name: str, error: grpc.RpcError) -> CleanerError:
     """The error to raise for a failed call; its text is one line of bounded length."""
     code = error.code()
-    details = one_line(error.details() or "no details")
+    details = bounded_line(error.details() or "no details")
     text = f"{method_name}: {code.name}: {details}"
     if code is grpc.StatusCode.UNAVAILABLE or _STARTING_TEXT in details:
         return NotServingError(text)
@@ -73,7 +73,7 @@ def is_an_answer(failure: CleanerError, *, optional: bool = False) -> bool:
     return isinstance(failure, ImageInUseError)
 
 
-def one_line(text: str) -> str:
+def bounded_line(text: str) -> str:
     """Without line breaks and control characters, and not longer than a person reads."""
     line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return line if len(line) <= _LONGEST_TEXT else f"{line[: _LONGEST_TEXT - 1]}…"

@@ -21,7 +21,7 @@ from cleaner.runtime.rpc.failures import NotServingError
 _LIMIT_SECONDS = 10
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 2
-ATTEMPTS = 9
+READ_ATTEMPTS = 9
 """Their pauses add up to 9.1 s, so that the limit holds by count as well as by clock."""
 
 
@@ -30,7 +30,7 @@ def retrying(stop: Stop) -> Retrying:
 
     A passed deadline is not tried again: it had its time, and a runtime that is late is not helped by more calls.
     """
-    limits = stop_any(stop_before_delay(_LIMIT_SECONDS), stop_after_attempt(ATTEMPTS))
+    limits = stop_any(stop_before_delay(_LIMIT_SECONDS), stop_after_attempt(READ_ATTEMPTS))
     return Retrying(
         retry=retry_if_exception_type(NotServingError),
         wait=wait_exponential(multiplier=_FIRST_PAUSE_SECONDS, max=_LONGEST_PAUSE_SECONDS),

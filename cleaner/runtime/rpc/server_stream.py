@@ -26,7 +26,7 @@ from h2.events import (
 )
 
 from cleaner.runtime.rpc.endpoint import Endpoint
-from cleaner.runtime.rpc.failures import CallRejectedError, NotServingError, one_line
+from cleaner.runtime.rpc.failures import CallRejectedError, NotServingError, bounded_line
 from cleaner.runtime.rpc.methods import Method
 
 _LARGEST_MESSAGE_BYTES = 4 * 1024 * 1024
@@ -123,7 +123,7 @@ class ServerStream:
             raise NotServingError(f"{self._method.name}: HTTP status {_text(http_status)}")
         if status not in {None, b"0"}:
             code = _CODES.get(_text(status), grpc.StatusCode.UNKNOWN)
-            details = one_line(unquote(_text(headers.get(b"grpc-message", b"no details"))))
+            details = bounded_line(unquote(_text(headers.get(b"grpc-message", b"no details"))))
             raise CallRejectedError(f"{self._method.name}: {code.name}: {details}", code, details)
 
 

@@ -6,7 +6,7 @@ import attrs
 
 from cleaner.cli.ledgers import history_of, ledger_of, memory_of
 from cleaner.config.settings import Config, default_config
-from cleaner.ledger.ledger import Ledger
+from cleaner.ledger.ledger import SqliteLedger
 from cleaner.node.clock import SystemTimer, read_boot
 
 
@@ -19,11 +19,11 @@ def test_each_command_knows_the_latest_look_of_this_boot(tmp_path: Path) -> None
     """What the daemon sampled tells the next daemon, a sweep by hand and a plan what time it ought to be."""
     config, timer = config_of(tmp_path), SystemTimer()
     daemon = ledger_of(config, daemon=True)
-    daemon.remember((), frozenset(), timer.now())
+    daemon.store_images((), frozenset(), timer.now())
     daemon.close()
     for ledger in (ledger_of(config, daemon=True), ledger_of(config), memory_of(config), history_of(config)):
-        assert isinstance(ledger, Ledger)
-        noted = ledger.noted()
+        assert isinstance(ledger, SqliteLedger)
+        noted = ledger.stored_times()
         ledger.close()
         assert noted is not None
         assert (noted.sampled_at == noted.newest) is (read_boot() is not None)

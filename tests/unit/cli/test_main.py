@@ -226,9 +226,9 @@ def test_a_failed_list_is_status_1(run: Run, server: CrioServer, own_signals: No
 
 def test_pressure_below_high_is_not_needed(run: Run, server: CrioServer, own_signals: None) -> None:
     """A pressure sweep of a disk below its high mark does nothing, with status 0."""
-    marks = "pressure: {bytes: {high: 100, low: 99}, inodes: {high: 100, low: 99}}\n"
-    status, out, _ = run(*sweep("--trigger", "pressure"), text=RULES + marks)
-    assert (status, json.loads(out)["stopped_because"]) == (0, "not_needed")
+    watermarks = "pressure: {bytes: {high: 100, low: 99}, inodes: {high: 100, low: 99}}\n"
+    status, out, _ = run(*sweep("--trigger", "pressure"), text=RULES + watermarks)
+    assert (status, json.loads(out)["stop_reason"]) == (0, "not_needed")
     assert [call for call in server.calls if call == Call("ListImages", "", {})] == []
 
 
@@ -309,7 +309,7 @@ def test_the_demo_runs_anywhere(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     for reason in ("expired", "in_use", "protected", "unmatched", "local", "recent", "newest", "sandbox"):
         assert reason in out
-    assert 'cleaner_sweep_stops_total{because="low_mark"}' in out
+    assert 'image_cleaner_sweep_ends_total{reason="low_watermark"}' in out
 
 
 def alerting(url: str, more: str = "") -> str:
@@ -360,7 +360,7 @@ def test_the_outlet_is_built_from_the_configuration(tmp_path: Path) -> None:
         (alert,) = request.body
         assert request.headers["Authorization"] == "Basic Y2xlYW5lcjpwYXNz"
         assert alert["labels"] == {
-            "alertname": "CleanerNodeRuntimeUnreachable", "severity": "warning", "node": "node-1", "cluster": "eu",
+            "alertname": "ImageCleanerNodeRuntimeUnreachable", "severity": "warning", "node": "node-1", "cluster": "eu",
         }  # fmt: skip
         assert alert["endsAt"] == "2026-06-15T12:04:05Z"
 
@@ -394,7 +394,9 @@ def test_history_tells_what_went_without_us(run: Run, tmp_path: Path) -> None:
     name = A.references[0].rpartition(":")[0]
     status, out, _ = run("history", "--image", name, "--since", "2h")
     assert status == 0
-    assert out.startswith("No eviction that fits is remembered.\n\n1 image went without this agent")
-    found = [json.loads(run("history", "-o", "json", *words)[1])["vanished"] for words in ([], ["--since", "1m"])]
+    assert out.startswith("No eviction that fits is stored.\n\n1 image was removed externally")
+    found = [
+        json.loads(run("history", "-o", "json", *words)[1])["removed_externally"] for words in ([], ["--since", "1m"])
+    ]
     assert [[image["id"] for image in images] for images in found] == [[A.id], []]
     assert "without this agent" not in run("history", "--observed")[1]

@@ -12,22 +12,22 @@ from cleaner.cli.node_checks import check_node, check_schedule
 from cleaner.config.settings import default_config, effective
 from cleaner.core.disk_usage import Filesystem, Usage
 from cleaner.core.findings import Finding, Grade
-from cleaner.core.kubelet import KubeletConfig, KubeletMarks
+from cleaner.core.kubelet import KubeletConfig, KubeletSettings
 from cleaner.core.model import Mode
 from cleaner.core.nightly import Nightly, calendar_of
 from cleaner.core.ports import Disk
-from cleaner.core.pressure.watermarks import AvailableMark
+from cleaner.core.pressure.watermarks import AvailableWatermarks
 from cleaner.core.reclaim import Layers
 from cleaner.core.triggers import Triggers
 from cleaner.outlets.terminal.tables import print_check
 from support.golden import assert_golden
 from support.graphs import NO_LAYERS
-from support.nodes import MARKS, MB, POLICY, make_world
+from support.nodes import MB, POLICY, WATERMARKS, make_world
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 HOUR = timedelta(hours=1)
 NIGHTLY = Nightly("0 0 * * *", ZoneInfo("Europe/Paris"), 4 * HOUR, HOUR, 48 * HOUR, 200)
-TRIGGERS = Triggers(Mode.FULL, MARKS, calendar_of(NIGHTLY, "node-1"), timedelta(hours=24))
+TRIGGERS = Triggers(Mode.FULL, WATERMARKS, calendar_of(NIGHTLY, "node-1"), timedelta(hours=24))
 
 
 def test_check_prints_what_it_found(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_check_prints_what_it_found(tmp_path: Path) -> None:
     assert_golden(GOLDEN / "check.txt", stream.getvalue().replace(str(tmp_path), "/var/lib/containerd"))
 
 
-HUGE = AvailableMark(high_bytes=400 * MB, low_bytes=600 * MB)
+HUGE = AvailableWatermarks(high_bytes=400 * MB, low_bytes=600 * MB)
 CONTENT = Usage("/content", 2000 * MB, 100 * MB, 0, 0, 100 * MB, Filesystem.CONTENT)
 CONTAINERS = replace(CONTENT, path="/containers", filesystem=Filesystem.CONTAINERS)
 
@@ -55,11 +55,11 @@ def test_check_says_what_each_filesystem_is_like(tmp_path: Path) -> None:
     about = {subject: (grade, detail) for subject, grade, detail in found}
     assert about["filesystem (content)"] == (Grade.OK, "/content: 95.0 % used, no inode limit")
     assert about["filesystem (containers)"] == (Grade.OK, "/containers: 95.0 % used, no inode limit")
-    assert about["marks (content)"] == (
+    assert about["watermarks (content)"] == (
         Grade.NOTE,
         "bytes 75 down to 65 %, reached now; inodes 80 down to 75 %",
     )
-    assert about["marks"][0] is Grade.OK
+    assert about["watermarks"][0] is Grade.OK
     assert "marks (containers)" not in about
     (unseen,) = [detail for subject, _, detail in found if subject == "filesystem" and "not seen" in detail]
     assert unseen.startswith("/elsewhere is not seen here")
@@ -69,12 +69,12 @@ def test_check_says_where_marks_in_bytes_do_not_count(tmp_path: Path) -> None:
     """600 MB are more than half of one filesystem and not of the other: the percents of each are shown."""
     world = make_world(tmp_path)
     world.disk.stuck = replace(world.simulated.read_usage(), others=(CONTENT,))
-    triggers = replace(TRIGGERS, marks=replace(MARKS, available=HUGE))
-    found = [f for f in check_node(world.node, POLICY, triggers) if f.subject.startswith("marks")]
+    triggers = replace(TRIGGERS, watermarks=replace(WATERMARKS, available=HUGE))
+    found = [f for f in check_node(world.node, POLICY, triggers) if f.subject.startswith("watermarks")]
     assert [(f.subject, f.detail[:26]) for f in found] == [
-        ("marks", "bytes 75 down to 65 %; ino"),
-        ("marks", "pressure.bytes.low_availab"),
-        ("marks (content)", "bytes 80 down to 70 %, rea"),
+        ("watermarks", "bytes 75 down to 65 %; ino"),
+        ("watermarks", "pressure.bytes.low_availab"),
+        ("watermarks (content)", "bytes 80 down to 70 %, rea"),
     ]
 
 
@@ -115,7 +115,7 @@ def test_check_notes_what_deserves_a_thought(tmp_path: Path) -> None:
     world.simulated.measures_removals = False
     world.pull_old("app", megabytes=1)
     found = subjects(list(check_node(world.node, replace(POLICY, rules=()), TRIGGERS)))
-    assert found["marks"] is found["filesystem"] is found["images"] is Grade.NOTE
+    assert found["watermarks"] is found["filesystem"] is found["images"] is Grade.NOTE
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_check_says_what_is_remembered(
     world.pull_old("app")
     world.simulated.start_container("registry.example.com/app:v1")
     world.ledger.since = None if hours is None else world.timer.now() - timedelta(hours=hours)
-    world.ledger.refusal = refusal
+    world.ledger.error = refusal
     (finding,) = [f for f in check_node(world.node, POLICY, TRIGGERS) if f.subject == "memory"]
     assert finding.grade is grade
     assert says in finding.detail
@@ -181,12 +181,20 @@ class FoundKubelet:
     ("config", "grades", "says"),
     [
         (KubeletConfig("/k.yaml"), [Grade.OK], "/k.yaml: it removes images by itself above 84 % of bytes"),
-        (KubeletConfig("/k.yaml", because="/k.yaml is not there"), [Grade.NOTE], "not there; its defaults are assumed"),
-        (KubeletConfig("/k.yaml", because="/k.yaml is no YAML", broken=True), [Grade.WARNING], "no YAML; its defaults"),
-        (KubeletConfig("/k.yaml", KubeletMarks(100, thresholds=())), [Grade.OK], "never for bytes, never for inodes;"),
-        (KubeletConfig("/k.yaml", KubeletMarks(80)), [Grade.OK, Grade.NOTE], "flags of its command line are not seen"),
+        (KubeletConfig("/k.yaml", reason="/k.yaml is not there"), [Grade.NOTE], "not there; its defaults are assumed"),
+        (KubeletConfig("/k.yaml", reason="/k.yaml is no YAML", broken=True), [Grade.WARNING], "no YAML; its defaults"),
         (
-            KubeletConfig("/k.yaml", KubeletMarks(76, maximum_age=timedelta(days=7))),
+            KubeletConfig("/k.yaml", KubeletSettings(100, thresholds=())),
+            [Grade.OK],
+            "never for bytes, never for inodes;",
+        ),
+        (
+            KubeletConfig("/k.yaml", KubeletSettings(80)),
+            [Grade.OK, Grade.NOTE],
+            "flags of its command line are not seen",
+        ),
+        (
+            KubeletConfig("/k.yaml", KubeletSettings(76, maximum_age=timedelta(days=7))),
             [Grade.OK, Grade.WARNING],
             "inodesFree<5%), also what was unused for 168 h;",
         ),

@@ -234,8 +234,8 @@ def test_an_image_stops_being_recent_at_grace_itself(field: str, since_grace: ti
 def test_grace_counts_from_the_later_of_arrival_and_use() -> None:
     """A new pull keeps an image that was used long ago, and a use keeps one pulled long ago."""
     old, new = NOW - 99 * DAY, NOW - HOUR
-    assert times(pulled_at=new, last_used_at=old).wanted_at == new
-    assert times(pulled_at=old, last_used_at=new).wanted_at == new
+    assert times(pulled_at=new, last_used_at=old).active_at == new
+    assert times(pulled_at=old, last_used_at=new).active_at == new
 
 
 def test_first_seen_does_not_count_where_the_pull_is_known() -> None:

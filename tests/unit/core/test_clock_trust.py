@@ -10,7 +10,7 @@ from cleaner.core.clock_trust import (
     CLOCK_JUMP,
     LONGEST_ABSENCE,
     ClockSense,
-    Noted,
+    StoredTimes,
     sense_at_start,
 )
 from support.values import DAY, HOUR, MICROSECOND, MINUTE, NOW, SECOND
@@ -26,7 +26,7 @@ def jumped(by: timedelta) -> ClockSense:
 
 def after(sense: ClockSense, time: timedelta, jump: timedelta = NOTHING) -> ClockSense:
     """The next look, when so much time has passed."""
-    return sense.look(sense.wall + time + jump, sense.monotonic + time.total_seconds())
+    return sense.updated(sense.wall + time + jump, sense.monotonic + time.total_seconds())
 
 
 def test_the_figures() -> None:
@@ -126,7 +126,7 @@ def test_another_jump_starts_the_day_again() -> None:
 )
 def test_a_clock_has_to_fit_what_was_noted(ahead: timedelta, sane: bool) -> None:
     """Behind the newest note by more than ten minutes, or ahead by more than four days, a clock is doubted."""
-    sense = sense_at_start(NOW, STARTED, Noted(NOW - ahead))
+    sense = sense_at_start(NOW, STARTED, StoredTimes(NOW - ahead))
     assert (sense.sane, sense.deviation) == (sane, NOTHING if sane else ahead)
     assert sense.believed == (NOW if sane else NOW - ahead)
 
@@ -139,7 +139,7 @@ def test_without_notes_there_is_nothing_to_doubt() -> None:
 @pytest.mark.parametrize("ahead", [-HOUR, -365 * DAY, 365 * DAY])
 def test_in_doubt_time_goes_on_from_what_was_noted(ahead: timedelta) -> None:
     """Nothing but time that passes makes anything older in doubt, whatever the wall clock does."""
-    sense = sense_at_start(NOW, STARTED, Noted(NOW - ahead))
+    sense = sense_at_start(NOW, STARTED, StoredTimes(NOW - ahead))
     for jump in (NOTHING, 5 * MINUTE, -5 * MINUTE, HOUR, -DAY):
         before, sense = sense.believed, after(sense, MINUTE, jump)
         assert sense.believed - before == MINUTE
@@ -159,7 +159,7 @@ def test_in_doubt_time_goes_on_from_what_was_noted(ahead: timedelta) -> None:
 )
 def test_a_doubted_clock_that_is_set_right_is_believed(ahead: timedelta, absence: timedelta, fits: bool) -> None:
     """Once it fits the notes and the time since the start, the wall clock is taken; the notes follow the absence."""
-    doubted = after(sense_at_start(NOW, STARTED, Noted(NOW - ahead)), 5 * HOUR)
+    doubted = after(sense_at_start(NOW, STARTED, StoredTimes(NOW - ahead)), 5 * HOUR)
     right = after(doubted, MINUTE, absence - ahead)
     assert not right.sane
     settled = right.settled()
@@ -171,13 +171,13 @@ def test_a_doubted_clock_that_is_set_right_is_believed(ahead: timedelta, absence
 @pytest.mark.parametrize(("short_of", "sane"), [(MICROSECOND, False), (NOTHING, True)])
 def test_a_doubted_clock_is_believed_after_a_day(ahead: timedelta, short_of: timedelta, sane: bool) -> None:
     """A clock that never fitted and ran true for 24 hours since the start is taken as it is."""
-    sense = after(sense_at_start(NOW, STARTED, Noted(NOW - ahead)), BELIEVED_AFTER - short_of)
+    sense = after(sense_at_start(NOW, STARTED, StoredTimes(NOW - ahead)), BELIEVED_AFTER - short_of)
     assert sense.settled().sane is sane
 
 
 def test_a_clock_an_hour_behind_does_not_come_to_fit_by_waiting() -> None:
     """What was noted is compared with as it would be now: after an hour it is an hour behind still."""
-    sense = sense_at_start(NOW, STARTED, Noted(NOW + HOUR))
+    sense = sense_at_start(NOW, STARTED, StoredTimes(NOW + HOUR))
     for _ in range(23):
         sense = after(sense, HOUR).settled()
         assert (sense.sane, sense.deviation) == (False, -HOUR)
@@ -185,7 +185,7 @@ def test_a_clock_an_hour_behind_does_not_come_to_fit_by_waiting() -> None:
 
 def test_slewing_sets_a_doubted_clock_right_too() -> None:
     """In doubt small steps count: a clock that is brought back slowly fits in the end."""
-    sense = sense_at_start(NOW, STARTED, Noted(NOW + HOUR))
+    sense = sense_at_start(NOW, STARTED, StoredTimes(NOW + HOUR))
     for _ in range(10):
         assert not sense.settled().sane
         sense = after(sense, HOUR, 5 * MINUTE)
@@ -195,16 +195,16 @@ def test_slewing_sets_a_doubted_clock_right_too() -> None:
 # ---- the start, in the boot in which something was noted
 
 
-def noted(expected: datetime, since: timedelta = 2 * MINUTE, newest: datetime | None = None) -> Noted:
+def noted(expected: datetime, since: timedelta = 2 * MINUTE, newest: datetime | None = None) -> StoredTimes:
     """A look of this boot, so long before the start, by which it should be `expected` then."""
-    return Noted(newest or expected - since, expected - since, STARTED - since.total_seconds())
+    return StoredTimes(newest or expected - since, expected - since, STARTED - since.total_seconds())
 
 
 def test_the_time_to_expect() -> None:
     """It is the time of the latest look and the seconds since; in another boot nobody knows what to expect."""
     assert noted(NOW).expected(STARTED) == NOW
     assert noted(NOW).expected(STARTED + 3600) == NOW + HOUR
-    assert Noted(NOW).expected(STARTED) is None
+    assert StoredTimes(NOW).expected(STARTED) is None
 
 
 @pytest.mark.parametrize("since", [NOTHING, 2 * MINUTE, LONGEST_ABSENCE, 300 * DAY])
@@ -251,6 +251,6 @@ def test_an_absurd_look_says_nothing() -> None:
 
 def test_an_absurd_note_says_nothing() -> None:
     """A spoilt ledger with a time at the end of the calendar must not stop the agent."""
-    sense = sense_at_start(NOW, 0.0, Noted(datetime.max.replace(tzinfo=UTC)))
+    sense = sense_at_start(NOW, 0.0, StoredTimes(datetime.max.replace(tzinfo=UTC)))
     assert sense.sane
-    assert sense.look(NOW + timedelta(hours=1), 3600.0).believed == NOW + timedelta(hours=1)
+    assert sense.updated(NOW + timedelta(hours=1), 3600.0).believed == NOW + timedelta(hours=1)

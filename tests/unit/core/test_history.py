@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from cleaner.core.history import PastEviction, Return
+from cleaner.core.history import PastEviction, RegretKind
 from cleaner.core.model import EvictionOutcome, Trigger
 from support.values import DAY, MICROSECOND, NOW
 
@@ -13,7 +13,7 @@ GONE = PastEviction("sha256:1", (), Trigger.NIGHTLY, "expired", "company", Evict
 
 def test_what_did_not_come_back_is_gone_for_no_time() -> None:
     """Nothing is said of how long an image will be gone."""
-    assert GONE.gone_for is None
+    assert GONE.regretted_after is None
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_gone_for(later: timedelta, gone_for: timedelta) -> None:
         GONE.outcome,
         GONE.error,
         GONE.at,
-        returned_at=NOW + later,
-        returned_by=Return.PULLED,
+        regretted_at=NOW + later,
+        regretted_by=RegretKind.PULLED,
     )
-    assert back.gone_for == gone_for
+    assert back.regretted_after == gone_for

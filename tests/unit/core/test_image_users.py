@@ -5,7 +5,7 @@ from datetime import datetime
 
 import pytest
 
-from cleaner.core.image_users import ids_in_use, keys_used_after, needs_of, reason_to_spare
+from cleaner.core.image_users import ids_in_use, image_users, keys_used_after, reason_to_spare
 from cleaner.core.model import Container, Image, KeepReason
 from support.values import HOUR, MICROSECOND, NOW, make_digest, make_hex, make_image
 
@@ -18,7 +18,7 @@ NGINX = Image(
 )
 CRIO = replace(NGINX, id=HEX)
 OTHER = make_image(2)
-NOBODY = needs_of([], [])
+NOBODY = image_users([], [])
 
 
 @pytest.mark.parametrize("image", [NGINX, CRIO], ids=["containerd", "cri-o"])
@@ -40,7 +40,7 @@ NOBODY = needs_of([], [])
 )
 def test_an_image_is_in_use_by_any_of_its_names(image: Image, name: str) -> None:
     """A container needs an image whether it names it by id, tag or digest, short or in full."""
-    needs = needs_of([Container("c", frozenset({name}))], [])
+    needs = image_users([Container("c", frozenset({name}))], [])
     assert needs.reason_to_keep(image) is KeepReason.IN_USE
     assert ids_in_use([image, OTHER], needs) == {image.id}
 
@@ -48,19 +48,19 @@ def test_an_image_is_in_use_by_any_of_its_names(image: Image, name: str) -> None
 @pytest.mark.parametrize("name", ["", "nginx:1.25", "r.io/nginx", make_hex(2), f"nginx@{make_digest(2)}", HEX[:12]])
 def test_another_name_needs_another_image(name: str) -> None:
     """Another tag, registry, id or digest does not put an image to use, and no name puts none."""
-    assert needs_of([Container("c", frozenset({name}))], [name]).reason_to_keep(NGINX) is None
+    assert image_users([Container("c", frozenset({name}))], [name]).reason_to_keep(NGINX) is None
 
 
 def test_an_image_volume_is_a_use() -> None:
     """A container needs the images that it mounts as it needs its own."""
     names = frozenset({OTHER.id, "registry.gitlab.com/golem-ai/app2:1", "nginx"})
-    assert ids_in_use([NGINX, OTHER], needs_of([Container("c", names)], [])) == {NGINX.id, OTHER.id}
+    assert ids_in_use([NGINX, OTHER], image_users([Container("c", names)], [])) == {NGINX.id, OTHER.id}
 
 
 def test_cri_o_names_an_image_by_id_and_digest() -> None:
     """CRI-O's container gives a bare id, a repo digest and the name as requested; each is enough."""
     for name in (HEX, f"docker.io/library/nginx@{MANIFEST}", "nginx"):
-        assert needs_of([Container("c", frozenset({name}))], []).reason_to_keep(CRIO) is KeepReason.IN_USE
+        assert image_users([Container("c", frozenset({name}))], []).reason_to_keep(CRIO) is KeepReason.IN_USE
 
 
 def test_a_moved_tag_keeps_both_images() -> None:
@@ -68,22 +68,22 @@ def test_a_moved_tag_keeps_both_images() -> None:
     moved = replace(NGINX, id=f"sha256:{make_hex(3)}", digests=())
     old = replace(NGINX, tags=())
     container = Container("c", frozenset({"nginx", old.id}))
-    assert ids_in_use([old, moved], needs_of([container], [])) == {old.id, moved.id}
+    assert ids_in_use([old, moved], image_users([container], [])) == {old.id, moved.id}
 
 
 def test_a_name_that_is_no_reference_is_compared_as_it_is() -> None:
     """Text that the grammar does not know still matches itself."""
     odd = Image("odd id", tags=("<odd>:<tag>",))
     for name in ("odd id", "<odd>:<tag>"):
-        assert needs_of([Container("c", frozenset({name}))], []).reason_to_keep(odd) is KeepReason.IN_USE
+        assert image_users([Container("c", frozenset({name}))], []).reason_to_keep(odd) is KeepReason.IN_USE
 
 
 def test_use_comes_before_sandbox_and_sandbox_before_pin() -> None:
     """Of several needs the first of the design's list is the reason."""
     pinned = replace(NGINX, pinned=True)
     user = [Container("c", frozenset({"nginx"}))]
-    assert needs_of(user, ["nginx"]).reason_to_keep(pinned) is KeepReason.IN_USE
-    assert needs_of([], ["nginx"]).reason_to_keep(pinned) is KeepReason.SANDBOX
+    assert image_users(user, ["nginx"]).reason_to_keep(pinned) is KeepReason.IN_USE
+    assert image_users([], ["nginx"]).reason_to_keep(pinned) is KeepReason.SANDBOX
     assert NOBODY.reason_to_keep(pinned) is KeepReason.PINNED
     assert NOBODY.reason_to_keep(NGINX) is None
 
@@ -91,7 +91,7 @@ def test_use_comes_before_sandbox_and_sandbox_before_pin() -> None:
 @pytest.mark.parametrize("name", [HEX, f"sha256:{HEX}", "nginx", f"nginx@{MANIFEST}"])
 def test_a_sandbox_image_is_needed_by_any_of_its_names(name: str) -> None:
     """The pause image is recognised as containers' images are, and is not in use."""
-    needs = needs_of([], [name])
+    needs = image_users([], [name])
     assert needs.reason_to_keep(NGINX) is KeepReason.SANDBOX
     assert not ids_in_use([NGINX], needs)
 
@@ -127,14 +127,14 @@ def test_the_last_look_spares_what_changed(present: Image | None, why: str | Non
 
 def test_the_last_look_spares_what_is_needed_now() -> None:
     """A container or sandbox that came since the plan spares the image."""
-    assert reason_to_spare(NGINX, NGINX, needs_of([Container("c", frozenset({"nginx"}))], [])) == "now in_use"
-    assert reason_to_spare(NGINX, NGINX, needs_of([], ["nginx"])) == "now sandbox"
+    assert reason_to_spare(NGINX, NGINX, image_users([Container("c", frozenset({"nginx"}))], [])) == "now in_use"
+    assert reason_to_spare(NGINX, NGINX, image_users([], ["nginx"])) == "now sandbox"
 
 
 def test_the_last_look_sees_names_that_the_image_got_since() -> None:
     """A container that uses the image by a tag that it got meanwhile needs it."""
     present = replace(NGINX, tags=(*NGINX.tags, "r.io/new:1"))
-    assert reason_to_spare(NGINX, present, needs_of([Container("c", frozenset({"r.io/new:1"}))], [])) == "now in_use"
+    assert reason_to_spare(NGINX, present, image_users([Container("c", frozenset({"r.io/new:1"}))], [])) == "now in_use"
 
 
 def test_the_last_look_spares_where_the_pull_time_is_no_longer_known() -> None:

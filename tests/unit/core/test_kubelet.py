@@ -8,12 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cleaner.core.disk_usage import Resource, Usage
-from cleaner.core.kubelet import DEFAULT_HARD, KubeletMarks, acts_of, collisions, go_duration_of, marks_of, quantity_of
-from cleaner.core.pressure.watermarks import Mark, Marks
+from cleaner.core.kubelet import (
+    DEFAULT_HARD,
+    KubeletSettings,
+    acts_of,
+    collisions,
+    go_duration_of,
+    kubelet_settings_of,
+    quantity_of,
+)
+from cleaner.core.pressure.watermarks import WatermarkPair, Watermarks
 
 GIB = 1024**3
 USAGE = Usage("/images", 100 * GIB, 50 * GIB, 1000, 900, 50 * GIB)
-MARKS = Marks(bytes=Mark(high=75, low=65), inodes=Mark(high=80, low=75))
+WATERMARKS = Watermarks(bytes=WatermarkPair(high=75, low=65), inodes=WatermarkPair(high=80, low=75))
 BYTES, INODES = Resource.BYTES, Resource.INODES
 
 
@@ -23,19 +31,21 @@ def tree(**keys: object) -> dict[object, object]:
 
 def acts(**keys: object) -> dict[str, tuple[float, str]]:
     """By resource: above which share, and why."""
-    found = acts_of(marks_of(tree(**keys)), USAGE)
-    return {resource.value: (act.above_percent, act.because) for resource, act in found.items()}
+    found = acts_of(kubelet_settings_of(tree(**keys)), USAGE)
+    return {resource.value: (act.above_percent, act.reason) for resource, act in found.items()}
 
 
 def test_a_kubelet_that_is_told_nothing_has_its_defaults() -> None:
     """Its image collection comes first, from 84 %, since it rounds; then eviction at 15 %, and 5 % of inodes."""
-    assert marks_of(tree()) == KubeletMarks()
+    assert kubelet_settings_of(tree()) == KubeletSettings()
     assert acts() == {"bytes": (84, "imageGCHighThresholdPercent 85"), "inodes": (95, "imagefs.inodesFree<5%")}
-    assert {str(threshold) for threshold in KubeletMarks().thresholds} == {f"{s}<{t}" for s, t in DEFAULT_HARD.items()}
+    assert {str(threshold) for threshold in KubeletSettings().thresholds} == {
+        f"{s}<{t}" for s, t in DEFAULT_HARD.items()
+    }
 
 
 @pytest.mark.parametrize(
-    ("high", "above", "because"),
+    ("high", "above", "reason"),
     [
         (0, 0, "imageGCHighThresholdPercent 0"),
         (1, 0, "imageGCHighThresholdPercent 1"),
@@ -46,9 +56,9 @@ def test_a_kubelet_that_is_told_nothing_has_its_defaults() -> None:
         (100, 85, "imagefs.available<15%"),
     ],
 )
-def test_what_comes_first_counts(high: int, above: float, because: str) -> None:
+def test_what_comes_first_counts(high: int, above: float, reason: str) -> None:
     """Image collection, one percent below what is written, or eviction, whichever is lower; at 100 it collects none."""
-    assert acts(imageGCHighThresholdPercent=high)["bytes"] == (above, because)
+    assert acts(imageGCHighThresholdPercent=high)["bytes"] == (above, reason)
 
 
 @given(available=st.integers(0, 10**6), high=st.integers(0, 99))
@@ -56,7 +66,7 @@ def test_the_share_is_where_the_kubelets_own_sum_begins(available: int, high: in
     """For every usage: above the share exactly if 100 - int(available * 100 / capacity) reaches the threshold."""
     capacity = 10**6
     begun = 100 - available * 100 // capacity >= high
-    above = KubeletMarks(gc_high_percent=high, thresholds=()).act(BYTES, capacity)
+    above = KubeletSettings(gc_high_percent=high, thresholds=()).act(BYTES, capacity)
     assert above is not None
     assert begun == (100 * (capacity - available) / capacity > above.above_percent or high == 0)
 
@@ -104,10 +114,10 @@ def test_a_soft_threshold_counts_too() -> None:
 def test_no_limit_is_never_reached() -> None:
     """A filesystem without inodes to count has no act for them, and one of no size none at all."""
     unlimited = replace(USAGE, inodes=0, inodes_available=0)
-    assert acts_of(KubeletMarks(), unlimited).keys() == {BYTES}
-    assert KubeletMarks().act(BYTES, 0) is None
-    assert KubeletMarks().high_percent(replace(USAGE, inodes=0), INODES) is None
-    assert (KubeletMarks().high_percent(USAGE), KubeletMarks().high_percent(USAGE, INODES)) == (84, 95)
+    assert acts_of(KubeletSettings(), unlimited).keys() == {BYTES}
+    assert KubeletSettings().act(BYTES, 0) is None
+    assert KubeletSettings().high_percent(replace(USAGE, inodes=0), INODES) is None
+    assert (KubeletSettings().high_percent(USAGE), KubeletSettings().high_percent(USAGE, INODES)) == (84, 95)
 
 
 def test_drop_ins_are_merged_in_their_order() -> None:
@@ -116,7 +126,7 @@ def test_drop_ins_are_merged_in_their_order() -> None:
         imageGCHighThresholdPercent=60, imageGCLowThresholdPercent=50, evictionHard={"nodefs.available": "45%"}
     )
     second = tree(imageGCHighThresholdPercent=80, evictionSoft={"imagefs.inodesFree": "30%"}, imageMaximumGCAge="24h")
-    merged = marks_of(tree(imageGCHighThresholdPercent=90, imageMaximumGCAge="1h"), first, second)
+    merged = kubelet_settings_of(tree(imageGCHighThresholdPercent=90, imageMaximumGCAge="1h"), first, second)
     assert (merged.gc_high_percent, merged.gc_low_percent, merged.maximum_age) == (80, 50, timedelta(days=1))
     assert [str(threshold) for threshold in merged.thresholds] == [
         "imagefs.available<15%",
@@ -125,7 +135,7 @@ def test_drop_ins_are_merged_in_their_order() -> None:
         "nodefs.inodesFree<5%",
         "imagefs.inodesFree<30% (soft)",
     ]
-    assert marks_of(tree(), tree()) == KubeletMarks()
+    assert kubelet_settings_of(tree(), tree()) == KubeletSettings()
 
 
 @pytest.mark.parametrize(
@@ -146,7 +156,7 @@ def test_drop_ins_are_merged_in_their_order() -> None:
 def test_a_value_that_makes_no_sense_is_named(keys: dict[str, object], says: str) -> None:
     """With its key, and nothing else of the file."""
     with pytest.raises(ValueError, match=rf"^{says}$".replace("(", r"\(")):
-        marks_of(tree(**keys))
+        kubelet_settings_of(tree(**keys))
 
 
 @pytest.mark.parametrize(
@@ -201,7 +211,7 @@ def test_durations_are_those_of_go(text: str, seconds: float | None) -> None:
 @pytest.mark.parametrize(("text", "age"), [("0s", None), ("336h", timedelta(days=14))])
 def test_an_age_of_nothing_is_off(text: str, age: timedelta | None) -> None:
     """The kubelet's default is 0s, which is never."""
-    assert marks_of(tree(imageMaximumGCAge=text)).maximum_age == age
+    assert kubelet_settings_of(tree(imageMaximumGCAge=text)).maximum_age == age
 
 
 @pytest.mark.parametrize(
@@ -210,14 +220,14 @@ def test_an_age_of_nothing_is_off(text: str, age: timedelta | None) -> None:
 )
 def test_a_high_mark_collides_at_the_kubelets_own(high: float, acts_first: bool | None) -> None:
     """At or above it the kubelet acts first; less than 5 points below is close; 5 points below is fine."""
-    found = collisions(KubeletMarks(), replace(MARKS, bytes=Mark(high=high, low=10)), USAGE)
+    found = collisions(KubeletSettings(), replace(WATERMARKS, bytes=WatermarkPair(high=high, low=10)), USAGE)
     assert [collision.acts_first for collision in found] == ([] if acts_first is None else [acts_first])
 
 
 def test_a_collision_says_what_stands_against_what() -> None:
     """Both marks, their settings, and what to do, for each resource."""
-    marks = Marks(bytes=Mark(high=81.5, low=65), inodes=Mark(high=95, low=75))
-    close, first = collisions(KubeletMarks(), marks, USAGE)
+    watermarks = Watermarks(bytes=WatermarkPair(high=81.5, low=65), inodes=WatermarkPair(high=95, low=75))
+    close, first = collisions(KubeletSettings(), watermarks, USAGE)
     assert (close.resource, first.resource) == (BYTES, INODES)
     assert close.text == (
         "the kubelet removes images by itself above 84 % of bytes (imageGCHighThresholdPercent 85), and "

@@ -29,8 +29,8 @@ def release(number: int, created: timedelta, pulled: timedelta = 60 * DAY, repos
 
 
 def kept_newest(policy: Policy, *images: Image, trigger: Trigger = Trigger.NIGHTLY, used: str = "") -> set[str]:
-    observation = make_observation(*images, used=[used] if used else [])
-    verdicts = verdicts_by_id(plan(observation, policy, trigger, NOW))
+    inspection = make_observation(*images, used=[used] if used else [])
+    verdicts = verdicts_by_id(plan(inspection, policy, trigger, NOW))
     return {image_id for image_id, verdict in verdicts.items() if verdict.reason is KeepReason.NEWEST}
 
 

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from cleaner.core.history import Night
+from cleaner.core.history import NightlyRun
 from cleaner.core.nightly import Calendar, calendar_of
 from support.nights import PLAIN_UTC, every, make_nightly
 from support.values import DAY, HOUR, MICROSECOND, MINUTE, NOW, SECOND
@@ -30,7 +30,7 @@ def at(text: str) -> datetime:
 
 def asked(calendar: Calendar, now: datetime, done: datetime | None = None) -> datetime | None:
     """What is due inside the window: nothing is ever overdue."""
-    return calendar.due(now, None if done is None else Night(done, now), now)
+    return calendar.due(now, None if done is None else NightlyRun(done, now), now)
 
 
 def swept(calendar: Calendar, start: datetime, end: datetime, step: timedelta = MINUTE) -> list[tuple[str, str]]:
@@ -90,10 +90,10 @@ def test_what_is_done_is_not_due_again(done: timedelta, due: bool) -> None:
 def test_what_was_missed_is_due_once_the_last_sweep_is_overdue(short_of: timedelta, due: bool) -> None:
     """After its window an occurrence is due from 48 hours after the end of the last nightly sweep on."""
     now = MIDNIGHT + 12 * HOUR
-    night = Night(MIDNIGHT - 2 * DAY, now - 48 * HOUR + short_of)
+    night = NightlyRun(MIDNIGHT - 2 * DAY, now - 48 * HOUR + short_of)
     assert make_calendar().due(now, night, NOW - 365 * DAY) == (MIDNIGHT if due else None)
     assert make_calendar().due(now, night, now - 48 * HOUR + MICROSECOND) is None
-    assert make_calendar().due(now, Night(MIDNIGHT, night.ended_at), NOW - 365 * DAY) is None
+    assert make_calendar().due(now, NightlyRun(MIDNIGHT, night.ended_at), NOW - 365 * DAY) is None
 
 
 @pytest.mark.parametrize(("late", "due"), [(-MICROSECOND, True), (NOTHING, True), (MICROSECOND, False)])

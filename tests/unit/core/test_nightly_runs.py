@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from cleaner.core.history import Night
+from cleaner.core.history import NightlyRun
 from cleaner.core.nightly import Calendar, calendar_of
 from support.nights import PLAIN_UTC, KnownCalendar, NightNode, make_night_node, make_nightly, occurrences
 from support.values import DAY, HOUR, MINUTE
@@ -29,7 +29,7 @@ def rested(calendar: Calendar, start: datetime) -> NightNode:
     """A node that has swept for every occurrence until `start`."""
     last = calendar.latest(start)
     assert last is not None
-    return make_night_node(calendar, start, night=Night(last, last + calendar.delay))
+    return make_night_node(calendar, start, night=NightlyRun(last, last + calendar.delay))
 
 
 def by_day(start: datetime, days: int) -> Iterator[datetime]:
@@ -153,7 +153,7 @@ def test_overdue_is_from_48_hours_on() -> None:
     calendar = make_calendar("0 0 * * *", PLAIN_UTC)
     for minute in range(-30, 30):
         node = rested(calendar, ORDINARY + DAY)
-        node.notes.night = Night(ORDINARY, ORDINARY + 8 * HOUR + 3 * MINUTE)
+        node.notes.night = NightlyRun(ORDINARY, ORDINARY + 8 * HOUR + 3 * MINUTE)
         back = ORDINARY + 2 * DAY + 8 * HOUR + minute * MINUTE
         node.down(back)
         node.up(ORDINARY + 3 * DAY, step=MINUTE * 6)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from itertools import permutations
 
-from cleaner.core.model import Clock, EvictReason, Image, Observation, Policy, Trigger
+from cleaner.core.model import Clock, EvictReason, Image, Inspection, Policy, Trigger
 from cleaner.core.policy import plan
 from support.graphs import make_layers
 from support.values import (
@@ -21,11 +21,11 @@ from support.values import (
 )
 
 
-def order(trigger: Trigger, policy: Policy, observation: Observation) -> list[str]:
+def order(trigger: Trigger, policy: Policy, inspection: Inspection) -> list[str]:
     """Ids in the order of their going, the same however the images are listed."""
     answers = {
-        tuple(v.image.id for v in plan(replace(observation, images=images), policy, trigger, NOW).evictions)
-        for images in permutations(observation.images)
+        tuple(v.image.id for v in plan(replace(inspection, images=images), policy, trigger, NOW).evictions)
+        for images in permutations(inspection.images)
     }
     assert len(answers) == 1
     return list(answers.pop())
@@ -48,8 +48,8 @@ def test_nightly_takes_the_greatest_age_first() -> None:
 def test_nightly_does_not_look_at_the_long_grace_again() -> None:
     """At night only age orders: what was used yesterday but is past grace has no later place."""
     used, unused = make_image(1, created=60 * DAY), make_image(2, created=50 * DAY)
-    observation = make_observation(used, unused, last_used={used.id: NOW - 25 * HOUR})
-    assert order(Trigger.NIGHTLY, make_policy(), observation) == ids(used, unused)
+    inspection = make_observation(used, unused, last_used={used.id: NOW - 25 * HOUR})
+    assert order(Trigger.NIGHTLY, make_policy(), inspection) == ids(used, unused)
 
 
 def test_pressure_takes_what_is_outside_the_long_grace_first() -> None:
@@ -84,17 +84,17 @@ def test_of_equal_ages_what_frees_more_goes_first() -> None:
         {older.id: "o", small.id: "s base", large.id: "l base", same.id: "t base"},
         {"o": 1, "s": 5, "l": 6, "t": 6, "base": 1000},
     )
-    observation = make_observation(older, small, large, same, layers=layers)
+    inspection = make_observation(older, small, large, same, layers=layers)
     for trigger in Trigger:
-        assert order(trigger, make_policy(), observation) == ids(older, large, same, small)
+        assert order(trigger, make_policy(), inspection) == ids(older, large, same, small)
 
 
 def test_bytes_break_ties_only_after_grace_and_expiry() -> None:
     """An image inside the long grace goes after one outside, however much it frees."""
     inside, outside = make_image(1, pulled=24 * HOUR - MICROSECOND), make_image(2, pulled=24 * HOUR)
     layers = make_layers({inside.id: "i", outside.id: "o"}, {"i": 1000, "o": 1})
-    observation = make_observation(inside, outside, layers=layers)
-    assert order(Trigger.PRESSURE, make_policy(), observation) == ids(outside, inside)
+    inspection = make_observation(inside, outside, layers=layers)
+    assert order(Trigger.PRESSURE, make_policy(), inspection) == ids(outside, inside)
 
 
 def test_each_image_ages_by_its_own_rules_clock() -> None:
@@ -103,8 +103,8 @@ def test_each_image_ages_by_its_own_rules_clock() -> None:
     pulled_late = make_image(1, created=300 * DAY, pulled=31 * DAY)
     built = make_image(2, created=40 * DAY, pulled=39 * DAY)
     for trigger in Trigger:
-        observation = make_observation(pulled_late, built)
-        assert order(trigger, make_policy(by_pull, make_rule()), observation) == ids(built, pulled_late)
+        inspection = make_observation(pulled_late, built)
+        assert order(trigger, make_policy(by_pull, make_rule()), inspection) == ids(built, pulled_late)
 
 
 def test_every_combination_goes_in_the_order_of_the_design() -> None:

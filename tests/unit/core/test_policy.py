@@ -14,8 +14,8 @@ from cleaner.core.model import (
     Container,
     EvictReason,
     Image,
+    Inspection,
     KeepReason,
-    Observation,
     Plan,
     Policy,
     Rule,
@@ -47,13 +47,13 @@ DIGEST = make_digest(1)
 
 
 def verdict_on(
-    image: Image, policy: Policy, trigger: Trigger = Trigger.NIGHTLY, observation: Observation | None = None
+    image: Image, policy: Policy, trigger: Trigger = Trigger.NIGHTLY, inspection: Inspection | None = None
 ) -> Verdict:
-    return verdicts_by_id(plan(observation or make_observation(image), policy, trigger, NOW))[image.id]
+    return verdicts_by_id(plan(inspection or make_observation(image), policy, trigger, NOW))[image.id]
 
 
-def with_holds(observation: Observation, held_until: Mapping[str, datetime]) -> Observation:
-    return replace(observation, memory=replace(observation.memory, held_until=held_until))
+def with_holds(inspection: Inspection, on_hold_until: Mapping[str, datetime]) -> Inspection:
+    return replace(inspection, memory=replace(inspection.memory, on_hold_until=on_hold_until))
 
 
 def reason_for(references: list[str], policy: Policy) -> Reason:
@@ -86,9 +86,9 @@ def test_reasons_win_in_the_order_of_the_design() -> None:
     seen: list[Reason] = []
 
     def look() -> None:
-        observation = make_observation(image, used=user, sandbox=sandbox, layers=layers)
-        observation = with_holds(replace(observation, registries_down=down), {"company": NOW + HOUR})
-        seen.append(verdict_on(image, make_policy(rule, protect=protect), trigger, observation).reason)
+        inspection = make_observation(image, used=user, sandbox=sandbox, layers=layers)
+        inspection = with_holds(replace(inspection, registries_down=down), {"company": NOW + HOUR})
+        seen.append(verdict_on(image, make_policy(rule, protect=protect), trigger, inspection).reason)
 
     look()
     image = replace(image, readable=True)
@@ -146,8 +146,8 @@ def test_grace(trigger: str, grace: timedelta, since: timedelta) -> None:
     arrived = make_image(1, pulled=grace + since)
     assert (verdict_on(arrived, make_policy(), Trigger(trigger)).reason is KeepReason.RECENT) is recent
     used = make_image(1)
-    observation = make_observation(used, last_used={used.id: NOW - grace - since})
-    verdict = verdict_on(used, make_policy(), Trigger(trigger), observation)
+    inspection = make_observation(used, last_used={used.id: NOW - grace - since})
+    verdict = verdict_on(used, make_policy(), Trigger(trigger), inspection)
     assert (verdict.reason is KeepReason.RECENT) is recent
 
 
@@ -202,8 +202,8 @@ def test_it_is_said_where_memory_keeps(  # noqa: PLR0917 a column of the table e
         created=None if created is None else created * DAY,
         pulled=None if pulled is None else pulled * DAY,
     )
-    observation = make_observation(image, first_seen={image.id: NOW - seen * DAY})
-    verdict = verdict_on(image, make_policy(make_rule(age_from=clock)), observation=observation)
+    inspection = make_observation(image, first_seen={image.id: NOW - seen * DAY})
+    verdict = verdict_on(image, make_policy(make_rule(age_from=clock)), inspection=inspection)
     assert (verdict.reason, verdict.by_memory) == (reason, by_memory)
 
 
@@ -213,8 +213,8 @@ def test_a_use_keeps_what_was_first_seen_in_use(used: int | None, by_memory: boo
     for pulled, seen, clock in ((None, HOUR, Clock.CREATED), (90 * DAY, 2 * DAY, Clock.LAST_USED)):
         image = make_image(1, pulled=pulled)
         last_used = {} if used is None else {image.id: NOW - seen - used * MINUTE}
-        observation = make_observation(image, first_seen={image.id: NOW - seen}, last_used=last_used)
-        verdict = verdict_on(image, make_policy(make_rule(age_from=clock)), observation=observation)
+        inspection = make_observation(image, first_seen={image.id: NOW - seen}, last_used=last_used)
+        verdict = verdict_on(image, make_policy(make_rule(age_from=clock)), inspection=inspection)
         assert (verdict.evict, verdict.by_memory) == (False, by_memory)
 
 
@@ -227,8 +227,8 @@ def test_max_age_by_last_use(since: timedelta, trigger: Trigger) -> None:
     """An image expires when it has been idle for max_age itself, however long ago it was built and pulled."""
     image, policy = make_image(1, created=999 * DAY, pulled=900 * DAY), make_policy(make_rule(age_from=Clock.LAST_USED))
     first_seen = {image.id: NOW - 800 * DAY}
-    observation = make_observation(image, first_seen=first_seen, last_used={image.id: NOW - 30 * DAY - since})
-    verdict = verdict_on(image, policy, trigger, observation)
+    inspection = make_observation(image, first_seen=first_seen, last_used={image.id: NOW - 30 * DAY - since})
+    verdict = verdict_on(image, policy, trigger, inspection)
     assert (verdict.reason is EvictReason.EXPIRED) is (since >= timedelta(0))
     assert (verdict.age, verdict.last_used_at) == (30 * DAY + since, NOW - 30 * DAY - since)
 
@@ -240,8 +240,8 @@ def test_what_was_never_used_is_idle_since_it_came(never_used_since: str, since:
     old, at = 90 * DAY, 30 * DAY + since
     pulled, seen = (at, old) if never_used_since == "pulled" else (old, at)
     image = make_image(1, pulled=pulled)
-    observation = make_observation(image, first_seen={image.id: NOW - seen})
-    verdict = verdict_on(image, make_policy(make_rule(age_from=Clock.LAST_USED)), observation=observation)
+    inspection = make_observation(image, first_seen={image.id: NOW - seen})
+    verdict = verdict_on(image, make_policy(make_rule(age_from=Clock.LAST_USED)), inspection=inspection)
     assert verdict.age == at
     assert verdict.reason is (EvictReason.EXPIRED if since >= timedelta(0) else KeepReason.UNEXPIRED)
 
@@ -250,9 +250,9 @@ def test_the_order_by_last_use() -> None:
     """By night what has been idle for longest goes first, whatever its build says."""
     images = [make_image(number, created=(200 - number) * DAY) for number in range(1, 5)]
     last_used = {image.id: NOW - (40 + number) * DAY for number, image in enumerate(images)}
-    observation = make_observation(*images, first_seen=dict.fromkeys(last_used, NOW - 99 * DAY), last_used=last_used)
+    inspection = make_observation(*images, first_seen=dict.fromkeys(last_used, NOW - 99 * DAY), last_used=last_used)
     policy = make_policy(make_rule(age_from=Clock.LAST_USED))
-    assert [verdict.image for verdict in plan(observation, policy, Trigger.NIGHTLY, NOW).evictions] == images[::-1]
+    assert [verdict.image for verdict in plan(inspection, policy, Trigger.NIGHTLY, NOW).evictions] == images[::-1]
 
 
 @pytest.mark.parametrize("trigger", list(Trigger))
@@ -260,20 +260,20 @@ def test_the_order_by_last_use() -> None:
 def test_a_rule_on_hold(trigger: Trigger, since_end: timedelta, over: bool) -> None:
     """Until the end of the hold, that moment left out, the night keeps what is expired; nobody else does."""
     image = make_image(1)
-    observation = with_holds(make_observation(image), {"company": NOW - since_end})
+    inspection = with_holds(make_observation(image), {"company": NOW - since_end})
     held = trigger is Trigger.NIGHTLY and not over
-    reason = verdict_on(image, make_policy(), trigger, observation).reason
-    assert reason is (KeepReason.HELD if held else EvictReason.EXPIRED)
+    reason = verdict_on(image, make_policy(), trigger, inspection).reason
+    assert reason is (KeepReason.RULE_ON_HOLD if held else EvictReason.EXPIRED)
 
 
 def test_a_hold_concerns_what_is_expired_only() -> None:
     """What is kept anyway keeps its reason, and other rules' images go."""
     young, old = make_image(1, created=DAY), make_image(2)
-    observation = with_holds(make_observation(young, old), {"company": NOW + HOUR, "gone": NOW + HOUR})
-    reasons = [verdict_on(image, make_policy(), Trigger.NIGHTLY, observation).reason for image in (young, old)]
-    assert reasons == [KeepReason.UNEXPIRED, KeepReason.HELD]
+    inspection = with_holds(make_observation(young, old), {"company": NOW + HOUR, "gone": NOW + HOUR})
+    reasons = [verdict_on(image, make_policy(), Trigger.NIGHTLY, inspection).reason for image in (young, old)]
+    assert reasons == [KeepReason.UNEXPIRED, KeepReason.RULE_ON_HOLD]
     other = make_policy(make_rule(name="other"))
-    assert verdict_on(old, other, Trigger.NIGHTLY, observation).reason is EvictReason.EXPIRED
+    assert verdict_on(old, other, Trigger.NIGHTLY, inspection).reason is EvictReason.EXPIRED
 
 
 @pytest.mark.parametrize("swapped", [False, True])
@@ -281,13 +281,13 @@ def test_a_hold_concerns_what_is_expired_only() -> None:
 def test_one_rule_on_hold_of_several_keeps(held: str, swapped: bool) -> None:
     """Expired by all of its rules, an image stays if any of them is on hold; unexpired by one, that one keeps it."""
     image = make_image(1, ["r.io/a:1", "r.io/b:1", f"r.io/a@{DIGEST}"])
-    observation = with_holds(make_observation(image), {held: NOW + HOUR})
-    for max_age, expected in ((40 * DAY, (held, KeepReason.HELD)), (91 * DAY, ("long", KeepReason.UNEXPIRED))):
+    inspection = with_holds(make_observation(image), {held: NOW + HOUR})
+    for max_age, expected in ((40 * DAY, (held, KeepReason.RULE_ON_HOLD)), (91 * DAY, ("long", KeepReason.UNEXPIRED))):
         rules = [make_rule("r.io/a", name="short"), make_rule("r.io/b", name="long", max_age=max_age)]
         policy = make_policy(*(reversed(rules) if swapped else rules))
-        verdict = verdict_on(image, policy, Trigger.NIGHTLY, observation)
+        verdict = verdict_on(image, policy, Trigger.NIGHTLY, inspection)
         assert (verdict.rule, verdict.reason) == expected
-        assert verdict_on(image, policy, Trigger.MANUAL, observation).rule == "long"
+        assert verdict_on(image, policy, Trigger.MANUAL, inspection).rule == "long"
 
 
 # ---- registries that are down
@@ -300,26 +300,26 @@ DOWN = frozenset({"registry.gitlab.com"})
 def test_an_image_whose_registry_is_down_is_kept(trigger: Trigger) -> None:
     """What would go stays while its registry is down, under every trigger; its rule is told, and nobody else's stay."""
     gone, other = make_image(1), make_image(2, ["r.io/a:1", f"r.io/a@{DIGEST}"])
-    observation = replace(make_observation(gone, other), registries_down=DOWN)
+    inspection = replace(make_observation(gone, other), registries_down=DOWN)
     policy = make_policy(make_rule("**"))
-    kept = verdict_on(gone, policy, trigger, observation)
+    kept = verdict_on(gone, policy, trigger, inspection)
     assert (kept.reason, kept.rule, kept.age) == (KeepReason.REGISTRY_DOWN, "company", 90 * DAY)
-    assert verdict_on(other, policy, trigger, observation).reason is EvictReason.EXPIRED
+    assert verdict_on(other, policy, trigger, inspection).reason is EvictReason.EXPIRED
 
 
 def test_one_of_several_registries_that_is_down_keeps() -> None:
     """Nobody knows which of its registries has an image, so one that is down is enough."""
     references = [f"{COMPANY}/a:1", "r.io/a:1", f"r.io/a@{DIGEST}"]
     image = make_image(1, references)
-    observation = replace(make_observation(image), registries_down=DOWN)
-    assert verdict_on(image, make_policy(make_rule("**")), observation=observation).reason is KeepReason.REGISTRY_DOWN
+    inspection = replace(make_observation(image), registries_down=DOWN)
+    assert verdict_on(image, make_policy(make_rule("**")), inspection=inspection).reason is KeepReason.REGISTRY_DOWN
 
 
 def test_what_is_kept_anyway_keeps_its_reason() -> None:
     """A registry that is down is the last reason at night: what is not yet due is not about registries."""
     image = make_image(1, created=DAY)
-    observation = replace(make_observation(image), registries_down=DOWN)
-    assert verdict_on(image, make_policy(), observation=observation).reason is KeepReason.UNEXPIRED
+    inspection = replace(make_observation(image), registries_down=DOWN)
+    assert verdict_on(image, make_policy(), inspection=inspection).reason is KeepReason.UNEXPIRED
 
 
 # ---- matching
@@ -434,13 +434,13 @@ def test_pressure_keeps_what_frees_no_layer() -> None:
         containers=frozenset({"base"}),
         metadata=frozenset({"m1", "m2", "m3"}),
     )
-    observation = make_observation(*candidates, layers=layers)
-    pressure = plan(observation, make_policy(), Trigger.PRESSURE, NOW)
+    inspection = make_observation(*candidates, layers=layers)
+    pressure = plan(inspection, make_policy(), Trigger.PRESSURE, NOW)
     assert [verdict.image.id for verdict in pressure.evictions] == [gaining]
     assert {v.image.id: v.reason for v in pressure.kept} == dict.fromkeys((held, bare, unknown), KeepReason.NO_GAIN)
     assert {verdict.rule for verdict in pressure.kept} == {"company"}
     for trigger in (Trigger.NIGHTLY, Trigger.MANUAL):
-        assert len(plan(observation, make_policy(), trigger, NOW).evictions) == len(candidates)
+        assert len(plan(inspection, make_policy(), trigger, NOW).evictions) == len(candidates)
 
 
 def test_images_that_share_a_layer_gain_together() -> None:
@@ -473,7 +473,7 @@ def test_of_layers_that_are_not_to_be_trusted_nothing_is_made(trigger: Trigger) 
     assert plan(make_observation(*images, layers=layers), make_policy(), trigger, NOW) == blind
     assert blind.reclaimable is None
     assert {verdict.reclaimable for verdict in blind.evictions} == {None}
-    assert (blind.not_reached, blind.low_mark_reachable) == ((), None)
+    assert (blind.not_reached, blind.low_watermark_reachable) == ((), None)
 
 
 # ---- the whole plan
@@ -569,7 +569,7 @@ def rules_for(image: Image, entries: tuple[Entry, ...]) -> list[Rule] | None:
 class Table:
     """The design's table for one node, policy and trigger; each line asked for each image anew."""
 
-    observation: Observation
+    inspection: Inspection
     entries: tuple[Entry, ...]
     protect: tuple[str, ...]
     policy: Policy
@@ -583,40 +583,40 @@ class Table:
 
     def pulled(self, image: Image) -> datetime | None:
         """Not where somebody watched it come more than ten minutes later."""
-        memory, pulled = self.observation.memory, image.pulled_at
+        memory, pulled = self.inspection.memory, image.pulled_at
         came = memory.first_seen_at.get(image.id)
         if pulled and came and memory.since and memory.since < came and pulled + 10 * MINUTE < came:
             return None
         return pulled
 
     def age(self, image: Image, clock: Clock) -> timedelta:
-        first_seen = self.observation.memory.first_seen_at.get(image.id, NOW)
+        first_seen = self.inspection.memory.first_seen_at.get(image.id, NOW)
         arrived = min(self.pulled(image) or first_seen, NOW)
         if clock is Clock.LAST_USED:
-            used = self.observation.memory.last_used_at.get(image.id, arrived)
+            used = self.inspection.memory.last_used_at.get(image.id, arrived)
             return NOW - min(max(arrived, first_seen, used), NOW)
         created = image.created_at
         believed = created is not None and FIRST_PLAUSIBLE <= created <= NOW
         return NOW - (created if clock is Clock.CREATED and created is not None and believed else arrived)
 
     def is_recent(self, image: Image, grace: timedelta) -> bool:
-        memory = self.observation.memory
+        memory = self.inspection.memory
         arrived = self.pulled(image) or memory.first_seen_at.get(image.id, NOW)
         times = [arrived, memory.last_used_at.get(image.id, arrived)]
         return any(NOW - min(time, NOW) < grace for time in times)
 
-    def is_held(self, rule: Rule) -> bool:
-        until = self.observation.memory.held_until.get(rule.name)
+    def is_on_hold(self, rule: Rule) -> bool:
+        until = self.inspection.memory.on_hold_until.get(rule.name)
         return self.trigger is Trigger.NIGHTLY and until is not None and until > NOW
 
     def is_registry_down(self, image: Image) -> bool:
-        return any(text.partition("/")[0] in self.observation.registries_down for text in image.references)
+        return any(text.partition("/")[0] in self.inspection.registries_down for text in image.references)
 
     def is_newest(self, image: Image, rule: Rule) -> bool:
         for repository in {reading[0] for reading in readings(image)}:
             others = [
                 other
-                for other in self.observation.images
+                for other in self.inspection.images
                 if other.readable and "<odd>" not in other.tags and repository in {r[0] for r in readings(other)}
             ]
             younger = [o for o in others if self.age(o, rule.age_from) < self.age(image, rule.age_from)]
@@ -625,23 +625,23 @@ class Table:
         return False
 
     def reason(self, image: Image) -> Reason:
-        reason, layers = self.reason_before_bytes(image), self.observation.layers
+        reason, layers = self.reason_before_bytes(image), self.inspection.layers
         if self.trigger is not Trigger.PRESSURE or isinstance(reason, KeepReason) or not (layers and layers.complete):
             return reason
-        others = self.observation.images
+        others = self.inspection.images
         candidates = [other.id for other in others if isinstance(self.reason_before_bytes(other), EvictReason)]
         return reason if gains_by_definition(layers, image.id, candidates) else KeepReason.NO_GAIN
 
     def bytes_alone(self, image: Image) -> int:
-        layers = self.observation.layers
+        layers = self.inspection.layers
         return freed_by_definition(layers, [image.id]).bytes if layers and layers.complete else 0
 
     def reason_before_bytes(self, image: Image) -> Reason:  # noqa: C901, PLR0911, PLR0912 a line of the table each
         if not image.readable:
             return KeepReason.UNREADABLE
-        if self.needed(image, {name for container in self.observation.containers for name in container.image_names}):
+        if self.needed(image, {name for container in self.inspection.containers for name in container.image_names}):
             return KeepReason.IN_USE
-        if self.needed(image, set(self.observation.sandbox_images)):
+        if self.needed(image, set(self.inspection.sandbox_images)):
             return KeepReason.SANDBOX
         if image.pinned:
             return KeepReason.PINNED
@@ -662,7 +662,7 @@ class Table:
         if any(self.is_newest(image, rule) for rule in rules):
             return KeepReason.NEWEST
         if all(self.age(image, rule.age_from) >= rule.max_age for rule in rules):
-            going: Reason = KeepReason.HELD if any(map(self.is_held, rules)) else EvictReason.EXPIRED
+            going: Reason = KeepReason.RULE_ON_HOLD if any(map(self.is_on_hold, rules)) else EvictReason.EXPIRED
         else:
             going = EvictReason.PRESSURE if pressure else KeepReason.UNEXPIRED
         if isinstance(going, KeepReason):
@@ -731,7 +731,7 @@ def random_layers(random: Random) -> Layers | None:
         images={image_id: frozenset({manifest}) for image_id, manifest in manifests.items()},
         containers=frozenset(some(random, keys, 1)),
         other_namespaces=frozenset(some(random, keys, 1)),
-        unnamed=frozenset(some(random, keys, 1)),
+        unlisted=frozenset(some(random, keys, 1)),
         metadata=frozenset(manifests.values()),
         complete=random.random() < 0.9,
     )
@@ -741,7 +741,7 @@ def random_table(seed: int) -> Table:
     """One node, policy and trigger of very many; the same for the same seed."""
     random = Random(seed)  # noqa: S311 no secret
     images = [random_image(random, image_id) for image_id in IDS[: random.randint(1, 6)]]
-    observation = make_observation(
+    inspection = make_observation(
         *images,
         used=some(random, [*IDS, *TAGS, *MANIFESTS], 1),
         sandbox=some(random, [*IDS, *TAGS, *MANIFESTS], 1),
@@ -751,13 +751,13 @@ def random_table(seed: int) -> Table:
     entries = tuple(random_entry(random, name) for name in ("one", "two", "three"))
     protect = some(random, ["r.io/a:1", "r.io/b/**", "<none>", "*/a:2"], 1)
     policy = make_policy(*(entry.rule for entry in entries), protect=protect)
-    held_until = {name: NOW + random.choice(SHIFTS) for name in ("one", "two") if random.random() < 0.6}
+    on_hold_until = {name: NOW + random.choice(SHIFTS) for name in ("one", "two") if random.random() < 0.6}
     down = frozenset(some(random, ["r.io", "q.io"], 1) if random.random() < 0.3 else ())
-    observation = replace(with_holds(observation, held_until), registries_down=down)
-    table = Table(observation, entries, protect, policy, random.choice(list(Trigger)))
+    inspection = replace(with_holds(inspection, on_hold_until), registries_down=down)
+    table = Table(inspection, entries, protect, policy, random.choice(list(Trigger)))
     layers, since = random_layers(random), random.choice([NOW - 365 * DAY, None, *TIMES])
-    memory = replace(observation.memory, since=since)
-    return replace(table, observation=replace(observation, layers=layers, memory=memory))
+    memory = replace(inspection.memory, since=since)
+    return replace(table, inspection=replace(inspection, layers=layers, memory=memory))
 
 
 @pytest.fixture(scope="module")
@@ -766,7 +766,7 @@ def tables() -> list[Table]:
 
 
 def planned(table: Table) -> Plan:
-    return plan(table.observation, table.policy, table.trigger, NOW)
+    return plan(table.inspection, table.policy, table.trigger, NOW)
 
 
 def evicted(table: Table) -> set[str]:
@@ -775,7 +775,7 @@ def evicted(table: Table) -> set[str]:
 
 def test_random_nodes_have_every_reason(tables: list[Table]) -> None:
     """The nodes below are worth looking at: among their images is every reason to stay and to go."""
-    assert {table.reason(image) for table in tables for image in table.observation.images} == {
+    assert {table.reason(image) for table in tables for image in table.inspection.images} == {
         *KeepReason,
         *EvictReason,
     }
@@ -784,7 +784,7 @@ def test_random_nodes_have_every_reason(tables: list[Table]) -> None:
 def test_every_image_ends_once_as_the_table_says(tables: list[Table]) -> None:
     """Each image of a random node ends once, with the reason of a literal reading of the design's table."""
     for table in tables:
-        expected = {image.id: table.reason(image) for image in table.observation.images}
+        expected = {image.id: table.reason(image) for image in table.inspection.images}
         assert {image_id: verdict.reason for image_id, verdict in verdicts_by_id(planned(table)).items()} == expected
 
 
@@ -805,16 +805,16 @@ def test_evictions_are_ordered_as_the_design_says(tables: list[Table]) -> None:
 def test_the_order_of_the_lists_does_not_matter(tables: list[Table]) -> None:
     """A plan is the same however the runtime orders its lists."""
     for table in tables:
-        turned = replace(table.observation, images=table.observation.images[::-1])
-        assert planned(replace(table, observation=turned)) == planned(table)
+        turned = replace(table.inspection, images=table.inspection.images[::-1])
+        assert planned(replace(table, inspection=turned)) == planned(table)
 
 
 def test_a_registry_that_goes_down_only_takes_candidates_away(tables: list[Table]) -> None:
     """With more registries down no image goes that would not have gone: one round of questions is enough."""
     for table in tables:
-        worse = replace(table.observation, registries_down=frozenset({"r.io"}))
-        up = replace(table.observation, registries_down=frozenset())
-        assert evicted(replace(table, observation=worse)) <= evicted(replace(table, observation=up))
+        worse = replace(table.inspection, registries_down=frozenset({"r.io"}))
+        up = replace(table.inspection, registries_down=frozenset())
+        assert evicted(replace(table, inspection=worse)) <= evicted(replace(table, inspection=up))
 
 
 def test_what_is_needed_is_never_evicted(tables: list[Table]) -> None:
@@ -835,14 +835,14 @@ def test_pressure_takes_what_the_night_takes_and_more(tables: list[Table]) -> No
         assert evicted(replace(table, trigger=Trigger.NIGHTLY)) <= taken | gainless
         manual = evicted(replace(table, trigger=Trigger.MANUAL))
         assert evicted(replace(table, trigger=Trigger.NIGHTLY)) <= manual
-        unheld = replace(table, observation=with_holds(table.observation, {}), trigger=Trigger.NIGHTLY)
+        unheld = replace(table, inspection=with_holds(table.inspection, {}), trigger=Trigger.NIGHTLY)
         assert evicted(unheld) == manual
 
 
 def test_bytes_are_those_of_the_definition(tables: list[Table]) -> None:
     """Evictions add up, one by one, to what they free together; what is kept says what it would free alone."""
     for table in tables:
-        layers, result = table.observation.trusted_layers, planned(table)
+        layers, result = table.inspection.trusted_layers, planned(table)
         if layers is None:
             assert {verdict.reclaimable for verdict in (*result.evictions, *result.kept)} <= {None}
             assert result.reclaimable is None
@@ -859,5 +859,5 @@ def test_another_container_never_evicts_more(tables: list[Table]) -> None:
     """Whatever a container uses in addition, the plan takes no image that it did not take before."""
     for number, table in enumerate(tables):
         used = Container("new", frozenset({[*IDS, *TAGS, *MANIFESTS][number % 20]}))
-        busier = replace(table.observation, containers=(*table.observation.containers, used))
-        assert evicted(replace(table, observation=busier)) <= evicted(table)
+        busier = replace(table.inspection, containers=(*table.inspection.containers, used))
+        assert evicted(replace(table, inspection=busier)) <= evicted(table)

@@ -16,8 +16,8 @@ from cleaner.core.reclaim import (
     Size,
     alone,
     blob_size,
+    bytes_by_holder,
     gaining,
-    held,
     marginal,
     reclaimable,
     sum_of,
@@ -51,7 +51,7 @@ def graphs(draw: st.DrawFn) -> Layers:
         images=draw(st.dictionaries(st.sampled_from(IDS), some_keys)),
         containers=draw(some_keys),
         other_namespaces=draw(some_keys),
-        unnamed=draw(some_keys),
+        unlisted=draw(some_keys),
         metadata=draw(some_keys),
     )
 
@@ -75,7 +75,7 @@ def held_elsewhere(layers: Layers, keys: set[str]) -> list[Layers]:
     return [
         replace(layers, containers=roots),
         replace(layers, other_namespaces=roots),
-        replace(layers, unnamed=roots),
+        replace(layers, unlisted=roots),
     ]
 
 
@@ -244,7 +244,7 @@ def test_depth_has_no_limit() -> None:
     )
     assert reclaimable(layers, ["app"]) == Size(DEPTH, 2 * DEPTH)
     assert marginal(layers, ["app"]) == {"app": Size(DEPTH, 2 * DEPTH)}
-    assert held(layers, DEPTH, [], ["app"])[Holder.EVICTABLE] == DEPTH
+    assert bytes_by_holder(layers, DEPTH, [], ["app"])[Holder.EVICTABLE] == DEPTH
 
 
 def test_an_incomplete_graph_is_calculated_all_the_same() -> None:
@@ -272,7 +272,7 @@ def test_a_size_is_split_where_the_content_store_lies_apart(
 ) -> None:
     """Snapshots lie with the images, blobs in the content store; with one filesystem all of it lies there."""
     size = Size(100, 9, content_bytes=30, content_inodes=4)
-    assert tuple(size.of(Part(filesystem, kind), content_apart=content_apart) for kind in Resource) == taken
+    assert tuple(size.amount_of(Part(filesystem, kind), content_apart=content_apart) for kind in Resource) == taken
 
 
 def test_sizes_add_up_part_by_part() -> None:

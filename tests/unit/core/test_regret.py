@@ -4,15 +4,15 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from cleaner.core.regret import FEWEST_EVICTIONS, REGRET_WINDOW, Regret, RegretLimit, is_held, to_hold
+from cleaner.core.regret import FEWEST_EVICTIONS, REGRET_WINDOW, Regret, RegretLimit, is_on_hold, to_hold
 from support.values import DAY, HOUR, MICROSECOND, NOW
 
 LIMIT = RegretLimit()
 
 
-def held(evicted: int, came_back: int, limit: RegretLimit = LIMIT, until: datetime | None = None) -> bool:
+def held(evicted: int, repulled: int, limit: RegretLimit = LIMIT, until: datetime | None = None) -> bool:
     holds = {} if until is None else {"rule": until}
-    return to_hold({"rule": Regret(evicted, came_back)}, holds, limit, NOW) == ("rule",)
+    return to_hold({"rule": Regret(evicted, repulled)}, holds, limit, NOW) == ("rule",)
 
 
 def test_the_figures() -> None:
@@ -38,10 +38,10 @@ def test_the_limit_by_exhaustion() -> None:
             assert fits == evicted or held(evicted, fits + 1, limit), (percent, evicted)
 
 
-@pytest.mark.parametrize(("came_back", "share"), [(0, 0.0), (1, 0.05), (20, 1.0)])
-def test_share(came_back: int, share: float) -> None:
+@pytest.mark.parametrize(("repulled", "share"), [(0, 0.0), (1, 0.05), (20, 1.0)])
+def test_share(repulled: int, share: float) -> None:
     """Of what was evicted, what came back; of nothing, nothing."""
-    assert Regret(20, came_back).share == share
+    assert Regret(20, repulled).share == share
     assert Regret(0, 0).share == 0
 
 
@@ -49,7 +49,7 @@ def test_share(came_back: int, share: float) -> None:
 def test_a_hold_is_over_at_its_end(since_end: timedelta, over: bool) -> None:
     """A rule is held until its end, that moment left out; then it may be held anew, and not before."""
     until = NOW - since_end
-    assert is_held("rule", {"rule": until}, NOW) is not over
+    assert is_on_hold("rule", {"rule": until}, NOW) is not over
     assert held(20, 20, until=until) is over
 
 
@@ -63,4 +63,4 @@ def test_each_rule_by_itself() -> None:
         "c": Regret(50, 2),
     }
     assert to_hold(regrets, {"held": NOW + HOUR, "a": NOW - DAY}, LIMIT, NOW) == ("a", "b")
-    assert not is_held("b", {"held": NOW + HOUR}, NOW)
+    assert not is_on_hold("b", {"held": NOW + HOUR}, NOW)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from cleaner.core.model import EvictionOutcome, EvictReason, Plan, Trigger, Verdict
 from cleaner.core.reclaim import Layers, marginal, reclaimable
 from cleaner.core.report import Eviction
-from cleaner.core.sweep_progress import QUIET_BYTES, WORTH_BYTES, Forecast, Progress
+from cleaner.core.sweep_progress import QUIET_BYTES, WORTH_BYTES, RemovalEstimates, RemovalProgress
 from support.graphs import make_layers
 from support.values import make_image
 
@@ -28,10 +28,10 @@ endings = st.lists(st.sampled_from([EvictionOutcome.EVICTED, *STAYED]), min_size
 
 def go_through(layers: Layers | None, outcomes: Iterable[EvictionOutcome]) -> list[int | None]:
     """The estimates of each image of the plan, at its turn."""
-    forecast, estimates = Forecast(layers, PLAN), []
+    forecast, estimates = RemovalEstimates(layers, PLAN), []
     for verdict, outcome in zip(VERDICTS, outcomes, strict=True):
         estimates.append(forecast.bytes_of(verdict))
-        forecast.take(Eviction(verdict, outcome))
+        forecast.record_outcome(Eviction(verdict, outcome))
     return estimates
 
 
@@ -65,14 +65,14 @@ def test_without_layers_nothing_is_foretold() -> None:
 
 def test_without_a_plan_nothing_is_foretold() -> None:
     """Before the plan is made there is no estimate."""
-    assert Forecast(make_layers({IDS[0]: "key0"}, KEYS), None).bytes_of(VERDICTS[0]) is None
+    assert RemovalEstimates(make_layers({IDS[0]: "key0"}, KEYS), None).bytes_of(VERDICTS[0]) is None
 
 
-def after(*removals: tuple[int | None, int | None], start: int = 0) -> Progress:
+def after(*removals: tuple[int | None, int | None], start: int = 0) -> RemovalProgress:
     """Progress after removals, each (freed, estimated), on a disk where nobody else writes."""
-    progress, free = Progress(), start
+    progress, free = RemovalProgress(), start
     for freed, estimated in removals:
-        progress.note(free, freed, estimated)
+        progress.record_removal(free, freed, estimated)
         free += freed or 0
     return progress
 
@@ -86,7 +86,7 @@ QUIET = 64 << 10
 
 
 @pytest.mark.parametrize(
-    ("before", "freed", "pulls_move", "stands_still"),
+    ("before", "freed", "pulls_move", "is_stuck"),
     [
         (0, 0, True, False),
         (QUIET, 0, True, False),
@@ -100,61 +100,61 @@ QUIET = 64 << 10
     ],
 )
 def test_what_others_write_hides_what_a_removal_freed(
-    before: int, freed: int, *, pulls_move: bool, stands_still: bool
+    before: int, freed: int, *, pulls_move: bool, is_stuck: bool
 ) -> None:
     """Where free bytes fell; with a pull that gets on also where they moved, or where there were none."""
-    progress = Progress()
+    progress = RemovalProgress()
     for _ in range(3):
         progress.free_bytes = None
-        progress.note(before, freed, ESTIMATE, pulls_move=pulls_move)
-    assert progress.stands_still is stands_still
+        progress.record_removal(before, freed, ESTIMATE, pulls_move=pulls_move)
+    assert progress.is_stuck is is_stuck
 
 
 def test_nothing_removed_is_no_standstill() -> None:
     """At the begin of a sweep nothing stands still."""
-    assert not Progress().stands_still
+    assert not RemovalProgress().is_stuck
 
 
-@pytest.mark.parametrize(("freed", "stands_still"), [(MIB - 1, True), (MIB, False), (MIB + 1, False)])
-def test_a_tenth_of_what_was_foretold_is_enough(freed: int, *, stands_still: bool) -> None:
-    """Three removals of less than a tenth each are a standstill; of exactly a tenth they are not."""
-    assert after(*[(freed, ESTIMATE)] * 3).stands_still is stands_still
+@pytest.mark.parametrize(("freed", "is_stuck"), [(MIB - 1, True), (MIB, False), (MIB + 1, False)])
+def test_a_tenth_of_what_was_foretold_is_enough(freed: int, *, is_stuck: bool) -> None:
+    """Three removals of less than a tenth each are a backoff; of exactly a tenth they are not."""
+    assert after(*[(freed, ESTIMATE)] * 3).is_stuck is is_stuck
 
 
-@pytest.mark.parametrize(("estimated", "stands_still"), [(MIB - 1, False), (MIB, True), (MIB + 1, True)])
-def test_little_that_was_foretold_is_not_judged(estimated: int, *, stands_still: bool) -> None:
+@pytest.mark.parametrize(("estimated", "is_stuck"), [(MIB - 1, False), (MIB, True), (MIB + 1, True)])
+def test_little_that_was_foretold_is_not_judged(estimated: int, *, is_stuck: bool) -> None:
     """A removal that was foretold less than 1 MiB says nothing."""
     assert WORTH_BYTES == MIB
-    assert after(*[(0, estimated)] * 3).stands_still is stands_still
+    assert after(*[(0, estimated)] * 3).is_stuck is is_stuck
 
 
-@pytest.mark.parametrize(("count", "stands_still"), [(1, False), (2, False), (3, True), (4, True)])
-def test_three_in_a_row_are_a_standstill(count: int, *, stands_still: bool) -> None:
+@pytest.mark.parametrize(("count", "is_stuck"), [(1, False), (2, False), (3, True), (4, True)])
+def test_three_in_a_row_are_a_standstill(count: int, *, is_stuck: bool) -> None:
     """Two fruitless removals go on; the third is the end."""
-    assert after(*[FRUITLESS] * count).stands_still is stands_still
+    assert after(*[FRUITLESS] * count).is_stuck is is_stuck
 
 
 @pytest.mark.parametrize("between", [FRUITFUL, (0, MIB - 1), (None, ESTIMATE), (0, None)])
 def test_what_is_not_fruitless_begins_anew(between: tuple[int | None, int | None]) -> None:
     """A removal that freed, or that cannot be judged, begins the count anew."""
-    assert not after(FRUITLESS, FRUITLESS, between, FRUITLESS, FRUITLESS).stands_still
-    assert after(FRUITLESS, FRUITLESS, between, *[FRUITLESS] * 3).stands_still
+    assert not after(FRUITLESS, FRUITLESS, between, FRUITLESS, FRUITLESS).is_stuck
+    assert after(FRUITLESS, FRUITLESS, between, *[FRUITLESS] * 3).is_stuck
 
 
 @pytest.mark.parametrize(
-    ("moved", "stands_still"),
+    ("moved", "is_stuck"),
     [(-QUIET_BYTES - 1, False), (-QUIET_BYTES, True), (0, True), (QUIET_BYTES, True), (QUIET_BYTES + 1, False)],
 )
-def test_somebody_else_who_writes_begins_anew(moved: int, *, stands_still: bool) -> None:
+def test_somebody_else_who_writes_begins_anew(moved: int, *, is_stuck: bool) -> None:
     """Free space that moved between two removals by more than 64 KiB was moved by somebody else, up or down."""
     progress = after(FRUITLESS, FRUITLESS, start=ESTIMATE)
-    progress.note((progress.free_bytes or 0) + moved, 0, ESTIMATE)
-    assert progress.stands_still is stands_still
+    progress.record_removal((progress.free_bytes or 0) + moved, 0, ESTIMATE)
+    assert progress.is_stuck is is_stuck
 
 
 def test_after_a_removal_that_was_not_measured_nobody_is_suspected() -> None:
     """Where the last free space is not known, the next removal is judged by itself."""
     progress = after((None, ESTIMATE))
     for _ in range(3):
-        progress.note(123, 0, ESTIMATE)
-    assert progress.stands_still
+        progress.record_removal(123, 0, ESTIMATE)
+    assert progress.is_stuck

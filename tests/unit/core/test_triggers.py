@@ -7,11 +7,11 @@ import pytest
 
 from cleaner.core.clock_trust import CLOCK_JUMP
 from cleaner.core.disk_usage import Usage
-from cleaner.core.history import Night
+from cleaner.core.history import NightlyRun
 from cleaner.core.model import Mode, StopReason, Trigger
 from cleaner.core.nightly import Calendar
 from cleaner.core.report import SweepReport
-from cleaner.core.triggers import Moment, Triggers
+from cleaner.core.triggers import NodeState, Triggers
 from support import nights
 from support.nights import make_nightly
 from support.values import DAY, HOUR, MICROSECOND, MINUTE, NOW, make_usage
@@ -19,12 +19,12 @@ from support.values import DAY, HOUR, MICROSECOND, MINUTE, NOW, make_usage
 MIDNIGHT = NOW.replace(hour=0)
 NIGHT, NOON = MIDNIGHT + HOUR, NOW
 LONG_AGO = NOW - 365 * DAY
-LAST = Night(MIDNIGHT - DAY, MIDNIGHT - DAY + MINUTE)
-TONIGHT = Night(MIDNIGHT, NIGHT + MINUTE)
+LAST = NightlyRun(MIDNIGHT - DAY, MIDNIGHT - DAY + MINUTE)
+TONIGHT = NightlyRun(MIDNIGHT, NIGHT + MINUTE)
 CALM, FULL = make_usage(50), make_usage(80)
 
 
-def make_triggers(mode: Mode = Mode.FULL, night: Night | None = LAST, grace: timedelta = DAY) -> Triggers:
+def make_triggers(mode: Mode = Mode.FULL, night: NightlyRun | None = LAST, grace: timedelta = DAY) -> Triggers:
     return nights.make_triggers(Calendar(make_nightly(), timedelta(0)), grace, night, mode)
 
 
@@ -36,18 +36,18 @@ def make_moment(
     fingerprint: int = 1,
     clock_sane: bool = True,
     watched_since: datetime | None = LONG_AGO,
-) -> Moment:
-    return Moment(now, monotonic, usage, fingerprint, clock_sane, watched_since)
+) -> NodeState:
+    return NodeState(now, monotonic, usage, fingerprint, clock_sane, watched_since)
 
 
 def make_report(
     trigger: Trigger = Trigger.NIGHTLY,
-    because: StopReason = StopReason.DONE,
+    reason: StopReason = StopReason.DONE,
     *,
-    low_mark_met: bool = False,
+    low_watermark_met: bool = False,
     started_at: datetime = NIGHT,
 ) -> SweepReport:
-    return nights.make_report(trigger, because, low_mark_met=low_mark_met, started_at=started_at)
+    return nights.make_report(trigger, reason, low_watermark_met=low_watermark_met, started_at=started_at)
 
 
 @pytest.mark.parametrize("mode", list(Mode))
@@ -90,28 +90,28 @@ def test_next_nightly() -> None:
     assert make_triggers(mode=Mode.PRESSURE).next_nightly(NOON) is None
 
 
-@pytest.mark.parametrize("because", [StopReason.DONE, StopReason.LIMIT, StopReason.FAILURES, StopReason.WINDOW])
+@pytest.mark.parametrize("reason", [StopReason.DONE, StopReason.LIMIT, StopReason.FAILURES, StopReason.WINDOW_CLOSED])
 @pytest.mark.parametrize("night", [None, LAST])
-def test_a_night_is_done_once(because: StopReason, night: Night | None) -> None:
+def test_a_night_is_done_once(reason: StopReason, night: NightlyRun | None) -> None:
     """A nightly sweep that was not stopped is done for tonight, even at its limit or window's end, and due tomorrow."""
-    after = make_triggers(night=night).after(make_report(because=because), make_moment(NIGHT + MINUTE))
-    assert after.night == TONIGHT
+    after = make_triggers(night=night).after(make_report(reason=reason), make_moment(NIGHT + MINUTE))
+    assert after.nightly_run == TONIGHT
     assert after.due(make_moment(NIGHT + MINUTE)) is None
     assert after.due(make_moment(NIGHT + DAY)) is Trigger.NIGHTLY
 
 
-@pytest.mark.parametrize("because", [StopReason.STOP_REQUESTED, StopReason.PRESSURE])
-def test_a_stopped_night_is_due_again(because: StopReason) -> None:
+@pytest.mark.parametrize("reason", [StopReason.STOP_REQUESTED, StopReason.YIELDED_TO_PRESSURE])
+def test_a_stopped_night_is_due_again(reason: StopReason) -> None:
     """A nightly sweep that was asked to stop, or that let pressure go first, is not done."""
-    after = make_triggers().after(make_report(because=because), make_moment(NIGHT))
-    assert after.night == LAST
+    after = make_triggers().after(make_report(reason=reason), make_moment(NIGHT))
+    assert after.nightly_run == LAST
     assert after.due(make_moment(NIGHT + MINUTE)) is Trigger.NIGHTLY
 
 
 def test_a_night_that_outlasts_its_window_is_done() -> None:
     """What counts is when a sweep began: one that ends after its window was tonight's."""
     after = make_triggers().after(make_report(), make_moment(MIDNIGHT + 5 * HOUR))
-    assert after.night == Night(MIDNIGHT, MIDNIGHT + 5 * HOUR)
+    assert after.nightly_run == NightlyRun(MIDNIGHT, MIDNIGHT + 5 * HOUR)
 
 
 def test_a_night_that_was_due_until_just_before_it_began_is_done() -> None:
@@ -119,24 +119,24 @@ def test_a_night_that_was_due_until_just_before_it_began_is_done() -> None:
     assert make_triggers().due(make_moment(MIDNIGHT + 4 * HOUR - MICROSECOND)) is Trigger.NIGHTLY
     late = make_report(started_at=MIDNIGHT + 4 * HOUR)
     after = make_triggers().after(late, make_moment(MIDNIGHT + 4 * HOUR))
-    assert after.night == Night(MIDNIGHT, MIDNIGHT + 4 * HOUR)
+    assert after.nightly_run == NightlyRun(MIDNIGHT, MIDNIGHT + 4 * HOUR)
 
 
 def test_a_sweep_for_what_is_done_takes_no_night() -> None:
     """A night that was dealt with keeps its end; so does one of which a clock that was ahead knows already."""
-    for night in (TONIGHT, Night(MIDNIGHT + DAY, MIDNIGHT + DAY)):
-        assert make_triggers(night=night).after(make_report(), make_moment(NOON)).night == night
+    for night in (TONIGHT, NightlyRun(MIDNIGHT + DAY, MIDNIGHT + DAY)):
+        assert make_triggers(night=night).after(make_report(), make_moment(NOON)).nightly_run == night
 
 
 def test_without_an_occurrence_nothing_is_done() -> None:
     """A schedule that never comes has no night to deal with."""
     never = replace(make_triggers(night=None), calendar=Calendar(make_nightly("0 0 */31 * 1#2"), timedelta(0)))
-    assert never.after(make_report(), make_moment(NIGHT)).night is None
+    assert never.after(make_report(), make_moment(NIGHT)).nightly_run is None
 
 
 def test_a_sweep_by_hand_takes_no_night() -> None:
     """What somebody asked for beside the schedule leaves the night to come."""
-    assert make_triggers().after(make_report(Trigger.MANUAL), make_moment(NIGHT)).night == LAST
+    assert make_triggers().after(make_report(Trigger.MANUAL), make_moment(NIGHT)).nightly_run == LAST
 
 
 @pytest.mark.parametrize(
@@ -151,24 +151,24 @@ def test_a_sweep_by_hand_takes_no_night() -> None:
     ],
 )
 @pytest.mark.parametrize("night", [None, LAST])
-def test_a_night_needs_memory(known: timedelta | None, due: Trigger | None, night: Night | None) -> None:
+def test_a_night_needs_memory(known: timedelta | None, due: Trigger | None, night: NightlyRun | None) -> None:
     """Nothing is due by night until the node is known for as long as grace, from grace itself on; pressure is."""
     since = None if known is None else NIGHT - known
     moment = make_moment(NIGHT, watched_since=since)
     triggers = make_triggers(night=night)
     assert triggers.due(moment) is due
     assert triggers.occurrence_due(moment) == (MIDNIGHT if due else None)
-    assert triggers.held_for_memory(moment) is (due is None)
+    assert triggers.suspended_for_memory(moment) is (due is None)
     assert triggers.due(make_moment(NIGHT, FULL, watched_since=since)) is Trigger.PRESSURE
 
 
 def test_memory_holds_only_what_would_be_due() -> None:
     """By day, with a clock that is not sane, in mode pressure and when the night is done, nothing is held."""
-    assert make_triggers().held_for_memory(make_moment(NIGHT, watched_since=None))
-    assert not make_triggers().held_for_memory(make_moment(NOON, watched_since=None))
-    assert not make_triggers().held_for_memory(make_moment(NIGHT, watched_since=None, clock_sane=False))
-    assert not make_triggers(Mode.PRESSURE).held_for_memory(make_moment(NIGHT, watched_since=None))
-    assert not make_triggers(night=TONIGHT).held_for_memory(make_moment(NIGHT, watched_since=None))
+    assert make_triggers().suspended_for_memory(make_moment(NIGHT, watched_since=None))
+    assert not make_triggers().suspended_for_memory(make_moment(NOON, watched_since=None))
+    assert not make_triggers().suspended_for_memory(make_moment(NIGHT, watched_since=None, clock_sane=False))
+    assert not make_triggers(Mode.PRESSURE).suspended_for_memory(make_moment(NIGHT, watched_since=None))
+    assert not make_triggers(night=TONIGHT).suspended_for_memory(make_moment(NIGHT, watched_since=None))
 
 
 @pytest.mark.parametrize(("since", "due"), [(2 * DAY, None), (3 * DAY - MICROSECOND, None), (3 * DAY, Trigger.NIGHTLY)])
@@ -183,10 +183,10 @@ def test_overdue_counts_from_when_a_night_could_have_been(since: timedelta, due:
 )
 def test_a_night_that_is_yet_to_come_is_corrected(ahead: timedelta, corrected: bool) -> None:
     """A night noted far ahead becomes the latest that has begun; one a few minutes ahead was swept for, and stays."""
-    night = Night(NOON + ahead, NOON + ahead)
+    night = NightlyRun(NOON + ahead, NOON + ahead)
     triggers = make_triggers(night=night)
     after = triggers.corrected(NOON)
-    assert after.night == (Night(MIDNIGHT, NOON) if corrected else night)
+    assert after.nightly_run == (NightlyRun(MIDNIGHT, NOON) if corrected else night)
     assert (after is triggers) is not corrected
     assert after.corrected(NOON) is after
     if corrected:
@@ -196,41 +196,43 @@ def test_a_night_that_is_yet_to_come_is_corrected(ahead: timedelta, corrected: b
 
 def test_a_correction_without_a_night_or_an_occurrence() -> None:
     """Without a night there is nothing to correct, and without any occurrence until now, now stands for it."""
-    assert make_triggers(night=None).corrected(NOON).night is None
+    assert make_triggers(night=None).corrected(NOON).nightly_run is None
     never = replace(make_triggers(), calendar=Calendar(make_nightly("0 0 */31 * 1#2"), timedelta(0)))
-    assert replace(never, night=Night(NOON + DAY, NOON)).corrected(NOON).night == Night(NOON, NOON)
+    assert replace(never, nightly_run=NightlyRun(NOON + DAY, NOON)).corrected(NOON).nightly_run == NightlyRun(
+        NOON, NOON
+    )
 
 
 @pytest.mark.parametrize("correction", [-HOUR, timedelta(0), 365 * DAY])
 def test_a_correction_of_time_makes_no_night_overdue(correction: timedelta) -> None:
     """Where the time itself moves, the end of the last night moves along, and its occurrence stays what it was."""
     shifted = make_triggers(night=TONIGHT).shifted(correction)
-    assert shifted.night == Night(MIDNIGHT, NIGHT + MINUTE + correction)
-    assert make_triggers(night=None).shifted(correction).night is None
+    assert shifted.nightly_run == NightlyRun(MIDNIGHT, NIGHT + MINUTE + correction)
+    assert make_triggers(night=None).shifted(correction).nightly_run is None
 
 
-@pytest.mark.parametrize("because", list(StopReason))
-def test_pressure_does_not_take_the_night(because: StopReason) -> None:
+@pytest.mark.parametrize("reason", list(StopReason))
+def test_pressure_does_not_take_the_night(reason: StopReason) -> None:
     """A pressure sweep inside the window leaves the night to come."""
-    after = make_triggers().after(make_report(Trigger.PRESSURE, because), make_moment(NIGHT))
+    after = make_triggers().after(make_report(Trigger.PRESSURE, reason), make_moment(NIGHT))
     assert after.due(make_moment(NIGHT)) is Trigger.NIGHTLY
 
 
 def test_a_sweep_that_was_not_needed_leaves_a_standstill_alone() -> None:
     """What was not needed says nothing about what a sweep could reach."""
-    waiting = make_triggers().after(make_report(Trigger.PRESSURE, low_mark_met=False), make_moment(usage=FULL))
+    waiting = make_triggers().after(make_report(Trigger.PRESSURE, low_watermark_met=False), make_moment(usage=FULL))
     after = waiting.after(make_report(Trigger.PRESSURE, StopReason.NOT_NEEDED), make_moment(usage=FULL))
-    assert after.standstill == waiting.standstill
+    assert after.backoff == waiting.backoff
 
 
-@pytest.mark.parametrize("because", list(StopReason))
-@pytest.mark.parametrize("low_mark_met", [False, True])
-def test_a_sweep_that_ends_above_low_stands_still(because: StopReason, low_mark_met: bool) -> None:
+@pytest.mark.parametrize("reason", list(StopReason))
+@pytest.mark.parametrize("low_watermark_met", [False, True])
+def test_a_sweep_that_ends_above_low_stands_still(reason: StopReason, low_watermark_met: bool) -> None:
     """Above low, and neither stopped nor unneeded, pressure waits for a change; else it does not."""
-    report = make_report(Trigger.PRESSURE, because, low_mark_met=low_mark_met)
+    report = make_report(Trigger.PRESSURE, reason, low_watermark_met=low_watermark_met)
     after = make_triggers().after(report, make_moment(usage=FULL))
-    waits = not low_mark_met and because not in (StopReason.NOT_NEEDED, StopReason.STOP_REQUESTED)
-    assert (after.standstill is not None) is waits
+    waits = not low_watermark_met and reason not in (StopReason.NOT_NEEDED, StopReason.STOP_REQUESTED)
+    assert (after.backoff is not None) is waits
     assert after.due(make_moment(usage=FULL, monotonic=99_999.0)) is (None if waits else Trigger.PRESSURE)
 
 
@@ -257,16 +259,16 @@ def test_standing_still_lets_the_night_pass() -> None:
     """While pressure waits, the nightly sweep is due as ever, and does not end the wait."""
     after = make_triggers().after(make_report(Trigger.PRESSURE), make_moment(NIGHT, FULL))
     assert after.due(make_moment(NIGHT, FULL)) is Trigger.NIGHTLY
-    assert after.after(make_report(), make_moment(NIGHT, FULL)).standstill == after.standstill
+    assert after.after(make_report(), make_moment(NIGHT, FULL)).backoff == after.backoff
 
 
 def test_standing_still_again_waits_longer_until_low_is_met() -> None:
     """The wait doubles from sweep to sweep, and starts anew once a sweep met its low mark."""
     triggers, waits = make_triggers(), []
-    for low_mark_met in (False, False, False, True, False):
-        report = make_report(Trigger.PRESSURE, low_mark_met=low_mark_met)
+    for low_watermark_met in (False, False, False, True, False):
+        report = make_report(Trigger.PRESSURE, low_watermark_met=low_watermark_met)
         triggers = triggers.after(report, make_moment(usage=FULL))
-        waits.append(triggers.standstill.wait_seconds if triggers.standstill else None)
+        waits.append(triggers.backoff.wait_seconds if triggers.backoff else None)
     assert waits == [60, 120, 240, None, 60]
 
 
@@ -305,23 +307,23 @@ def test_a_failed_night_is_tried_again_inside_its_window() -> None:
 
 
 @pytest.mark.parametrize("trigger", list(Trigger))
-@pytest.mark.parametrize("because", [StopReason.DONE, StopReason.STOP_REQUESTED])
-def test_a_sweep_that_ends_forgets_failures(trigger: Trigger, because: StopReason) -> None:
+@pytest.mark.parametrize("reason", [StopReason.DONE, StopReason.STOP_REQUESTED])
+def test_a_sweep_that_ends_forgets_failures(trigger: Trigger, reason: StopReason) -> None:
     """After a sweep that got to its end the next failure waits for one check again."""
     failed = make_triggers().after_failure(10_000.0, 5.0).after_failure(10_000.0, 5.0)
-    after = failed.after(make_report(trigger, because), make_moment(NIGHT))
+    after = failed.after(make_report(trigger, reason), make_moment(NIGHT))
     assert (after.retry_at, after.retry_seconds) == (0, 0)
 
 
 @pytest.mark.parametrize(("used_percent", "over"), [(64, True), (65, True), (66, False)])
 def test_a_standstill_is_over_at_the_low_mark(used_percent: int, over: bool) -> None:
-    """A usage seen at or below low ends a standstill; above low it goes on."""
-    waiting = make_triggers().after(make_report(Trigger.PRESSURE, low_mark_met=False), make_moment(usage=FULL))
+    """A usage seen at or below low ends a backoff; above low it goes on."""
+    waiting = make_triggers().after(make_report(Trigger.PRESSURE, low_watermark_met=False), make_moment(usage=FULL))
     usage = make_usage(used_percent)
-    assert (waiting.relaxed(usage).standstill is None) is over
+    assert (waiting.with_usage(usage).backoff is None) is over
 
 
 def test_without_a_standstill_nothing_relaxes() -> None:
     """A node that waits for nothing stays as it is."""
     triggers = make_triggers()
-    assert triggers.relaxed(FULL) is triggers
+    assert triggers.with_usage(FULL) is triggers

@@ -25,11 +25,11 @@ def make_report(*outcomes: tuple[EvictionOutcome, int | None]) -> SweepReport:
         duration_seconds=0.0,
         filesystem_before=make_usage(50),
         filesystem_after=make_usage(50),
-        stopped_because=StopReason.DONE,
+        stop_reason=StopReason.DONE,
         evictions=tuple(Eviction(verdict, outcome, reclaimed_bytes=freed) for outcome, freed in outcomes),
         plan=None,
         not_reached=0,
-        low_mark_met=True,
+        low_watermark_met=True,
     )
 
 
@@ -62,7 +62,7 @@ def test_reasons_are_the_words_of_the_design_in_its_order() -> None:
         "recent",
         "newest",
         "unexpired",
-        "held",
+        "rule_on_hold",
         "registry_down",
         "no_gain",
     ]

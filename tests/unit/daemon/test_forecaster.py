@@ -8,11 +8,11 @@ import pytest
 from cleaner.core.disk_usage import Usage
 from cleaner.core.events import Event
 from cleaner.core.pressure.pulls import Pull
-from cleaner.core.pressure.watermarks import Mark, Marks
-from cleaner.daemon.forecaster import MOVED_BYTES, LookAhead
+from cleaner.core.pressure.watermarks import WatermarkPair, Watermarks
+from cleaner.daemon.forecaster import MOVED_BYTES, Forecaster
 from support.nodes import MB, World, make_world
 
-MARKS = Marks(bytes=Mark(75, 65), inodes=Mark(80, 75))
+WATERMARKS = Watermarks(bytes=WatermarkPair(75, 65), inodes=WatermarkPair(80, 75))
 PULL = Pull("sha256:new", 100 * MB, 0)
 
 
@@ -21,14 +21,14 @@ def world(tmp_path: Path) -> World:
     return make_world(tmp_path)
 
 
-def make_look_ahead(world: World) -> LookAhead:
+def make_look_ahead(world: World) -> Forecaster:
     events: list[Event] = []
-    return LookAhead(MARKS, timedelta(minutes=10), world.timer, events.append)
+    return Forecaster(WATERMARKS, timedelta(minutes=10), world.timer, events.append)
 
 
-def look(world: World, ahead: LookAhead) -> Usage:
+def look(world: World, ahead: Forecaster) -> Usage:
     world.timer.move(seconds=5)
-    return ahead.look(world.node, world.simulated.read_usage(), None, 0).expected
+    return ahead.forecast(world.node, world.simulated.read_usage(), None, 0).projected
 
 
 def asked(world: World) -> int:
@@ -59,5 +59,5 @@ def test_a_pull_that_a_sweep_saw_is_seen_by_the_next_look(world: World) -> None:
     ahead = make_look_ahead(world)
     assert look(world, ahead).used_percent == 0
     world.runtime.pulls = [(PULL,)] * 2
-    assert ahead.expect(world.node, world.simulated.read_usage(), None, 0).used_percent == 10
+    assert ahead.project(world.node, world.simulated.read_usage(), None, 0).used_percent == 10
     assert look(world, ahead).used_percent == 10

@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 
 from cleaner.core.disk_usage import Resource, Usage
-from cleaner.core.kubelet import KubeletConfig, KubeletMarks, KubeletRead, Threshold
+from cleaner.core.kubelet import EvictionThreshold, KubeletConfig, KubeletRead, KubeletSettings
 from cleaner.core.ports import Node
-from cleaner.daemon.kubelet_watch import LOOK_EVERY_SECONDS, KubeletWatch
+from cleaner.daemon.kubelet_watch import CHECK_EVERY_SECONDS, KubeletWatch
 from support.fakes import FakeTimer, Recorder
-from support.nodes import MARKS, make_world
+from support.nodes import WATERMARKS, make_world
 
 GIB = 1024**3
 USAGE = Usage("/images", 100 * GIB, 50 * GIB, 0, 0, 50 * GIB)
 DEFAULTS = KubeletConfig("/config.yaml")
-EARLY = KubeletConfig("/config.yaml", KubeletMarks(gc_high_percent=60))
+EARLY = KubeletConfig("/config.yaml", KubeletSettings(gc_high_percent=60))
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Watched:
 
     def look(self, usage: Usage = USAGE) -> list[KubeletRead]:
         self.told.events.clear()
-        self.watch.look(self.node, usage)
+        self.watch.check(self.node, usage)
         return self.told.of(KubeletRead)
 
 
@@ -50,7 +50,7 @@ class Watched:
 def watched(tmp_path: Path) -> Watched:
     kubelet, timer, told = FakeKubelet(), FakeTimer(), Recorder()
     node = replace(make_world(tmp_path).node, kubelet=kubelet)
-    return Watched(KubeletWatch(MARKS, timer, told.record), kubelet, node, timer, told)
+    return Watched(KubeletWatch(WATERMARKS, timer, told.record), kubelet, node, timer, told)
 
 
 def test_it_is_told_once_until_it_changes(watched: Watched) -> None:
@@ -60,26 +60,26 @@ def test_it_is_told_once_until_it_changes(watched: Watched) -> None:
     assert {resource: act.above_percent for resource, act in first.acts.items()} == {Resource.BYTES: 84}
     assert watched.watch.latest == first
     watched.kubelet.config = EARLY
-    watched.timer.move(seconds=LOOK_EVERY_SECONDS - 1)
+    watched.timer.move(seconds=CHECK_EVERY_SECONDS - 1)
     assert watched.look() == []
     assert watched.kubelet.reads == 1
     watched.timer.move(seconds=1)
     (second,) = watched.look()
     assert [collision.acts_first for collision in second.collisions] == [True]
-    watched.timer.move(seconds=LOOK_EVERY_SECONDS)
+    watched.timer.move(seconds=CHECK_EVERY_SECONDS)
     assert watched.look() == []
     assert watched.kubelet.reads == 3
 
 
 def test_a_filesystem_that_grew_is_another_share(watched: Watched) -> None:
     """A threshold in bytes is met at another share of it."""
-    ten = Threshold("imagefs.available", "10Gi", None, 10 * GIB)
-    watched.kubelet.config = KubeletConfig("/config.yaml", KubeletMarks(gc_high_percent=100, thresholds=(ten,)))
+    ten = EvictionThreshold("imagefs.available", "10Gi", None, 10 * GIB)
+    watched.kubelet.config = KubeletConfig("/config.yaml", KubeletSettings(gc_high_percent=100, thresholds=(ten,)))
     shares = []
     for size in (100, 200):
         (read,) = watched.look(replace(USAGE, capacity_bytes=size * GIB))
         shares.append(read.acts[Resource.BYTES].above_percent)
-        watched.timer.move(seconds=LOOK_EVERY_SECONDS)
+        watched.timer.move(seconds=CHECK_EVERY_SECONDS)
     assert shares == [90, 95]
 
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from cleaner.core.clock_trust import Noted
+from cleaner.core.clock_trust import StoredTimes
 from cleaner.core.errors import (
     CleanerError,
     DiskUnreadableError,
@@ -25,23 +25,23 @@ from cleaner.core.events import (
     DaemonStopped,
     DiskUnread,
     EvictionEnded,
-    ImagesCounted,
+    ForeignSweep,
+    ImagesInventoried,
+    InventoryFailed,
     LedgerDown,
     LedgerUp,
-    LoopBroke,
-    NightEnded,
-    NightHeld,
-    ObservationFailed,
-    RuleHeld,
+    LoopFailed,
+    NightlyRunEnded,
+    NightlySuspended,
+    RuleOnHold,
     RuntimeDown,
     RuntimeUp,
-    SpaceCounted,
+    SpaceInventoried,
     SweepEnded,
     SweepFailed,
-    SweepLearned,
     SweepWaits,
 )
-from cleaner.core.history import Night, PastSweep
+from cleaner.core.history import NightlyRun, PastSweep
 from cleaner.core.model import Container, EvictionOutcome, KeepReason, Mode, StopReason, Trigger
 from cleaner.core.nightly import Nightly, calendar_of
 from cleaner.core.ports import Node
@@ -51,7 +51,7 @@ from cleaner.core.triggers import Triggers
 from cleaner.daemon.loop import Daemon, DaemonSettings, Host
 from cleaner.sweep.sweep import SweepSettings
 from support.fakes import Recorder
-from support.nodes import MARKS, MB, POLICY, World, make_world
+from support.nodes import MB, POLICY, WATERMARKS, World, make_world
 
 AWAY = RuntimeUnavailableError("Version: UNAVAILABLE: connection refused")
 REJECTED = RuntimeRejectedError("ListImages: INTERNAL: broken")
@@ -75,10 +75,10 @@ class Watch:
 
     def __post_init__(self) -> None:
         overdue, zone = timedelta(hours=48), ZoneInfo("UTC")
-        nightly = Nightly("0 0 * * *", zone, self.window, self.splay, overdue, self.evictions_per_night, duty=0.2)
+        nightly = Nightly("0 0 * * *", zone, self.window, self.splay, overdue, self.evictions_per_night, duty_cycle=0.2)
         settings = DaemonSettings(
-            triggers=Triggers(self.mode, MARKS, calendar_of(nightly, "node-1"), POLICY.grace),
-            sweep=SweepSettings(POLICY, MARKS, failures_per_sweep=5),
+            triggers=Triggers(self.mode, WATERMARKS, calendar_of(nightly, "node-1"), POLICY.grace),
+            sweep=SweepSettings(POLICY, WATERMARKS, failures_per_sweep=5),
             check_every=self.check_every,
             horizon=self.horizon,
             sample_every=timedelta(minutes=1),
@@ -189,7 +189,7 @@ def test_no_sweep_within_the_startup_delay(world: World) -> None:
     watch.run_for(minutes=1)
     (ended,) = watch.reports(Trigger.PRESSURE)
     assert ended.report.started_at == began + timedelta(seconds=30)
-    assert watch.recorder.of(ImagesCounted)
+    assert watch.recorder.of(ImagesInventoried)
 
 
 def test_space_is_counted_when_the_node_changed(world: World) -> None:
@@ -199,11 +199,11 @@ def test_space_is_counted_when_the_node_changed(world: World) -> None:
     world.pull_layers("young", {"base": 10, "new": 30}, days=5)
     watch = Watch(world)
     watch.run_for(seconds=119)
-    (counted,) = watch.recorder.of(SpaceCounted)
-    assert len(watch.recorder.of(ImagesCounted)) == 2
+    (counted,) = watch.recorder.of(SpaceInventoried)
+    assert len(watch.recorder.of(ImagesInventoried)) == 2
     assert (counted.nightly.trigger, counted.pressure.trigger) == (Trigger.NIGHTLY, Trigger.PRESSURE)
     assert (counted.nightly.reclaimable, counted.pressure.reclaimable) == (Size(20 * MB, 1), Size(60 * MB, 3))
-    assert counted.held == {**dict.fromkeys(Holder, 0), Holder.EVICTABLE: 60 * MB, Holder.OTHER: 100 * MB}
+    assert counted.held == {**dict.fromkeys(Holder, 0), Holder.EVICTABLE: 60 * MB, Holder.NON_IMAGE: 100 * MB}
 
 
 def test_a_runtime_that_cannot_tell_has_counts_without_bytes(world: World) -> None:
@@ -212,10 +212,10 @@ def test_a_runtime_that_cannot_tell_has_counts_without_bytes(world: World) -> No
     world.runtime.blind = True
     watch = Watch(world)
     watch.run_for(seconds=10)
-    (counted,) = watch.recorder.of(SpaceCounted)
+    (counted,) = watch.recorder.of(SpaceInventoried)
     assert len(counted.nightly.evictions) == 1
     assert (counted.nightly.reclaimable, counted.pressure.reclaimable, counted.held) == (None, None, None)
-    assert counted.unknown_because == "the runtime has no containerd API, which alone tells what images share"
+    assert counted.reason_without_estimates == "the runtime has no containerd API, which alone tells what images share"
 
 
 @pytest.mark.parametrize(("minutes", "counts"), [(9.9, 1), (10.1, 2)])
@@ -224,7 +224,7 @@ def test_an_unchanged_node_is_counted_in_full_now_and_then(world: World, minutes
     world.pull_old("app")
     watch = Watch(world, mode=Mode.PRESSURE)
     watch.run_for(minutes=minutes)
-    assert len(watch.recorder.of(SpaceCounted)) == counts
+    assert len(watch.recorder.of(SpaceInventoried)) == counts
 
 
 def test_a_changed_node_is_counted_at_once(world: World) -> None:
@@ -234,7 +234,7 @@ def test_a_changed_node_is_counted_at_once(world: World) -> None:
     world.pull_old("app", days=1)
     world.stop.stopped = False
     watch.run_for(seconds=70)
-    assert len(watch.recorder.of(SpaceCounted)) == 2
+    assert len(watch.recorder.of(SpaceInventoried)) == 2
 
 
 def test_mode_pressure_has_no_nights(world: World) -> None:
@@ -292,7 +292,7 @@ def test_the_end_of_an_images_grace_repeats_the_sweep(world: World) -> None:
 
 
 def test_a_disk_that_fell_and_rose_again_is_swept(world: World) -> None:
-    """Once usage was seen at low, a standstill is over, and the same usage as before is pressure again."""
+    """Once usage was seen at low, a backoff is over, and the same usage as before is pressure again."""
     world.simulated.write_file("logs", 800 * MB)
     watch = Watch(world)
     watch.run_for(minutes=5)
@@ -375,8 +375,8 @@ def test_a_failed_count_is_told(world: World) -> None:
     world.runtime.failures["list_containers"] = [REJECTED]
     watch = Watch(world)
     watch.run_for(seconds=70)
-    assert len(watch.recorder.of(ObservationFailed)) == 1
-    assert len(watch.recorder.of(ImagesCounted)) == 1
+    assert len(watch.recorder.of(InventoryFailed)) == 1
+    assert len(watch.recorder.of(ImagesInventoried)) == 1
 
 
 def test_the_unforeseen_breaks_one_round_only(world: World) -> None:
@@ -390,7 +390,7 @@ def test_the_unforeseen_breaks_one_round_only(world: World) -> None:
 
     watch = Watch(world, connect=connect)
     watch.run_for(seconds=20)
-    assert len(watch.recorder.of(LoopBroke)) == 1
+    assert len(watch.recorder.of(LoopFailed)) == 1
     assert len(watch.recorder.of(RuntimeUp)) == 1
 
 
@@ -424,7 +424,7 @@ def test_a_clock_that_turns_out_right_moves_the_notes(world: World) -> None:
 def test_a_clock_behind_the_ledger_is_told_at_the_start(world: World) -> None:
     """A clock that is an hour behind what was noted holds the night, and says by how much it is off."""
     world.pull_old("app")
-    world.ledger.before = Noted(world.timer.now() + timedelta(hours=13))
+    world.ledger.before = StoredTimes(world.timer.now() + timedelta(hours=13))
     watch = Watch(world, check_every=MINUTE)
     watch.run_for(hours=12.5)
     (jumped,) = watch.recorder.of(ClockJumped)
@@ -437,7 +437,7 @@ def test_a_jump_before_the_start_is_told(world: World) -> None:
     world.pull_old("app", days=29.2)
     world.timer.move(minutes=1)
     now, seconds = world.timer.now(), world.timer.monotonic()
-    world.ledger.before = Noted(now, now, seconds)
+    world.ledger.before = StoredTimes(now, now, seconds)
     world.timer.move(minutes=1)
     world.timer.wall += timedelta(days=1)
     watch = Watch(world, check_every=MINUTE)
@@ -445,7 +445,7 @@ def test_a_jump_before_the_start_is_told(world: World) -> None:
     (jumped,) = watch.recorder.of(ClockJumped)
     assert jumped.off_seconds == timedelta(days=1).total_seconds()
     assert watch.reports(Trigger.NIGHTLY) == []
-    *_, counted = watch.recorder.of(ImagesCounted)
+    *_, counted = watch.recorder.of(ImagesInventoried)
     assert [verdict.reason for verdict in counted.nightly.kept] == [KeepReason.UNEXPIRED]
 
 
@@ -458,7 +458,7 @@ def test_the_night_waits_until_the_node_is_known(world: World, since_hours: floa
     watch = Watch(world, check_every=MINUTE)
     watch.run_for(hours=12.01)
     assert len(watch.reports(Trigger.NIGHTLY)) == sweeps
-    assert {event.since for event in watch.recorder.of(NightHeld)} == (set() if sweeps else {known})
+    assert {event.since for event in watch.recorder.of(NightlySuspended)} == (set() if sweeps else {known})
 
 
 def test_a_night_held_for_memory_comes_within_its_window(world: World) -> None:
@@ -474,19 +474,21 @@ def test_a_night_held_for_memory_comes_within_its_window(world: World) -> None:
 def test_a_night_is_done_once_over_restarts(world: World) -> None:
     """What the ledger says is done is not done again; what ends now is told, so that it can be noted."""
     world.timer.move(hours=13)
-    world.ledger.night = Night(MIDNIGHT, MIDNIGHT + timedelta(minutes=1))
+    world.ledger.night = NightlyRun(MIDNIGHT, MIDNIGHT + timedelta(minutes=1))
     watch = Watch(world, check_every=MINUTE)
     watch.run_for(hours=24)
     (ended,) = watch.reports(Trigger.NIGHTLY)
     assert ended.report.started_at == MIDNIGHT + timedelta(days=1)
-    assert [event.night.occurrence for event in watch.recorder.of(NightEnded)] == [MIDNIGHT + timedelta(days=1)]
+    assert [event.nightly_run.occurrence for event in watch.recorder.of(NightlyRunEnded)] == [
+        MIDNIGHT + timedelta(days=1)
+    ]
 
 
 @pytest.mark.parametrize(("hours", "sweeps"), [(47, 0), (49, 1)])
 def test_an_overdue_night_is_caught_up_with_at_any_hour(world: World, hours: int, sweeps: int) -> None:
     """At noon, the window long over: a node that last swept more than two days ago sweeps now, and once."""
     last = world.timer.now() - timedelta(hours=hours)
-    world.ledger.night = Night(last - timedelta(hours=1), last)
+    world.ledger.night = NightlyRun(last - timedelta(hours=1), last)
     watch = Watch(world, check_every=MINUTE)
     watch.run_for(minutes=30)
     assert len(watch.reports(Trigger.NIGHTLY)) == sweeps
@@ -495,10 +497,10 @@ def test_an_overdue_night_is_caught_up_with_at_any_hour(world: World, hours: int
 def test_a_night_noted_by_a_clock_that_was_ahead_is_set_right(world: World) -> None:
     """A night a year ahead would hold all nights until then: what has begun by now is done, and the next comes."""
     ahead = MIDNIGHT + timedelta(days=365)
-    world.ledger.night = Night(ahead, ahead)
+    world.ledger.night = NightlyRun(ahead, ahead)
     watch = Watch(world, check_every=MINUTE)
     watch.run_for(hours=13)
-    nights = [event.night.occurrence for event in watch.recorder.of(NightEnded)]
+    nights = [event.nightly_run.occurrence for event in watch.recorder.of(NightlyRunEnded)]
     assert nights == [MIDNIGHT - timedelta(days=1), MIDNIGHT]
     assert len(watch.reports(Trigger.NIGHTLY)) == 1
 
@@ -511,7 +513,7 @@ def test_a_nights_limit_counts_over_restarts(world: World) -> None:
     watch = Watch(world, check_every=MINUTE, evictions_per_night=4)
     watch.run_for(hours=13)
     (ended,) = watch.reports(Trigger.NIGHTLY)
-    assert (len(ended.report.evictions), ended.report.stopped_because) == (1, StopReason.LIMIT)
+    assert (len(ended.report.evictions), ended.report.stop_reason) == (1, StopReason.LIMIT)
 
 
 def test_a_sweep_waits_for_its_turn(world: World) -> None:
@@ -561,30 +563,30 @@ def test_a_night_whose_limit_is_not_known_waits(world: World) -> None:
 
 def test_the_ledgers_state_and_news_are_told(world: World) -> None:
     """Up with the first run on the node, down with the reason, and each piece of news once."""
-    learned = SweepLearned(PastSweep(Trigger.MANUAL, world.timer.now(), 1.0, "done"))
-    world.ledger.untold = [learned]
+    learned = ForeignSweep(PastSweep(Trigger.MANUAL, world.timer.now(), 1.0, "done"))
+    world.ledger.news_to_come = [learned]
     watch = Watch(world)
     watch.run_for(seconds=10)
-    world.ledger.refusal = "no room"
+    world.ledger.error = "no room"
     world.stop.stopped = False
     watch.run_for(minutes=2)
     assert watch.recorder.of(LedgerUp)[0].installed_at == world.ledger.since
-    assert {event.because for event in watch.recorder.of(LedgerDown)} == {"no room"}
-    assert watch.recorder.of(SweepLearned) == [learned]
+    assert {event.reason for event in watch.recorder.of(LedgerDown)} == {"no room"}
+    assert watch.recorder.of(ForeignSweep) == [learned]
 
 
 def test_a_rule_that_is_regretted_is_held_once(world: World) -> None:
     """Two of twenty came back: the rule is held for three days, and its images stay that night."""
     world.pull_old("app")
-    world.ledger.regrets = {"company": Regret(evicted=20, came_back=2)}
+    world.ledger.regrets = {"company": Regret(evicted=20, repulled=2)}
     watch = Watch(world, check_every=MINUTE)
     watch.run_for(hours=13)
-    (held,) = watch.recorder.of(RuleHeld)
+    (held,) = watch.recorder.of(RuleOnHold)
     assert (held.rule, held.until - held.since) == ("company", timedelta(hours=72))
     (ended,) = watch.reports(Trigger.NIGHTLY)
     assert ended.report.evictions == ()
     assert ended.report.plan is not None
-    assert [verdict.reason for verdict in ended.report.plan.kept] == [KeepReason.HELD]
+    assert [verdict.reason for verdict in ended.report.plan.kept] == [KeepReason.RULE_ON_HOLD]
 
 
 def test_a_use_between_two_looks_counts(world: World) -> None:
@@ -593,7 +595,7 @@ def test_a_use_between_two_looks_counts(world: World) -> None:
     world.runtime.made = [(), (Container("c", frozenset({"registry.example.com/app:v1"})),)]
     watch = Watch(world)
     watch.run_for(minutes=2)
-    *_, counted = watch.recorder.of(ImagesCounted)
+    *_, counted = watch.recorder.of(ImagesInventoried)
     (verdict,) = counted.nightly.kept
     assert (verdict.image.id, verdict.reason) == (image_id, KeepReason.RECENT)
 
@@ -610,7 +612,7 @@ def test_a_stopped_nightly_sweep_is_not_done(world: World) -> None:
     watch = Watch(world, check_every=MINUTE)
     watch.run_for(hours=37)
     (ended,) = watch.reports(Trigger.NIGHTLY)
-    assert ended.report.stopped_because is StopReason.STOP_REQUESTED
+    assert ended.report.stop_reason is StopReason.STOP_REQUESTED
     assert len(watch.recorder.of(EvictionEnded)) == 1
     assert isinstance(watch.recorder.events[-1], DaemonStopped)
 
@@ -654,7 +656,7 @@ def fill_in_rest(world: World, watch: Watch, after: int, megabytes: int) -> None
 
 
 def ends_of(watch: Watch) -> list[tuple[Trigger, StopReason, int]]:
-    return [(r.trigger, r.stopped_because, len(r.evictions)) for r in (e.report for e in watch.recorder.of(SweepEnded))]
+    return [(r.trigger, r.stop_reason, len(r.evictions)) for r in (e.report for e in watch.recorder.of(SweepEnded))]
 
 
 def test_pressure_goes_before_the_rest_of_the_night(world: World) -> None:
@@ -666,14 +668,14 @@ def test_pressure_goes_before_the_rest_of_the_night(world: World) -> None:
     fill_in_rest(world, watch, after=2, megabytes=350)
     watch.run_for(hours=13)
     assert ends_of(watch) == [
-        (Trigger.NIGHTLY, StopReason.PRESSURE, 2),
-        (Trigger.PRESSURE, StopReason.LOW_MARK, 2),
+        (Trigger.NIGHTLY, StopReason.YIELDED_TO_PRESSURE, 2),
+        (Trigger.PRESSURE, StopReason.LOW_WATERMARK, 2),
         (Trigger.NIGHTLY, StopReason.LIMIT, 2),
     ]
     night, pressure, rest = (event.report for event in watch.recorder.of(SweepEnded))
     assert pressure.started_at == night.started_at + timedelta(seconds=2 + 8 + 2 + 1)
     assert timedelta(seconds=4) < rest.started_at - pressure.started_at <= timedelta(seconds=4) + MINUTE
-    assert [event.night.occurrence for event in watch.recorder.of(NightEnded)] == [MIDNIGHT]
+    assert [event.nightly_run.occurrence for event in watch.recorder.of(NightlyRunEnded)] == [MIDNIGHT]
 
 
 def test_a_night_just_below_the_mark_goes_on(world: World) -> None:
@@ -701,7 +703,7 @@ def test_a_disk_that_no_sweep_can_help_does_not_end_the_night(world: World) -> N
     """Above high for something else's sake, and pressure has done what it could: the night goes on to its end."""
     watch = stand_still(world)
     watch.run_for(hours=13)
-    in_vain = (Trigger.PRESSURE, StopReason.KUBELET_MARK, 0)
+    in_vain = (Trigger.PRESSURE, StopReason.KUBELET_THRESHOLD, 0)
     assert ends_of(watch) == [in_vain, (Trigger.NIGHTLY, StopReason.DONE, 3), in_vain]
 
 
@@ -720,10 +722,10 @@ def test_a_disk_that_fell_and_rose_again_in_a_night_ends_it(world: World) -> Non
 
     world.stop.wait = wait_and_change  # type: ignore[method-assign]
     watch.run_for(hours=13)
-    in_vain = (Trigger.PRESSURE, StopReason.KUBELET_MARK, 0)
+    in_vain = (Trigger.PRESSURE, StopReason.KUBELET_THRESHOLD, 0)
     assert ends_of(watch) == [
         in_vain,
-        (Trigger.NIGHTLY, StopReason.PRESSURE, 2),
+        (Trigger.NIGHTLY, StopReason.YIELDED_TO_PRESSURE, 2),
         in_vain,
         (Trigger.NIGHTLY, StopReason.DONE, 1),
         in_vain,
@@ -737,15 +739,15 @@ def test_a_night_ends_with_its_window_and_the_rest_goes_the_next(world: World) -
     take_time(world, seconds=2)
     watch = Watch(world, check_every=MINUTE, window=MINUTE)
     watch.run_for(hours=37)
-    assert ends_of(watch) == [(Trigger.NIGHTLY, StopReason.WINDOW, 6), (Trigger.NIGHTLY, StopReason.DONE, 2)]
-    nights = [event.night for event in watch.recorder.of(NightEnded)]
-    assert nights[0] == Night(MIDNIGHT, MIDNIGHT + MINUTE)
+    assert ends_of(watch) == [(Trigger.NIGHTLY, StopReason.WINDOW_CLOSED, 6), (Trigger.NIGHTLY, StopReason.DONE, 2)]
+    nights = [event.nightly_run for event in watch.recorder.of(NightlyRunEnded)]
+    assert nights[0] == NightlyRun(MIDNIGHT, MIDNIGHT + MINUTE)
     assert nights[1].occurrence == MIDNIGHT + timedelta(days=1)
 
 
 def test_a_night_that_is_made_up_for_has_no_end(world: World) -> None:
     """At noon no window is open, so none closes."""
-    world.ledger.night = Night(MIDNIGHT - timedelta(days=3), MIDNIGHT - timedelta(days=3))
+    world.ledger.night = NightlyRun(MIDNIGHT - timedelta(days=3), MIDNIGHT - timedelta(days=3))
     for number in range(8):
         world.pull_old(f"app{number}")
     take_time(world, seconds=2)
@@ -764,7 +766,7 @@ def test_a_window_that_closes_on_the_way_to_the_sweep_is_missed(world: World) ->
         world.timer.move(microseconds=1)
         yield True
 
-    world.ledger.turn = late_turn  # type: ignore[method-assign]
+    world.ledger.sweep_turn = late_turn  # type: ignore[method-assign]
     watch = Watch(world, check_every=MINUTE)
     watch.run_for(minutes=5)
     assert watch.reports(Trigger.NIGHTLY) == []

@@ -8,7 +8,7 @@ import pytest
 
 from cleaner.core.disk_usage import Usage
 from cleaner.core.errors import RuntimeRejectedError
-from cleaner.core.events import Checked, LoopBroke, SpaceCounted, SweepEnded, SweepStarted
+from cleaner.core.events import Checked, LoopFailed, SpaceInventoried, SweepEnded, SweepStarted
 from cleaner.core.model import EvictionOutcome, Mode, StopReason, Trigger
 from cleaner.core.pressure.pulls import Pull
 from cleaner.core.report import SweepReport
@@ -95,8 +95,8 @@ def test_steady_filling_never_reaches_the_mark(world: World) -> None:
     reports = reports_of(watch)
     assert max(percents(watch)) < 75
     assert min(percents(watch)[60:]) >= 65 - 1.5
-    assert {report.stopped_because for report in reports} == {StopReason.LOW_MARK}
-    assert all(report.low_mark_met for report in reports)
+    assert {report.stop_reason for report in reports} == {StopReason.LOW_WATERMARK}
+    assert all(report.low_watermark_met for report in reports)
     assert all(event.early for event in watch.recorder.of(SweepStarted))
     starts = [report.started_at for report in reports]
     assert len(reports) > 3
@@ -181,7 +181,7 @@ def test_a_pull_in_progress_begins_a_sweep(world: World) -> None:
     (report,) = reports_of(watch)
     assert (report.filesystem_before.used_percent, report.filesystem_after.used_percent) == (70, 55)
     (started,) = watch.recorder.of(SweepStarted)
-    assert (started.expected_bytes, started.given_up, started.early) == (24_000 * 4096, frozenset(), False)
+    assert (started.pulls_projected_bytes, started.given_up, started.early) == (24_000 * 4096, frozenset(), False)
     world.simulated.pull(NEW, build)
     world.stop.stopped = False
     watch.run_for(minutes=1)
@@ -206,7 +206,7 @@ def test_pulls_that_cannot_be_read_break_nothing(world: World) -> None:
     world.runtime.failures["read_pulls"] = [RuntimeRejectedError("no")] * 1000
     watch = Watch(world)
     watch.run_for(minutes=1)
-    assert watch.recorder.of(LoopBroke) == []
+    assert watch.recorder.of(LoopFailed) == []
     (report,) = reports_of(watch)
     assert report.filesystem_after.used_percent == 65
 
@@ -218,7 +218,7 @@ def test_a_pull_without_room_is_given_up_once(world: World) -> None:
     watch = Watch(world)
     watch.run_for(minutes=9)
     (started,) = watch.recorder.of(SweepStarted)
-    assert (len(started.given_up), started.expected_bytes, started.plan.low_mark_reachable) == (1, 0, False)
+    assert (len(started.given_up), started.pulls_projected_bytes, started.plan.low_watermark_reachable) == (1, 0, False)
     assert [report.evictions for report in reports_of(watch)] == [()]
     world.pull_old("another", megabytes=1)
     world.stop.stopped = False
@@ -254,9 +254,9 @@ def test_a_pull_without_room_hides_no_pressure(world: World) -> None:
     watch.run_for(minutes=3)
     assert max(percents(watch)) < 77
     in_vain, driven = reports_of(watch)
-    assert (in_vain.evictions, driven.stopped_because) == ((), StopReason.LOW_MARK)
+    assert (in_vain.evictions, driven.stop_reason) == ((), StopReason.LOW_WATERMARK)
     assert 60 < driven.filesystem_after.used_percent <= 65
-    assert [event.plan.low_mark_reachable for event in watch.recorder.of(SweepStarted)] == [False, True]
+    assert [event.plan.low_watermark_reachable for event in watch.recorder.of(SweepStarted)] == [False, True]
 
 
 # ---- a disk full of something else
@@ -269,13 +269,13 @@ def test_space_that_comes_back_in_part_is_used(world: World) -> None:
     watch = Watch(world)
     watch.run_for(minutes=5)
     (confined,) = reports_of(watch)
-    assert (confined.stopped_because, confined.filesystem_after.used_percent) == (StopReason.KUBELET_MARK, 80)
+    assert (confined.stop_reason, confined.filesystem_after.used_percent) == (StopReason.KUBELET_THRESHOLD, 80)
     world.simulated.remove_file("logs")
     world.simulated.write_file("fewer", 650 * MB)
     world.stop.stopped = False
     watch.run_for(minutes=3)
     after = watch.recorder.of(SweepEnded)[-1].report
-    assert (after.stopped_because, after.filesystem_after.used_percent) == (StopReason.LOW_MARK, 65)
+    assert (after.stop_reason, after.filesystem_after.used_percent) == (StopReason.LOW_WATERMARK, 65)
 
 
 def test_what_became_a_candidate_meanwhile_goes_at_once(world: World) -> None:
@@ -295,8 +295,8 @@ def test_what_became_a_candidate_meanwhile_goes_at_once(world: World) -> None:
     watch.run_for(minutes=1)
     driven, after = reports_of(watch)
     assert [len(report.evictions) for report in (driven, after)] == [4, 1]
-    assert (driven.stopped_because, driven.filesystem_after.used_percent) == (StopReason.DONE, 80)
-    assert (after.stopped_because, after.filesystem_after.used_percent) == (StopReason.LOW_MARK, 60)
+    assert (driven.stop_reason, driven.filesystem_after.used_percent) == (StopReason.DONE, 80)
+    assert (after.stop_reason, after.filesystem_after.used_percent) == (StopReason.LOW_WATERMARK, 60)
     assert after.started_at == driven.started_at
 
 
@@ -353,7 +353,10 @@ def test_what_holds_the_space_is_said_first(world: World) -> None:
     watch.run_for(minutes=1)
     (started,) = watch.recorder.of(SweepStarted)
     assert started.held is not None
-    assert {holder: size for holder, size in started.held.items() if size} == {"other": 700 * MB, "evictable": 100 * MB}
+    assert {holder: size for holder, size in started.held.items() if size} == {
+        "non_image": 700 * MB,
+        "evictable": 100 * MB,
+    }
 
 
 def test_it_is_told_when_the_low_mark_is_within_reach_again(world: World) -> None:
@@ -362,9 +365,9 @@ def test_it_is_told_when_the_low_mark_is_within_reach_again(world: World) -> Non
     world.simulated.write_file("logs", 700 * MB)
     watch = Watch(world)
     watch.run_for(minutes=2)
-    assert {event.low_mark_reachable for event in watch.recorder.of(SpaceCounted)} == {False}
-    counted = len(watch.recorder.of(SpaceCounted))
+    assert {event.low_watermark_reachable for event in watch.recorder.of(SpaceInventoried)} == {False}
+    counted = len(watch.recorder.of(SpaceInventoried))
     world.simulated.remove_file("logs")
     world.stop.stopped = False
     watch.run_for(minutes=5)
-    assert [event.low_mark_reachable for event in watch.recorder.of(SpaceCounted)[counted:]] == [True]
+    assert [event.low_watermark_reachable for event in watch.recorder.of(SpaceInventoried)[counted:]] == [True]

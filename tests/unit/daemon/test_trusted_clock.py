@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cleaner.core.clock_trust import Noted
-from cleaner.core.history import Night
-from cleaner.daemon.trusted_clock import Timekeeper
+from cleaner.core.clock_trust import StoredTimes
+from cleaner.core.history import NightlyRun
+from cleaner.daemon.trusted_clock import TrustedClock
 from support.fakes import FakeTimer
 from support.nights import Agent, KnownCalendar, NightTimer, Notes, make_nightly, make_triggers
 from support.values import DAY, HOUR, MINUTE
@@ -36,7 +36,7 @@ class Wrong:
         last = CALENDAR.latest(self.true)
         assert last is not None
         self.timer = NightTimer(self.true)
-        self.notes = Notes(self.true - YEAR, Night(last, last + HOUR), Noted(self.true - MINUTE))
+        self.notes = Notes(self.true - YEAR, NightlyRun(last, last + HOUR), StoredTimes(self.true - MINUTE))
         self.start()
 
     def start(self) -> None:
@@ -271,30 +271,30 @@ def test_belief_makes_no_night_overdue(by: timedelta) -> None:
 def test_it_is_the_machines_timer() -> None:
     """Without jumps it says what the machine's clocks say."""
     timer = FakeTimer()
-    keeper = Timekeeper(timer, None)
+    keeper = TrustedClock(timer, None)
     timer.move(hours=30)
-    assert (keeper.now(), keeper.monotonic(), keeper.take_correction()) == (timer.wall, timer.seconds, NOTHING)
+    assert (keeper.now(), keeper.monotonic(), keeper.accept_correction()) == (timer.wall, timer.seconds, NOTHING)
 
 
 def test_the_time_moves_only_when_it_is_asked_to() -> None:
-    """However long ago a jump was, the time follows the wall clock in `take_correction` and nowhere else, once."""
+    """However long ago a jump was, the time follows the wall clock in `accept_correction` and nowhere else, once."""
     timer = FakeTimer()
-    keeper, began = Timekeeper(timer, None), timer.wall
+    keeper, began = TrustedClock(timer, None), timer.wall
     timer.wall += YEAR
     for hours in range(1, 50):
         timer.move(hours=1)
         assert keeper.now() == began + hours * HOUR
         assert not keeper.sense.sane
-    assert keeper.take_correction() == YEAR
+    assert keeper.accept_correction() == YEAR
     assert (keeper.now(), keeper.sense.sane) == (timer.wall, True)
-    assert keeper.take_correction() == NOTHING
+    assert keeper.accept_correction() == NOTHING
 
 
 def test_a_jump_that_is_taken_back_corrects_nothing() -> None:
     """What was noted meanwhile was right."""
     timer = FakeTimer()
-    keeper = Timekeeper(timer, None)
+    keeper = TrustedClock(timer, None)
     timer.wall += YEAR
     keeper.now()
     timer.wall -= YEAR
-    assert (keeper.take_correction(), keeper.sense.sane) == (NOTHING, True)
+    assert (keeper.accept_correction(), keeper.sense.sane) == (NOTHING, True)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from cleaner.core.ages import is_recent, times_of
-from cleaner.core.clock_trust import Noted
-from cleaner.core.events import NightEnded
-from cleaner.core.history import Night
-from cleaner.daemon.trusted_clock import Timekeeper
+from cleaner.core.clock_trust import StoredTimes
+from cleaner.core.events import NightlyRunEnded
+from cleaner.core.history import NightlyRun
+from cleaner.daemon.trusted_clock import TrustedClock
 from cleaner.ledger import file as ledger_file
 from cleaner.ledger.rows import Shift, micros
 from support.fakes import NOON, FakeTimer
@@ -48,11 +48,11 @@ def timer(tmp_path: Path) -> FakeTimer:
 def test_the_latest_look_of_this_boot_is_noted(tmp_path: Path, timer: FakeTimer, *, writable: bool) -> None:
     """For another process of the same boot, one that only looks too, the sample says what time it ought to be."""
     ledger = make_ledger(tmp_path, timer, boot=BOOT, writable=writable)
-    noted = ledger.noted()
-    assert noted == Noted(NOON, NOON, 1000.0)
+    noted = ledger.stored_times()
+    assert noted == StoredTimes(NOON, NOON, 1000.0)
     assert noted.expected(timer.monotonic()) == NOON + MINUTE
     evict(ledger, B, NOON + SECOND)
-    assert ledger.noted() == Noted(NOON + SECOND if writable else NOON, NOON, 1000.0)
+    assert ledger.stored_times() == StoredTimes(NOON + SECOND if writable else NOON, NOON, 1000.0)
     ledger.close()
 
 
@@ -60,11 +60,11 @@ def test_the_latest_look_of_this_boot_is_noted(tmp_path: Path, timer: FakeTimer,
 def test_a_look_of_another_boot_is_none(tmp_path: Path, timer: FakeTimer, boot: int | None) -> None:
     """Its seconds are not those of this one; so it is where the boot is not known, then or now."""
     ledger = make_ledger(tmp_path, timer, boot=boot)
-    assert ledger.noted() == Noted(NOON)
+    assert ledger.stored_times() == StoredTimes(NOON)
     look(ledger, timer, A, B)
-    assert ledger.noted() == Noted(NOON + MINUTE, *((NOON + MINUTE, 1060.0) if boot else ()))
+    assert ledger.stored_times() == StoredTimes(NOON + MINUTE, *((NOON + MINUTE, 1060.0) if boot else ()))
     ledger.close()
-    assert make_ledger(tmp_path, timer, boot=BOOT).noted() == Noted(NOON + MINUTE)
+    assert make_ledger(tmp_path, timer, boot=BOOT).stored_times() == StoredTimes(NOON + MINUTE)
 
 
 @pytest.mark.parametrize(
@@ -73,22 +73,24 @@ def test_a_look_of_another_boot_is_none(tmp_path: Path, timer: FakeTimer, boot: 
 def test_a_look_that_is_yet_to_come_is_none(tmp_path: Path, timer: FakeTimer, seconds: float, known: bool) -> None:
     """A machine that was set back to a snapshot has seen less of its boot than the ledger."""
     timer.seconds = seconds
-    assert make_ledger(tmp_path, timer, boot=BOOT).noted() == (Noted(NOON, NOON, 1000.0) if known else Noted(NOON))
+    assert make_ledger(tmp_path, timer, boot=BOOT).stored_times() == (
+        StoredTimes(NOON, NOON, 1000.0) if known else StoredTimes(NOON)
+    )
 
 
 @pytest.mark.parametrize(("seconds", "known"), [(-1, False), (0, True), (1, True)])
 def test_spoilt_seconds_are_none(tmp_path: Path, timer: FakeTimer, seconds: int, known: bool) -> None:
     """Nothing was noted before the boot."""
     query(tmp_path, "UPDATE meta SET value = ? WHERE key = 'boot_seconds'", seconds)
-    noted = make_ledger(tmp_path, timer, boot=BOOT).noted()
-    assert noted == (Noted(NOON, NOON, seconds / 1e6) if known else Noted(NOON))
+    noted = make_ledger(tmp_path, timer, boot=BOOT).stored_times()
+    assert noted == (StoredTimes(NOON, NOON, seconds / 1e6) if known else StoredTimes(NOON))
 
 
 @pytest.mark.parametrize("keys", ["'sampled_at'", "'sampled_at', 'since'"])
 def test_a_sample_of_a_version_without_seconds_is_known(tmp_path: Path, timer: FakeTimer, keys: str) -> None:
     """What an older version samples or corrects in the same boot does not go with the seconds that it left alone."""
     query(tmp_path, f"UPDATE meta SET value = value + 1 WHERE key IN ({keys})")  # noqa: S608 - from above
-    noted = make_ledger(tmp_path, timer, boot=BOOT).noted()
+    noted = make_ledger(tmp_path, timer, boot=BOOT).stored_times()
     assert noted is not None
     assert noted.sampled_at is None
 
@@ -96,8 +98,8 @@ def test_a_sample_of_a_version_without_seconds_is_known(tmp_path: Path, timer: F
 def test_without_a_sample_nothing_is_expected(tmp_path: Path) -> None:
     """A night alone is a time and no look."""
     ledger = make_ledger(tmp_path, boot=BOOT)
-    ledger.record(NightEnded(Night(NOON, NOON)))
-    assert ledger.noted() == Noted(NOON)
+    ledger.record(NightlyRunEnded(NightlyRun(NOON, NOON)))
+    assert ledger.stored_times() == StoredTimes(NOON)
     ledger.close()
 
 
@@ -109,12 +111,12 @@ def test_a_jump_is_known_to_the_next_process(
     """A daemon that starts anew, and a sweep by hand beside it, go on with the time from before the jump."""
     timer.wall += by
     ledger = make_ledger(tmp_path, timer, boot=BOOT, writable=writable)
-    keeper = Timekeeper(timer, ledger.noted())
+    keeper = TrustedClock(timer, ledger.stored_times())
     assert (keeper.sense.sane, keeper.now()) == (False, NOON + MINUTE)
     look(ledger, keeper, A, B)
     ledger.close()
     timer.move(minutes=1)
-    keeper = Timekeeper(timer, make_ledger(tmp_path, timer, boot=BOOT).noted())
+    keeper = TrustedClock(timer, make_ledger(tmp_path, timer, boot=BOOT).stored_times())
     assert (keeper.sense.sane, keeper.now()) == (False, NOON + 2 * MINUTE)
 
 
@@ -125,9 +127,9 @@ def test_a_correction_that_was_believed_is_expected(tmp_path: Path, timer: FakeT
     ledger = make_ledger(tmp_path, timer, boot=BOOT)
     ledger.shift(by)
     ledger.close()
-    noted = make_ledger(tmp_path, timer, boot=BOOT).noted()
-    assert noted == Noted(NOON + by, NOON + by, 1000.0)
-    keeper = Timekeeper(timer, noted)
+    noted = make_ledger(tmp_path, timer, boot=BOOT).stored_times()
+    assert noted == StoredTimes(NOON + by, NOON + by, 1000.0)
+    keeper = TrustedClock(timer, noted)
     assert (keeper.sense.sane, keeper.now()) == (True, NOON + by + MINUTE)
 
 
@@ -139,7 +141,7 @@ def test_the_watch_begins_with_the_first_look(tmp_path: Path, restarts: bool) ->
     """A file that lay there for an hour before the runtime answered knows of no arrival: old images came before."""
     timer = FakeTimer()
     ledger = make_ledger(tmp_path, timer)
-    assert ledger.noted() is None
+    assert ledger.stored_times() is None
     timer.move(hours=1)
     if restarts:
         ledger.close()
@@ -220,7 +222,7 @@ def test_a_correction_that_cannot_be_written_is_owed(
     ledger.shift(by)
     memory = look(ledger, timer, A, B)
     assert (memory.since, memory.first_seen_at[A.id], memory.last_used_at[A.id]) == (None, NOON + by, NOON + by)
-    assert ledger.refusal is not None
+    assert ledger.error is not None
     unwritable("right")
     timer.move(minutes=1)
     memory = look(ledger, timer, A, B)
@@ -229,7 +231,7 @@ def test_a_correction_that_cannot_be_written_is_owed(
     ledger.close()
     memory = look(other := make_ledger(tmp_path, timer, boot=BOOT), timer, A, B)
     assert (memory.since, memory.first_seen_at[B.id], memory.last_used_at[A.id]) == (NOON + by, NOON + by, NOON + by)
-    assert Timekeeper(timer, other.noted()).sense.sane
+    assert TrustedClock(timer, other.stored_times()).sense.sane
     other.close()
 
 
@@ -242,13 +244,13 @@ def test_corrections_that_are_owed_add_up(tmp_path: Path, unwritable: Callable[[
     ledger._file._disconnect()
     ledger._file.open()
     for day in range(3):
-        ledger.record(NightEnded(Night(NOON + day * DAY, timer.now())))
+        ledger.record(NightlyRunEnded(NightlyRun(NOON + day * DAY, timer.now())))
         timer.wall += 10 * DAY
         ledger.shift(10 * DAY)
-    ledger.record(NightEnded(Night(NOON + 3 * DAY, timer.now())))
+    ledger.record(NightlyRunEnded(NightlyRun(NOON + 3 * DAY, timer.now())))
     unwritable("right")
     ledger.close()
-    ended = query(tmp_path, "SELECT ended_at FROM night ORDER BY occurrence")
+    ended = query(tmp_path, "SELECT ended_at FROM nightly_run ORDER BY occurrence")
     assert ended == [(micros(NOON + 30 * DAY),)] * 4
     assert query(tmp_path, "SELECT first_seen FROM image") == [(micros(NOON + 30 * DAY),)]
 
@@ -307,7 +309,7 @@ def test_a_correction_that_is_owed_is_never_given_up(tmp_path: Path, unwritable:
     ledger._file._disconnect()
     ledger._file.open()
     timer.wall += DAY
-    ledger.record(NightEnded(Night(NOON, NOON)))
+    ledger.record(NightlyRunEnded(NightlyRun(NOON, NOON)))
     ledger.shift(DAY)
     for number in range(1500):
         evict(ledger, make_image(number), timer.now())
@@ -315,7 +317,7 @@ def test_a_correction_that_is_owed_is_never_given_up(tmp_path: Path, unwritable:
     unwritable("right")
     memory = look(ledger, timer, A)
     assert (memory.since, memory.first_seen_at) == (NOON + DAY, {A.id: NOON + DAY})
-    assert query(tmp_path, "SELECT * FROM night") == []
+    assert query(tmp_path, "SELECT * FROM nightly_run") == []
     ledger.close()
 
 

@@ -5,22 +5,22 @@ from pathlib import Path
 
 import pytest
 
-from cleaner.core.clock_trust import Noted
+from cleaner.core.clock_trust import StoredTimes
 from cleaner.core.errors import RuntimeUnavailableError
 from cleaner.core.events import (
     DaemonStopped,
     EvictionEnded,
-    EvictionLearned,
     EvictionObserved,
     EvictionRegretted,
     EvictionStarted,
-    NightEnded,
-    RuleHeld,
+    ForeignEviction,
+    ForeignSweep,
+    NightlyRunEnded,
+    RuleOnHold,
     SweepEnded,
     SweepFailed,
-    SweepLearned,
 )
-from cleaner.core.history import Night, PastSweep
+from cleaner.core.history import NightlyRun, PastSweep
 from cleaner.core.model import EvictionOutcome, Image, StopReason, Trigger
 from cleaner.core.regret import Regret
 from cleaner.ledger.event_rows import EventRows
@@ -33,12 +33,12 @@ from support.ledgers import (
     end_sweep,
     evict,
     fail_sweep,
+    inspect_node,
     look,
     make_eviction,
     make_ledger,
     make_report,
     make_verdict,
-    observe,
     query,
     start_eviction,
     start_sweep,
@@ -70,7 +70,7 @@ def test_an_evictions_end_is_history(tmp_path: Path) -> None:
     assert (past.image_id, past.references, past.trigger) == (A.id, A.references, Trigger.PRESSURE)
     assert (past.reason, past.rule, past.outcome, past.error) == ("expired", "company", EvictionOutcome.EVICTED, None)
     assert (past.at, past.created_at, past.pulled_at, past.last_used_at) == (NOON, A.created_at, A.pulled_at, None)
-    assert (past.estimated_bytes, past.reclaimed_bytes, past.returned_at, past.returned_by) == (700, 600, None, None)
+    assert (past.estimated_bytes, past.reclaimed_bytes, past.regretted_at, past.regretted_by) == (700, 600, None, None)
 
 
 @pytest.mark.parametrize("outcome", [EvictionOutcome.FAILED, EvictionOutcome.SPARED])
@@ -113,7 +113,7 @@ def test_sweeps_are_kept(tmp_path: Path) -> None:
     start_sweep(ledger, NOON)
     assert query(tmp_path, "SELECT trigger, started_at, ended_at FROM sweep") == [("nightly", micros(NOON), None)]
     ledger.record(SweepEnded(make_report(NOON, make_eviction(A)), NOON + SECOND))
-    rows = query(tmp_path, "SELECT ended_at, duration_seconds, stopped_because, reclaimed_bytes, told FROM sweep")
+    rows = query(tmp_path, "SELECT ended_at, duration_seconds, stop_reason, reclaimed_bytes, told FROM sweep")
     assert rows == [(micros(NOON + SECOND), 2.5, "done", 600, 0)]
     ledger.close()
 
@@ -121,8 +121,8 @@ def test_sweeps_are_kept(tmp_path: Path) -> None:
 def test_what_did_nothing_is_not_kept(tmp_path: Path) -> None:
     """A dry run, a sweep that was not needed, and events that are no sweep's leave no row and make no file."""
     ledger = make_ledger(tmp_path)
-    end_sweep(ledger, NOON, stopped_because=StopReason.NOT_NEEDED)
-    observe(ledger, NOON, A)
+    end_sweep(ledger, NOON, stop_reason=StopReason.NOT_NEEDED)
+    inspect_node(ledger, NOON, A)
     ledger.record(DaemonStopped())
     ledger.close()
     assert not (tmp_path / "ledger.db").exists()
@@ -135,7 +135,7 @@ def test_a_failed_sweep_is_kept(tmp_path: Path) -> None:
     fail_sweep(daemon, NOON)
     start_sweep(daemon, NOON)
     fail_sweep(daemon, NOON + 3 * SECOND)
-    rows = query(tmp_path, "SELECT started_at, ended_at, duration_seconds, stopped_because, told FROM sweep ORDER BY 2")
+    rows = query(tmp_path, "SELECT started_at, ended_at, duration_seconds, stop_reason, told FROM sweep ORDER BY 2")
     assert rows == [
         (micros(NOON), micros(NOON), 0.0, None, 0),
         (micros(NOON), micros(NOON + 3 * SECOND), 3.0, None, 1),
@@ -156,7 +156,7 @@ def test_sweeps_never_share_a_row(tmp_path: Path) -> None:
 
 
 def dump(folder: Path) -> list[list[tuple[object, ...]]]:
-    tables = ("sweep", "eviction", "night", "hold", "observed", "image")
+    tables = ("sweep", "eviction", "nightly_run", "hold", "observed", "image")
     return [query(folder, f"SELECT * FROM {table}") for table in tables]  # noqa: S608 - names of this list
 
 
@@ -168,18 +168,18 @@ def test_a_transaction_that_is_replayed_changes_nothing(tmp_path: Path) -> None:
     rows = EventRows(told=False)
     start = NOON + SECOND
     statements = [
-        *rows.of(EvictionStarted(Trigger.NIGHTLY, make_verdict(A), start)),
-        *rows.of(EvictionEnded(Trigger.NIGHTLY, make_eviction(A), start)),
-        *rows.of(EvictionStarted(Trigger.NIGHTLY, make_verdict(B), start)),
-        *rows.of(EvictionEnded(Trigger.NIGHTLY, make_eviction(B, EvictionOutcome.FAILED), start)),
-        *rows.of(SweepEnded(make_report(start), start)),
-        *rows.of(SweepFailed(Trigger.MANUAL, RuntimeUnavailableError("away"), 5.0, start)),
-        *rows.of(NightEnded(Night(NOON, start))),
-        *rows.of(RuleHeld("company", Regret(20, 2), start, start + DAY)),
-        *ledger._memory.note(
+        *rows.statements_for(EvictionStarted(Trigger.NIGHTLY, make_verdict(A), start)),
+        *rows.statements_for(EvictionEnded(Trigger.NIGHTLY, make_eviction(A), start)),
+        *rows.statements_for(EvictionStarted(Trigger.NIGHTLY, make_verdict(B), start)),
+        *rows.statements_for(EvictionEnded(Trigger.NIGHTLY, make_eviction(B, EvictionOutcome.FAILED), start)),
+        *rows.statements_for(SweepEnded(make_report(start), start)),
+        *rows.statements_for(SweepFailed(Trigger.MANUAL, RuntimeUnavailableError("away"), 5.0, start)),
+        *rows.statements_for(NightlyRunEnded(NightlyRun(NOON, start))),
+        *rows.statements_for(RuleOnHold("company", Regret(20, 2), start, start + DAY)),
+        *ledger._memory.apply_event(
             SweepEnded(make_report(start, make_eviction(C, EvictionOutcome.PLANNED), dry_run=True), start)
         ),
-        *ledger._memory.note(EvictionEnded(Trigger.NIGHTLY, make_eviction(A), start)),
+        *ledger._memory.apply_event(EvictionEnded(Trigger.NIGHTLY, make_eviction(A), start)),
     ]
     ledger._file.add(statements)
     ledger._file.write(lambda _: True)
@@ -194,35 +194,35 @@ def test_a_transaction_that_is_replayed_changes_nothing(tmp_path: Path) -> None:
 def test_a_night_beyond_the_last_is_forgotten(tmp_path: Path) -> None:
     """A night that was noted by a clock a year ahead does not come back once the clock is right."""
     ledger = make_ledger(tmp_path)
-    ledger.record(NightEnded(Night(NOON + 365 * DAY, NOON + 365 * DAY)))
-    ledger.record(NightEnded(Night(NOON, NOON + HOUR)))
+    ledger.record(NightlyRunEnded(NightlyRun(NOON + 365 * DAY, NOON + 365 * DAY)))
+    ledger.record(NightlyRunEnded(NightlyRun(NOON, NOON + HOUR)))
     ledger.close()
-    assert make_ledger(tmp_path).last_night() == Night(NOON, NOON + HOUR)
+    assert make_ledger(tmp_path).last_nightly_run() == NightlyRun(NOON, NOON + HOUR)
 
 
 def test_a_corrected_clock_moves_the_night(tmp_path: Path) -> None:
     """Since the last night no more time passed than before; nothing that was noted lies in the time to come."""
     timer = FakeTimer()
     ledger = make_ledger(tmp_path, timer)
-    ledger.remember((), frozenset(), timer.now())
-    ledger.record(NightEnded(Night(NOON - DAY, NOON - DAY)))
+    ledger.store_images((), frozenset(), timer.now())
+    ledger.record(NightlyRunEnded(NightlyRun(NOON - DAY, NOON - DAY)))
     ledger.shift(HOUR)
-    assert ledger.last_night() == Night(NOON - DAY, NOON - DAY + HOUR)
+    assert ledger.last_nightly_run() == NightlyRun(NOON - DAY, NOON - DAY + HOUR)
     ledger.shift(5 * DAY)
-    assert ledger.noted() == Noted(timer.now())
+    assert ledger.stored_times() == StoredTimes(timer.now())
     ledger.close()
 
 
 def test_the_night_is_remembered(tmp_path: Path) -> None:
     """The latest occurrence counts, over restarts; before the first there is none."""
     ledger = make_ledger(tmp_path)
-    assert ledger.last_night() is None
-    ledger.record(NightEnded(Night(NOON - DAY, NOON)))
-    ledger.record(NightEnded(Night(NOON, NOON + HOUR)))
+    assert ledger.last_nightly_run() is None
+    ledger.record(NightlyRunEnded(NightlyRun(NOON - DAY, NOON)))
+    ledger.record(NightlyRunEnded(NightlyRun(NOON, NOON + HOUR)))
     ledger.close()
     other = make_ledger(tmp_path)
-    assert other.last_night() == Night(NOON, NOON + HOUR)
-    assert other.noted() == Noted(NOON + HOUR)
+    assert other.last_nightly_run() == NightlyRun(NOON, NOON + HOUR)
+    assert other.stored_times() == StoredTimes(NOON + HOUR)
     other.close()
 
 
@@ -253,13 +253,13 @@ def test_the_daemon_is_told_what_another_process_did(tmp_path: Path) -> None:
     first = daemon.news()
     end_sweep(manual, NOON + 3 * HOUR, Trigger.MANUAL)
     second = daemon.news()
-    assert [type(event) for event in (*first, *second)] == [EvictionLearned, EvictionLearned, SweepLearned]
-    learned = [event.eviction for event in first if isinstance(event, EvictionLearned)]
+    assert [type(event) for event in (*first, *second)] == [ForeignEviction, ForeignEviction, ForeignSweep]
+    learned = [event.eviction for event in first if isinstance(event, ForeignEviction)]
     assert [(past.image_id, past.outcome) for past in learned] == [
         (B.id, EvictionOutcome.EVICTED),
         (C.id, EvictionOutcome.SPARED),
     ]
-    assert second == (SweepLearned(PastSweep(Trigger.MANUAL, NOON + 3 * HOUR, 2.5, "done")),)
+    assert second == (ForeignSweep(PastSweep(Trigger.MANUAL, NOON + 3 * HOUR, 2.5, "done")),)
     assert daemon.news() == ()
     daemon.close()
     manual.close()
@@ -269,7 +269,7 @@ def test_a_sweep_that_failed_elsewhere_is_news(tmp_path: Path) -> None:
     """It has no reason to stop."""
     manual, daemon = make_ledger(tmp_path), make_ledger(tmp_path, tells=True)
     fail_sweep(manual, NOON, Trigger.MANUAL)
-    assert daemon.news() == (SweepLearned(PastSweep(Trigger.MANUAL, NOON, 0.0, None)),)
+    assert daemon.news() == (ForeignSweep(PastSweep(Trigger.MANUAL, NOON, 0.0, None)),)
     manual.close()
     daemon.close()
 
@@ -282,11 +282,11 @@ def test_words_of_a_later_version_are_left_out(tmp_path: Path) -> None:
         sweep_once(manual, NOON, image, trigger=Trigger.MANUAL)
     query(tmp_path, "UPDATE eviction SET outcome = 'moved' WHERE image_id = ?", A.id)
     query(tmp_path, "UPDATE eviction SET trigger = 'advised' WHERE image_id = ?", B.id)
-    query(tmp_path, "UPDATE eviction SET returned_at = at, returned_by = 'advised' WHERE image_id = ?", C.id)
+    query(tmp_path, "UPDATE eviction SET regretted_at = at, regretted_by = 'advised' WHERE image_id = ?", C.id)
     query(tmp_path, "UPDATE sweep SET trigger = 'advised'")
     (past,) = daemon.history()
-    assert (past.image_id, past.returned_at, past.returned_by) == (C.id, NOON, None)
-    assert daemon.news() == (EvictionLearned(past),)
+    assert (past.image_id, past.regretted_at, past.regretted_by) == (C.id, NOON, None)
+    assert daemon.news() == (ForeignEviction(past),)
     assert daemon.news() == ()
     manual.close()
     daemon.close()
@@ -296,8 +296,8 @@ def test_what_would_go_is_told_once(tmp_path: Path) -> None:
     """In mode observe each image is remembered when it would have gone for the first time, over restarts."""
     for at in (NOON, NOON + HOUR):
         ledger = make_ledger(tmp_path, observes=True, tells=True)
-        observe(ledger, at, A, B)
-        observe(ledger, at + SECOND, A, B)
+        inspect_node(ledger, at, A, B)
+        inspect_node(ledger, at + SECOND, A, B)
         told = ledger.news()
         assert all(isinstance(event, EvictionObserved) for event in told)
         assert len(told) == (2 if at == NOON else 0)
@@ -323,5 +323,5 @@ def test_news_waits_for_the_daemon(tmp_path: Path) -> None:
     manual.close()
     daemon = make_ledger(tmp_path, timer, tells=True)
     told = daemon.news()
-    assert [type(event) for event in told] == [SweepLearned, EvictionLearned, EvictionRegretted]
+    assert [type(event) for event in told] == [ForeignSweep, ForeignEviction, EvictionRegretted]
     daemon.close()

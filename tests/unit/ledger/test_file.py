@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from cleaner.core.errors import EnvironmentUnusableError
-from cleaner.core.events import NightEnded, RuleHeld
-from cleaner.core.history import Night
+from cleaner.core.events import NightlyRunEnded, RuleOnHold
+from cleaner.core.history import NightlyRun
 from cleaner.core.regret import Regret
 from cleaner.ledger import file as ledger_file
 from cleaner.ledger.file import set_aside
@@ -49,9 +49,9 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, limit: Callable[[str], None])
     images = [make_image(number) for number in range(10, 110)]
     timer.move(minutes=1)
     memory = look(ledger, timer, A, B, *images, used=[B])
-    assert ledger.refusal is not None
-    assert ledger.refusal.endswith("database or disk is full; free some space on its disk")
-    assert str(tmp_path / "ledger.db") in ledger.refusal
+    assert ledger.error is not None
+    assert ledger.error.endswith("database or disk is full; free some space on its disk")
+    assert str(tmp_path / "ledger.db") in ledger.error
     assert memory.since is None
     assert memory.last_used_at == {A.id: NOON, B.id: NOON + MINUTE}
     assert memory.first_seen_at[A.id] == NOON
@@ -64,10 +64,10 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, limit: Callable[[str], None])
     limit("")
     timer.move(minutes=1)
     memory = look(ledger, timer, A, B, images[0])
-    assert ledger.refusal is ledger.aside is None
+    assert ledger.error is ledger.aside is None
     assert memory.since == NOON
     assert len(ledger.history()) == 100
-    assert [past.image_id for past in ledger.history() if past.returned_at == timer.now()] == [images[0].id]
+    assert [past.image_id for past in ledger.history() if past.regretted_at == timer.now()] == [images[0].id]
     ledger.close()
     memory = look(other := make_ledger(tmp_path, timer), timer, A, B, images[0])
     other.close()
@@ -83,11 +83,11 @@ def test_a_sweep_that_meets_a_full_disk_goes_on(tmp_path: Path, limit: Callable[
     timer = FakeTimer()
     ledger = make_ledger(tmp_path, timer)
     look(ledger, timer, A)
-    assert ledger.refusal is None
+    assert ledger.error is None
     images = [make_image(number) for number in range(10, 60)]
     sweep_once(ledger, timer.now(), *images)
-    assert ledger.refusal is not None
-    assert ledger.noted() is None
+    assert ledger.error is not None
+    assert ledger.stored_times() is None
     assert ledger.evicted_since(NOON) is None
     limit("")
     look(ledger, timer, A)
@@ -137,8 +137,8 @@ def test_a_read_only_disk_is_said(tmp_path: Path, limit: Callable[[str], None]) 
     assert memory.since is None
     assert memory.first_seen_at == {A.id: NOON, B.id: NOON + HOUR}
     assert memory.last_used_at == {A.id: NOON}
-    assert ledger.refusal is not None
-    assert "attempt to write a readonly database; give it a directory" in ledger.refusal
+    assert ledger.error is not None
+    assert "attempt to write a readonly database; give it a directory" in ledger.error
     limit("")
     ledger.close()
     assert names(tmp_path) == ["ledger.db"]
@@ -152,28 +152,28 @@ def test_a_place_that_cannot_be_is_said(tmp_path: Path) -> None:
     memory = look(ledger, timer, A, used=[A])
     assert (memory.since, memory.installed_at) == (None, None)
     assert (memory.first_seen_at, memory.last_used_at) == ({A.id: NOON}, {A.id: NOON})
-    assert ledger.refusal == (
+    assert ledger.error == (
         f"the ledger {tmp_path}/state/ledger.db cannot be used: File exists; give it a directory that can be "
         "written, or set state.path"
     )
     ledger.hold_for_life()
-    with ledger.turn() as mine:
+    with ledger.sweep_turn() as mine:
         assert mine
         sweep_once(ledger, NOON, B)
-    ledger.record(NightEnded(Night(NOON, NOON)))
-    ledger.record(RuleHeld("company", Regret(20, 2), NOON, NOON + HOUR))
+    ledger.record(NightlyRunEnded(NightlyRun(NOON, NOON)))
+    ledger.record(RuleOnHold("company", Regret(20, 2), NOON, NOON + HOUR))
     ledger.shift(HOUR)
-    assert ledger.noted() is None
-    assert ledger.last_night() == Night(NOON, NOON)
+    assert ledger.stored_times() is None
+    assert ledger.last_nightly_run() == NightlyRun(NOON, NOON)
     assert ledger.news() == ()
-    assert look(ledger, timer, A).held_until == {"company": NOON + HOUR}
+    assert look(ledger, timer, A).on_hold_until == {"company": NOON + HOUR}
     (tmp_path / "state").unlink()
     timer.move(hours=1)
     memory = look(ledger, timer, A)
     assert memory.since == memory.installed_at == NOON + HOUR
     assert memory.first_seen_at == {A.id: NOON}
-    assert memory.held_until == {"company": NOON + HOUR}
-    assert ledger.refusal is None
+    assert memory.on_hold_until == {"company": NOON + HOUR}
+    assert ledger.error is None
     assert len(ledger.history()) == 1
     ledger.close()
 
@@ -238,8 +238,8 @@ def test_a_file_that_is_locked_is_said(tmp_path: Path, monkeypatch: pytest.Monke
     other.execute("BEGIN IMMEDIATE")
     timer.move(minutes=1)
     assert look(ledger, timer, A, B).since is None
-    assert ledger.refusal is not None
-    assert ledger.refusal.endswith("database is locked; another process has locked it")
+    assert ledger.error is not None
+    assert ledger.error.endswith("database is locked; another process has locked it")
     other.close()
     assert look(ledger, timer, A, B).since == NOON
     assert ledger.aside is None
@@ -286,14 +286,14 @@ def test_a_broken_file_is_set_aside(tmp_path: Path, damage: Callable[[Path], Non
     aside = tmp_path / "ledger.db.broken-20260615T130000Z"
     assert memory.since is None
     assert ledger.aside == str(aside)
-    assert ledger.refusal is not None
-    assert "is set aside; a new one begins" in ledger.refusal
+    assert ledger.error is not None
+    assert "is set aside; a new one begins" in ledger.error
     assert aside.read_bytes() == broken
     sweep_once(ledger, timer.now(), B)
     timer.move(minutes=1)
     memory = look(ledger, timer, A)
     assert memory.since == memory.installed_at == timer.now()
-    assert ledger.refusal is None
+    assert ledger.error is None
     assert ledger.aside == str(aside)
     assert len(ledger.history()) == 1
     ledger.close()
@@ -355,8 +355,8 @@ def test_a_broken_file_that_cannot_be_moved_is_tried_again(tmp_path: Path) -> No
     with path.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         look(ledger, timer, A)
-        assert ledger.refusal is not None
-        assert "(file is not a database) and cannot be moved aside: Resource temporarily" in ledger.refusal
+        assert ledger.error is not None
+        assert "(file is not a database) and cannot be moved aside: Resource temporarily" in ledger.error
         assert ledger.aside is None
         assert names(tmp_path) == ["ledger.db"]
     look(ledger, timer, A)
@@ -371,8 +371,8 @@ def test_the_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
     timer = FakeTimer()
     ledger = make_ledger(tmp_path, timer)
     assert look(ledger, timer, A).since is None
-    assert ledger.refusal is not None
-    assert "it is the database of another program; give the ledger a state.path of its own" in ledger.refusal
+    assert ledger.error is not None
+    assert "it is the database of another program; give the ledger a state.path of its own" in ledger.error
     ledger.close()
     assert (tmp_path / "ledger.db").read_bytes() == before
     assert names(tmp_path) == ["ledger.db"]
@@ -384,8 +384,8 @@ def test_a_directory_in_its_place_is_said(tmp_path: Path) -> None:
     timer = FakeTimer()
     ledger = make_ledger(tmp_path, timer)
     look(ledger, timer, A)
-    assert ledger.refusal is not None
-    assert "unable to open database file; give it a directory" in ledger.refusal
+    assert ledger.error is not None
+    assert "unable to open database file; give it a directory" in ledger.error
     ledger.close()
 
 
@@ -398,7 +398,7 @@ def test_a_row_that_somebody_wrote_by_hand_is_said(tmp_path: Path) -> None:
     query(tmp_path, "UPDATE image SET first_seen = 'yesterday'")
     ledger = make_ledger(tmp_path, timer)
     assert look(ledger, timer, A).since is None
-    assert ledger.refusal is not None
+    assert ledger.error is not None
     ledger.close()
     query(tmp_path, "UPDATE image SET first_seen = 0, id = CAST(x'ff' AS TEXT)")
     assert look(ledger, timer, A).since == NOON
@@ -416,7 +416,7 @@ def test_a_file_that_is_taken_away_begins_anew(tmp_path: Path, *, replace: bool)
         (tmp_path / "ledger.db").touch()
     timer.move(hours=1)
     memory = look(ledger, timer, A)
-    assert ledger.refusal is None
+    assert ledger.error is None
     assert memory.since == timer.now()
     assert memory.first_seen_at == memory.last_used_at == {A.id: NOON}
     ledger.close()
@@ -442,7 +442,7 @@ def test_what_came_back_while_it_was_down_is_found_later(tmp_path: Path, limit: 
     limit("")
     timer.move(minutes=1)
     look(ledger, timer, pulled_at(A, timer.now()))
-    assert sorted((past.image_id, past.returned_at is not None) for past in ledger.history()) == [
+    assert sorted((past.image_id, past.regretted_at is not None) for past in ledger.history()) == [
         (A.id, True),
         (B.id, False),
     ]
@@ -464,7 +464,7 @@ def test_the_daemon_holds_its_directory_until_it_ends(tmp_path: Path) -> None:
 def test_only_one_process_has_its_turn(tmp_path: Path) -> None:
     """Also before anything was written; a ledger that is only read takes none."""
     one, two = make_ledger(tmp_path / "state"), make_ledger(tmp_path / "state")
-    with one.turn() as first, two.turn() as second:
+    with one.sweep_turn() as first, two.sweep_turn() as second:
         assert (first, second) == (True, False)
-        with make_ledger(tmp_path / "state", writable=False).turn() as reading:
+        with make_ledger(tmp_path / "state", writable=False).sweep_turn() as reading:
             assert reading

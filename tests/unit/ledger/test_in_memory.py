@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from cleaner.core.events import DaemonStopped
 from cleaner.core.model import Image
-from cleaner.ledger.in_memory import PassingLedger
+from cleaner.ledger.in_memory import InMemoryLedger
 from support.fakes import NOON
 
 A, B = Image("a"), Image("b")
@@ -13,9 +13,9 @@ LATER = NOON + timedelta(hours=1)
 
 def test_first_seen_stays_and_use_moves() -> None:
     """An image keeps the time at which it was first seen; its last use is the latest look that found it in use."""
-    ledger = PassingLedger(since=NOON)
-    ledger.remember((A, B), frozenset({"a"}), NOON)
-    memory = ledger.remember((A, B), frozenset({"b"}), LATER)
+    ledger = InMemoryLedger(since=NOON)
+    ledger.store_images((A, B), frozenset({"a"}), NOON)
+    memory = ledger.store_images((A, B), frozenset({"b"}), LATER)
     assert memory.since == NOON
     assert memory.first_seen_at == {"a": NOON, "b": NOON}
     assert memory.last_used_at == {"a": NOON, "b": LATER}
@@ -23,30 +23,35 @@ def test_first_seen_stays_and_use_moves() -> None:
 
 def test_what_is_gone_is_forgotten() -> None:
     """An image that was gone for one look is new when it comes back."""
-    ledger = PassingLedger()
-    ledger.remember((A,), frozenset({"a"}), NOON)
-    ledger.remember((B,), frozenset(), NOON)
-    memory = ledger.remember((A, B), frozenset(), LATER)
+    ledger = InMemoryLedger()
+    ledger.store_images((A,), frozenset({"a"}), NOON)
+    ledger.store_images((B,), frozenset(), NOON)
+    memory = ledger.store_images((A, B), frozenset(), LATER)
     assert memory.first_seen_at == {"a": LATER, "b": NOON}
     assert memory.last_used_at == {}
 
 
 def test_a_correction_moves_all_times() -> None:
     """What was noted by a clock that was behind is as much younger."""
-    ledger = PassingLedger()
-    ledger.remember((A,), frozenset({"a"}), NOON)
+    ledger = InMemoryLedger()
+    ledger.store_images((A,), frozenset({"a"}), NOON)
     ledger.shift(timedelta(hours=1))
-    memory = ledger.remember((A,), frozenset(), LATER)
+    memory = ledger.store_images((A,), frozenset(), LATER)
     assert (memory.first_seen_at, memory.last_used_at) == ({"a": LATER}, {"a": LATER})
 
 
 def test_it_knows_nothing_of_before() -> None:
     """Without a past nothing is known, nobody else writes, and every sweep has its turn."""
-    ledger = PassingLedger(refusal="no room")
-    assert (ledger.refusal, ledger.aside, ledger.noted(), ledger.last_night()) == ("no room", None, None, None)
+    ledger = InMemoryLedger(error="no room")
+    assert (ledger.error, ledger.aside, ledger.stored_times(), ledger.last_nightly_run()) == (
+        "no room",
+        None,
+        None,
+        None,
+    )
     assert (ledger.evicted_since(NOON), ledger.news()) == (0, ())
-    assert ledger.remember((), frozenset(), NOON).since is None
-    with ledger.turn() as ours:
+    assert ledger.store_images((), frozenset(), NOON).since is None
+    with ledger.sweep_turn() as ours:
         assert ours
     ledger.record(DaemonStopped())
     ledger.close()

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cleaner.core.clock_trust import Noted
+from cleaner.core.clock_trust import StoredTimes
 from cleaner.core.model import Image
 from cleaner.core.ports import Ledger as LedgerPort
 from cleaner.core.ports import Outlet
-from cleaner.ledger.rows import micros, references_of, text_of, time_of
+from cleaner.ledger.rows import micros, parse_references, text_of, time_of
 from support.fakes import NOON, FakeTimer
 from support.ledgers import GRACE, A, B, C, look, make_ledger, query
 from support.values import MICROSECOND
@@ -35,8 +35,8 @@ def test_a_number_beyond_all_years_is_the_last_time() -> None:
 
 def test_references_come_back(tmp_path: Path) -> None:
     """References are read as they were written; other text is no reference."""
-    assert references_of(text_of(("a/b:1", "c@sha256:ü"))) == ("a/b:1", "c@sha256:ü")
-    assert references_of("{") == references_of("3") == ()
+    assert parse_references(text_of(("a/b:1", "c@sha256:ü"))) == ("a/b:1", "c@sha256:ü")
+    assert parse_references("{") == parse_references("3") == ()
 
 
 def test_it_is_what_the_logic_asks_for(tmp_path: Path) -> None:
@@ -44,11 +44,11 @@ def test_it_is_what_the_logic_asks_for(tmp_path: Path) -> None:
     ledger = make_ledger(tmp_path / "state")
     port: LedgerPort = ledger
     outlet: Outlet = ledger
-    assert port.refusal is port.aside is None
+    assert port.error is port.aside is None
     assert outlet is ledger
     assert not (tmp_path / "state").exists()
     ledger.open()
-    assert ledger.refusal is None
+    assert ledger.error is None
     assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "state/ledger.db").stat().st_mode & 0o777 == 0o600
     ledger.close()
@@ -253,7 +253,7 @@ def test_a_shift_before_the_first_look_and_one_too_far(tmp_path: Path) -> None:
     timer.wall += DAY
     second = make_ledger(tmp_path, timer)
     second.shift(DAY)
-    assert second.noted() == Noted(NOON + DAY)
+    assert second.stored_times() == StoredTimes(NOON + DAY)
     assert look(second, timer, A).first_seen_at == {A.id: NOON + DAY}
     second.shift(timedelta.max)
     second.shift(timedelta.min)
@@ -265,9 +265,9 @@ def test_the_newest_time_is_that_of_the_last_sample(tmp_path: Path) -> None:
     """A file that holds nothing has none."""
     timer = FakeTimer()
     ledger = make_ledger(tmp_path, timer)
-    assert ledger.noted() is None
+    assert ledger.stored_times() is None
     look(ledger, timer, A)
-    assert ledger.noted() == Noted(NOON)
+    assert ledger.stored_times() == StoredTimes(NOON)
     ledger.close()
 
 

@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 
 from cleaner.core.errors import EnvironmentUnusableError
-from cleaner.ledger.locks import _lock, hold_for_life, take_turn
+from cleaner.ledger.locks import _lock, hold_for_life, take_sweep_turn
 
 TAKE_TURN = """
 import sys
 from pathlib import Path
-from cleaner.ledger.locks import hold_for_life, take_turn
+from cleaner.ledger.locks import hold_for_life, take_sweep_turn
 if sys.argv[2] == "life":
     lock = hold_for_life(Path(sys.argv[1]))
     print(lock is not None, flush=True)
     sys.stdin.read()
 else:
-    with take_turn(Path(sys.argv[1])) as mine:
+    with take_sweep_turn(Path(sys.argv[1])) as mine:
         print(mine, flush=True)
         sys.stdin.read()
 """
@@ -44,11 +44,11 @@ def end(other: subprocess.Popen[str]) -> None:
 
 def test_a_turn_is_one_processs_at_a_time(tmp_path: Path) -> None:
     """A second turn is refused at once while the first lasts."""
-    with take_turn(tmp_path) as first:
+    with take_sweep_turn(tmp_path) as first:
         assert first
-        with take_turn(tmp_path) as second:
+        with take_sweep_turn(tmp_path) as second:
             assert not second
-    with take_turn(tmp_path) as third:
+    with take_sweep_turn(tmp_path) as third:
         assert third
     assert (tmp_path / "sweep.lock").stat().st_mode & 0o777 == 0o600
 
@@ -56,19 +56,19 @@ def test_a_turn_is_one_processs_at_a_time(tmp_path: Path) -> None:
 def test_a_turn_ends_with_its_process(tmp_path: Path) -> None:
     """What another process holds is refused here until that process is killed."""
     other = start_other(tmp_path, "turn")
-    with take_turn(tmp_path) as mine:
+    with take_sweep_turn(tmp_path) as mine:
         assert not mine
     end(other)
-    with take_turn(tmp_path) as mine:
+    with take_sweep_turn(tmp_path) as mine:
         assert mine
 
 
 def test_a_turn_without_a_place_for_its_lock_is_given(tmp_path: Path) -> None:
     """Where no lock file can be made a sweep goes on."""
-    with take_turn(tmp_path / "missing") as mine:
+    with take_sweep_turn(tmp_path / "missing") as mine:
         assert mine
     (tmp_path / "file").touch()
-    with take_turn(tmp_path / "file") as mine:
+    with take_sweep_turn(tmp_path / "file") as mine:
         assert mine
 
 

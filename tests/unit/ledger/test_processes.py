@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from cleaner.core.events import EvictionLearned
+from cleaner.core.events import ForeignEviction
 from cleaner.ledger.schema import check_whole
 from support.fakes import NOON, FakeTimer
 from support.ledgers import A, B, look, make_ledger, sweep_once
@@ -36,7 +36,7 @@ def write(folder, round):
     ledger = make_ledger(folder, timer, tells=True)
     images = [make_image(number) for number in range(40)]
     unsaid = []
-    with ledger.turn():
+    with ledger.sweep_turn():
         for step in range(1000):
             timer.move(seconds=1)
             look(ledger, timer, *images, used=images[step % 7 :: 3])
@@ -44,11 +44,11 @@ def write(folder, round):
             gone = make_image(1000 + 1000 * round + step)
             evict(ledger, gone, timer.now())
             unsaid.append(gone.id)
-            if ledger.refusal is None:
+            if ledger.error is None:
                 print(*unsaid, sep="\\n", flush=True)
                 unsaid.clear()
             else:
-                assert "locked" in ledger.refusal, ledger.refusal
+                assert "locked" in ledger.error, ledger.error
 
 for line in sys.stdin:
     writer = os.fork()
@@ -132,7 +132,7 @@ def require_whole(folder: Path, number: int, done: set[str]) -> None:
     timer = FakeTimer(NOON + timedelta(hours=number, minutes=10))
     ledger = make_ledger(folder, timer)
     memory = look(ledger, timer, *(make_image(image) for image in range(NODE_IMAGES)))
-    assert ledger.refusal is ledger.aside is None
+    assert ledger.error is ledger.aside is None
     assert memory.installed_at == NOON + timedelta(seconds=1)
     assert len(memory.last_used_at) == NODE_IMAGES
     assert {past.image_id for past in ledger.history()} >= done
@@ -165,5 +165,5 @@ def test_a_reader_beside_the_daemon_sees_what_it_writes(tmp_path: Path) -> None:
     assert [past.image_id for past in reader.history()] == [B.id]
     assert set(look(reader, timer, A).first_seen_at) == {A.id}
     reader.close()
-    assert not [event for event in daemon.news() if isinstance(event, EvictionLearned)]
+    assert not [event for event in daemon.news() if isinstance(event, ForeignEviction)]
     daemon.close()

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from cleaner.core.clock_trust import Noted
+from cleaner.core.clock_trust import StoredTimes
 from cleaner.core.errors import EnvironmentUnusableError
-from cleaner.core.events import EvictionEnded, EvictionStarted, NightEnded, RuleHeld
-from cleaner.core.history import Night
+from cleaner.core.events import EvictionEnded, EvictionStarted, NightlyRunEnded, RuleOnHold
+from cleaner.core.history import NightlyRun
 from cleaner.core.model import Image, Trigger
 from cleaner.core.regret import Regret
 from cleaner.ledger.rows import micros
@@ -19,11 +19,11 @@ from support.ledgers import (
     B,
     C,
     evict,
+    inspect_node,
     look,
     make_eviction,
     make_ledger,
     make_verdict,
-    observe,
     query,
     start_sweep,
     sweep_once,
@@ -58,7 +58,7 @@ def test_reading_leaves_no_trace(tmp_path: Path) -> None:
     look(daemon, timer, A, B, used=[A])
     start_sweep(daemon, timer.now())
     evict(daemon, B, timer.now())
-    daemon.record(NightEnded(Night(NOON, NOON)))
+    daemon.record(NightlyRunEnded(NightlyRun(NOON, NOON)))
     daemon.close()
     before = contents(tmp_path)
     timer.move(hours=1)
@@ -68,10 +68,10 @@ def test_reading_leaves_no_trace(tmp_path: Path) -> None:
     assert memory.first_seen_at == {A.id: NOON, B.id: timer.now(), C.id: timer.now()}
     assert memory.last_used_at == {A.id: NOON, C.id: timer.now()}
     assert memory.regrets == {"company": Regret(1, 0)}
-    reader.record(NightEnded(Night(NOON + DAY, NOON + DAY)))
+    reader.record(NightlyRunEnded(NightlyRun(NOON + DAY, NOON + DAY)))
     reader.shift(HOUR)
-    assert reader.last_night() == Night(NOON, NOON)
-    assert reader.noted() == Noted(NOON)
+    assert reader.last_nightly_run() == NightlyRun(NOON, NOON)
+    assert reader.stored_times() == StoredTimes(NOON)
     assert reader.news() == ()
     reader.close()
     assert contents(tmp_path) == before
@@ -87,8 +87,8 @@ def test_a_missing_ledger_is_said(tmp_path: Path) -> None:
         EnvironmentUnusableError, match=r"^no ledger at .*/state/ledger.db: the daemon writes it; see state.path$"
     ):
         reader.history()
-    assert reader.last_night() is None
-    assert reader.noted() is None
+    assert reader.last_nightly_run() is None
+    assert reader.stored_times() is None
     reader.close()
     assert not (tmp_path / "state").exists()
 
@@ -124,7 +124,7 @@ def test_a_directory_that_takes_no_shared_memory_is_read_as_it_is(tmp_path: Path
 
 
 def count_rows(folder: Path) -> dict[str, int]:
-    tables = ("eviction", "sweep", "observed", "image", "night", "hold")
+    tables = ("eviction", "sweep", "observed", "image", "nightly_run", "hold")
     return {table: query(folder, f"SELECT count(*) FROM {table}")[0][0] for table in tables}  # noqa: S608 - of this list
 
 
@@ -135,11 +135,11 @@ def test_what_is_older_than_keep_is_forgotten(tmp_path: Path) -> None:
     look(ledger, timer, A, B, C)
     look(ledger, timer, A, B)
     sweep_once(ledger, NOON, B)
-    observe(ledger, NOON, A)
+    inspect_node(ledger, NOON, A)
     for occurrence in (NOON - DAY, NOON):
-        ledger.record(NightEnded(Night(occurrence, NOON)))
-    ledger.record(RuleHeld("company", Regret(20, 2), NOON - DAY, NOON))
-    whole = {"eviction": 1, "sweep": 1, "observed": 1, "image": 3, "night": 2, "hold": 1}
+        ledger.record(NightlyRunEnded(NightlyRun(occurrence, NOON)))
+    ledger.record(RuleOnHold("company", Regret(20, 2), NOON - DAY, NOON))
+    whole = {"eviction": 1, "sweep": 1, "observed": 1, "image": 3, "nightly_run": 2, "hold": 1}
     assert count_rows(tmp_path) == whole
     timer.wall = NOON + KEEP
     look(ledger, timer, A)
@@ -155,7 +155,7 @@ def test_what_is_older_than_keep_is_forgotten(tmp_path: Path) -> None:
     timer.wall = NOON + KEEP + 2 * DAY
     look(ledger, timer, A)
     ledger.close()
-    assert count_rows(tmp_path) == {"eviction": 0, "sweep": 0, "observed": 0, "image": 1, "night": 1, "hold": 0}
+    assert count_rows(tmp_path) == {"eviction": 0, "sweep": 0, "observed": 0, "image": 1, "nightly_run": 1, "hold": 0}
 
 
 @pytest.mark.parametrize("jump", [365 * DAY, -365 * DAY])
@@ -181,7 +181,7 @@ def test_an_unbounded_keep_is_no_error(tmp_path: Path) -> None:
     look(ledger, timer, A)
     timer.move(days=2)
     look(ledger, timer, A)
-    assert ledger.refusal is None
+    assert ledger.error is None
     ledger.close()
 
 
@@ -195,8 +195,12 @@ def test_a_year_of_a_busy_node_stays_small(tmp_path: Path) -> None:
         timer.move(days=5)
         look(ledger, timer, *images, used=images[500:600])
         for image in images[:250]:
-            ledger._file.add(ledger._events.of(EvictionStarted(Trigger.NIGHTLY, make_verdict(image), timer.now())))
-            ledger._file.add(ledger._events.of(EvictionEnded(Trigger.NIGHTLY, make_eviction(image), timer.now())))
+            ledger._file.add(
+                ledger._events.statements_for(EvictionStarted(Trigger.NIGHTLY, make_verdict(image), timer.now()))
+            )
+            ledger._file.add(
+                ledger._events.statements_for(EvictionEnded(Trigger.NIGHTLY, make_eviction(image), timer.now()))
+            )
         ledger._events.sweep = None
         images = images[250:] + [year_image(1000 + 250 * step + number) for number in range(250)]
         look(ledger, timer, *images, used=images[500:600])
@@ -224,6 +228,6 @@ def test_the_newest_eviction_counts_as_a_time(tmp_path: Path) -> None:
     ledger = make_ledger(tmp_path, timer)
     look(ledger, timer, A)
     sweep_once(ledger, NOON + HOUR, B)
-    assert ledger.noted() == Noted(NOON + HOUR)
+    assert ledger.stored_times() == StoredTimes(NOON + HOUR)
     assert query(tmp_path, "SELECT value FROM meta WHERE key = 'sampled_at'") == [(micros(NOON),)]
     ledger.close()

@@ -8,10 +8,10 @@ import pytest
 
 from cleaner.core.disk_usage import Usage
 from cleaner.core.errors import EnvironmentUnusableError
-from cleaner.core.events import Checked, ImagesVanished
-from cleaner.core.history import VanishedImage
+from cleaner.core.events import Checked, ImagesRemovedExternally
+from cleaner.core.history import ExternallyRemovedImage
 from cleaner.core.model import EvictionOutcome, Image
-from cleaner.ledger.ledger import Ledger
+from cleaner.ledger.ledger import SqliteLedger
 from cleaner.ledger.removed_externally import PeakUsage
 from cleaner.ledger.rows import micros
 from cleaner.ledger.schema import APPLICATION_ID, STEPS
@@ -28,28 +28,28 @@ def timer() -> FakeTimer:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path, timer: FakeTimer) -> Ledger:
+def ledger(tmp_path: Path, timer: FakeTimer) -> SqliteLedger:
     """A daemon's, which has seen three images."""
     ledger = make_ledger(tmp_path, timer, tells=True)
     look(ledger, timer, A, B, C, used=[A])
     return ledger
 
 
-def told(ledger: Ledger) -> list[list[str]]:
+def told(ledger: SqliteLedger) -> list[list[str]]:
     """Ids of what vanished, by look."""
-    return [[i.image_id for i in news.images] for news in ledger.news() if isinstance(news, ImagesVanished)]
+    return [[i.image_id for i in news.images] for news in ledger.news() if isinstance(news, ImagesRemovedExternally)]
 
 
-def gone(ledger: Ledger) -> list[tuple[str, datetime, datetime]]:
+def gone(ledger: SqliteLedger) -> list[tuple[str, datetime, datetime]]:
     """Each image that vanished, when it was last there, and when it was not."""
-    return [(i.image_id, i.last_seen_at, i.gone_at) for i in ledger.vanished_history()]
+    return [(i.image_id, i.last_seen_at, i.gone_at) for i in ledger.external_removal_history()]
 
 
-def measure(ledger: Ledger, timer: FakeTimer, used: int) -> None:
+def measure(ledger: SqliteLedger, timer: FakeTimer, used: int) -> None:
     ledger.record(Checked(Usage("/images", 1000, 1000 - 10 * used, 0, 0, 0), timer.now()))
 
 
-def test_an_image_that_two_looks_miss_has_vanished(ledger: Ledger, timer: FakeTimer) -> None:
+def test_an_image_that_two_looks_miss_has_vanished(ledger: SqliteLedger, timer: FakeTimer) -> None:
     """It was there at the first time and gone at the second; it is told once, after the second look."""
     timer.move(minutes=1)
     look(ledger, timer, B)
@@ -60,12 +60,12 @@ def test_an_image_that_two_looks_miss_has_vanished(ledger: Ledger, timer: FakeTi
     look(ledger, timer, B)
     assert told(ledger) == []
     assert gone(ledger) == [(A.id, NOON, NOON + MINUTE), (C.id, NOON, NOON + MINUTE)]
-    first, second = ledger.vanished_history()
-    assert first == VanishedImage(A.id, A.references, NOON, NOON + MINUTE, NOON, NOON)
-    assert second == VanishedImage(C.id, C.references, NOON, NOON + MINUTE, NOON)
+    first, second = ledger.external_removal_history()
+    assert first == ExternallyRemovedImage(A.id, A.references, NOON, NOON + MINUTE, NOON, NOON)
+    assert second == ExternallyRemovedImage(C.id, C.references, NOON, NOON + MINUTE, NOON)
 
 
-def test_a_look_that_missed_it_only_once_means_nothing(ledger: Ledger, timer: FakeTimer) -> None:
+def test_a_look_that_missed_it_only_once_means_nothing(ledger: SqliteLedger, timer: FakeTimer) -> None:
     """A runtime that lists nothing for once, or an image that was pulled anew between two looks, leaves no trace."""
     for listed in ((), (A, B, C), (B, C), (A, B, C), (A, B, C)):
         timer.move(minutes=1)
@@ -74,7 +74,7 @@ def test_a_look_that_missed_it_only_once_means_nothing(ledger: Ledger, timer: Fa
     assert gone(ledger) == []
 
 
-def test_a_node_that_lost_all_its_images_is_told_of(ledger: Ledger, timer: FakeTimer) -> None:
+def test_a_node_that_lost_all_its_images_is_told_of(ledger: SqliteLedger, timer: FakeTimer) -> None:
     """Another root of the runtime, or one that keeps on listing nothing: all of them, in one line."""
     for _ in range(3):
         timer.move(minutes=1)
@@ -82,7 +82,7 @@ def test_a_node_that_lost_all_its_images_is_told_of(ledger: Ledger, timer: FakeT
     assert told(ledger) == [[A.id, B.id, C.id]]
 
 
-def test_what_comes_back_later_did_come_back(ledger: Ledger, timer: FakeTimer) -> None:
+def test_what_comes_back_later_did_come_back(ledger: SqliteLedger, timer: FakeTimer) -> None:
     """It stays told, with when it was there again; gone a second time it is another one."""
     times = []
     for listed in ((B, C), (B, C), (A, B, C), (B, C), (B, C)):
@@ -90,21 +90,23 @@ def test_what_comes_back_later_did_come_back(ledger: Ledger, timer: FakeTimer) -
         look(ledger, timer, *listed)
         times.append(told(ledger))
     assert times == [[], [[A.id]], [], [], [[A.id]]]
-    again, before = ledger.vanished_history()
+    again, before = ledger.external_removal_history()
     assert (before.gone_at, before.returned_at) == (NOON + MINUTE, NOON + 3 * MINUTE)
     assert (again.last_seen_at, again.gone_at, again.returned_at) == (NOON + 3 * MINUTE, NOON + 4 * MINUTE, None)
 
 
-def test_only_what_is_back_came_back(ledger: Ledger, timer: FakeTimer) -> None:
+def test_only_what_is_back_came_back(ledger: SqliteLedger, timer: FakeTimer) -> None:
     """Others that went at the same look stay gone."""
     for listed in ((B,), (B,), (A, B)):
         timer.move(minutes=1)
         look(ledger, timer, *listed)
-    back = {image.image_id: image.returned_at for image in ledger.vanished_history()}
+    back = {image.image_id: image.returned_at for image in ledger.external_removal_history()}
     assert back == {A.id: NOON + 3 * MINUTE, C.id: None}
 
 
-def test_what_went_while_nobody_looked_is_found_at_the_start(ledger: Ledger, timer: FakeTimer, tmp_path: Path) -> None:
+def test_what_went_while_nobody_looked_is_found_at_the_start(
+    ledger: SqliteLedger, timer: FakeTimer, tmp_path: Path
+) -> None:
     """By the last sample of before; what is told is told by the one who finds it."""
     timer.move(minutes=3)
     look(ledger, timer, A, B, C)
@@ -122,7 +124,7 @@ def test_what_went_while_nobody_looked_is_found_at_the_start(ledger: Ledger, tim
 
 
 @pytest.mark.parametrize("outcome", [EvictionOutcome.EVICTED, EvictionOutcome.FAILED])
-def test_an_eviction_of_ours_is_none(ledger: Ledger, timer: FakeTimer, outcome: EvictionOutcome) -> None:
+def test_an_eviction_of_ours_is_none(ledger: SqliteLedger, timer: FakeTimer, outcome: EvictionOutcome) -> None:
     """Also one that failed because records were left, or that the runtime did after its deadline."""
     timer.move(minutes=1)
     start_sweep(ledger, timer.now())
@@ -133,7 +135,7 @@ def test_an_eviction_of_ours_is_none(ledger: Ledger, timer: FakeTimer, outcome: 
     assert (told(ledger), gone(ledger)) == ([], [])
 
 
-def test_an_image_that_was_spared_may_vanish(ledger: Ledger, timer: FakeTimer) -> None:
+def test_an_image_that_was_spared_may_vanish(ledger: SqliteLedger, timer: FakeTimer) -> None:
     """The last look saved it, and somebody else took it."""
     evict(ledger, A, timer.now(), EvictionOutcome.SPARED)
     for _ in range(2):
@@ -144,7 +146,7 @@ def test_an_image_that_was_spared_may_vanish(ledger: Ledger, timer: FakeTimer) -
 
 @pytest.mark.parametrize(("seconds", "ours"), [(299, True), (300, False), (301, False)])
 def test_an_eviction_long_before_it_was_last_seen_did_not_take_it(
-    ledger: Ledger, timer: FakeTimer, seconds: int, ours: bool
+    ledger: SqliteLedger, timer: FakeTimer, seconds: int, ours: bool
 ) -> None:
     """One that failed less than five minutes before may have come true since."""
     evict(ledger, A, timer.now(), EvictionOutcome.FAILED)
@@ -159,19 +161,19 @@ def test_an_eviction_long_before_it_was_last_seen_did_not_take_it(
 def by_hand(folder: Path, timer: FakeTimer) -> None:
     """Another process evicts, from its begin to its end."""
     other = make_ledger(folder, timer)
-    with other.turn() as ours:
+    with other.sweep_turn() as ours:
         assert ours
         look(other, timer, A, B, C)
         sweep_once(other, timer.now(), A)
     other.close()
 
 
-def test_what_another_process_of_ours_evicts_is_none(ledger: Ledger, timer: FakeTimer, tmp_path: Path) -> None:
+def test_what_another_process_of_ours_evicts_is_none(ledger: SqliteLedger, timer: FakeTimer, tmp_path: Path) -> None:
     """`cleaner sweep` beside the daemon; also when its removal is under way while the daemon looks."""
     timer.move(minutes=1)
     by_hand(tmp_path, timer)
     other = make_ledger(tmp_path, timer)
-    with other.turn():
+    with other.sweep_turn():
         look(other, timer, B, C)
         start_eviction(other, B, timer.now())
         for _ in range(2):
@@ -185,7 +187,7 @@ def test_what_another_process_of_ours_evicts_is_none(ledger: Ledger, timer: Fake
     assert (told(ledger), gone(ledger)) == ([], [])
 
 
-def test_an_eviction_that_was_written_late_is_none(ledger: Ledger, timer: FakeTimer, tmp_path: Path) -> None:
+def test_an_eviction_that_was_written_late_is_none(ledger: SqliteLedger, timer: FakeTimer, tmp_path: Path) -> None:
     """A process that could not write until after the first look that missed the image."""
     timer.move(minutes=1)
     look(ledger, timer, B, C)
@@ -198,7 +200,7 @@ def test_an_eviction_that_was_written_late_is_none(ledger: Ledger, timer: FakeTi
     assert (told(ledger), gone(ledger)) == ([], [])
 
 
-def test_what_a_killed_process_evicted_is_none(ledger: Ledger, timer: FakeTimer, tmp_path: Path) -> None:
+def test_what_a_killed_process_evicted_is_none(ledger: SqliteLedger, timer: FakeTimer, tmp_path: Path) -> None:
     """Its eviction was under way, is settled as done by its image, and nothing vanished."""
     other = make_ledger(tmp_path, timer)
     start_eviction(other, A, timer.now())
@@ -210,7 +212,9 @@ def test_what_a_killed_process_evicted_is_none(ledger: Ledger, timer: FakeTimer,
     assert [past.image_id for past in ledger.history()] == [A.id]
 
 
-def test_what_another_process_notices_is_told_by_the_daemon(ledger: Ledger, timer: FakeTimer, tmp_path: Path) -> None:
+def test_what_another_process_notices_is_told_by_the_daemon(
+    ledger: SqliteLedger, timer: FakeTimer, tmp_path: Path
+) -> None:
     """Whoever looks first notes it; only the daemon tells, and nobody notes it twice."""
     other = make_ledger(tmp_path, timer)
     timer.move(minutes=1)
@@ -224,7 +228,7 @@ def test_what_another_process_notices_is_told_by_the_daemon(ledger: Ledger, time
     assert gone(ledger) == [(A.id, NOON, NOON + MINUTE)]
 
 
-def test_one_line_for_each_look(ledger: Ledger, timer: FakeTimer, tmp_path: Path) -> None:
+def test_one_line_for_each_look(ledger: SqliteLedger, timer: FakeTimer, tmp_path: Path) -> None:
     """What two looks missed, one after the other while no daemon ran, is told apart, oldest first."""
     ledger.close()
     other = make_ledger(tmp_path, timer)
@@ -261,7 +265,7 @@ def test_an_image_whose_tags_moved_is_noted_and_not_told(
         timer.move(minutes=1)
         look(ledger, timer, *there)
     assert told(ledger) == ([] if replaced else [[old.id]])
-    (image,) = ledger.vanished_history()
+    (image,) = ledger.external_removal_history()
     assert image.replaced_by == (tagged(2).id if replaced else None)
     assert not ledger.news()
 
@@ -276,7 +280,7 @@ def test_an_image_without_tags_is_not_replaced(tmp_path: Path, timer: FakeTimer)
     assert told(ledger) == [[tagged(1).id, "bare"]]
 
 
-def test_the_highest_usage_between_both_looks_is_noted(ledger: Ledger, timer: FakeTimer) -> None:
+def test_the_highest_usage_between_both_looks_is_noted(ledger: SqliteLedger, timer: FakeTimer) -> None:
     """Measured since the look before, that before it included; what was measured earlier is over."""
     for used in (90, 60):
         measure(ledger, timer, used)
@@ -289,7 +293,10 @@ def test_the_highest_usage_between_both_looks_is_noted(ledger: Ledger, timer: Fa
     look(ledger, timer, B, C)
     timer.move(minutes=1)
     look(ledger, timer, C)
-    assert [(image.image_id, image.used_percent) for image in ledger.vanished_history()] == [(B.id, 72), (A.id, 86)]
+    assert [(image.image_id, image.used_percent) for image in ledger.external_removal_history()] == [
+        (B.id, 72),
+        (A.id, 86),
+    ]
 
 
 @pytest.mark.parametrize(("measured", "peak"), [([], None), ([5.0], 5.0), ([5.0, 7.0, 6.0], 7.0)])
@@ -297,13 +304,13 @@ def test_a_peak_begins_with_the_latest_measurement(measured: list[float], peak: 
     """After a look the latest one counts on, until a higher one comes."""
     usage = PeakUsage()
     for percent in measured:
-        usage.take(percent)
+        usage.add_measurement(percent)
     assert usage.percent == peak
-    usage.begin_anew()
+    usage.reset()
     assert usage.percent == (measured[-1] if measured else None)
 
 
-def test_what_could_not_be_written_is_not_lost(ledger: Ledger, timer: FakeTimer, tmp_path: Path) -> None:
+def test_what_could_not_be_written_is_not_lost(ledger: SqliteLedger, timer: FakeTimer, tmp_path: Path) -> None:
     """A ledger that was down at the first look notes it when it is up; last seen is what the disk says."""
     ledger._file._disconnect()
     moved = tmp_path / "elsewhere"
@@ -311,13 +318,13 @@ def test_what_could_not_be_written_is_not_lost(ledger: Ledger, timer: FakeTimer,
     (tmp_path / "ledger.db").mkdir()
     timer.move(minutes=1)
     look(ledger, timer, B, C)
-    assert ledger.refusal is not None
+    assert ledger.error is not None
     (tmp_path / "ledger.db").rmdir()
     moved.rename(tmp_path / "ledger.db")
     for _ in range(3):
         timer.move(minutes=1)
         look(ledger, timer, B, C)
-    assert ledger.refusal is None
+    assert ledger.error is None
     assert told(ledger) == [[A.id]]
     ((image_id, last_seen, gone_at),) = gone(ledger)
     assert (image_id, last_seen) == (A.id, NOON)
@@ -335,18 +342,18 @@ def test_it_is_forgotten_with_all_other_history(tmp_path: Path, timer: FakeTimer
     look(ledger, timer, B)
     timer.move(days=1)  # it is pruned by the time of the pruning before
     look(ledger, timer, B)
-    assert len(ledger.vanished_history()) == left
+    assert len(ledger.external_removal_history()) == left
 
 
-def test_history_is_asked_for_from_a_time_on(ledger: Ledger, timer: FakeTimer, tmp_path: Path) -> None:
+def test_history_is_asked_for_from_a_time_on(ledger: SqliteLedger, timer: FakeTimer, tmp_path: Path) -> None:
     """The begin itself is part of it; a reader sees what the daemon wrote."""
     for listed in ((B, C), (C,), (C,)):
         timer.move(minutes=1)
         look(ledger, timer, *listed)
     reader = make_ledger(tmp_path, timer, writable=False)
-    assert [image.image_id for image in reader.vanished_history()] == [B.id, A.id]
-    assert [image.image_id for image in reader.vanished_history(NOON + 2 * MINUTE)] == [B.id]
-    assert reader.vanished_history(NOON + 2 * MINUTE + SECOND) == ()
+    assert [image.image_id for image in reader.external_removal_history()] == [B.id, A.id]
+    assert [image.image_id for image in reader.external_removal_history(NOON + 2 * MINUTE)] == [B.id]
+    assert reader.external_removal_history(NOON + 2 * MINUTE + SECOND) == ()
     reader.close()
 
 
@@ -361,11 +368,11 @@ def test_a_file_of_the_version_before_is_brought_up_to_date(tmp_path: Path, time
     connection.close()
     reader = make_ledger(tmp_path, timer, writable=False)
     with pytest.raises(EnvironmentUnusableError, match="an older version, and the daemon has not brought it up to"):
-        reader.vanished_history()
+        reader.external_removal_history()
     ledger = make_ledger(tmp_path, timer, tells=True)
     for _ in range(2):
         timer.move(minutes=1)
         look(ledger, timer, B)
-    assert ledger.refusal is None
+    assert ledger.error is None
     assert told(ledger) == [[A.id]]
-    assert query(tmp_path, "SELECT last_seen = gone_at FROM vanished") == [(1,)]
+    assert query(tmp_path, "SELECT last_seen = gone_at FROM removed_externally") == [(1,)]

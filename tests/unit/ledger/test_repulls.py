@@ -5,20 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from cleaner.core.events import EvictionLearned, EvictionRegretted, RuleHeld
-from cleaner.core.history import PastEviction, Return
+from cleaner.core.events import EvictionRegretted, ForeignEviction, RuleOnHold
+from cleaner.core.history import PastEviction, RegretKind
 from cleaner.core.model import EvictionOutcome, Image
 from cleaner.core.regret import REGRET_WINDOW, Regret
-from cleaner.ledger.ledger import Ledger
+from cleaner.ledger.ledger import SqliteLedger
 from support.fakes import NOON, FakeTimer
 from support.ledgers import (
     A,
     B,
     C,
     evict,
+    inspect_node,
     look,
     make_ledger,
-    observe,
     pulled_at,
     query,
     start_eviction,
@@ -32,7 +32,7 @@ HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 
 
-def regretted(ledger: Ledger) -> list[PastEviction]:
+def regretted(ledger: SqliteLedger) -> list[PastEviction]:
     return [event.eviction for event in ledger.news() if isinstance(event, EvictionRegretted)]
 
 
@@ -48,8 +48,8 @@ def test_an_evicted_image_that_comes_back_is_regretted(tmp_path: Path) -> None:
     timer.move(hours=1)
     look(ledger, timer, A)
     (past,) = regretted(ledger)
-    assert (past.image_id, past.gone_for, past.returned_by) == (A.id, 2 * HOUR, Return.PULLED)
-    assert (past.returned_at, past.outcome) == (timer.now(), EvictionOutcome.EVICTED)
+    assert (past.image_id, past.regretted_after, past.regretted_by) == (A.id, 2 * HOUR, RegretKind.PULLED)
+    assert (past.regretted_at, past.outcome) == (timer.now(), EvictionOutcome.EVICTED)
     timer.move(hours=1)
     look(ledger, timer, A)
     assert regretted(ledger) == []
@@ -118,7 +118,7 @@ def test_of_several_evictions_the_latest_is_regretted(tmp_path: Path) -> None:
     look(ledger, timer, A)
     look(ledger, timer, A, B)
     assert regretted(ledger) == []
-    assert [past.returned_at is not None for past in ledger.history() if past.image_id == A.id] == [True, True]
+    assert [past.regretted_at is not None for past in ledger.history() if past.image_id == A.id] == [True, True]
     ledger.close()
 
 
@@ -149,16 +149,16 @@ def test_a_hold_forgives_what_was_before_it(tmp_path: Path) -> None:
     evict(ledger, A, NOON, rule="one")
     evict(ledger, B, NOON, rule="two")
     timer.move(hours=1)
-    ledger.record(RuleHeld("one", Regret(20, 2), NOON, NOON + DAY))
+    ledger.record(RuleOnHold("one", Regret(20, 2), NOON, NOON + DAY))
     evict(ledger, C, timer.now(), rule="one")
     memory = look(ledger, timer)
     assert memory.regrets == {"one": Regret(1, 0), "two": Regret(1, 0)}
-    assert memory.held_until == {"one": NOON + DAY}
-    ledger.record(RuleHeld("one", Regret(20, 2), timer.now(), NOON + 3 * DAY))
+    assert memory.on_hold_until == {"one": NOON + DAY}
+    ledger.record(RuleOnHold("one", Regret(20, 2), timer.now(), NOON + 3 * DAY))
     ledger.close()
     memory = look(other := make_ledger(tmp_path, timer), timer)
     other.close()
-    assert memory.held_until == {"one": NOON + 3 * DAY}
+    assert memory.on_hold_until == {"one": NOON + 3 * DAY}
     assert memory.regrets == {"two": Regret(1, 0)}
 
 
@@ -167,14 +167,14 @@ def test_what_would_have_gone_and_is_used_is_regretted(tmp_path: Path) -> None:
     timer = FakeTimer()
     ledger = make_ledger(tmp_path, timer, observes=True, tells=True)
     look(ledger, timer, A, B)
-    observe(ledger, timer.now(), A, B)
+    inspect_node(ledger, timer.now(), A, B)
     ledger.news()
     look(ledger, timer, A, B, used=[A])
     assert regretted(ledger) == []
     timer.move(hours=1)
     look(ledger, timer, A, B, used=[A])
     (past,) = regretted(ledger)
-    assert (past.image_id, past.returned_by, past.gone_for) == (A.id, Return.USED, HOUR)
+    assert (past.image_id, past.regretted_by, past.regretted_after) == (A.id, RegretKind.USED, HOUR)
     assert past.outcome is EvictionOutcome.PLANNED
     timer.move(hours=1)
     look(ledger, timer, A, B, used=[A])
@@ -188,11 +188,11 @@ def test_what_would_have_gone_and_is_pulled_is_regretted(tmp_path: Path, offset:
     timer = FakeTimer()
     ledger = make_ledger(tmp_path, timer, observes=True, tells=True)
     look(ledger, timer, A)
-    observe(ledger, timer.now(), A)
+    inspect_node(ledger, timer.now(), A)
     timer.move(hours=1)
     look(ledger, timer, pulled_at(A, NOON + offset))
-    wanted = [past.returned_by for past in regretted(ledger)]
-    assert wanted == ([Return.PULLED] if offset == MICROSECOND else [])
+    wanted = [past.regretted_by for past in regretted(ledger)]
+    assert wanted == ([RegretKind.PULLED] if offset == MICROSECOND else [])
     ledger.close()
 
 
@@ -202,13 +202,13 @@ def test_what_would_have_gone_went_otherwise_and_is_back_is_regretted(tmp_path: 
     untimed = make_image(9, pulled=None)
     ledger = make_ledger(tmp_path, timer, observes=True, tells=True)
     look(ledger, timer, untimed)
-    observe(ledger, timer.now(), untimed)
+    inspect_node(ledger, timer.now(), untimed)
     ledger.close()
     timer.move(hours=1)
     ledger = make_ledger(tmp_path, timer, observes=True, tells=True)
     look(ledger, timer)
     look(ledger, timer, untimed)
-    assert [past.returned_by for past in regretted(ledger)] == [Return.PULLED]
+    assert [past.regretted_by for past in regretted(ledger)] == [RegretKind.PULLED]
     ledger.close()
 
 
@@ -216,7 +216,7 @@ def test_without_mode_observe_nothing_is_followed(tmp_path: Path) -> None:
     """What would have gone is not looked for where the mode is another one by now."""
     timer = FakeTimer()
     ledger = make_ledger(tmp_path, timer, observes=True)
-    observe(ledger, timer.now(), A)
+    inspect_node(ledger, timer.now(), A)
     ledger.close()
     timer.move(hours=1)
     ledger = make_ledger(tmp_path, timer, tells=True)
@@ -242,7 +242,7 @@ def test_an_unfinished_eviction_whose_image_is_gone_happened(tmp_path: Path) -> 
     ledger = make_ledger(tmp_path, timer, tells=True)
     memory = look(ledger, timer)
     (learned,) = ledger.news()
-    assert isinstance(learned, EvictionLearned)
+    assert isinstance(learned, ForeignEviction)
     past = learned.eviction
     assert (past.outcome, past.at, past.error) == (EvictionOutcome.EVICTED, timer.now(), None)
     assert (past.estimated_bytes, past.reclaimed_bytes) == (700, None)
@@ -259,9 +259,9 @@ def test_an_unfinished_eviction_of_an_image_pulled_again_happened(tmp_path: Path
     ledger = make_ledger(tmp_path, timer, tells=True)
     memory = look(ledger, timer, pulled_at(A, NOON + MINUTE / 2))
     learned, regret = ledger.news()
-    assert isinstance(learned, EvictionLearned)
+    assert isinstance(learned, ForeignEviction)
     assert isinstance(regret, EvictionRegretted)
-    assert regret.eviction.returned_by is Return.PULLED
+    assert regret.eviction.regretted_by is RegretKind.PULLED
     assert memory.first_seen_at == {A.id: timer.now()}
     ledger.close()
 
@@ -296,16 +296,16 @@ def test_what_another_process_is_doing_is_left_to_it(tmp_path: Path) -> None:
     """While another process has its turn, nothing that is pending is settled; after it, it is."""
     timer = FakeTimer()
     manual, daemon = make_ledger(tmp_path, timer), make_ledger(tmp_path, timer, tells=True)
-    with manual.turn() as mine:
+    with manual.sweep_turn() as mine:
         assert mine
         start_sweep(manual, timer.now())
         start_eviction(manual, A, timer.now())
         look(daemon, timer)
-        with daemon.turn() as second:
+        with daemon.sweep_turn() as second:
             assert not second
         assert daemon.news() == ()
     look(daemon, timer)
-    assert [type(event) for event in daemon.news()] == [EvictionLearned]
+    assert [type(event) for event in daemon.news()] == [ForeignEviction]
     manual.close()
     daemon.close()
 
@@ -315,7 +315,7 @@ def test_its_own_sweep_is_not_settled_before_it_is_over(tmp_path: Path) -> None:
     timer = FakeTimer()
     leave_unfinished(tmp_path, timer, A)
     ledger = make_ledger(tmp_path, timer, tells=True)
-    with ledger.turn():
+    with ledger.sweep_turn():
         start_sweep(ledger, timer.now())
         start_eviction(ledger, B, timer.now())
         look(ledger, timer)

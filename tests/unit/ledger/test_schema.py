@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cleaner.ledger.rows import micros
-from cleaner.ledger.schema import STEPS, RefusedLedgerError, Step, check, prepare
+from cleaner.ledger.schema import STEPS, Step, UnusableLedgerError, check, prepare
 from support.fakes import NOON, FakeTimer
 from support.ledgers import A, B, C, look, make_ledger, query, sweep_once
 
@@ -47,7 +47,7 @@ def test_a_newer_file_that_only_has_more_is_used_as_it_is(tmp_path: Path) -> Non
     timer.move(hours=1)
     older = make_ledger(tmp_path, timer)
     memory = look(older, timer, A, C, used=[C])
-    assert older.refusal is None
+    assert older.error is None
     assert memory.since == memory.installed_at == NOON
     assert memory.first_seen_at == {A.id: NOON, C.id: timer.now()}
     assert memory.last_used_at == {A.id: NOON, C.id: timer.now()}
@@ -76,7 +76,7 @@ def test_a_newer_file_that_is_not_for_us_stays_where_it_is(tmp_path: Path, damag
     ledger = make_ledger(tmp_path, timer)
     for _ in range(2):
         assert look(ledger, timer, A).since is None
-        assert ledger.refusal == (
+        assert ledger.error == (
             f"the ledger {tmp_path}/ledger.db is not used: it was written by a newer version that this one cannot "
             "read; move it away or go back to the newer version"
         )
@@ -89,7 +89,7 @@ def test_an_older_file_is_only_read_once_it_is_brought_up_to_date(tmp_path: Path
     """A command that only looks does not change it, and says who will."""
     fill(tmp_path, FakeTimer())
     connection = sqlite3.connect(tmp_path / "ledger.db")
-    with pytest.raises(RefusedLedgerError, match="an older version, and the daemon has not brought it up to date"):
+    with pytest.raises(UnusableLedgerError, match="an older version, and the daemon has not brought it up to date"):
         check(connection, len(STEPS) + 1)
     connection.close()
 
@@ -110,7 +110,7 @@ def test_another_process_may_be_first_to_bring_it_up_to_date(tmp_path: Path) -> 
     prepare(connection, micros(NOON))
     connection.close()
     two.open()
-    assert one.refusal is two.refusal is None
+    assert one.error is two.error is None
     one.close()
     two.close()
 

@@ -11,7 +11,7 @@ import pytest
 from cleaner.core.disk_usage import Filesystem, Usage
 from cleaner.core.errors import DiskUnreadableError, EnvironmentUnusableError
 from cleaner.node.clock import pause
-from cleaner.node.disk import Mount, MountedDisk, Place, mount_of, open_disk, read_mounts, settle
+from cleaner.node.disk import Mount, MountedDisk, MountedFilesystem, mount_of, open_disk, read_mounts, settle
 from lab.waiting import wait_until
 
 ROOT = Mount("/", "ext4")
@@ -19,7 +19,7 @@ CONTAINER_ROOT = Mount("/", "overlay")
 
 
 def disk_of(path: str, kind: str, wait: Callable[[float], None] = pause) -> MountedDisk:
-    return MountedDisk([Place(Filesystem.IMAGES, path, kind)], wait)
+    return MountedDisk([MountedFilesystem(Filesystem.IMAGES, path, kind)], wait)
 
 
 def usage(available: int) -> Usage:
@@ -33,28 +33,28 @@ def usage(available: int) -> Usage:
 )
 def test_a_reading_settles_when_nothing_more_is_freed(readings: list[int], settled: int) -> None:
     """Readings 50 ms apart are taken until one has no more free than that before it, for at most twenty of them."""
-    pauses: list[float] = []
+    pacer: list[float] = []
     left = iter(readings)
-    assert settle(lambda: usage(next(left)), pauses.append).available_bytes == settled
-    assert set(pauses) == {0.05}
-    assert len(pauses) <= 20
+    assert settle(lambda: usage(next(left)), pacer.append).available_bytes == settled
+    assert set(pacer) == {0.05}
+    assert len(pacer) <= 20
 
 
 @pytest.mark.parametrize(("hurried", "step"), [(False, 0.05), (True, 0.01)])
 def test_who_is_in_a_hurry_waits_for_a_fifth_of_it(tmp_path: Path, *, hurried: bool, step: float) -> None:
     """While the kubelet is about to act nobody waits for long."""
-    pauses: list[float] = []
-    disk_of(str(tmp_path), "ext4", pauses.append).read_settled_usage(hurried=hurried)
-    assert set(pauses) == {step}
+    pacer: list[float] = []
+    disk_of(str(tmp_path), "ext4", pacer.append).read_settled_usage(hurried=hurried)
+    assert set(pacer) == {step}
 
 
 @pytest.mark.parametrize(("inodes", "steps"), [((5, 5, 9), 1), ((5, 6, 6), 2), ((5, 4, 9), 1)])
 def test_inodes_settle_as_bytes_do(inodes: tuple[int, ...], steps: int) -> None:
     """While inodes are still freed a reading has not settled, though its bytes have."""
-    pauses: list[float] = []
+    pacer: list[float] = []
     left = iter(inodes)
-    settle(lambda: replace(usage(5), inodes_available=next(left)), pauses.append)
-    assert len(pauses) == steps
+    settle(lambda: replace(usage(5), inodes_available=next(left)), pacer.append)
+    assert len(pacer) == steps
 
 
 def test_usage_is_what_a_user_who_is_not_root_sees(tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_another_filesystem_that_is_not_seen_is_left_out(paths: dict[Filesystem,
 
 def test_a_removal_is_measured_where_all_that_it_frees_is(paths: dict[Filesystem, str]) -> None:
     """Content on ZFS cannot be measured, containers on ZFS do not matter."""
-    places = [Place(filesystem, path, "ext4") for filesystem, path in paths.items()]
+    places = [MountedFilesystem(filesystem, path, "ext4") for filesystem, path in paths.items()]
     assert MountedDisk(places, pause).measures_removals
     for number, measures in ((1, False), (2, True)):
         odd = [*places]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cleaner.core.kubelet import KubeletMarks
-from cleaner.node.kubelet_files import LARGEST_BYTES, KubeletFiles
+from cleaner.core.kubelet import KubeletSettings
+from cleaner.node.kubelet_files import LARGEST_KUBELET_FILE_BYTES, KubeletFiles
 
 KIND = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"
 SECRET = "hunter2"  # noqa: S105 - to see that it is not quoted
@@ -18,14 +18,14 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "config.yaml"
 
 
-def because(file: Path) -> tuple[str | None, bool]:
+def reason(file: Path) -> tuple[str | None, bool]:
     """Why the defaults are assumed, without the path before it, and whether that is a fault."""
     found = KubeletFiles(str(file)).read()
     assert found.path == str(file)
-    assert found.marks == KubeletMarks()
-    assert found.because is not None
-    assert SECRET not in found.because
-    return found.because.replace(f"{file} ", "", 1), found.broken
+    assert found.settings == KubeletSettings()
+    assert found.reason is not None
+    assert SECRET not in found.reason
+    return found.reason.replace(f"{file} ", "", 1), found.broken
 
 
 def test_a_file_is_read_in_yaml_and_json(file: Path) -> None:
@@ -34,12 +34,12 @@ def test_a_file_is_read_in_yaml_and_json(file: Path) -> None:
     for written in (text, json.dumps({"kind": "KubeletConfiguration", "imageGCHighThresholdPercent": 70}, indent="\t")):
         file.write_text(written)
         found = KubeletFiles(str(file)).read()
-        assert (found.because, found.broken, found.marks.gc_high_percent) == (None, False, 70)
+        assert (found.reason, found.broken, found.settings.gc_high_percent) == (None, False, 70)
 
 
 def test_a_file_that_is_not_there_is_no_fault(tmp_path: Path) -> None:
     """Most pods do not have it mounted."""
-    assert because(tmp_path / "none.yaml") == ("is not there, or not mounted", False)
+    assert reason(tmp_path / "none.yaml") == ("is not there, or not mounted", False)
 
 
 @pytest.mark.parametrize(
@@ -57,35 +57,35 @@ def test_a_file_that_is_not_there_is_no_fault(tmp_path: Path) -> None:
         (b'{"kind": "KubeletConfiguration",\n hunter2}', "is no JSON: see line 2"),
         (b"kind: \xff\n", "is no UTF-8 at byte 6"),
         (KIND.encode() + b"evictionHard: {imagefs.available: many}\n", "imagefs.available: 'many' is no percentage"),
-        (KIND.encode() + b"#" * LARGEST_BYTES, "is larger than 256 KiB"),
+        (KIND.encode() + b"#" * LARGEST_KUBELET_FILE_BYTES, "is larger than 256 KiB"),
     ],
 )
 def test_a_file_that_makes_no_sense_is_one_line(file: Path, content: bytes, says: str) -> None:
     """The reason is said without what the file holds, and the defaults count."""
     file.write_bytes(content)
-    reason, broken = because(file)
+    said, broken = reason(file)
     assert broken is True
-    assert reason is not None
-    assert reason.startswith(says)
+    assert said is not None
+    assert said.startswith(says)
 
 
 def test_a_file_of_the_largest_size_is_read(file: Path) -> None:
     """One byte more is too much."""
     text = f"{KIND}imageGCHighThresholdPercent: 70\n"
-    file.write_text(text + "#" * (LARGEST_BYTES - len(text)))
-    assert KubeletFiles(str(file)).read().marks.gc_high_percent == 70
+    file.write_text(text + "#" * (LARGEST_KUBELET_FILE_BYTES - len(text)))
+    assert KubeletFiles(str(file)).read().settings.gc_high_percent == 70
 
 
 def test_what_is_no_file_is_not_read(file: Path) -> None:
     """A directory that a mount made of it, a pipe that nobody writes to, a loop of links."""
     os.mkfifo(file)
-    assert because(file) == ("is no file; where the mount made a directory of it, mount it as a File", True)
+    assert reason(file) == ("is no file; where the mount made a directory of it, mount it as a File", True)
     file.unlink()
     file.mkdir()
-    assert because(file)[0] == "is no file; where the mount made a directory of it, mount it as a File"
+    assert reason(file)[0] == "is no file; where the mount made a directory of it, mount it as a File"
     file.rmdir()
     file.symlink_to(file)
-    assert because(file) == ("cannot be read: Too many levels of symbolic links", True)
+    assert reason(file) == ("cannot be read: Too many levels of symbolic links", True)
 
 
 def test_drop_ins_are_merged_by_their_names(file: Path, tmp_path: Path) -> None:
@@ -96,9 +96,9 @@ def test_drop_ins_are_merged_by_their_names(file: Path, tmp_path: Path) -> None:
     for name, high in {"10-a.conf": 50, "30-more/x.conf": 70, "20-b.conf": 60, "90-c.yaml": 90}.items():
         (folder / name).write_text(f"{KIND}imageGCHighThresholdPercent: {high}\n")
     files = KubeletFiles(str(file), str(folder))
-    assert files.read().marks.gc_high_percent == 70
+    assert files.read().settings.gc_high_percent == 70
     (folder / "99-d.conf").write_text("imageGCHighThresholdPercent: 80\n")
-    assert files.read().because == f"{folder}/99-d.conf is no KubeletConfiguration"
+    assert files.read().reason == f"{folder}/99-d.conf is no KubeletConfiguration"
     assert files.read().broken is True
 
 
@@ -106,5 +106,5 @@ def test_a_folder_of_drop_ins_that_is_not_there_is_said(file: Path, tmp_path: Pa
     """Half of a configuration is none."""
     file.write_text(f"{KIND}imageGCHighThresholdPercent: 70\n")
     found = KubeletFiles(str(file), str(tmp_path / "config.d")).read()
-    assert found.because == f"{tmp_path}/config.d is not there, or not mounted"
-    assert found.marks == KubeletMarks()
+    assert found.reason == f"{tmp_path}/config.d is not there, or not mounted"
+    assert found.settings == KubeletSettings()

@@ -7,9 +7,9 @@ import pytest
 
 PREAMBLE = """
 import threading
-from cleaner.core.events import DaemonStopped, ImagesCounted
+from cleaner.core.events import DaemonStopped, ImagesInventoried
 from cleaner.core.model import Plan, Trigger
-from cleaner.node.malloc import TrimAfterCounts, hold_little_memory
+from cleaner.node.malloc import TrimAfterInventory, hold_little_memory
 
 def kib(what):
     with open("/proc/self/status") as status:
@@ -19,7 +19,7 @@ TRIM = """
 blocks = [bytearray(2000) for _ in range(20_000)]
 del blocks[:-1]  # the last one keeps the end of the heap, so nothing goes back by itself
 before = kib("VmRSS")
-TrimAfterCounts().record({event})
+TrimAfterInventory().record({event})
 print(before - kib("VmRSS"))
 """
 ARENAS = """
@@ -46,7 +46,7 @@ def printed(code: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("event", "gives"), [("ImagesCounted(Plan(Trigger.NIGHTLY, (), ()))", True), ("DaemonStopped()", False)]
+    ("event", "gives"), [("ImagesInventoried(Plan(Trigger.NIGHTLY, (), ()))", True), ("DaemonStopped()", False)]
 )
 def test_memory_is_given_back_after_a_count(event: str, gives: bool) -> None:
     """Most of 40 MB that were freed go back to the kernel after a count, and not after any event."""

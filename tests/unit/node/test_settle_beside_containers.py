@@ -10,25 +10,25 @@ from support.values import make_usage
 def test_containers_that_write_elsewhere_hold_up_no_removal() -> None:
     """Two readings agree once what a removal frees does, however busy the containers' own filesystem is."""
     readings = iter(range(20))
-    pauses: list[float] = []
+    pacer: list[float] = []
     images = make_usage(50)
 
     def read() -> object:
         containers = replace(make_usage(next(readings)), filesystem=Filesystem.CONTAINERS)
         return replace(images, others=(containers,))
 
-    assert settle(read, pauses.append).used_percent == 50  # type: ignore[arg-type]
-    assert len(pauses) == 1
+    assert settle(read, pacer.append).used_percent == 50  # type: ignore[arg-type]
+    assert len(pacer) == 1
 
 
 def test_a_content_store_elsewhere_has_to_settle_too() -> None:
     """What a removal frees of the content store counts until it stands still."""
     readings = iter([10, 9, 8, 8])
-    pauses: list[float] = []
+    pacer: list[float] = []
 
     def read() -> object:
         content = replace(make_usage(next(readings)), filesystem=Filesystem.CONTENT)
         return replace(make_usage(50), others=(content,))
 
-    settle(read, pauses.append)  # type: ignore[arg-type]
-    assert len(pauses) == 3
+    settle(read, pacer.append)  # type: ignore[arg-type]
+    assert len(pacer) == 3

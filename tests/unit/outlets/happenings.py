@@ -14,31 +14,31 @@ from cleaner.core.events import (
     DiskUnread,
     Event,
     EvictionEnded,
-    EvictionLearned,
     EvictionObserved,
     EvictionRegretted,
     EvictionStarted,
-    ImagesCounted,
-    ImagesVanished,
+    ForeignEviction,
+    ForeignSweep,
+    ImagesInventoried,
+    ImagesRemovedExternally,
+    InventoryFailed,
     LedgerDown,
     LedgerUp,
-    LoopBroke,
-    NightEnded,
-    NightHeld,
-    ObservationFailed,
-    RegistriesAsked,
-    RuleHeld,
+    LoopFailed,
+    NightlyRunEnded,
+    NightlySuspended,
+    RegistriesProbed,
+    RuleOnHold,
     RuntimeDown,
     RuntimeUp,
-    SpaceCounted,
+    SpaceInventoried,
     SweepEnded,
     SweepFailed,
-    SweepLearned,
     SweepStarted,
     SweepWaits,
 )
-from cleaner.core.history import Night, PastEviction, PastSweep, Return, VanishedImage
-from cleaner.core.kubelet import KubeletConfig, KubeletMarks, KubeletRead, acts_of, collisions
+from cleaner.core.history import ExternallyRemovedImage, NightlyRun, PastEviction, PastSweep, RegretKind
+from cleaner.core.kubelet import KubeletConfig, KubeletRead, KubeletSettings, acts_of, collisions
 from cleaner.core.model import (
     EvictionOutcome,
     EvictReason,
@@ -50,8 +50,8 @@ from cleaner.core.model import (
     Trigger,
     Verdict,
 )
-from cleaner.core.pressure.forecast import Outlook
-from cleaner.core.pressure.watermarks import Mark, Marks
+from cleaner.core.pressure.forecast import Forecast
+from cleaner.core.pressure.watermarks import WatermarkPair, Watermarks
 from cleaner.core.reclaim import Holder, Size
 from cleaner.core.regret import Regret
 from cleaner.core.report import Eviction, SweepReport
@@ -65,7 +65,7 @@ CONTENT = replace(EMPTIER, path="/content", filesystem=Filesystem.CONTENT)
 CONTAINERS = replace(BYTES_ONLY, path="/containers", filesystem=Filesystem.CONTAINERS)
 SEVERAL = replace(FULL, others=(CONTENT, CONTAINERS))
 """A node with a filesystem for each."""
-MARKS = Marks(bytes=Mark(high=75, low=65), inodes=Mark(high=80, low=75))
+WATERMARKS = Watermarks(bytes=WatermarkPair(high=75, low=65), inodes=WatermarkPair(high=80, low=75))
 REGISTRY = "registry.gitlab.com/golem-ai"
 
 
@@ -103,10 +103,12 @@ NIGHT = Plan(Trigger.NIGHTLY, (going(1), going(2), going(3), going(4)), KEPT)
 PRESSURE = Plan(Trigger.PRESSURE, (going(5, EvictReason.PRESSURE),), KEPT)
 
 HELD = {holder: number * GIB for number, holder in enumerate(Holder, 1)}
-SPACE = SpaceCounted(replace(NIGHT, reclaimable=Size(4 * GIB, 400)), replace(PRESSURE, reclaimable=Size(GIB, 9)), HELD)
-SPACE_IN_VAIN = replace(SPACE, low_mark_reachable=False)
-SPACE_UNKNOWN = SpaceCounted(NIGHT, PRESSURE, None, "the runtime has no containerd API")
-COUNTED = ImagesCounted(NIGHT)
+SPACE = SpaceInventoried(
+    replace(NIGHT, reclaimable=Size(4 * GIB, 400)), replace(PRESSURE, reclaimable=Size(GIB, 9)), HELD
+)
+SPACE_IN_VAIN = replace(SPACE, low_watermark_reachable=False)
+SPACE_UNKNOWN = SpaceInventoried(NIGHT, PRESSURE, None, "the runtime has no containerd API")
+COUNTED = ImagesInventoried(NIGHT)
 """On a runtime that does not tell what images share."""
 
 
@@ -119,16 +121,16 @@ def report(**changes: object) -> SweepReport:
         "duration_seconds": 12.5,
         "filesystem_before": FULL,
         "filesystem_after": EMPTIER,
-        "stopped_because": StopReason.LIMIT,
+        "stop_reason": StopReason.LIMIT,
         "evictions": (EVICTED, FAILED, SPARED),
         "plan": NIGHT,
         "not_reached": 1,
-        "low_mark_met": True,
+        "low_watermark_met": True,
     }
     return SweepReport(**(values | changes))  # type: ignore[arg-type]
 
 
-LOOKING = Checked(FULL, MIDNIGHT + timedelta(days=1, minutes=20), Outlook(FULL, 90.0, 1234.5, 3 * GIB))
+LOOKING = Checked(FULL, MIDNIGHT + timedelta(days=1, minutes=20), Forecast(FULL, 90.0, 1234.5, 3 * GIB))
 """The mark is 90 s away, and something is being pulled."""
 
 AWAY = RuntimeUnavailableError("nobody listens at /run/containerd/containerd.sock")
@@ -137,13 +139,13 @@ CONTAINERD = RuntimeUp(RuntimeVersion("containerd", "2.1.4"), "/var/lib/containe
 NEXT = MIDNIGHT + timedelta(days=1, minutes=20)
 BURST_REPORT = report(
     trigger=Trigger.PRESSURE,
-    stopped_because=StopReason.LOW_MARK,
+    stop_reason=StopReason.LOW_WATERMARK,
     evictions=(BURST,),
     plan=PRESSURE,
     not_reached=0,
     duration_seconds=75.0,
 )
-DRY_REPORT = report(dry_run=True, stopped_because=StopReason.DONE, evictions=(PLANNED,), not_reached=3)
+DRY_REPORT = report(dry_run=True, stop_reason=StopReason.DONE, evictions=(PLANNED,), not_reached=3)
 
 INSTALLED = MIDNIGHT - timedelta(days=100)
 IS_UP = LedgerUp(INSTALLED, None)
@@ -175,13 +177,13 @@ def past(number: int, **changes: object) -> PastEviction:
 
 LEARNED = past(6)
 OBSERVED = past(7, trigger=Trigger.NIGHTLY, outcome=EvictionOutcome.PLANNED, reclaimed_bytes=None)
-REPULLED = past(1, returned_at=MIDNIGHT + timedelta(hours=3), returned_by=Return.PULLED)
-OBSERVED_USED = replace(OBSERVED, returned_at=MIDNIGHT, returned_by=Return.USED)
+REPULLED = past(1, regretted_at=MIDNIGHT + timedelta(hours=3), regretted_by=RegretKind.PULLED)
+OBSERVED_USED = replace(OBSERVED, regretted_at=MIDNIGHT, regretted_by=RegretKind.USED)
 SWEPT = PastSweep(Trigger.MANUAL, MIDNIGHT - timedelta(minutes=20), 5.0, "done")
-SWEPT_IN_VAIN = replace(SWEPT, ended_at=MIDNIGHT - timedelta(minutes=10), stopped_because=None)
-HOLD = RuleHeld("company", Regret(20, 2), MIDNIGHT, MIDNIGHT + timedelta(days=3))
+SWEPT_IN_VAIN = replace(SWEPT, ended_at=MIDNIGHT - timedelta(minutes=10), stop_reason=None)
+HOLD = RuleOnHold("company", Regret(20, 2), MIDNIGHT, MIDNIGHT + timedelta(days=3))
 
-VANISHED = VanishedImage(
+VANISHED = ExternallyRemovedImage(
     going(8).image.id,
     going(8).image.references,
     last_seen_at=MIDNIGHT - timedelta(minutes=2),
@@ -191,14 +193,14 @@ VANISHED = VanishedImage(
 )
 
 
-def kubelet_read(marks: KubeletMarks, because: str | None = None, *, broken: bool = False) -> KubeletRead:
+def kubelet_read(watermarks: KubeletSettings, reason: str | None = None, *, broken: bool = False) -> KubeletRead:
     """What a kubelet with these marks does on the full disk."""
-    config = KubeletConfig("/var/lib/kubelet/config.yaml", marks, because, broken)
-    return KubeletRead(config, acts_of(marks, FULL), collisions(marks, MARKS, FULL))
+    config = KubeletConfig("/var/lib/kubelet/config.yaml", watermarks, reason, broken)
+    return KubeletRead(config, acts_of(watermarks, FULL), collisions(watermarks, WATERMARKS, FULL))
 
 
-ASSUMED = kubelet_read(KubeletMarks(), "/var/lib/kubelet/config.yaml is not there, or not mounted")
-FIRST = kubelet_read(KubeletMarks(gc_high_percent=75, maximum_age=timedelta(days=7)))
+ASSUMED = kubelet_read(KubeletSettings(), "/var/lib/kubelet/config.yaml is not there, or not mounted")
+FIRST = kubelet_read(KubeletSettings(gc_high_percent=75, maximum_age=timedelta(days=7)))
 """A kubelet that acts before our high mark of bytes."""
 
 EVERYTHING: tuple[Event, ...] = (
@@ -208,44 +210,44 @@ EVERYTHING: tuple[Event, ...] = (
     DiskUnread(UNREAD),
     Checked(None, None),
     Checked(FULL, NEXT),
-    ObservationFailed(AWAY),
+    InventoryFailed(AWAY),
     IS_DOWN,
     IS_UP,
-    SweepLearned(SWEPT),
-    SweepLearned(SWEPT_IN_VAIN),
-    EvictionLearned(LEARNED),
+    ForeignSweep(SWEPT),
+    ForeignSweep(SWEPT_IN_VAIN),
+    ForeignEviction(LEARNED),
     EvictionObserved(OBSERVED),
     EvictionRegretted(REPULLED),
     EvictionRegretted(OBSERVED_USED),
     HOLD,
     ASSUMED,
     FIRST,
-    ImagesVanished((VANISHED,)),
+    ImagesRemovedExternally((VANISHED,)),
     COUNTED,
     SPACE_UNKNOWN,
     SPACE,
     SPACE_IN_VAIN,
     ClockJumped(900.0),
     ClockTrusted(),
-    NightHeld(INSTALLED),
+    NightlySuspended(INSTALLED),
     SweepWaits(Trigger.NIGHTLY),
-    RegistriesAsked(frozenset({"docker.io"}), {"registry.gitlab.com": "HTTP 503"}),
-    RegistriesAsked(frozenset({"docker.io", "registry.gitlab.com"}), {}),
+    RegistriesProbed(frozenset({"docker.io"}), {"registry.gitlab.com": "HTTP 503"}),
+    RegistriesProbed(frozenset({"docker.io", "registry.gitlab.com"}), {}),
     SweepStarted(NIGHT, FULL, MIDNIGHT, dry_run=False),
     EvictionStarted(Trigger.NIGHTLY, going(1), MIDNIGHT),
     EvictionEnded(Trigger.NIGHTLY, EVICTED, MIDNIGHT),
     EvictionEnded(Trigger.NIGHTLY, FAILED, MIDNIGHT),
     EvictionEnded(Trigger.NIGHTLY, SPARED, MIDNIGHT),
     SweepEnded(report(), MIDNIGHT + timedelta(seconds=12.5)),
-    NightEnded(Night(MIDNIGHT, MIDNIGHT + timedelta(seconds=12.5))),
+    NightlyRunEnded(NightlyRun(MIDNIGHT, MIDNIGHT + timedelta(seconds=12.5))),
     LOOKING,
-    SweepStarted(PRESSURE, FULL, MIDNIGHT, dry_run=False, early=True, expected_bytes=3 * GIB),
+    SweepStarted(PRESSURE, FULL, MIDNIGHT, dry_run=False, early=True, pulls_projected_bytes=3 * GIB),
     EvictionEnded(Trigger.PRESSURE, BURST, MIDNIGHT),
     SweepEnded(BURST_REPORT, MIDNIGHT + timedelta(hours=1)),
     SweepStarted(NIGHT, EMPTIER, MIDNIGHT, dry_run=False),
     SweepEnded(DRY_REPORT, MIDNIGHT + timedelta(hours=2)),
     SweepFailed(Trigger.NIGHTLY, AWAY, 60.0, MIDNIGHT + timedelta(hours=13)),
-    LoopBroke(ValueError("nobody foresaw this")),
+    LoopFailed(ValueError("nobody foresaw this")),
     DaemonStopped(),
 )
 """At least one event of every type, in an order that could be."""

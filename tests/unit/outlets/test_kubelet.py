@@ -5,14 +5,14 @@ from datetime import timedelta
 
 import pytest
 
-from cleaner.core.events import ImagesVanished
-from cleaner.core.kubelet import KubeletMarks, KubeletRead
+from cleaner.core.events import ImagesRemovedExternally
+from cleaner.core.kubelet import KubeletRead, KubeletSettings
 from unit.outlets.happenings import ASSUMED, FIRST, MIDNIGHT, VANISHED, kubelet_read
 from unit.outlets.written import lines_of, metrics_after, value
 
-NEVER = kubelet_read(KubeletMarks(gc_high_percent=100, thresholds=()))
-CLOSE = kubelet_read(KubeletMarks(gc_high_percent=77))
-BROKEN = kubelet_read(KubeletMarks(), "/var/lib/kubelet/config.yaml is no YAML", broken=True)
+NEVER = kubelet_read(KubeletSettings(gc_high_percent=100, thresholds=()))
+CLOSE = kubelet_read(KubeletSettings(gc_high_percent=77))
+BROKEN = kubelet_read(KubeletSettings(), "/var/lib/kubelet/config.yaml is no YAML", broken=True)
 
 
 @pytest.mark.parametrize(
@@ -29,11 +29,11 @@ def test_the_line_says_from_when_on_and_by_what() -> None:
     first, never = lines_of(FIRST, NEVER)
     assert (first["bytes_percent"], first["bytes_by"]) == (74, "imageGCHighThresholdPercent 75")
     assert (first["inodes_percent"], first["inodes_by"]) == (95, "imagefs.inodesFree<5%")
-    assert (first["maximum_age_seconds"], first["because"]) == (7 * 86400, None)
+    assert (first["maximum_age_seconds"], first["reason"]) == (7 * 86400, None)
     assert first["collisions"] == [collision.text for collision in FIRST.collisions]
     assert (never["bytes_percent"], never["inodes_by"], never["maximum_age_seconds"]) == (None, None, None)
     (assumed,) = lines_of(ASSUMED)
-    assert (assumed["config"], assumed["because"]) == (ASSUMED.config.path, ASSUMED.config.because)
+    assert (assumed["config"], assumed["reason"]) == (ASSUMED.config.path, ASSUMED.config.reason)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_metrics_show_the_kubelets_mark_beside_ours(
     """With the labels of our own marks, so that they can be subtracted."""
     metrics = metrics_after([read])
     labels = {"filesystem": "images", "resource": "bytes"}
-    assert value(metrics, "kubelet_watermark_ratio", **labels) == share
+    assert value(metrics, "kubelet_threshold_ratio", **labels) == share
     assert value(metrics, "high_watermark_ratio", **labels) == 0.75
     assert value(metrics, "kubelet_collision") == collision
     assert value(metrics, "kubelet_config_read") == was_read
@@ -55,23 +55,23 @@ def test_a_kubelet_that_nobody_looked_at_has_no_sample() -> None:
     """Nor has a mark that it does not have, also where it had one before."""
     labels = {"filesystem": "images", "resource": "bytes"}
     for metrics in (metrics_after(), metrics_after([FIRST, NEVER])):
-        assert value(metrics, "kubelet_watermark_ratio", **labels) is None
+        assert value(metrics, "kubelet_threshold_ratio", **labels) is None
     assert value(metrics_after(), "kubelet_collision") is None
     assert value(metrics_after(), "kubelet_config_read") is None
 
 
 def test_images_that_vanished_are_counted() -> None:
     """All of each look."""
-    metrics = metrics_after([ImagesVanished((VANISHED, VANISHED)), ImagesVanished((VANISHED,))])
-    assert value(metrics, "images_vanished_total") == 3
-    assert value(metrics_after(), "images_vanished_total") == 0
+    metrics = metrics_after([ImagesRemovedExternally((VANISHED, VANISHED)), ImagesRemovedExternally((VANISHED,))])
+    assert value(metrics, "images_removed_externally_total") == 3
+    assert value(metrics_after(), "images_removed_externally_total") == 0
 
 
 def test_a_line_for_what_vanished_names_five() -> None:
     """A name of each, or its id; between which looks; the highest usage."""
     nameless = replace(VANISHED, references=(), used_percent=None)
-    (line,) = lines_of(ImagesVanished((nameless, *[VANISHED] * 6)))
-    assert (line["event"], line["level"], line["images"]) == ("images_vanished", "info", 7)
+    (line,) = lines_of(ImagesRemovedExternally((nameless, *[VANISHED] * 6)))
+    assert (line["event"], line["level"], line["images"]) == ("images_removed_externally", "info", 7)
     assert line["references"] == [VANISHED.image_id, *[VANISHED.references[0]] * 4]
     assert (line["last_seen_at"], line["gone_at"]) == ("2026-06-14T23:58:00Z", "2026-06-14T23:59:00Z")
     assert line["used_percent"] == 86.4
@@ -80,5 +80,5 @@ def test_a_line_for_what_vanished_names_five() -> None:
 def test_a_usage_that_nobody_measured_is_null() -> None:
     """As after the agent was away, and the times are the widest of all images."""
     earlier = replace(VANISHED, used_percent=None, last_seen_at=MIDNIGHT - timedelta(hours=1))
-    (line,) = lines_of(ImagesVanished((earlier, replace(VANISHED, used_percent=None))))
+    (line,) = lines_of(ImagesRemovedExternally((earlier, replace(VANISHED, used_percent=None))))
     assert (line["used_percent"], line["last_seen_at"]) == (None, "2026-06-14T23:00:00Z")

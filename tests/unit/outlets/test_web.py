@@ -29,7 +29,7 @@ class _Clock:
 
 def _registry() -> CollectorRegistry:
     registry = CollectorRegistry()
-    Counter("cleaner_tries_total", "Tries.", registry=registry)
+    Counter("image_cleaner_tries_total", "Tries.", registry=registry)
     return registry
 
 
@@ -95,7 +95,7 @@ def test_metrics_are_served_as_text(server: WebServer) -> None:
     response, body = _ask(server, "/metrics?x=1")
     assert response.status == 200
     assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
-    assert "cleaner_tries_total 0.0" in body
+    assert "image_cleaner_tries_total 0.0" in body
 
 
 def test_openmetrics_is_served_to_who_prefers_it(server: WebServer) -> None:

@@ -9,20 +9,20 @@ from cleaner.core.events import Event
 from cleaner.outlets.log.logger import make_logger
 from cleaner.outlets.log.outlet import Logs
 from cleaner.outlets.metrics.outlet import Metrics
-from unit.outlets.happenings import FULL, MARKS
+from unit.outlets.happenings import FULL, WATERMARKS
 
 
 def metrics_after(events: Iterable[Event] = (), usage: Usage | None = FULL) -> Metrics:
     metrics = Metrics(read_usage=lambda: usage)
     metrics.record_build("1.2.3", "abcdef0")
-    metrics.record_config("full", "0a1b2c3d", MARKS)
+    metrics.record_config("full", "0a1b2c3d", WATERMARKS)
     for event in events:
         metrics.record(event)
     return metrics
 
 
 def value(metrics: Metrics, name: str, /, **labels: str) -> float | None:
-    return metrics.registry.get_sample_value(f"cleaner_{name}", labels)
+    return metrics.registry.get_sample_value(f"image_cleaner_{name}", labels)
 
 
 def written_by(*events: Event, level: str = "info") -> list[str]:

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from cleaner.node.clock import NeverStop
-from cleaner.registries.health import FIRST_SHARE, KEPT_SECONDS, AskedRegistries
-from cleaner.registries.probe_round import Rounds
+from cleaner.registries.health import FIRST_SHARE, KEPT_SECONDS, RegistryHealth
+from cleaner.registries.probe_round import ProbeRound
 from support.fakes import FakeTimer
 
 
@@ -17,11 +17,11 @@ class Town:
         self.timer = FakeTimer()
         self.down: set[str] = set()
         self.asked: list[str] = []
-        rounds = Rounds(self._answer, NeverStop(), lambda: 0.0)
-        self.guard = AskedRegistries(mirrors, rounds, self.timer.monotonic)
+        rounds = ProbeRound(self._answer, NeverStop(), lambda: 0.0)
+        self.guard = RegistryHealth(mirrors, rounds, self.timer.monotonic)
 
     def ask(self, *registries: str) -> Mapping[str, str]:
-        return self.guard.down(frozenset(registries), 5.0)
+        return self.guard.find_down(frozenset(registries), 5.0)
 
     def _answer(self, registry: str) -> str | None:
         self.asked.append(registry)
@@ -107,16 +107,16 @@ def test_those_who_answered_well_come_first() -> None:
     """Then those never asked, then those that were down: many that hang do not take the time of the others."""
     order: list[list[str]] = []
 
-    class Noted(Rounds):
-        def ask(self, registries: Sequence[str], seconds: float) -> dict[str, str | None]:
+    class Recorded(ProbeRound):
+        def probe_all(self, registries: Sequence[str], seconds: float) -> dict[str, str | None]:
             order.append(list(registries))
             return dict.fromkeys(registries) | {"b": "HTTP 503"} if registries else {}
 
     timer = FakeTimer()
-    guard = AskedRegistries({}, Noted(lambda _: None, NeverStop()), timer.monotonic)
-    guard.down(frozenset("bd"), 5.0)
+    guard = RegistryHealth({}, Recorded(lambda _: None, NeverStop()), timer.monotonic)
+    guard.find_down(frozenset("bd"), 5.0)
     timer.move(seconds=KEPT_SECONDS)
-    guard.down(frozenset("abcd"), 5.0)
+    guard.find_down(frozenset("abcd"), 5.0)
     assert order == [["b", "d"], [], ["d", "a", "c", "b"], []]
 
 
@@ -125,12 +125,12 @@ def test_the_time_is_shared_with_mirrors() -> None:
     seconds: list[float] = []
     timer = FakeTimer()
 
-    class Silent(Rounds):
-        def ask(self, _: Sequence[str], limit: float) -> dict[str, str | None]:
+    class Silent(ProbeRound):
+        def probe_all(self, _: Sequence[str], limit: float) -> dict[str, str | None]:
             seconds.append(limit)
             timer.move(seconds=limit)
             return {}
 
-    guard = AskedRegistries({"a": ("m",)}, Silent(lambda _: None, NeverStop()), timer.monotonic)
-    assert guard.down(frozenset({"a"}), 10.0) == {"a": "no answer in time; m: no answer in time"}
+    guard = RegistryHealth({"a": ("m",)}, Silent(lambda _: None, NeverStop()), timer.monotonic)
+    assert guard.find_down(frozenset({"a"}), 10.0) == {"a": "no answer in time; m: no answer in time"}
     assert seconds == pytest.approx([10 * FIRST_SHARE, 10 * (1 - FIRST_SHARE)])

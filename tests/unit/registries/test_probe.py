@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cleaner.core.errors import EnvironmentUnusableError
-from cleaner.registries.probe import ATTEMPTS, TIMEOUTS, RegistryQuestion
+from cleaner.registries.probe import PROBE_ATTEMPTS, TIMEOUTS, RegistryProbe
 from lab.waiting import DEADLINE_SECONDS, wait_until
 from support.registry_servers import (
     FakeRegistry,
@@ -22,11 +22,11 @@ PATIENT = (DEADLINE_SECONDS, DEADLINE_SECONDS)
 
 
 def ask(address: str) -> str | None:
-    return RegistryQuestion(frozenset({address}), timeouts=PATIENT)(address)
+    return RegistryProbe(frozenset({address}), timeouts=PATIENT)(address)
 
 
-def asking_over_tls(ca_file: Path | None = None) -> RegistryQuestion:
-    return RegistryQuestion(ca_file=str(ca_file) if ca_file else None, timeouts=PATIENT)
+def asking_over_tls(ca_file: Path | None = None) -> RegistryProbe:
+    return RegistryProbe(ca_file=str(ca_file) if ca_file else None, timeouts=PATIENT)
 
 
 @pytest.mark.parametrize("status", [200, 401, 403])
@@ -45,7 +45,7 @@ def test_down_by_status(status: int) -> None:
     """Any other status is down; an error of the server's gets a second question, and nothing else does."""
     with serve_registry(status) as registry:
         assert ask(registry.address) == f"HTTP {status}"
-    assert len(registry.asked) == (ATTEMPTS if status >= 500 else 1)
+    assert len(registry.asked) == (PROBE_ATTEMPTS if status >= 500 else 1)
 
 
 @pytest.mark.parametrize(("first", "expected"), [(503, None), (0, None), (404, "HTTP 404")])
@@ -86,7 +86,7 @@ def test_silence_ends(plain_http: bool) -> None:
     """A registry that takes the connection and says nothing is down after the time for it, and not asked again."""
     with serve_silence() as silence:
         plain = frozenset({silence.address} if plain_http else ())
-        asks = RegistryQuestion(plain, timeouts=(0.1, 0.1))
+        asks = RegistryProbe(plain, timeouts=(0.1, 0.1))
         begin = time.monotonic()
         assert asks(silence.address) == "no answer in time"
         assert time.monotonic() - begin >= 0.1
@@ -96,7 +96,7 @@ def test_silence_ends(plain_http: bool) -> None:
 
 def test_the_time_for_an_answer_is_short() -> None:
     """A connection has two seconds, and an answer three."""
-    assert TIMEOUTS == RegistryQuestion()._timeouts == (2.0, 3.0)
+    assert TIMEOUTS == RegistryProbe()._timeouts == (2.0, 3.0)
 
 
 # ---- TLS
@@ -126,9 +126,9 @@ def test_a_private_ca_is_trusted_where_it_is_named(private: FakeRegistry, certif
 
 def test_an_unknown_certificate_is_down(private: FakeRegistry) -> None:
     """Without it the certificate does not verify: the registry is down, and no question reached it."""
-    because = asking_over_tls()(private.address)
-    assert because is not None
-    assert because.startswith("TLS: self")
+    reason = asking_over_tls()(private.address)
+    assert reason is not None
+    assert reason.startswith("TLS: self")
     assert private.asked == []
 
 
@@ -139,10 +139,10 @@ def test_a_wrong_certificate_is_down(folder: Path, name: str, days: int, says: s
     """One for another host, or that has expired, is down though its CA is trusted."""
     wrong = make_certificate(folder, name, days)
     with serve_registry(200, certificate=wrong) as registry:
-        because = asking_over_tls(wrong)(registry.address)
-    assert because is not None
-    assert because.startswith("TLS: ")
-    assert says in because
+        reason = asking_over_tls(wrong)(registry.address)
+    assert reason is not None
+    assert reason.startswith("TLS: ")
+    assert says in reason
 
 
 def test_https_unless_it_is_said(private: FakeRegistry) -> None:
@@ -181,7 +181,7 @@ def test_a_file_of_cas_that_is_none(tmp_path: Path, content: str | None, says: s
     if content:
         path.write_text(content)
     with pytest.raises(EnvironmentUnusableError, match=f"registries.ca_file: {path}: {says}.*; write the path of"):
-        RegistryQuestion(ca_file=str(path))
+        RegistryProbe(ca_file=str(path))
 
 
 # ---- the environment

@@ -10,8 +10,8 @@ import pytest
 
 from cleaner.core.ports import Stop
 from cleaner.node.clock import NeverStop
-from cleaner.registries.probe import RegistryQuestion
-from cleaner.registries.probe_round import JITTER_SHARE, MOST_AT_ONCE, Ask, Found, Rounds
+from cleaner.registries.probe import RegistryProbe
+from cleaner.registries.probe_round import JITTER_SHARE, MOST_AT_ONCE, Ask, Found, ProbeRound
 from lab.waiting import DEADLINE_SECONDS, wait_until
 from support.registry_servers import serve_registry, serve_silence
 
@@ -85,17 +85,17 @@ def await_threads() -> None:
             assert not thread.is_alive()
 
 
-def rounds_of(ask: Ask, stop: Stop | None = None, chance: float = 0.0) -> Rounds:
-    return Rounds(ask, stop or NeverStop(), lambda: chance)
+def rounds_of(ask: Ask, stop: Stop | None = None, chance: float = 0.0) -> ProbeRound:
+    return ProbeRound(ask, stop or NeverStop(), lambda: chance)
 
 
-def ended(rounds: Rounds, registries: list[str], seconds: float) -> tuple[Found, float]:
+def ended(rounds: ProbeRound, registries: list[str], seconds: float) -> tuple[Found, float]:
     """What a round found, and how many seconds it took; AssertionError where nothing ends it."""
     found: list[tuple[Found, float]] = []
 
     def ask() -> None:
         begin = time.monotonic()
-        answers = rounds.ask(registries, seconds)
+        answers = rounds.probe_all(registries, seconds)
         found.append((answers, time.monotonic() - begin))
 
     asking = threading.Thread(target=ask, daemon=True)
@@ -114,7 +114,7 @@ def test_everybody_is_asked_once() -> None:
         return "HTTP 503" if registry == "b.io" else None
 
     names = [f"{letter}.io" for letter in "abcdefghijklmnopqrstuvwxyz"]
-    found = rounds_of(ask).ask(names, DEADLINE_SECONDS)
+    found = rounds_of(ask).probe_all(names, DEADLINE_SECONDS)
     assert found == {name: "HTTP 503" if name == "b.io" else None for name in names}
     assert sorted(asked) == names
 
@@ -122,7 +122,7 @@ def test_everybody_is_asked_once() -> None:
 def test_nobody_to_ask_takes_no_time() -> None:
     """Without a registry there is no thread and no wait."""
     stop, chance = StopWhen(lambda: False), Chance(0.999)
-    assert ended(Rounds(lambda _: None, stop, chance), [], FAR_SECONDS)[0] == {}
+    assert ended(ProbeRound(lambda _: None, stop, chance), [], FAR_SECONDS)[0] == {}
     await_threads()
     # A thread draws its pause before all else, and each wait begins with the question for a stop.
     assert (chance.drawn, stop.asked) == ([], 0)
@@ -145,12 +145,12 @@ def test_who_still_hangs_is_not_asked_again() -> None:
     with hanging() as gate:
         stop = StopWhen(lambda: gate.hanging == 1)
         rounds = rounds_of(gate, stop)
-        assert rounds.ask(["a.io"], FAR_SECONDS) == {}
+        assert rounds.probe_all(["a.io"], FAR_SECONDS) == {}
         stop.condition = lambda: False
-        assert rounds.ask(["a.io"], DEADLINE_SECONDS) == {"a.io": "it has not answered the last question yet"}
+        assert rounds.probe_all(["a.io"], DEADLINE_SECONDS) == {"a.io": "it has not answered the last question yet"}
         assert gate.asked == ["a.io"]
         gate.open.set()
-        wait_until(lambda: rounds.ask(["a.io"], DEADLINE_SECONDS) == {"a.io": None}, "it is asked anew")
+        wait_until(lambda: rounds.probe_all(["a.io"], DEADLINE_SECONDS) == {"a.io": None}, "it is asked anew")
     assert len(gate.asked) == 2
 
 
@@ -160,9 +160,9 @@ def test_a_question_that_breaks_is_an_answer() -> None:
     def ask(_: str) -> str | None:
         raise ValueError("http://user:secret@proxy")
 
-    assert rounds_of(ask).ask(["a.io"], DEADLINE_SECONDS) == {"a.io": "the question broke: ValueError"}
+    assert rounds_of(ask).probe_all(["a.io"], DEADLINE_SECONDS) == {"a.io": "the question broke: ValueError"}
     name = "a" * 64 + ".io"
-    found = rounds_of(RegistryQuestion()).ask([name], DEADLINE_SECONDS)
+    found = rounds_of(RegistryProbe()).probe_all([name], DEADLINE_SECONDS)
     assert found == {name: "the question broke: LocationParseError"}
 
 
@@ -178,7 +178,7 @@ def test_the_pause_by_chance_is_bounded(number: float) -> None:
     names = [f"r{index}.io" for index in range(3 * MOST_AT_ONCE)]
     for seconds in LIMITS_SECONDS:
         chance = Chance(number)
-        found, took = ended(Rounds(lambda _: None, NeverStop(), chance), names, seconds)
+        found, took = ended(ProbeRound(lambda _: None, NeverStop(), chance), names, seconds)
         await_threads()
         assert len(chance.drawn) == MOST_AT_ONCE
         assert took >= number * seconds * JITTER_SHARE
@@ -201,7 +201,7 @@ def test_a_server_that_drips_is_left_behind() -> None:
     with serve_silence(drip=b"H") as dripping, serve_registry(401) as registry:
         plain = frozenset({dripping.address, registry.address})
         for seconds in LIMITS_SECONDS:
-            rounds = rounds_of(RegistryQuestion(plain, timeouts=PATIENT))
+            rounds = rounds_of(RegistryProbe(plain, timeouts=PATIENT))
             found, took = ended(rounds, [dripping.address, registry.address], seconds)
             if found and took < 2 * seconds:
                 break
@@ -216,4 +216,4 @@ def test_without_threads_nobody_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    assert rounds_of(lambda _: None).ask(["a.io"], 0.1) == {}
+    assert rounds_of(lambda _: None).probe_all(["a.io"], 0.1) == {}

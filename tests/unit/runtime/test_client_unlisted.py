@@ -6,7 +6,7 @@ import grpc
 import pytest
 
 from cleaner.core.errors import RuntimeRejectedError, RuntimeUnavailableError
-from cleaner.core.image_users import ids_in_use, needs_of
+from cleaner.core.image_users import ids_in_use, image_users
 from cleaner.core.model import Container
 from cleaner.runtime.client import CriRuntime
 from support.containerd_services import OwnContainer
@@ -38,7 +38,7 @@ def test_its_image_is_in_use(containerd: CrioServer, connect: Connect, name: str
     """Its image is in use, also where only a name that is no reference ties the two."""
     hold(containerd, OwnContainer("n", name))
     runtime = connect(containerd)
-    assert ids_in_use(runtime.list_images(), needs_of(runtime.list_containers(), ())) == {ID}
+    assert ids_in_use(runtime.list_images(), image_users(runtime.list_containers(), ())) == {ID}
 
 
 def test_listed_containers(containerd: CrioServer, connect: Connect) -> None:

@@ -4,16 +4,16 @@ from datetime import timedelta
 
 import pytest
 
-from cleaner.sweep.pacing import LONGEST_REST_SECONDS, Pace
+from cleaner.sweep.pacing import LONGEST_PAUSE_SECONDS, Pace
 from support.values import MICROSECOND, NOW
 
 
-def make_pace(duty: float = 0.2, *, ends_in: timedelta | None = None) -> Pace:
-    return Pace(duty, None if ends_in is None else NOW + ends_in, 60.0, lambda _usage: False)
+def make_pace(duty_cycle: float = 0.2, *, ends_in: timedelta | None = None) -> Pace:
+    return Pace(duty_cycle, None if ends_in is None else NOW + ends_in, 60.0, lambda _usage: False)
 
 
 @pytest.mark.parametrize(
-    ("duty", "worked", "rest"),
+    ("duty_cycle", "worked", "rest"),
     [
         (0.2, 0, 0),
         (0.2, 1.5, 6),
@@ -28,10 +28,10 @@ def make_pace(duty: float = 0.2, *, ends_in: timedelta | None = None) -> Pace:
         (0.00001, 0.001, 30),
     ],
 )
-def test_the_rest_makes_the_duty_true_and_is_bounded(duty: float, worked: float, rest: float) -> None:
+def test_the_rest_makes_the_duty_true_and_is_bounded(duty_cycle: float, worked: float, rest: float) -> None:
     """At a fifth it rests four times as long as it worked, at the whole never, and half a minute at most."""
-    assert make_pace(duty).rest_seconds(worked) == pytest.approx(rest)
-    assert LONGEST_REST_SECONDS == 30
+    assert make_pace(duty_cycle).pause_seconds(worked) == pytest.approx(rest)
+    assert LONGEST_PAUSE_SECONDS == 30
 
 
 @pytest.mark.parametrize(("ends_in", "over"), [(-MICROSECOND, True), (timedelta(0), True), (MICROSECOND, False)])

@@ -13,7 +13,7 @@ from cleaner.core.model import Container, EvictionOutcome, StopReason, Trigger
 from cleaner.core.pressure.watermarks import at_high
 from cleaner.core.report import SweepReport
 from cleaner.sweep.pacing import Pace
-from support.nodes import MARKS, MB, World, make_world
+from support.nodes import MB, WATERMARKS, World, make_world
 
 NOBODY: Callable[[Usage], bool] = lambda _usage: False  # noqa: E731 - a value of the field's own type
 
@@ -29,7 +29,7 @@ class Nightly:
 
     world: World
     removal_seconds: float = 0.5
-    duty: float = 0.2
+    duty_cycle: float = 0.2
     ends_at: datetime | None = None
     is_pressing: Callable[[Usage], bool] = field(default=NOBODY)
 
@@ -37,7 +37,7 @@ class Nightly:
         self.world.runtime.before["remove_image"] = lambda: self.world.timer.move(seconds=self.removal_seconds)
 
     def report(self) -> SweepReport:
-        pace = Pace(self.duty, self.ends_at, 60.0, self.is_pressing)
+        pace = Pace(self.duty_cycle, self.ends_at, 60.0, self.is_pressing)
         return self.world.report(Trigger.NIGHTLY, pace=pace)
 
 
@@ -51,7 +51,7 @@ def outcomes(report: SweepReport) -> list[EvictionOutcome]:
 
 
 @pytest.mark.parametrize(
-    ("duty", "removal_seconds", "waits"),
+    ("duty_cycle", "removal_seconds", "waits"),
     [
         (0.2, 0.1, [0.4, 0.4]),
         (0.2, 0.25, [1, 1]),
@@ -62,13 +62,13 @@ def outcomes(report: SweepReport) -> list[EvictionOutcome]:
     ],
 )
 def test_it_rests_after_each_eviction_but_the_last(
-    world: World, duty: float, removal_seconds: float, waits: list[float]
+    world: World, duty_cycle: float, removal_seconds: float, waits: list[float]
 ) -> None:
     """Four times as long as it worked, half a minute at most, in slices of a second; and not at all before it works."""
     pull(world, 3)
-    report = Nightly(world, removal_seconds, duty).report()
+    report = Nightly(world, removal_seconds, duty_cycle).report()
     assert outcomes(report) == [EvictionOutcome.EVICTED] * 3
-    assert report.stopped_because is StopReason.DONE
+    assert report.stop_reason is StopReason.DONE
     assert world.stop.waits == pytest.approx(waits)
     assert report.duration_seconds == pytest.approx(3 * removal_seconds + sum(waits))
 
@@ -96,16 +96,20 @@ def test_a_stop_request_ends_a_rest_at_once(world: World) -> None:
     world.stop.waits_left = 2
     report = Nightly(world, removal_seconds=5).report()
     assert (len(report.evictions), report.not_reached) == (1, 2)
-    assert report.stopped_because is StopReason.STOP_REQUESTED
+    assert report.stop_reason is StopReason.STOP_REQUESTED
     assert world.stop.waits == [1, 1]
 
 
 @pytest.mark.parametrize(
-    ("megabytes", "because", "evictions", "waits"),
-    [(699, StopReason.DONE, 2, 20), (700, StopReason.PRESSURE, 1, 3), (701, StopReason.PRESSURE, 1, 3)],
+    ("megabytes", "reason", "evictions", "waits"),
+    [
+        (699, StopReason.DONE, 2, 20),
+        (700, StopReason.YIELDED_TO_PRESSURE, 1, 3),
+        (701, StopReason.YIELDED_TO_PRESSURE, 1, 3),
+    ],
 )
 def test_pressure_in_a_rest_ends_the_sweep(
-    world: World, megabytes: int, because: StopReason, evictions: int, waits: int
+    world: World, megabytes: int, reason: StopReason, evictions: int, waits: int
 ) -> None:
     """A disk that is at its high mark itself in the third second of a rest is seen in that second; below it, not."""
     pull(world, 2)
@@ -115,38 +119,38 @@ def test_pressure_in_a_rest_ends_the_sweep(
             world.simulated.write_file("burst", megabytes * MB)
 
     world.stop.between = fill
-    report = Nightly(world, removal_seconds=5, is_pressing=lambda usage: bool(at_high(usage, MARKS))).report()
-    assert (report.stopped_because, len(report.evictions)) == (because, evictions)
+    report = Nightly(world, removal_seconds=5, is_pressing=lambda usage: bool(at_high(usage, WATERMARKS))).report()
+    assert (report.stop_reason, len(report.evictions)) == (reason, evictions)
     assert len(world.stop.waits) == waits
 
 
-@pytest.mark.parametrize("duty", [0.2, 1])
-def test_pressure_is_seen_before_each_image(world: World, duty: float) -> None:
+@pytest.mark.parametrize("duty_cycle", [0.2, 1])
+def test_pressure_is_seen_before_each_image(world: World, duty_cycle: float) -> None:
     """Without a rest, and before the first image, the disk is measured too."""
     pull(world, 2)
     world.simulated.write_file("burst", 700 * MB)
-    report = Nightly(world, duty=duty, is_pressing=lambda usage: bool(at_high(usage, MARKS))).report()
+    report = Nightly(world, duty_cycle=duty_cycle, is_pressing=lambda usage: bool(at_high(usage, WATERMARKS))).report()
     assert (outcomes(report), report.not_reached) == ([], 2)
-    assert report.stopped_because is StopReason.PRESSURE
+    assert report.stop_reason is StopReason.YIELDED_TO_PRESSURE
 
 
 @pytest.mark.parametrize(
-    ("seconds", "because", "evictions", "waits"),
+    ("seconds", "reason", "evictions", "waits"),
     [
-        (0, StopReason.WINDOW, 0, 0),
-        (0.000001, StopReason.WINDOW, 1, 0),
-        (0.5, StopReason.WINDOW, 1, 0),
-        (2.5, StopReason.WINDOW, 1, 2),
+        (0, StopReason.WINDOW_CLOSED, 0, 0),
+        (0.000001, StopReason.WINDOW_CLOSED, 1, 0),
+        (0.5, StopReason.WINDOW_CLOSED, 1, 0),
+        (2.5, StopReason.WINDOW_CLOSED, 1, 2),
         (2.500001, StopReason.DONE, 2, 2),
     ],
 )
 def test_the_end_of_its_window_ends_the_sweep(
-    world: World, seconds: float, because: StopReason, evictions: int, waits: int
+    world: World, seconds: float, reason: StopReason, evictions: int, waits: int
 ) -> None:
     """From the end itself on no eviction begins: not the first, none after one that took too long or after its rest."""
     pull(world, 2)
     report = Nightly(world, ends_at=world.timer.now() + timedelta(seconds=seconds)).report()
-    assert (report.stopped_because, len(report.evictions)) == (because, evictions)
+    assert (report.stop_reason, len(report.evictions)) == (reason, evictions)
     assert len(world.stop.waits) == waits
 
 
@@ -163,7 +167,7 @@ def test_the_node_is_looked_at_each_minute(world: World) -> None:
 def test_a_look_is_due_after_a_minute_itself(world: World, seconds: float, looks: int) -> None:
     """Below the interval the node is not looked at again, at it and above it is."""
     pull(world, 2)
-    Nightly(world, removal_seconds=seconds, duty=1).report()
+    Nightly(world, removal_seconds=seconds, duty_cycle=1).report()
     assert world.runtime.calls.count("list_images") == looks
 
 

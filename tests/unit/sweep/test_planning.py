@@ -8,7 +8,14 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from cleaner.cli.node_checks import check_node
-from cleaner.core.events import EvictionEnded, ImagesCounted, RegistriesAsked, SpaceCounted, SweepEnded, SweepStarted
+from cleaner.core.events import (
+    EvictionEnded,
+    ImagesInventoried,
+    RegistriesProbed,
+    SpaceInventoried,
+    SweepEnded,
+    SweepStarted,
+)
 from cleaner.core.findings import Finding, Grade
 from cleaner.core.model import EvictReason, KeepReason, Mode, Plan, Policy, Trigger
 from cleaner.core.nightly import Nightly, calendar_of
@@ -18,7 +25,7 @@ from cleaner.daemon.loop import Daemon, DaemonSettings, Host
 from cleaner.sweep.planning import SECONDS_TO_ASK, SECONDS_UNDER_PRESSURE, plan_as_known, plan_within_reach
 from cleaner.sweep.sweep import SweepSettings
 from support.fakes import Recorder, ScriptedRegistries
-from support.nodes import COMPANY, MARKS, POLICY, World, make_world
+from support.nodes import COMPANY, POLICY, WATERMARKS, World, make_world
 from support.values import DAY, NOW, make_image, make_observation, make_policy, make_rule
 
 HOME, AWAY = "registry.example.com", "registry.gitlab.com"
@@ -46,12 +53,12 @@ def reasons(plan: Plan) -> list[str]:
 def test_the_registries_of_candidates_are_asked_once(trigger: Trigger) -> None:
     """Nobody asks for what stays anyway; what is down keeps its images, and the answer tells both."""
     home, young = make_image(1, [f"{HOME}/a:1"]), make_image(2, ["q.io/a:1"], created=DAY)
-    observation = make_observation(home, young, make_image(3))
+    inspection = make_observation(home, young, make_image(3))
     registries = ScriptedRegistries({AWAY: "HTTP 503"})
     policy = make_policy(make_rule("**", local=True))
-    plan, asked = plan_within_reach(observation, policy, trigger, NOW, registries)
+    plan, asked = plan_within_reach(inspection, policy, trigger, NOW, registries)
     assert registries.asked == [(frozenset({HOME, AWAY}), SECONDS_TO_ASK)]
-    assert asked == RegistriesAsked(frozenset({HOME}), {AWAY: "HTTP 503"})
+    assert asked == RegistriesProbed(frozenset({HOME}), {AWAY: "HTTP 503"})
     assert reasons(plan) == [EvictReason.EXPIRED, KeepReason.UNEXPIRED, KeepReason.REGISTRY_DOWN]
 
 
@@ -73,9 +80,9 @@ def test_under_pressure_the_setting_decides(ignores: bool) -> None:
     """Pressure asks nobody by default; where it does, it has less time."""
     registries = ScriptedRegistries({AWAY: "HTTP 503"}, known=frozenset({AWAY}))
     policy = replace(make_policy(), pressure_ignores_registries=ignores)
-    observation = make_observation(make_image(1))
-    plan, _ = plan_within_reach(observation, policy, Trigger.PRESSURE, NOW, registries)
-    known = plan_as_known(observation, policy, Trigger.PRESSURE, NOW, registries)
+    inspection = make_observation(make_image(1))
+    plan, _ = plan_within_reach(inspection, policy, Trigger.PRESSURE, NOW, registries)
+    known = plan_as_known(inspection, policy, Trigger.PRESSURE, NOW, registries)
     expected: str = EvictReason.EXPIRED if ignores else KeepReason.REGISTRY_DOWN
     assert (reasons(plan), reasons(known)) == ([expected], [expected])
     assert registries.asked == ([] if ignores else [(frozenset({AWAY}), SECONDS_UNDER_PRESSURE)])
@@ -89,15 +96,15 @@ def test_a_night_keeps_what_is_out_of_reach(world: World) -> None:
     world.pull_old("a")
     registries_of(world).broken = {HOME: "Connection refused"}
     first = world.sweep(Trigger.NIGHTLY)
-    assert [type(event) for event in first] == [RegistriesAsked, SweepStarted, SweepEnded]
+    assert [type(event) for event in first] == [RegistriesProbed, SweepStarted, SweepEnded]
     registries_of(world).broken = {}
     second = world.sweep(Trigger.NIGHTLY)
-    assert second[0] == RegistriesAsked(frozenset({HOME}), {})
+    assert second[0] == RegistriesProbed(frozenset({HOME}), {})
     assert EvictionEnded in map(type, second)
 
 
 def test_a_dry_run_asks_too(world: World) -> None:
-    """What would go depends on the registries, so a dry run asks them."""
+    """What would be evicted depends on the registries, so a dry run asks them."""
     world.pull_old("a")
     registries_of(world).broken = {HOME: "Connection refused"}
     report = world.report(Trigger.MANUAL, dry_run=True)
@@ -114,7 +121,7 @@ def test_pressure_and_a_registry_that_is_down(world: World, policy: Policy, evic
     registries_of(world).broken = {HOME: "HTTP 503"}
     report = world.report(Trigger.PRESSURE, policy)
     assert len(report.evictions) == evicted
-    assert report.low_mark_met is bool(evicted)
+    assert report.low_watermark_met is bool(evicted)
 
 
 def test_pressure_that_is_not_needed_asks_nobody(world: World) -> None:
@@ -135,10 +142,10 @@ def test_the_census_asks_nobody(world: World, policy: Policy, under_pressure: in
     registries = registries_of(world)
     registries.known = frozenset({HOME})
     nightly = Nightly("0 0 * * *", ZoneInfo("UTC"), 4 * HOUR, timedelta(0), 48 * HOUR, 200)
-    triggers = Triggers(Mode.FULL, MARKS, calendar_of(nightly, "node-1"), policy.grace)
+    triggers = Triggers(Mode.FULL, WATERMARKS, calendar_of(nightly, "node-1"), policy.grace)
     settings = DaemonSettings(
         triggers=triggers,
-        sweep=SweepSettings(policy, MARKS, failures_per_sweep=5),
+        sweep=SweepSettings(policy, WATERMARKS, failures_per_sweep=5),
         check_every=timedelta(seconds=5),
         horizon=timedelta(0),
         sample_every=timedelta(minutes=1),
@@ -147,10 +154,10 @@ def test_the_census_asks_nobody(world: World, policy: Policy, under_pressure: in
     )
     recorder, world.stop.waits_left = Recorder(), 30
     Daemon(lambda: world.node, settings, Host(world.timer, world.stop, world.ledger), [recorder]).run()
-    counted = recorder.of(ImagesCounted)
+    counted = recorder.of(ImagesInventoried)
     assert len(counted) > 1
     assert {tuple(reasons(count.nightly)) for count in counted} == {(KeepReason.REGISTRY_DOWN,) * 2}
-    space = recorder.of(SpaceCounted)[-1]
+    space = recorder.of(SpaceInventoried)[-1]
     assert (len(space.nightly.evictions), len(space.pressure.evictions)) == (0, under_pressure)
     assert registries.asked == []
 
@@ -160,7 +167,7 @@ def test_the_census_asks_nobody(world: World, policy: Policy, under_pressure: in
 
 def findings_of(world: World, policy: Policy) -> dict[str, list[Finding]]:
     nightly = Nightly("0 0 * * *", ZoneInfo("UTC"), 4 * HOUR, timedelta(0), 48 * HOUR, 200)
-    triggers = Triggers(Mode.FULL, MARKS, calendar_of(nightly, "node-1"), policy.grace)
+    triggers = Triggers(Mode.FULL, WATERMARKS, calendar_of(nightly, "node-1"), policy.grace)
     found: dict[str, list[Finding]] = {}
     for finding in check_node(world.node, policy, triggers):
         found.setdefault(finding.subject, []).append(finding)
@@ -176,11 +183,11 @@ def test_check_asks_what_rules_name(world: World) -> None:
     found = findings_of(world, policy)
     assert found["registry"] == [
         Finding("registry", Grade.OK, f"{HOME} answers, or a mirror of it does"),
-        Finding("registry", Grade.NOTE, f"{AWAY} does not answer (HTTP 503): its images would stay at night"),
+        Finding("registry", Grade.NOTE, f"{AWAY} does not answer (HTTP 503): the nightly sweep would keep its images"),
     ]
     assert registries_of(world).asked == [(frozenset({HOME, AWAY}), SECONDS_TO_ASK)]
     registries_of(world).broken = {HOME: "HTTP 503"}
-    assert findings_of(world, policy)["images"][0].detail == "1: 0 would go at night, 1 under pressure"
+    assert findings_of(world, policy)["images"][0].detail == "1: the nightly sweep would evict 0, a pressure sweep 1"
 
 
 def test_check_without_registries(world: World) -> None:

@@ -13,13 +13,13 @@ from cleaner.core.events import SweepEnded
 from cleaner.core.model import EvictionOutcome, Mode, StopReason, Trigger
 from cleaner.core.nightly import Nightly, calendar_of
 from cleaner.core.pressure.pulls import Pull
-from cleaner.core.pressure.watermarks import KubeletMark
+from cleaner.core.pressure.watermarks import KubeletThreshold
 from cleaner.core.report import SweepReport
 from cleaner.core.triggers import Triggers
 from cleaner.daemon.loop import Daemon, DaemonSettings, Host
 from cleaner.sweep.sweep import SweepSettings
 from support.fakes import Recorder, ScriptedDisk
-from support.nodes import MARKS, MB, POLICY, World, make_world
+from support.nodes import MB, POLICY, WATERMARKS, World, make_world
 
 REJECTED = RuntimeRejectedError("RemoveImage: INTERNAL: no")
 
@@ -59,11 +59,11 @@ def watch(world: World, mode: Mode = Mode.PRESSURE, **delta: float) -> list[Swee
     """The pressure sweeps of a daemon that runs for so long."""
     recorder = Recorder()
     nightly = Nightly(
-        "0 0 * * *", ZoneInfo("UTC"), timedelta(hours=4), timedelta(0), timedelta(hours=48), 200, duty=0.2
+        "0 0 * * *", ZoneInfo("UTC"), timedelta(hours=4), timedelta(0), timedelta(hours=48), 200, duty_cycle=0.2
     )
     settings = DaemonSettings(
-        triggers=Triggers(mode, MARKS, calendar_of(nightly, "node-1"), POLICY.grace),
-        sweep=SweepSettings(POLICY, MARKS, failures_per_sweep=5),
+        triggers=Triggers(mode, WATERMARKS, calendar_of(nightly, "node-1"), POLICY.grace),
+        sweep=SweepSettings(POLICY, WATERMARKS, failures_per_sweep=5),
         check_every=timedelta(seconds=5),
         horizon=timedelta(minutes=10),
         sample_every=timedelta(minutes=1),
@@ -87,7 +87,7 @@ def test_a_pull_that_begins_on_the_way_and_cannot_fit_takes_nothing_more(world: 
     fill(world, 16)
     begin_pull(world, megabytes)
     report = world.report(Trigger.PRESSURE)
-    assert (len(report.evictions), report.stopped_because) == (3, StopReason.LOW_MARK)
+    assert (len(report.evictions), report.stop_reason) == (3, StopReason.LOW_WATERMARK)
 
 
 def test_a_pull_that_begins_on_the_way_gets_its_room(world: World) -> None:
@@ -95,7 +95,7 @@ def test_a_pull_that_begins_on_the_way_gets_its_room(world: World) -> None:
     fill(world, 16)
     begin_pull(world, 150)
     report = world.report(Trigger.PRESSURE)
-    assert (len(report.evictions), report.stopped_because) == (6, StopReason.LOW_MARK)
+    assert (len(report.evictions), report.stop_reason) == (6, StopReason.LOW_WATERMARK)
 
 
 def test_a_pull_that_begins_on_the_way_and_puts_the_low_mark_out_of_reach_takes_no_more_than_needed(
@@ -106,7 +106,7 @@ def test_a_pull_that_begins_on_the_way_and_puts_the_low_mark_out_of_reach_takes_
     fill(world, 8)
     begin_pull(world, 400)
     report = world.report(Trigger.PRESSURE)
-    assert (len(report.evictions), report.stopped_because) == (7, StopReason.KUBELET_MARK)
+    assert (len(report.evictions), report.stop_reason) == (7, StopReason.KUBELET_THRESHOLD)
     assert report.filesystem_after.used_percent == 43
 
 
@@ -128,7 +128,7 @@ def test_a_kubelet_mark_that_is_out_of_reach_takes_nothing_in_vain(
     """A threshold that was written for another disk, at or below our low mark, brings usage to our high mark alone."""
     world.simulated.write_file("logs", 652 * MB)
     fill(world, 3, megabytes=40)
-    report = world.report(Trigger.PRESSURE, kubelet=KubeletMark(bytes=kubelet))
+    report = world.report(Trigger.PRESSURE, kubelet=KubeletThreshold(bytes=kubelet))
     assert report.filesystem_before.used_percent == 77.2
     assert len(report.evictions) == evictions
 
@@ -138,7 +138,7 @@ def test_in_danger_nobody_waits_long_for_the_disk(world: World, safety: float, h
     """Before each removal it is seen anew whether the kubelet is about to act: at 85, 80, 75 and 70 %."""
     fill(world, 17)
     report = world.report(
-        Trigger.PRESSURE, kubelet=KubeletMark(safety={Part(Filesystem.IMAGES, Resource.BYTES): safety})
+        Trigger.PRESSURE, kubelet=KubeletThreshold(safety={Part(Filesystem.IMAGES, Resource.BYTES): safety})
     )
     assert len(report.evictions) == 4
     assert world.disk.hurried == hurried
@@ -195,4 +195,4 @@ def test_what_reaches_its_mark_on_the_way_and_is_out_of_reach_takes_nothing_in_v
     fill(world, 16)
     world.node = replace(world.node, disk=FewInodes(world.simulated, world=world))
     report = world.report(Trigger.PRESSURE)
-    assert (len(report.evictions), report.stopped_because) == (3, StopReason.KUBELET_MARK)
+    assert (len(report.evictions), report.stop_reason) == (3, StopReason.KUBELET_THRESHOLD)

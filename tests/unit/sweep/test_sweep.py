@@ -35,7 +35,7 @@ def test_nightly_evicts_what_is_expired_and_keeps_the_rest(world: World) -> None
     ]
     assert [image.id for image in world.simulated.list_images()] == [young]
     assert report.reclaimed_bytes == 100 * MB
-    assert report.stopped_because is StopReason.DONE
+    assert report.stop_reason is StopReason.DONE
 
 
 def test_events_come_in_order_around_each_eviction(world: World) -> None:
@@ -53,8 +53,8 @@ def test_pressure_stops_at_the_low_mark(world: World) -> None:
     report = world.report(Trigger.PRESSURE)
     assert len(report.evictions) == 3
     assert report.filesystem_after.used_percent == 65
-    assert report.stopped_because is StopReason.LOW_MARK
-    assert report.low_mark_met
+    assert report.stop_reason is StopReason.LOW_WATERMARK
+    assert report.low_watermark_met
     assert report.not_reached == 13
 
 
@@ -62,7 +62,7 @@ def test_pressure_below_high_is_not_needed(world: World) -> None:
     """Below high a pressure sweep lists nothing and does nothing, once it knows that nothing large is being pulled."""
     world.pull_old("app", megabytes=749)
     report = world.report(Trigger.PRESSURE)
-    assert report.stopped_because is StopReason.NOT_NEEDED
+    assert report.stop_reason is StopReason.NOT_NEEDED
     assert report.plan is None
     assert world.runtime.calls == ["read_pulls"]
 
@@ -79,8 +79,8 @@ def test_pressure_above_low_with_nothing_left_is_done(world: World) -> None:
     world.pull_old("app", megabytes=60)
     report = world.report(Trigger.PRESSURE)
     assert len(report.evictions) == 1
-    assert report.stopped_because is StopReason.DONE
-    assert not report.low_mark_met
+    assert report.stop_reason is StopReason.DONE
+    assert not report.low_watermark_met
 
 
 @pytest.mark.parametrize(("logs", "evictions"), [(720, 0), (780, 0), (781, 1), (810, 1), (811, 2)])
@@ -91,10 +91,10 @@ def test_a_disk_full_of_something_else_is_held_below_the_kubelets_mark(world: Wo
     world.pull_old("other", megabytes=20)
     report = world.report(Trigger.PRESSURE)
     assert (len(report.evictions), report.not_reached) == (evictions, 2 - evictions)
-    assert report.stopped_because is StopReason.KUBELET_MARK
+    assert report.stop_reason is StopReason.KUBELET_THRESHOLD
     assert report.plan is not None
-    assert report.plan.low_mark_reachable is False
-    assert not report.low_mark_met
+    assert report.plan.low_watermark_reachable is False
+    assert not report.low_watermark_met
 
 
 def test_a_disk_full_of_something_else_spares_what_is_used_daily(world: World) -> None:
@@ -119,7 +119,7 @@ def test_a_pull_in_progress_counts_as_used(world: World) -> None:
     world.runtime.pulls = [(Pull("sha256:new", 150 * MB, 100 * MB),)] * 20
     report = world.report(Trigger.PRESSURE)
     assert len(report.evictions) == 2
-    assert report.stopped_because is StopReason.LOW_MARK
+    assert report.stop_reason is StopReason.LOW_WATERMARK
     assert report.filesystem_before.used_percent == 50
     assert report.filesystem_after.used_percent == 40
 
@@ -140,7 +140,7 @@ def test_no_room_is_made_for_a_pull_that_cannot_fit(world: World, size: int, evi
         world.pull_old(f"app{number:02}", days=100 - number)
     world.runtime.pulls = [(Pull("sha256:new", size * MB, 0),)] * 40
     report = world.report(Trigger.PRESSURE)
-    assert (len(report.evictions), report.low_mark_met) == (evictions, False)
+    assert (len(report.evictions), report.low_watermark_met) == (evictions, False)
 
 
 def test_a_pull_that_cannot_fit_does_not_stop_what_the_disk_asks_for(world: World) -> None:
@@ -150,18 +150,18 @@ def test_a_pull_that_cannot_fit_does_not_stop_what_the_disk_asks_for(world: Worl
     world.runtime.pulls = [(Pull("sha256:new", 1001 * MB, 0),)] * 40
     events = world.sweep(Trigger.PRESSURE)
     (started,) = (event for event in events if isinstance(event, SweepStarted))
-    assert (started.given_up, started.expected_bytes) == (frozenset({"sha256:new"}), 0)
-    assert (started.plan.low_mark_reachable, started.held) == (True, None)
+    assert (started.given_up, started.pulls_projected_bytes) == (frozenset({"sha256:new"}), 0)
+    assert (started.plan.low_watermark_reachable, started.held) == (True, None)
     ended = events[-1]
     assert isinstance(ended, SweepEnded)
-    assert (ended.report.filesystem_after.used_percent, ended.report.stopped_because) == (65, StopReason.LOW_MARK)
+    assert (ended.report.filesystem_after.used_percent, ended.report.stop_reason) == (65, StopReason.LOW_WATERMARK)
 
 
 def test_pulls_that_cannot_be_read_make_no_room(world: World) -> None:
     """An error of that question is no reason to evict, nor to fail."""
     world.pull_old("app", megabytes=400)
     world.runtime.failures["read_pulls"] = [RuntimeRejectedError("no")]
-    assert world.report(Trigger.PRESSURE).stopped_because is StopReason.NOT_NEEDED
+    assert world.report(Trigger.PRESSURE).stop_reason is StopReason.NOT_NEEDED
 
 
 def test_an_early_sweep_takes_just_what_it_is_asked_for(world: World) -> None:
@@ -170,7 +170,7 @@ def test_an_early_sweep_takes_just_what_it_is_asked_for(world: World) -> None:
         world.pull_old(f"app{number:02}", days=100 - number)
     early = {Part(Filesystem.IMAGES, Resource.BYTES): 68.0}
     report = world.report(Trigger.PRESSURE, early=early)
-    assert (len(report.evictions), report.low_mark_met) == (1, True)
+    assert (len(report.evictions), report.low_watermark_met) == (1, True)
     assert report.filesystem_after.used_percent == 65
 
 
@@ -204,13 +204,13 @@ def test_a_limit_ends_the_sweep(world: World, dry_run: bool) -> None:
         world.pull_old(name)
     report = world.report(Trigger.NIGHTLY, limit=2, dry_run=dry_run)
     assert (len(report.evictions), report.not_reached) == (2, 1)
-    assert report.stopped_because is StopReason.LIMIT
+    assert report.stop_reason is StopReason.LIMIT
 
 
 def test_a_limit_of_all_candidates_is_done(world: World) -> None:
     """A limit that leaves nothing out is no reason to have ended."""
     world.pull_old("a")
-    assert world.report(Trigger.NIGHTLY, limit=1).stopped_because is StopReason.DONE
+    assert world.report(Trigger.NIGHTLY, limit=1).stop_reason is StopReason.DONE
 
 
 def test_a_stop_request_ends_the_sweep_after_the_present_removal(world: World) -> None:
@@ -224,7 +224,7 @@ def test_a_stop_request_ends_the_sweep_after_the_present_removal(world: World) -
     world.runtime.before["remove_image"] = request_stop
     report = world.report(Trigger.NIGHTLY)
     assert [eviction.outcome for eviction in report.evictions] == [EvictionOutcome.EVICTED]
-    assert report.stopped_because is StopReason.STOP_REQUESTED
+    assert report.stop_reason is StopReason.STOP_REQUESTED
     assert report.not_reached == 1
 
 
@@ -372,7 +372,7 @@ def test_pressure_ends_at_what_was_foretold_where_nothing_is_measured(world: Wor
     world.simulated.measures_removals = False
     world.disk.stuck = world.simulated.read_usage()
     report = world.report(Trigger.PRESSURE)
-    assert (len(report.evictions), report.stopped_because, report.not_reached) == (3, StopReason.DONE, 13)
+    assert (len(report.evictions), report.stop_reason, report.not_reached) == (3, StopReason.DONE, 13)
 
 
 def test_a_disk_that_cannot_be_read_at_the_end_loses_no_report(world: World) -> None:
@@ -412,7 +412,7 @@ def test_failures_end_the_sweep_at_their_limit(world: World, failures: int, expe
         world.pull_old(f"app{number}")
     world.runtime.failures["remove_image"] = [REJECTED] * failures
     report = world.report(Trigger.NIGHTLY)
-    assert report.stopped_because is expected
+    assert report.stop_reason is expected
     assert len(report.evictions) == (7 if expected is StopReason.DONE else 5)
 
 
@@ -476,7 +476,7 @@ def test_what_was_foretold_is_what_is_measured(world: World, trigger: Trigger) -
 
 
 def test_after_an_image_that_was_spared_the_rest_is_foretold_anew(world: World) -> None:
-    """Of three images over one base the second is spared: the base stays, and the third is not foretold it."""
+    """Of three images over one base the second is spared: the base stays, and the third is not estimated it."""
     for place, name in enumerate("abc"):
         world.pull_layers(name, {"base": 100, name: 10}, days=90 - place)
     world.runtime.after["remove_image"] = lambda: start_container(world, "b")
@@ -501,7 +501,7 @@ def test_pressure_spares_what_frees_nothing(world: World, tmp_path: Path) -> Non
     """The oldest images free nothing and stay: three evictions reach the low mark, where a blind sweep takes eight."""
     fill_with_gainless(world)
     report = world.report(Trigger.PRESSURE)
-    assert (len(report.evictions), report.low_mark_met) == (3, True)
+    assert (len(report.evictions), report.low_watermark_met) == (3, True)
     assert report.plan is not None
     assert [v.reason for v in report.plan.kept if v.rule] == [KeepReason.NO_GAIN] * 5
     other = tmp_path / "other"
@@ -510,7 +510,7 @@ def test_pressure_spares_what_frees_nothing(world: World, tmp_path: Path) -> Non
     blind.runtime.blind = True
     fill_with_gainless(blind)
     report = blind.report(Trigger.PRESSURE)
-    assert (len(report.evictions), report.low_mark_met) == (8, True)
+    assert (len(report.evictions), report.low_watermark_met) == (8, True)
     assert {eviction.estimated_bytes for eviction in report.evictions} == {None}
 
 
@@ -520,7 +520,7 @@ def test_a_dry_run_under_pressure_ends_where_the_low_mark_is_foretold(world: Wor
         world.pull_old(f"app{number:02}", days=100 - number)
     dry = world.report(Trigger.PRESSURE, dry_run=True)
     assert (len(dry.evictions), dry.not_reached) == (3, 13)
-    assert dry.stopped_because is StopReason.LOW_MARK
+    assert dry.stop_reason is StopReason.LOW_WATERMARK
     assert [eviction.estimated_bytes for eviction in dry.evictions] == [50 * MB] * 3
     real = world.report(Trigger.PRESSURE)
     assert [e.verdict.image.id for e in real.evictions] == [e.verdict.image.id for e in dry.evictions]
@@ -533,9 +533,9 @@ def test_a_dry_run_that_cannot_reach_the_low_mark_lists_what_goes(world: World) 
     world.pull_old("other", megabytes=1)
     report = world.report(Trigger.PRESSURE, dry_run=True)
     assert (len(report.evictions), report.not_reached) == (1, 1)
-    assert report.stopped_because is StopReason.KUBELET_MARK
+    assert report.stop_reason is StopReason.KUBELET_THRESHOLD
     assert report.plan is not None
-    assert report.plan.low_mark_reachable is False
+    assert report.plan.low_watermark_reachable is False
 
 
 def test_a_dry_run_under_pressure_keeps_its_limit(world: World) -> None:
@@ -544,7 +544,7 @@ def test_a_dry_run_under_pressure_keeps_its_limit(world: World) -> None:
         world.pull_old(f"app{number:02}")
     report = world.report(Trigger.PRESSURE, dry_run=True, limit=2)
     assert (len(report.evictions), report.not_reached) == (2, 14)
-    assert report.stopped_because is StopReason.LIMIT
+    assert report.stop_reason is StopReason.LIMIT
 
 
 def test_a_sweep_goes_on_where_the_foretold_images_were_not_enough(world: World) -> None:
@@ -554,7 +554,7 @@ def test_a_sweep_goes_on_where_the_foretold_images_were_not_enough(world: World)
     world.runtime.failures["remove_image"] = [ImageInUseError("image used by 123")]
     report = world.report(Trigger.PRESSURE)
     assert [e.outcome for e in report.evictions] == [EvictionOutcome.SPARED] + [EvictionOutcome.EVICTED] * 3
-    assert (report.stopped_because, report.not_reached) == (StopReason.LOW_MARK, 12)
+    assert (report.stop_reason, report.not_reached) == (StopReason.LOW_WATERMARK, 12)
 
 
 def test_three_removals_that_free_nothing_end_a_pressure_sweep(world: World) -> None:
@@ -564,7 +564,7 @@ def test_three_removals_that_free_nothing_end_a_pressure_sweep(world: World) -> 
     world.disk.stuck = world.simulated.read_usage()
     report = world.report(Trigger.PRESSURE)
     assert [e.outcome for e in report.evictions] == [EvictionOutcome.EVICTED] * 3
-    assert (report.stopped_because, report.not_reached) == (StopReason.NO_PROGRESS, 13)
+    assert (report.stop_reason, report.not_reached) == (StopReason.NO_PROGRESS, 13)
 
 
 def test_a_failure_between_them_is_no_removal(world: World) -> None:
@@ -575,7 +575,7 @@ def test_a_failure_between_them_is_no_removal(world: World) -> None:
     world.runtime.failures["remove_image"] = [None, REJECTED]
     report = world.report(Trigger.PRESSURE)
     assert [e.outcome for e in report.evictions].count(EvictionOutcome.EVICTED) == 3
-    assert (len(report.evictions), report.stopped_because) == (4, StopReason.NO_PROGRESS)
+    assert (len(report.evictions), report.stop_reason) == (4, StopReason.NO_PROGRESS)
 
 
 @pytest.mark.parametrize(("trigger", "blind"), [(Trigger.NIGHTLY, False), (Trigger.PRESSURE, True)])
@@ -586,7 +586,7 @@ def test_a_standstill_needs_pressure_and_a_forecast(world: World, trigger: Trigg
     world.runtime.blind = blind
     world.disk.stuck = world.simulated.read_usage()
     report = world.report(trigger)
-    assert (len(report.evictions), report.stopped_because) == (16, StopReason.DONE)
+    assert (len(report.evictions), report.stop_reason) == (16, StopReason.DONE)
 
 
 def test_records_that_are_left_are_a_failure_with_their_names(world: World) -> None:

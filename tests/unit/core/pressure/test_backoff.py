@@ -1,4 +1,4 @@
-"""A standstill beside pulls, and after a sweep that came ahead of a mark: when the next one may come."""
+"""A backoff beside pulls, and after a sweep that came ahead of a mark: when the next one may come."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -8,65 +8,65 @@ import pytest
 from cleaner.core.disk_usage import Usage
 from cleaner.core.model import EvictionOutcome, EvictReason, Plan, StopReason, Trigger, Verdict
 from cleaner.core.nightly import Calendar
-from cleaner.core.pressure.backoff import Standstill, next_standstill
-from cleaner.core.pressure.watermarks import KubeletMark
+from cleaner.core.pressure.backoff import Backoff, next_backoff
+from cleaner.core.pressure.watermarks import KubeletThreshold
 from cleaner.core.report import Eviction, SweepReport
-from cleaner.core.triggers import Moment, Triggers
+from cleaner.core.triggers import NodeState, Triggers
 from support import nights
 from support.nights import make_nightly
 from support.values import DAY, NOW, make_image, make_usage
 
-KUBELET = KubeletMark()
+KUBELET = KubeletThreshold()
 LATER = 10_000.0
 FULL_WITH_PULL = make_usage(150)
-ENDED = Standstill(fingerprint=1, usage=FULL_WITH_PULL, ended_at=0.0, measured=make_usage(76))
+ENDED = Backoff(fingerprint=1, usage=FULL_WITH_PULL, ended_at=0.0, measured=make_usage(76))
 
 
 def make_triggers() -> Triggers:
     return nights.make_triggers(Calendar(make_nightly(), timedelta(0)), DAY, None)
 
 
-def make_moment(usage: Usage, measured: Usage | None = None, *, monotonic: float = 1.0) -> Moment:
-    return Moment(NOW, monotonic, usage, 1, clock_sane=True, watched_since=None, measured=measured)
+def make_moment(usage: Usage, measured: Usage | None = None, *, monotonic: float = 1.0) -> NodeState:
+    return NodeState(NOW, monotonic, usage, 1, clock_sane=True, watched_since=None, measured=measured)
 
 
 def make_report(before: float) -> SweepReport:
-    report = nights.make_report(Trigger.PRESSURE, StopReason.KUBELET_MARK, started_at=NOW)
+    report = nights.make_report(Trigger.PRESSURE, StopReason.KUBELET_THRESHOLD, started_at=NOW)
     return replace(report, filesystem_before=make_usage(before))
 
 
 @pytest.mark.parametrize(("measured", "may"), [(83, False), (83.0001, True), (84, True)])
 def test_the_kubelet_acts_on_what_is_measured(measured: float, may: bool) -> None:
     """With a pull that is too large for the disk in progress, what is really used still counts, at once."""
-    assert ENDED.may_repeat(FULL_WITH_PULL, 1, 1.0, KUBELET, make_usage(measured)) is may
+    assert ENDED.may_retry(FULL_WITH_PULL, 1, 1.0, KUBELET, make_usage(measured)) is may
 
 
 def test_danger_that_was_measured_before_is_no_news() -> None:
     """Where the sweep ended in danger itself, nothing is repeated at once."""
     ended = replace(ENDED, measured=make_usage(84))
-    assert not ended.may_repeat(FULL_WITH_PULL, 1, 1.0, KUBELET, make_usage(85))
+    assert not ended.may_retry(FULL_WITH_PULL, 1, 1.0, KUBELET, make_usage(85))
 
 
 @pytest.mark.parametrize(("percent", "may"), [(76.99, False), (77, True), (78, True)])
 def test_a_rise_counts_from_the_lowest_usage_since(percent: float, may: bool) -> None:
     """After a pull that failed, usage need not rise above what it would have been with it."""
     lowered = ENDED.lowered(make_usage(76)).lowered(make_usage(80))
-    assert lowered.may_repeat(make_usage(percent), 1, LATER, KUBELET, make_usage(76)) is may
+    assert lowered.may_retry(make_usage(percent), 1, LATER, KUBELET, make_usage(76)) is may
 
 
 def test_a_rise_from_the_lowest_keeps_the_wait() -> None:
     """Usage that goes up and down repeats no sweep within the wait."""
-    assert not ENDED.lowered(make_usage(70)).may_repeat(make_usage(80), 1, 59.9, KUBELET, make_usage(80))
+    assert not ENDED.lowered(make_usage(70)).may_retry(make_usage(80), 1, 59.9, KUBELET, make_usage(80))
 
 
 def test_what_is_no_lower_changes_nothing() -> None:
-    """A standstill stays as it is while usage does."""
+    """A backoff stays as it is while usage does."""
     assert ENDED.lowered(FULL_WITH_PULL) is ENDED
 
 
 def test_triggers_remember_the_lowest_usage() -> None:
-    """The daemon tells each usage that it sees, and the standstill keeps the lowest."""
-    triggers = replace(make_triggers(), standstill=ENDED).relaxed(make_usage(76))
+    """The daemon tells each usage that it sees, and the backoff keeps the lowest."""
+    triggers = replace(make_triggers(), backoff=ENDED).with_usage(make_usage(76))
     assert triggers.due(make_moment(make_usage(76.5), monotonic=LATER)) is None
     assert triggers.due(make_moment(make_usage(77), monotonic=LATER)) is Trigger.PRESSURE
 
@@ -85,11 +85,11 @@ def test_a_sweep_at_the_mark_holds_back_the_next(before: float, after: float) ->
     assert triggers.due(make_moment(make_usage(75))) is None
 
 
-def helped(because: StopReason, *, reachable: bool | None = True, evicted: int = 1) -> SweepReport:
+def helped(reason: StopReason, *, reachable: bool | None = True, evicted: int = 1) -> SweepReport:
     """A sweep that took images, by the way it ended and what its plan had said of the low mark."""
     eviction = Eviction(Verdict(make_image(), EvictReason.PRESSURE), EvictionOutcome.EVICTED, reclaimed_bytes=0)
-    report = nights.make_report(Trigger.PRESSURE, because, started_at=NOW)
-    planned = Plan(Trigger.PRESSURE, (), (), low_mark_reachable=reachable)
+    report = nights.make_report(Trigger.PRESSURE, reason, started_at=NOW)
+    planned = Plan(Trigger.PRESSURE, (), (), low_watermark_reachable=reachable)
     return replace(report, evictions=(eviction,) * evicted, plan=planned, filesystem_before=make_usage(80))
 
 
@@ -106,8 +106,8 @@ def with_another(outcome: EvictionOutcome) -> SweepReport:
         (helped(StopReason.DONE), True),
         (helped(StopReason.DONE, reachable=False), True),
         (helped(StopReason.DONE, reachable=None), True),
-        (helped(StopReason.KUBELET_MARK), True),
-        (helped(StopReason.KUBELET_MARK, reachable=False), False),
+        (helped(StopReason.KUBELET_THRESHOLD), True),
+        (helped(StopReason.KUBELET_THRESHOLD, reachable=False), False),
         (helped(StopReason.DONE, evicted=0), False),
         (helped(StopReason.NO_PROGRESS), False),
         (with_another(EvictionOutcome.FAILED), False),
@@ -120,10 +120,10 @@ def with_another(outcome: EvictionOutcome) -> SweepReport:
 def test_a_sweep_that_helped_is_followed_at_once(report: SweepReport, at_once: bool) -> None:
     """Not one that took nothing, failed, got nowhere, or to the mark that it had from the beginning; nor unmeasured."""
     triggers, moment = make_triggers(), make_moment(make_usage(80), monotonic=0.0)
-    assert triggers.presses_on(report, make_usage(80)) is at_once
+    assert triggers.continues_at_once(report, make_usage(80)) is at_once
     if report.trigger is Trigger.PRESSURE:
         after = triggers.after(report, moment)
-        assert (after.standstill is None) is at_once
+        assert (after.backoff is None) is at_once
         assert (after.due(moment) is Trigger.PRESSURE) is at_once
 
 
@@ -131,20 +131,20 @@ def test_a_sweep_that_helped_is_followed_at_once(report: SweepReport, at_once: b
 def test_below_the_high_mark_nothing_is_to_follow(percent: float, at_once: bool) -> None:
     """It ended below the high mark: the next sweep begins there again, without a wait."""
     triggers, usage = make_triggers(), make_usage(percent)
-    assert triggers.presses_on(helped(StopReason.DONE), usage) is at_once
-    assert triggers.after(helped(StopReason.DONE), make_moment(usage)).standstill is None
+    assert triggers.continues_at_once(helped(StopReason.DONE), usage) is at_once
+    assert triggers.after(helped(StopReason.DONE), make_moment(usage)).backoff is None
 
 
 def test_pulls_alone_make_nobody_hurry() -> None:
     """Where only what pulls will take reaches the high mark, a sweep above low stands still as ever."""
     triggers, moment = make_triggers(), make_moment(make_usage(80), make_usage(70))
-    assert not triggers.presses_on(helped(StopReason.DONE), make_usage(70))
-    assert triggers.after(helped(StopReason.DONE), moment).standstill is not None
+    assert not triggers.continues_at_once(helped(StopReason.DONE), make_usage(70))
+    assert triggers.after(helped(StopReason.DONE), moment).backoff is not None
 
 
 def test_waits_of_early_sweeps_are_their_own() -> None:
     """However often early sweeps were in vain, the first one at the mark waits a minute for the next."""
     early = replace(ENDED, ahead=True, wait_seconds=600.0)
-    assert next_standstill(early, ENDED).wait_seconds == 60
-    assert next_standstill(early, replace(ENDED, ahead=True)).wait_seconds == 600
-    assert next_standstill(replace(ENDED, ahead=False), replace(ENDED, ahead=True)).wait_seconds == 120
+    assert next_backoff(early, ENDED).wait_seconds == 60
+    assert next_backoff(early, replace(ENDED, ahead=True)).wait_seconds == 600
+    assert next_backoff(replace(ENDED, ahead=False), replace(ENDED, ahead=True)).wait_seconds == 120

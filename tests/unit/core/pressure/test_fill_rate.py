@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cleaner.core.pressure.fill_rate import Filling, pause_before, seconds_until
+from cleaner.core.pressure.fill_rate import FillRate, pause_before, seconds_until
 
 MIB = 1 << 20
 WINDOW = timedelta(minutes=5)
@@ -38,12 +38,12 @@ def looks(intervals: list[float], until: float) -> Iterator[float]:
     return takewhile(lambda at: at <= until, accumulate(cycle(intervals), initial=0.0))
 
 
-def watched(window: timedelta, times: Iterable[float], course: Course, start: float = 0.0) -> Iterator[Filling]:
+def watched(window: timedelta, times: Iterable[float], course: Course, start: float = 0.0) -> Iterator[FillRate]:
     """The state after each look at what is used."""
-    filling = Filling(window)
+    fill_rate = FillRate(window)
     for at in times:
-        filling.note(start + at, course(at))
-        yield filling
+        fill_rate.add_measurement(start + at, course(at))
+        yield fill_rate
 
 
 def ramp(level: int, start: float, lasting: float, rate: int) -> Course:
@@ -53,10 +53,10 @@ def ramp(level: int, start: float, lasting: float, rate: int) -> Course:
 
 def test_nothing_is_known_at_first() -> None:
     """Without a measurement nothing fills, and one alone says nothing."""
-    filling = Filling(WINDOW)
-    assert (filling.steady_rate, filling.latest_rate, filling.lasting_rate) == (0.0, 0.0, 0.0)
-    filling.note(7, 100)
-    assert (filling.steady_rate, filling.latest_rate, filling.lasting_rate) == (0.0, 0.0, 0.0)
+    fill_rate = FillRate(WINDOW)
+    assert (fill_rate.steady_rate, fill_rate.latest_rate, fill_rate.sustained_rate) == (0.0, 0.0, 0.0)
+    fill_rate.add_measurement(7, 100)
+    assert (fill_rate.steady_rate, fill_rate.latest_rate, fill_rate.sustained_rate) == (0.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,9 @@ def test_a_rise_counts_in_full_once_it_fills_nine_buckets(level_seconds: int, se
 @pytest.mark.parametrize(("seconds", "seen"), [(20, False), (140, False), (145, False), (150, True), (200, True)])
 def test_a_burst_ends_at_seven_buckets(seconds: int, *, seen: bool) -> None:
     """A rise over seven buckets is a burst wherever it lies; one that touches nine is steady while it does."""
-    rates = [filling.steady_rate for filling in watched(EVEN, looks([EVEN_LOOK], 1500), ramp(7, 500, seconds, 1000))]
+    rates = [
+        fill_rate.steady_rate for fill_rate in watched(EVEN, looks([EVEN_LOOK], 1500), ramp(7, 500, seconds, 1000))
+    ]
     assert (max(rates) > 0) is seen
     assert rates[-1] == 0
 
@@ -90,7 +92,7 @@ def test_looks_too_far_apart_show_no_trend(interval: float, rate: int) -> None:
 def test_after_a_long_gap_it_learns_anew() -> None:
     """What rose during a gap and before it counts no more; what rises after it is steady after 9/16 of the window."""
     times = [*looks([EVEN_LOOK], 400), *(541 + at for at in looks([EVEN_LOOK], 180))]
-    rates = [filling.steady_rate for filling in watched(EVEN, times, ramp(0, 0, math.inf, 1000))]
+    rates = [fill_rate.steady_rate for fill_rate in watched(EVEN, times, ramp(0, 0, math.inf, 1000))]
     before, after = rates[:81], rates[81:]
     assert before[-1] == after[-1] == pytest.approx(1000)
     assert after[:33] == [0] * 33
@@ -101,98 +103,98 @@ def test_after_a_long_gap_it_learns_anew() -> None:
 def test_one_deletion_by_others_hides_no_rise(deleted_at: float) -> None:
     """A fall in two buckets, however deep, leaves a steady rise as it is."""
     rise = ramp(10**12, 0, math.inf, 1000)
-    fillings = watched(EVEN, looks([EVEN_LOOK], 900), lambda at: rise(at) - (10**11 if at > deleted_at else 0))
-    assert {round(filling.steady_rate) for number, filling in enumerate(fillings) if number >= 36} == {1000}
+    fill_rates = watched(EVEN, looks([EVEN_LOOK], 900), lambda at: rise(at) - (10**11 if at > deleted_at else 0))
+    assert {round(fill_rate.steady_rate) for number, fill_rate in enumerate(fill_rates) if number >= 36} == {1000}
 
 
 @pytest.mark.parametrize(("falls", "rate"), [(1, 1000), (2, 1000), (3, 1000 - 200), (4, 1000 - 200), (7, 1000 - 200)])
 def test_what_falls_in_a_third_bucket_is_taken_off(falls: int, rate: int) -> None:
     """Two buckets may fall, as deep as they like; from the third on the third deepest is taken off."""
     steps = [-(10**9), -(10**9), -4000, -3000, -2000, -1000, -1][:falls] + [20_000] * (16 - falls)
-    filling = Filling(EVEN)
+    fill_rate = FillRate(EVEN)
     for number, used in enumerate(accumulate(steps, initial=10**12)):
-        filling.note(20.0 * number, used)
-    assert filling.steady_rate == pytest.approx(rate)
+        fill_rate.add_measurement(20.0 * number, used)
+    assert fill_rate.steady_rate == pytest.approx(rate)
 
 
 @pytest.mark.parametrize(("third", "rate"), [(-20_001, 0), (-20_000, 0), (-19_980, 1), (0, 1000), (1, 1000)])
 def test_a_fall_as_deep_as_the_rise_leaves_nothing(third: int, rate: int) -> None:
     """What falls as fast as it rises is no rise, and never less than none."""
-    filling = Filling(EVEN)
+    fill_rate = FillRate(EVEN)
     for number, used in enumerate(accumulate([-(10**6), third, -(10**6), *[20_000] * 13], initial=10**8)):
-        filling.note(20.0 * number, used)
-    assert filling.steady_rate == pytest.approx(rate)
+        fill_rate.add_measurement(20.0 * number, used)
+    assert fill_rate.steady_rate == pytest.approx(rate)
 
 
 def test_the_latest_rate_is_the_fastest_of_three_intervals() -> None:
     """The fourth interval from the end is forgotten; emptying counts as standing still."""
-    filling = Filling(WINDOW)
+    fill_rate = FillRate(WINDOW)
     seen = []
     for at, used in [(0, 0), (10, 500), (11, 510), (13, 510), (14, 514), (15, 400), (16, 400), (17, 300)]:
-        filling.note(at, used)
-        seen.append(filling.latest_rate)
+        fill_rate.add_measurement(at, used)
+        seen.append(fill_rate.latest_rate)
     assert seen == [0, 50, 50, 50, 10, 4, 4, 0]
 
 
 @pytest.mark.parametrize(("at", "rate"), [(-5.0, 0), (0.0, 0), (0.099, 0), (0.1, 1000), (0.101, 100 / 0.101)])
 def test_a_look_that_is_hardly_later_is_left_out(at: float, rate: float) -> None:
     """Nothing is told by a look before the last, or less than 0.1 s after it; the next one counts from the last."""
-    filling = Filling(WINDOW)
-    filling.note(0.0, 100)
-    filling.note(at, 200)
-    assert filling.latest_rate == pytest.approx(rate)
-    filling.note(10.0, 1100)
-    assert filling.latest_rate == pytest.approx(rate or 100)
+    fill_rate = FillRate(WINDOW)
+    fill_rate.add_measurement(0.0, 100)
+    fill_rate.add_measurement(at, 200)
+    assert fill_rate.latest_rate == pytest.approx(rate)
+    fill_rate.add_measurement(10.0, 1100)
+    assert fill_rate.latest_rate == pytest.approx(rate or 100)
 
 
 @pytest.mark.parametrize(("amount", "rate"), [(-50, 0), (0, 0), (299, 0), (300, 0), (301, 0.1), (400, 10)])
 def test_what_we_gave_back_does_not_read_as_emptying(amount: int, rate: float) -> None:
     """A fall by 300 is made up for by what our own evictions gave back, and what is more came from others."""
-    filling = Filling(WINDOW)
-    filling.note(0, 1000)
-    filling.relieve(amount)
-    filling.note(10, 700)
-    assert filling.latest_rate == pytest.approx(rate)
+    fill_rate = FillRate(WINDOW)
+    fill_rate.add_measurement(0, 1000)
+    fill_rate.add_freed(amount)
+    fill_rate.add_measurement(10, 700)
+    assert fill_rate.latest_rate == pytest.approx(rate)
 
 
 def test_nothing_is_taken_for_relief_below_0() -> None:
     """Where the disk rose while we evicted, all that is used more since the last look is a rise."""
-    filling = Filling(WINDOW)
-    filling.note(0, 1000)
-    filling.relieve(-50)
-    filling.note(10, 1100)
-    assert filling.latest_rate == 10
+    fill_rate = FillRate(WINDOW)
+    fill_rate.add_measurement(0, 1000)
+    fill_rate.add_freed(-50)
+    fill_rate.add_measurement(10, 1100)
+    assert fill_rate.latest_rate == 10
 
 
 def test_relief_waits_for_a_look_that_counts() -> None:
     """What was given back is not lost with a look that is left out."""
-    filling = Filling(WINDOW)
-    filling.note(0, 1000)
-    filling.relieve(200)
-    filling.note(0.05, 800)
-    filling.relieve(100)
-    filling.note(10, 750)
-    assert filling.latest_rate == 5
+    fill_rate = FillRate(WINDOW)
+    fill_rate.add_measurement(0, 1000)
+    fill_rate.add_freed(200)
+    fill_rate.add_measurement(0.05, 800)
+    fill_rate.add_freed(100)
+    fill_rate.add_measurement(10, 750)
+    assert fill_rate.latest_rate == 5
 
 
 def test_a_reset_forgets_all() -> None:
     """After a reset it is as new: no rate, and neither an old look nor old relief counts."""
-    filling = Filling(EVEN)
+    fill_rate = FillRate(EVEN)
     for at in looks([EVEN_LOOK], 400):
-        filling.note(at, int(1000 * at))
-    filling.relieve(10**9)
-    filling.reset()
-    assert (filling.steady_rate, filling.latest_rate) == (0.0, 0.0)
-    filling.note(3, 10)
-    filling.note(4, 12)
-    assert (filling.steady_rate, filling.latest_rate) == (0.0, 2.0)
+        fill_rate.add_measurement(at, int(1000 * at))
+    fill_rate.add_freed(10**9)
+    fill_rate.reset()
+    assert (fill_rate.steady_rate, fill_rate.latest_rate) == (0.0, 0.0)
+    fill_rate.add_measurement(3, 10)
+    fill_rate.add_measurement(4, 12)
+    assert (fill_rate.steady_rate, fill_rate.latest_rate) == (0.0, 2.0)
 
 
 def test_noise_around_a_level_is_no_rise() -> None:
     """A day of noise of 1 MiB up and down has no steady rate for 999 of 1000 looks, and never one worth much."""
     random = Random(1)  # noqa: S311 - noise, no secret
     noise = watched(WINDOW, looks([5.0], 86_400), lambda _: 10**12 + random.randint(-MIB, MIB))
-    rates = [filling.steady_rate for filling in noise]
+    rates = [fill_rate.steady_rate for fill_rate in noise]
     assert sum(rate > 0 for rate in rates) <= len(rates) / 1000
     assert max(rates) * HORIZON_SECONDS <= 10 * MIB
 
@@ -200,24 +202,24 @@ def test_noise_around_a_level_is_no_rise() -> None:
 @pytest.mark.parametrize("period", [10, 20, 30, 45, 60, 75, 90])
 def test_what_comes_and_goes_fills_nothing(period: int) -> None:
     """A saw-tooth of others that falls three times in a window is no rise, once the window is full."""
-    fillings = watched(WINDOW, looks([5.0], 2000), lambda at: 10**9 + int(at % period) * MIB)
-    assert {filling.steady_rate for number, filling in enumerate(fillings) if number >= 60} == {0.0}
+    fill_rates = watched(WINDOW, looks([5.0], 2000), lambda at: 10**9 + int(at % period) * MIB)
+    assert {fill_rate.steady_rate for number, fill_rate in enumerate(fill_rates) if number >= 60} == {0.0}
 
 
 @given(st.lists(st.integers(0, 10**9), min_size=17, max_size=60))
 def test_usage_within_a_band_is_worth_a_third_of_it_per_bucket(course: list[int]) -> None:
     """Whatever usage does between two levels, its steady rate stays below their distance in three buckets."""
-    filling = Filling(EVEN)
+    fill_rate = FillRate(EVEN)
     for number, used in enumerate(course):
-        filling.note(20.0 * number, used)
-        assert filling.steady_rate <= (max(course) - min(course)) / 60 * (1 + 1e-9)
+        fill_rate.add_measurement(20.0 * number, used)
+        assert fill_rate.steady_rate <= (max(course) - min(course)) / 60 * (1 + 1e-9)
 
 
 @given(STARTS, LEVELS, st.lists(st.floats(0.5, 1000), min_size=1, max_size=9))
 def test_level_usage_never_rises(start: float, level: int, intervals: list[float]) -> None:
     """Where nothing changes both rates are exactly 0, however often one looks."""
-    for filling in watched(WINDOW, looks(intervals, 900), lambda _: level, start):
-        assert (filling.steady_rate, filling.latest_rate) == (0.0, 0.0)
+    for fill_rate in watched(WINDOW, looks(intervals, 900), lambda _: level, start):
+        assert (fill_rate.steady_rate, fill_rate.latest_rate) == (0.0, 0.0)
 
 
 @given(STARTS, LEVELS, LEVELS, st.floats(0, 900), st.lists(st.floats(0.5, 1000), min_size=1, max_size=9))
@@ -225,16 +227,16 @@ def test_a_single_step_is_never_steady(
     start: float, level: int, after: int, step_at: float, intervals: list[float]
 ) -> None:
     """One step up or down, of any size and at any time, leaves the steady rate at exactly 0."""
-    for filling in watched(WINDOW, looks(intervals, 1500), lambda at: after if at >= step_at else level, start):
-        assert filling.steady_rate == 0.0
+    for fill_rate in watched(WINDOW, looks(intervals, 1500), lambda at: after if at >= step_at else level, start):
+        assert fill_rate.steady_rate == 0.0
 
 
 @given(LEVELS, st.floats(0, 400), st.floats(0, 0.4), st.integers(0, 10**10), QUICK)
 def test_a_pull_is_never_steady(level: int, begins: float, share: float, rate: int, intervals: list[float]) -> None:
     """A ramp of up to 40 % of the window leaves the steady rate at exactly 0, if one looks every 5 s or more often."""
     course = ramp(level, begins, share * WINDOW_SECONDS, rate)
-    for filling in watched(WINDOW, looks(intervals, 900), course):
-        assert filling.steady_rate == 0.0
+    for fill_rate in watched(WINDOW, looks(intervals, 900), course):
+        assert fill_rate.steady_rate == 0.0
 
 
 @given(LEVELS, st.floats(0, 400), st.integers(1, 10**10), IRREGULAR, st.floats(0, 1))
@@ -246,7 +248,7 @@ def test_a_pull_is_never_steady_however_one_looks(
     first = next(at for at in reversed(times) if at <= begins)
     end = max(at for at in times if at <= first + LONGEST_BURST_SECONDS)
     course = ramp(level, begins, max(0.0, end - begins) * share, rate)
-    assert {filling.steady_rate for filling in watched(WINDOW, times, course)} == {0.0}
+    assert {fill_rate.steady_rate for fill_rate in watched(WINDOW, times, course)} == {0.0}
 
 
 @given(STARTS, LEVELS, st.floats(0, 600), st.integers(10, 10**10), IRREGULAR)
@@ -256,10 +258,10 @@ def test_a_steady_rise_is_measured_right(
     """Within 1 % from the bound on (9/16 of the window, a cell, and the look after it began), and never above."""
     times = list(looks(intervals, begins + 700))
     seen_from = next((at for at in times if at >= begins), math.inf)
-    for at, filling in zip(times, watched(WINDOW, times, ramp(level, begins, math.inf, rate), start), strict=True):
-        assert filling.steady_rate <= rate * 1.01
+    for at, fill_rate in zip(times, watched(WINDOW, times, ramp(level, begins, math.inf, rate), start), strict=True):
+        assert fill_rate.steady_rate <= rate * 1.01
         if at >= seen_from + BOUND_SECONDS:
-            assert filling.steady_rate >= rate * 0.99
+            assert fill_rate.steady_rate >= rate * 0.99
 
 
 @given(LEVELS, st.floats(0, 600), st.integers(10, 10**10), IRREGULAR, st.floats(0, 1000))
@@ -273,8 +275,8 @@ def test_any_steady_rise_is_seen_in_time(
     seen_from = next(at for at in times if at >= begins)
     foretold = False
     course = ramp(level, begins, math.inf, rate)
-    for at, filling in zip(times, watched(WINDOW, times, course), strict=True):
-        due = seconds_until(high - course(at), filling.steady_rate) < HORIZON_SECONDS
+    for at, fill_rate in zip(times, watched(WINDOW, times, course), strict=True):
+        due = seconds_until(high - course(at), fill_rate.steady_rate) < HORIZON_SECONDS
         if at >= seen_from + BOUND_SECONDS and begins + lasting - at < HORIZON_SECONDS * 0.99:
             assert due
         foretold = foretold or due
@@ -292,13 +294,13 @@ def test_own_evictions_change_no_rate(
     start: float, rate: int, intervals: list[float], given_back: list[int], begins: float
 ) -> None:
     """A saw-tooth of our own evictions fills as fast as the same rise without them."""
-    plain, toothed, relieved = Filling(WINDOW), Filling(WINDOW), 0
+    plain, toothed, relieved = FillRate(WINDOW), FillRate(WINDOW), 0
     course = ramp(2**60, begins, math.inf, rate)
     for at, amount in zip(looks(intervals, begins + 600), cycle(given_back), strict=False):
-        plain.note(start + at, course(at))
-        toothed.note(start + at, course(at) - relieved)
+        plain.add_measurement(start + at, course(at))
+        toothed.add_measurement(start + at, course(at) - relieved)
         assert (toothed.steady_rate, toothed.latest_rate) == (plain.steady_rate, plain.latest_rate)
-        toothed.relieve(amount)
+        toothed.add_freed(amount)
         relieved += amount
 
 
@@ -306,39 +308,39 @@ SIZES = st.integers(0, 2**128)
 """As much as a filesystem can say of itself: blocks of 64 bits, of a size of 64 bits."""
 TIMES = st.floats(allow_nan=False, allow_infinity=False)
 STEPS = st.one_of(
-    st.builds(lambda at, used: lambda filling: filling.note(at, used), TIMES, SIZES),
-    st.builds(lambda amount: lambda filling: filling.relieve(amount), SIZES),
-    st.just(Filling.reset),
+    st.builds(lambda at, used: lambda fill_rate: fill_rate.add_measurement(at, used), TIMES, SIZES),
+    st.builds(lambda amount: lambda fill_rate: fill_rate.add_freed(amount), SIZES),
+    st.just(FillRate.reset),
 )
 
 
 @given(st.timedeltas(timedelta(microseconds=1)), st.lists(STEPS))
-def test_rates_are_always_finite(window: timedelta, steps: list[Callable[[Filling], None]]) -> None:
+def test_rates_are_always_finite(window: timedelta, steps: list[Callable[[FillRate], None]]) -> None:
     """Whatever is noted, when and in which order, nothing is raised and both rates are finite and at least 0."""
-    filling = Filling(window)
+    fill_rate = FillRate(window)
     for step in steps:
-        step(filling)
-        assert 0 <= filling.steady_rate < math.inf
-        assert 0 <= filling.latest_rate < math.inf
+        step(fill_rate)
+        assert 0 <= fill_rate.steady_rate < math.inf
+        assert 0 <= fill_rate.latest_rate < math.inf
 
 
 @given(TIMES.map(abs), st.lists(st.tuples(st.floats(0, 1000), SIZES)))
 def test_rates_are_finite_late_in_time(start: float, looks_taken: list[tuple[float, int]]) -> None:
     """A clock that is so late that it counts in coarse steps does no harm."""
-    filling = Filling(WINDOW)
+    fill_rate = FillRate(WINDOW)
     for number, (at, used) in enumerate(looks_taken):
-        filling.note(start + 30 * number + at, used)
-        assert 0 <= filling.steady_rate < math.inf
-        assert 0 <= filling.latest_rate < math.inf
+        fill_rate.add_measurement(start + 30 * number + at, used)
+        assert 0 <= fill_rate.steady_rate < math.inf
+        assert 0 <= fill_rate.latest_rate < math.inf
 
 
 @given(st.lists(st.tuples(st.floats(0.5, 120), SIZES), max_size=300))
 def test_memory_is_bounded(looks_taken: list[tuple[float, int]]) -> None:
     """However much is noted, 65 levels and three rates are kept."""
-    filling = Filling(WINDOW)
+    fill_rate = FillRate(WINDOW)
     for at, (_, used) in zip(accumulate(seconds for seconds, _ in looks_taken), looks_taken, strict=True):
-        filling.note(at, used)
-    assert (len(filling._levels), len(filling._recent)) == (65, min(3, max(0, len(looks_taken) - 1)))
+        fill_rate.add_measurement(at, used)
+    assert (len(fill_rate._levels), len(fill_rate._recent)) == (65, min(3, max(0, len(looks_taken) - 1)))
 
 
 @pytest.mark.parametrize(
@@ -387,7 +389,7 @@ def test_pauses_keep_their_bounds_and_order(one: float, other: float, longest: f
 )
 def test_a_rise_lasts_as_fast_as_its_slowest_of_three(levels: tuple[int, ...], rate: float) -> None:
     """One interval without a rise, and the rise has not lasted; before there are three, none has."""
-    filling = Filling(WINDOW)
+    fill_rate = FillRate(WINDOW)
     for at, level in enumerate(levels):
-        filling.note(at, level)
-    assert filling.lasting_rate == rate
+        fill_rate.add_measurement(at, level)
+    assert fill_rate.sustained_rate == rate

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 
 from cleaner.core.disk_usage import Filesystem, Part, Resource, Usage
 from cleaner.core.model import EvictionOutcome, EvictReason, Trigger, Verdict
-from cleaner.core.pressure.forecast import EARLY_EVERY_SECONDS, WINDOW, Lookout, Outlook, freed_by
+from cleaner.core.pressure.forecast import EARLY_EVERY_SECONDS, WINDOW, Forecast, UsageForecaster, freed_by
 from cleaner.core.pressure.pulls import Pull
-from cleaner.core.pressure.watermarks import KubeletMark, Mark, Marks
+from cleaner.core.pressure.watermarks import KubeletThreshold, WatermarkPair, Watermarks
 from cleaner.core.reclaim import NOTHING, Size
 from cleaner.core.report import Eviction, SweepReport
 from support.nights import make_report
 from support.values import NOW, make_image
 
-MARKS = Marks(bytes=Mark(high=75, low=65), inodes=Mark(high=80, low=75))
+WATERMARKS = Watermarks(bytes=WatermarkPair(high=75, low=65), inodes=WatermarkPair(high=80, low=75))
 BYTES, INODES = (Part(Filesystem.IMAGES, resource) for resource in Resource)
 CONTENT = Part(Filesystem.CONTENT, Resource.BYTES)
 CAPACITY = 10**12
@@ -44,32 +44,34 @@ def apart(images: int, content: int) -> Usage:
     return replace(usage(images), others=(replace(usage(content), filesystem=Filesystem.CONTENT),))
 
 
-def make_lookout(horizon: timedelta = HORIZON) -> Lookout:
-    return Lookout(MARKS, KubeletMark(), horizon)
+def make_lookout(horizon: timedelta = HORIZON) -> UsageForecaster:
+    return UsageForecaster(WATERMARKS, KubeletThreshold(), horizon)
 
 
-def looks(lookout: Lookout, course: Course, pauses: list[float], until: float) -> Iterator[tuple[float, Outlook]]:
+def looks(
+    lookout: UsageForecaster, course: Course, pacer: list[float], until: float
+) -> Iterator[tuple[float, Forecast]]:
     """Look at bytes that go by a course, as often as given and as often as the lookout itself wants."""
     at = 0.0
-    for longest in cycle(pauses):
+    for longest in cycle(pacer):
         if at > until:
             return
         seen = usage(course(at))
-        lookout.note(seen, at)
-        yield at, lookout.look(seen, (), None, at)
-        at += lookout.pause(seen, timedelta(seconds=longest))
+        lookout.add_measurement(seen, at)
+        yield at, lookout.forecast(seen, (), None, at)
+        at += lookout.seconds_to_next_check(seen, timedelta(seconds=longest))
 
 
 def rise(level: int, begins: float, rate: int) -> Course:
     return lambda at: min(CAPACITY, level + int(rate * max(0.0, at - begins)))
 
 
-def risen(lookout: Lookout, at_end: Usage, rates: Usage, seconds: int = 300) -> None:
+def risen(lookout: UsageForecaster, at_end: Usage, rates: Usage, seconds: int = 300) -> None:
     """Look every 5 s while each part rises to where it is at the end, by so much a second."""
     for at in range(0, seconds + 1, 5):
         left = seconds - at
         others = zip(at_end.others, rates.others, strict=True)
-        lookout.note(
+        lookout.add_measurement(
             replace(_before(at_end, rates, left), others=tuple(_before(one, other, left) for one, other in others)), at
         )
 
@@ -87,43 +89,43 @@ def test_nothing_is_coming_at_first() -> None:
     """Before the first measurement, and after it, nothing fills."""
     seen = usage(70 * POINT)
     lookout = make_lookout()
-    assert lookout.look(seen, (), None, 0) == Outlook(seen)
-    lookout.note(seen, 0)
-    assert lookout.look(seen, (), None, 0) == Outlook(seen)
+    assert lookout.forecast(seen, (), None, 0) == Forecast(seen)
+    lookout.add_measurement(seen, 0)
+    assert lookout.forecast(seen, (), None, 0) == Forecast(seen)
 
 
 @given(st.integers(0, CAPACITY), PAUSES)
-def test_level_usage_never_begins_a_sweep(level: int, pauses: list[float]) -> None:
+def test_level_usage_never_begins_a_sweep(level: int, pacer: list[float]) -> None:
     """Wherever usage stands still, below, between or above the marks, nothing is early."""
-    for _, outlook in looks(make_lookout(), lambda _: level, pauses, 400):
-        assert outlook.early == {}
-        assert outlook.seconds_to_high == (math.inf if level < 75 * POINT else 0)
+    for _, forecast in looks(make_lookout(), lambda _: level, pacer, 400):
+        assert forecast.early == {}
+        assert forecast.seconds_to_high_watermark == (math.inf if level < 75 * POINT else 0)
 
 
 @given(st.integers(0, CAPACITY), st.integers(0, CAPACITY), st.floats(0, 400), PAUSES)
-def test_a_single_step_begins_no_sweep(before: int, after: int, step_at: float, pauses: list[float]) -> None:
+def test_a_single_step_begins_no_sweep(before: int, after: int, step_at: float, pacer: list[float]) -> None:
     """One step up or down, of any size and at any time, is no trend."""
-    for _, outlook in looks(make_lookout(), lambda at: after if at >= step_at else before, pauses, 800):
-        assert outlook.early == {}
+    for _, forecast in looks(make_lookout(), lambda at: after if at >= step_at else before, pacer, 800):
+        assert forecast.early == {}
 
 
 @given(st.integers(0, 60 * POINT), st.floats(0, 400), st.floats(0, 3600), PAUSES)
-def test_any_steady_rise_begins_a_sweep_in_time(level: int, begins: float, spare: float, pauses: list[float]) -> None:
+def test_any_steady_rise_begins_a_sweep_in_time(level: int, begins: float, spare: float, pacer: list[float]) -> None:
     """A rise that lasts for the bound and two looks is acted on before the high mark, and not before the horizon."""
-    lasting = BOUND_SECONDS + 2 * max(pauses) + spare
+    lasting = BOUND_SECONDS + 2 * max(pacer) + spare
     rate = int((75 * POINT - level) / lasting)
     reaches_high = begins + (75 * POINT - level) / rate
     early = [
-        (at, outlook)
-        for at, outlook in looks(make_lookout(), rise(level, begins, rate), pauses, reaches_high)
-        if outlook.early
+        (at, forecast)
+        for at, forecast in looks(make_lookout(), rise(level, begins, rate), pacer, reaches_high)
+        if forecast.early
     ]
     assert early
     assert early[0][0] < reaches_high
-    for at, outlook in early:
+    for at, forecast in early:
         assert reaches_high - at < HORIZON.total_seconds() * 1.02
-        assert outlook.seconds_to_high < HORIZON.total_seconds()
-        assert 65 <= outlook.early[BYTES] < 75
+        assert forecast.seconds_to_high_watermark < HORIZON.total_seconds()
+        assert 65 <= forecast.early[BYTES] < 75
 
 
 @given(st.lists(st.tuples(st.floats(0.5, 60), st.integers(-2 * POINT, 5 * POINT)), max_size=300))
@@ -133,8 +135,8 @@ def test_early_targets_lie_between_the_marks(steps: list[tuple[float, int]]) -> 
     for seconds, change in steps:
         at, used = at + seconds, min(CAPACITY, max(0, used + change))
         seen = usage(used)
-        lookout.note(seen, at)
-        for target in lookout.look(seen, (), None, at).early.values():
+        lookout.add_measurement(seen, at)
+        for target in lookout.forecast(seen, (), None, at).early.values():
             assert 65 <= target < 75
             assert target < seen.used_percent
 
@@ -155,7 +157,7 @@ def test_early_is_nearer_than_the_horizon(points: float, rate: int, *, early: bo
     """Within ten minutes of the mark, above the low one, and no more at the mark itself, which is not early."""
     lookout, end = make_lookout(), usage(round(points * POINT))
     risen(lookout, end, usage(rate))
-    assert bool(lookout.look(end, (), None, 300).early) is early
+    assert bool(lookout.forecast(end, (), None, 300).early) is early
 
 
 @pytest.mark.parametrize(("rate", "target"), [(POINT // 100, 75 - 6.6), (POINT // 10, 65), (POINT // 66, 65)])
@@ -163,15 +165,15 @@ def test_an_early_sweep_takes_what_keeps_the_horizon(rate: int, target: float) -
     """So far below the mark as ten minutes and a tenth of filling take, never below the low mark."""
     lookout, end = make_lookout(), usage(74 * POINT)
     risen(lookout, end, usage(rate))
-    assert lookout.look(end, (), None, 300).early == {BYTES: pytest.approx(target, abs=0.01)}
+    assert lookout.forecast(end, (), None, 300).early == {BYTES: pytest.approx(target, abs=0.01)}
 
 
 def test_a_horizon_of_zero_begins_nothing_early() -> None:
     """Without a horizon the time left is told, and nothing is done about it."""
     lookout, end = make_lookout(timedelta(0)), usage(74 * POINT)
     risen(lookout, end, usage(POINT // 100))
-    outlook = lookout.look(end, (), None, 300)
-    assert (outlook.early, round(outlook.seconds_to_high)) == ({}, 100)
+    forecast = lookout.forecast(end, (), None, 300)
+    assert (forecast.early, round(forecast.seconds_to_high_watermark)) == ({}, 100)
 
 
 def test_inodes_and_the_content_store_fill_by_themselves() -> None:
@@ -179,12 +181,12 @@ def test_inodes_and_the_content_store_fill_by_themselves() -> None:
     lookout = make_lookout()
     end = apart(70 * POINT, 74 * POINT)
     risen(lookout, replace(end, inodes_available=21 * POINT), apart(0, POINT // 100))
-    outlook = lookout.look(replace(end, inodes_available=21 * POINT), (), None, 300)
-    assert set(outlook.early) == {CONTENT}
-    assert outlook.seconds_to_high == pytest.approx(100)
+    forecast = lookout.forecast(replace(end, inodes_available=21 * POINT), (), None, 300)
+    assert set(forecast.early) == {CONTENT}
+    assert forecast.seconds_to_high_watermark == pytest.approx(100)
     lookout, end = make_lookout(), usage(70 * POINT, 79 * POINT)
     risen(lookout, end, usage(0, POINT // 100))
-    assert set(lookout.look(end, (), None, 300).early) == {INODES}
+    assert set(lookout.forecast(end, (), None, 300).early) == {INODES}
 
 
 def test_containers_own_filesystem_is_not_watched() -> None:
@@ -193,8 +195,8 @@ def test_containers_own_filesystem_is_not_watched() -> None:
     containers = replace(usage(70 * POINT), filesystem=Filesystem.CONTAINERS)
     end = replace(usage(10 * POINT), others=(containers,))
     risen(lookout, end, replace(usage(0), others=(replace(usage(POINT), filesystem=Filesystem.CONTAINERS),)))
-    assert lookout.look(end, (), None, 300) == Outlook(end)
-    assert lookout.pause(end, LOOK) == 5
+    assert lookout.forecast(end, (), None, 300) == Forecast(end)
+    assert lookout.seconds_to_next_check(end, LOOK) == 5
 
 
 def test_a_filesystem_that_changes_its_size_is_looked_at_all_the_same() -> None:
@@ -202,12 +204,12 @@ def test_a_filesystem_that_changes_its_size_is_looked_at_all_the_same() -> None:
     lookout, end = make_lookout(), usage(74 * POINT)
     for at in range(0, 301, 5):
         seen = usage(end.capacity_bytes - end.available_bytes - (300 - at) * POINT // 100, capacity=CAPACITY + at)
-        lookout.note(seen, at)
-    assert lookout.look(seen, (), None, 300).early
-    assert lookout.pause(seen, timedelta(minutes=5)) == pytest.approx(25, rel=0.01)
+        lookout.add_measurement(seen, at)
+    assert lookout.forecast(seen, (), None, 300).early
+    assert lookout.seconds_to_next_check(seen, timedelta(minutes=5)) == pytest.approx(25, rel=0.01)
     grown = usage(74 * POINT, capacity=2 * CAPACITY)
-    lookout.note(grown, 305)
-    assert lookout.look(grown, (), None, 305).early == {}
+    lookout.add_measurement(grown, 305)
+    assert lookout.forecast(grown, (), None, 305).early == {}
 
 
 def test_a_filesystem_that_comes_and_goes_does_no_harm() -> None:
@@ -215,15 +217,15 @@ def test_a_filesystem_that_comes_and_goes_does_no_harm() -> None:
     lookout = make_lookout()
     risen(lookout, apart(10 * POINT, 74 * POINT), apart(0, POINT // 100))
     alone = usage(10 * POINT)
-    lookout.note(alone, 305)
-    assert lookout.look(alone, (), None, 305).early == {}
+    lookout.add_measurement(alone, 305)
+    assert lookout.forecast(alone, (), None, 305).early == {}
     nothing = Usage("/images", 0, 0, 0, 0, 0)
-    lookout.note(nothing, 310)
-    assert lookout.look(nothing, (), None, 310) == Outlook(nothing)
-    assert lookout.pause(nothing, LOOK) == 5
+    lookout.add_measurement(nothing, 310)
+    assert lookout.forecast(nothing, (), None, 310) == Forecast(nothing)
+    assert lookout.seconds_to_next_check(nothing, LOOK) == 5
     back = apart(10 * POINT, 74 * POINT)
-    lookout.note(back, 500)
-    assert lookout.look(back, (), None, 500).early == {}
+    lookout.add_measurement(back, 500)
+    assert lookout.forecast(back, (), None, 500).early == {}
 
 
 # ---- what else is told
@@ -232,9 +234,9 @@ def test_a_filesystem_that_comes_and_goes_does_no_harm() -> None:
 def test_pulls_count_as_done_and_are_told() -> None:
     """What is expected has them; how soon a mark is reached is of what is there."""
     seen, pull = usage(50 * POINT), Pull("sha256:a", POINT, 2 * POINT)
-    outlook = make_lookout().look(seen, (pull,), None, 0)
-    assert (outlook.expected.used_percent, outlook.pulls_bytes) == (53, 3 * POINT)
-    assert outlook.seconds_to_high == math.inf
+    forecast = make_lookout().forecast(seen, (pull,), None, 0)
+    assert (forecast.projected.used_percent, forecast.pulls_projected_bytes) == (53, 3 * POINT)
+    assert forecast.seconds_to_high_watermark == math.inf
 
 
 @pytest.mark.parametrize(
@@ -244,7 +246,7 @@ def test_the_runway_ends_at_the_kubelets_mark(evictable: Size | None, seconds: i
     """From 70 to 85 %, and so much longer as everything evictable gives; nothing where that is not known."""
     lookout, end = make_lookout(), usage(70 * POINT)
     risen(lookout, end, usage(POINT // 100))
-    assert lookout.look(end, (), evictable, 300).runway_seconds == pytest.approx(seconds)
+    assert lookout.forecast(end, (), evictable, 300).seconds_to_kubelet_threshold == pytest.approx(seconds)
 
 
 def test_the_runway_of_a_content_store_has_its_own_share() -> None:
@@ -252,15 +254,19 @@ def test_the_runway_of_a_content_store_has_its_own_share() -> None:
     lookout, end = make_lookout(), apart(10 * POINT, 70 * POINT)
     risen(lookout, end, apart(0, POINT // 100))
     evictable = Size(30 * POINT, 0, content_bytes=5 * POINT)
-    assert lookout.look(end, (), evictable, 300).runway_seconds == pytest.approx(1900)
+    assert lookout.forecast(end, (), evictable, 300).seconds_to_kubelet_threshold == pytest.approx(1900)
 
 
 def test_at_the_marks_no_time_is_left() -> None:
     """At its high mark the time to it is 0, and past the kubelet's the runway too, whether or not it fills."""
     lookout, seen = make_lookout(), usage(85 * POINT)
-    lookout.note(seen, 0)
-    outlook = lookout.look(seen, (), None, 0)
-    assert (outlook.seconds_to_high, outlook.runway_seconds, outlook.early) == (0, 0, {})
+    lookout.add_measurement(seen, 0)
+    forecast = lookout.forecast(seen, (), None, 0)
+    assert (forecast.seconds_to_high_watermark, forecast.seconds_to_kubelet_threshold, forecast.early) == (
+        0,
+        0,
+        {},
+    )
 
 
 # ---- after a sweep
@@ -310,8 +316,8 @@ def test_danger_begins_where_a_rise_that_lasts_gets_in_time(points_per_second: f
     """As far below the kubelet's mark as is written in a second and a half; a point at least, never below ours."""
     lookout = make_lookout()
     for look in range(4):
-        lookout.note(usage(int((40 + look * points_per_second) * POINT)), look)
-    kubelet = lookout.kubelet_at(usage(50 * POINT))
+        lookout.add_measurement(usage(int((40 + look * points_per_second) * POINT)), look)
+    kubelet = lookout.kubelet_threshold_at(usage(50 * POINT))
     assert kubelet.danger(BYTES) == pytest.approx(84 - safety)
     assert (kubelet.bytes, kubelet.inodes, kubelet.danger(INODES)) == (84, 95, 94)
 
@@ -321,16 +327,16 @@ def test_a_step_moves_no_danger(levels: tuple[int, ...]) -> None:
     """Three looks in a row have to find more than the one before them."""
     lookout = make_lookout()
     for at, level in enumerate(levels):
-        lookout.note(usage(level * POINT), at)
-    assert lookout.kubelet_at(usage(50 * POINT)) == KubeletMark()
+        lookout.add_measurement(usage(level * POINT), at)
+    assert lookout.kubelet_threshold_at(usage(50 * POINT)) == KubeletThreshold()
 
 
 def test_inodes_have_a_safety_of_their_own() -> None:
     """Files that fill the inodes do not move the danger of bytes."""
     lookout = make_lookout()
     for look in range(4):
-        lookout.note(usage(50 * POINT, (40 + 2 * look) * POINT), look)
-    kubelet = lookout.kubelet_at(usage(50 * POINT))
+        lookout.add_measurement(usage(50 * POINT, (40 + 2 * look) * POINT), look)
+    kubelet = lookout.kubelet_threshold_at(usage(50 * POINT))
     assert kubelet.danger(BYTES) == 83
     assert kubelet.danger(INODES) == pytest.approx(92)
 
@@ -339,15 +345,15 @@ def test_each_filesystem_has_a_danger_of_its_own() -> None:
     """Images that stand still are in no more danger where the content store beside them fills."""
     lookout = make_lookout()
     for look in range(4):
-        lookout.note(apart(50 * POINT, (40 + 2 * look) * POINT), look)
-    kubelet = lookout.kubelet_at(apart(50 * POINT, 46 * POINT))
+        lookout.add_measurement(apart(50 * POINT, (40 + 2 * look) * POINT), look)
+    kubelet = lookout.kubelet_threshold_at(apart(50 * POINT, 46 * POINT))
     assert kubelet.danger(BYTES) == 83
     assert kubelet.danger(CONTENT) == pytest.approx(81)
 
 
 def test_before_a_measurement_danger_is_where_it_always_is() -> None:
     """A filesystem that was never looked at does not fill."""
-    assert make_lookout().kubelet_at(usage(80 * POINT)) == KubeletMark()
+    assert make_lookout().kubelet_threshold_at(usage(80 * POINT)) == KubeletThreshold()
 
 
 @pytest.mark.parametrize(("seconds", "early"), [(0, False), (59.99, False), (60, True), (60.01, True)])
@@ -357,16 +363,16 @@ def test_no_early_sweep_soon_after_one(seconds: float, *, early: bool) -> None:
     for outcome in (EvictionOutcome.EVICTED, EvictionOutcome.PLANNED):
         lookout, end = make_lookout(), usage(74 * POINT)
         risen(lookout, end, usage(POINT // 500))
-        lookout.swept(swept(end, eviction(outcome, NOTHING)), 300)
-        assert bool(lookout.look(end, (), None, 300 + seconds).early) is early
+        lookout.add_sweep(swept(end, eviction(outcome, NOTHING)), 300)
+        assert bool(lookout.forecast(end, (), None, 300 + seconds).early) is early
 
 
 def test_a_sweep_that_had_nothing_to_evict_delays_none() -> None:
     """Where nothing went, nothing is known better than before."""
     lookout, end = make_lookout(), usage(74 * POINT)
     risen(lookout, end, usage(POINT // 500))
-    lookout.swept(swept(end), 300)
-    assert lookout.look(end, (), None, 300).early
+    lookout.add_sweep(swept(end), 300)
+    assert lookout.forecast(end, (), None, 300).early
 
 
 @given(
@@ -385,14 +391,16 @@ def test_our_own_evictions_do_not_disturb(
         levels = base + rate * at, base + content_rate * at
         now = apart(*levels) if is_apart else usage(sum(levels) - base)
         later = apart(levels[0] - gone[0], levels[1] - gone[1]) if is_apart else usage(sum(levels) - base - sum(gone))
-        plain.note(now, at)
-        toothed.note(later, at)
-        assert toothed.pause(now, timedelta(hours=9)) == plain.pause(now, timedelta(hours=9))
-        assert toothed.look(now, (), None, 10**6) == plain.look(now, (), None, 10**6)
+        plain.add_measurement(now, at)
+        toothed.add_measurement(later, at)
+        assert toothed.seconds_to_next_check(now, timedelta(hours=9)) == plain.seconds_to_next_check(
+            now, timedelta(hours=9)
+        )
+        assert toothed.forecast(now, (), None, 10**6) == plain.forecast(now, (), None, 10**6)
         if number % 10 == 9:
             snapshots, content = freed[number % len(freed)]
             size = Size(snapshots + content, 0, content_bytes=content)
-            toothed.swept(swept(later, eviction(reclaimable=size)), at)
+            toothed.add_sweep(swept(later, eviction(reclaimable=size)), at)
             gone = [gone[0] + snapshots, gone[1] + content]
 
 
@@ -420,28 +428,28 @@ def test_our_own_evictions_do_not_disturb(
 def test_the_next_look_comes_sooner_as_a_mark_comes_nearer(before: float, now: float, pause: float) -> None:
     """A quarter of the time to the next mark at the latest rate; past the last of them, or at rest, every 5 s."""
     lookout = make_lookout()
-    lookout.note(usage(round(before * POINT)), 0)
+    lookout.add_measurement(usage(round(before * POINT)), 0)
     seen = usage(round(now * POINT))
-    lookout.note(seen, 1)
-    assert lookout.pause(seen, LOOK) == pytest.approx(pause)
+    lookout.add_measurement(seen, 1)
+    assert lookout.seconds_to_next_check(seen, LOOK) == pytest.approx(pause)
 
 
 def test_the_nearest_mark_of_all_parts_decides() -> None:
     """A content store that fills faster, or inodes that do, bring the next look nearer."""
     lookout = make_lookout()
-    lookout.note(apart(50 * POINT, 70 * POINT), 0)
+    lookout.add_measurement(apart(50 * POINT, 70 * POINT), 0)
     seen = apart(50 * POINT, 71 * POINT)
-    lookout.note(seen, 1)
-    assert lookout.pause(seen, LOOK) == 1
+    lookout.add_measurement(seen, 1)
+    assert lookout.seconds_to_next_check(seen, LOOK) == 1
     lookout = make_lookout()
-    lookout.note(usage(50 * POINT, 73 * POINT), 0)
+    lookout.add_measurement(usage(50 * POINT, 73 * POINT), 0)
     seen = usage(51 * POINT, 74 * POINT)
-    lookout.note(seen, 1)
-    assert lookout.pause(seen, LOOK) == pytest.approx(6 / 3 / 4 * 3)
+    lookout.add_measurement(seen, 1)
+    assert lookout.seconds_to_next_check(seen, LOOK) == pytest.approx(6 / 3 / 4 * 3)
 
 
 def test_looks_are_no_rarer_than_configured() -> None:
     """Whatever comes, nobody waits longer than check_every."""
     lookout = make_lookout()
-    lookout.note(usage(0), 0)
-    assert lookout.pause(usage(0), timedelta(seconds=0.2)) == 0.2
+    lookout.add_measurement(usage(0), 0)
+    assert lookout.seconds_to_next_check(usage(0), timedelta(seconds=0.2)) == 0.2

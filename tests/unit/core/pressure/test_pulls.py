@@ -9,7 +9,7 @@ from cleaner.core.pressure.pulls import (
     Movement,
     PendingLayer,
     Pull,
-    foretell,
+    project_pulls,
     ratio_of,
     total_bytes,
 )
@@ -84,7 +84,7 @@ def test_pulls() -> None:
         "m3": [layer("c", BLOCK, BLOCK, unpacked=9 * BLOCK)],
         "m4": [],
     }
-    pulls = foretell(pending, 2.0)
+    pulls = project_pulls(pending, 2.0)
     assert pulls == (Pull("m1", 2 * BLOCK, 5 * BLOCK), Pull("m2", 2 * BLOCK, 4 * BLOCK))
     assert total_bytes(pulls) == 13 * BLOCK
     assert total_bytes(()) == 0
@@ -93,14 +93,14 @@ def test_pulls() -> None:
 def test_only_one_kind_left() -> None:
     """A pull of which all is fetched and not unpacked counts, and so does one that is only fetched."""
     alone = PendingLayer("b", "", BLOCK, 0)
-    pulls = foretell({"m1": [layer("a", BLOCK, BLOCK)], "m2": [alone]}, 2.0)
+    pulls = project_pulls({"m1": [layer("a", BLOCK, BLOCK)], "m2": [alone]}, 2.0)
     assert pulls == (Pull("m1", 0, 2 * BLOCK), Pull("m2", BLOCK, 0))
 
 
 def test_shared() -> None:
     """What several pulls share counts once: a blob, a snapshot, and a blob that is unpacked twice as two snapshots."""
     base, twice = layer("base"), PendingLayer("base", "elsewhere", 100 * BLOCK, 0)
-    pulls = foretell({"m1": [base, base], "m2": [base, layer("b", BLOCK)], "m3": [twice], "m4": [base]}, 2.0)
+    pulls = project_pulls({"m1": [base, base], "m2": [base, layer("b", BLOCK)], "m3": [twice], "m4": [base]}, 2.0)
     assert pulls == (
         Pull("m1", 100 * BLOCK, 200 * BLOCK),
         Pull("m2", BLOCK, 2 * BLOCK),

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from cleaner.core.disk_usage import Filesystem
-from cleaner.core.pressure.pulls import GivenUp, Pull, fit, with_pulls
+from cleaner.core.pressure.pulls import GivenUp, Pull, projected_usage, pulls_fit
 from cleaner.core.reclaim import Size
 from support.values import make_usage
 
@@ -16,13 +16,13 @@ APART = replace(TOGETHER, others=(replace(make_usage(80), filesystem=Filesystem.
 
 def test_pulls_count_as_done() -> None:
     """All that they will still take is used already, blobs and snapshots."""
-    assert with_pulls(TOGETHER, PULLS).used_percent == 90
-    assert with_pulls(TOGETHER, ()) == TOGETHER
+    assert projected_usage(TOGETHER, PULLS).used_percent == 90
+    assert projected_usage(TOGETHER, ()) == TOGETHER
 
 
 def test_blobs_count_where_the_content_store_lies() -> None:
     """With a filesystem of its own the content store takes the blobs, and the images' the snapshots."""
-    images, content = with_pulls(APART, PULLS).all
+    images, content = projected_usage(APART, PULLS).all
     assert (images.used_percent, content.used_percent) == (79, 91)
 
 
@@ -30,7 +30,7 @@ def test_blobs_count_where_the_content_store_lies() -> None:
 def test_a_pull_fits_to_the_last_byte(freed: int, *, fits: bool) -> None:
     """What is available and what is evictable together have to hold it; exactly so much is enough."""
     pull = Pull("sha256:a", 300_000, 300_000)
-    assert fit(TOGETHER, (pull,), Size(freed, 0)) is fits
+    assert pulls_fit(TOGETHER, (pull,), Size(freed, 0)) is fits
 
 
 @pytest.mark.parametrize(
@@ -41,14 +41,14 @@ def test_each_filesystem_needs_room_of_its_own(content_freed: int, snapshots_fre
     """What lies on one filesystem makes no room on the other."""
     pull = Pull("sha256:a", content_bytes=300_000, snapshot_bytes=600_000)
     freed = Size(content_freed + snapshots_freed, 0, content_bytes=content_freed)
-    assert fit(APART, (pull,), freed) is fits
+    assert pulls_fit(APART, (pull,), freed) is fits
 
 
 def test_a_pull_fits_where_nothing_is_foretold() -> None:
     """Up to what an empty disk would hold; no pull always fits, on a disk that is overfull too."""
-    assert fit(TOGETHER, (Pull("sha256:a", 10**6, 0),), None)
-    assert not fit(TOGETHER, (Pull("sha256:a", 10**6 + 1, 0),), None)
-    assert fit(make_usage(100), (), Size(0, 0))
+    assert pulls_fit(TOGETHER, (Pull("sha256:a", 10**6, 0),), None)
+    assert not pulls_fit(TOGETHER, (Pull("sha256:a", 10**6 + 1, 0),), None)
+    assert pulls_fit(make_usage(100), (), Size(0, 0))
 
 
 EVICTABLE = Size(100_000, 0)

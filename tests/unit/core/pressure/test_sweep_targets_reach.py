@@ -4,12 +4,12 @@ import pytest
 
 from cleaner.core.disk_usage import Filesystem, Part, Resource
 from cleaner.core.model import EvictReason, Plan, Trigger, Verdict
-from cleaner.core.pressure.targets import Goal
-from cleaner.core.pressure.watermarks import KubeletMark, Mark, Marks, ceilings
+from cleaner.core.pressure.targets import SweepTargets
+from cleaner.core.pressure.watermarks import KubeletThreshold, WatermarkPair, Watermarks, fallback_targets
 from cleaner.core.reclaim import Size
 from support.values import make_image, make_usage
 
-MARKS = Marks(bytes=Mark(75, 65), inodes=Mark(80, 75))
+WATERMARKS = Watermarks(bytes=WatermarkPair(75, 65), inodes=WatermarkPair(80, 75))
 BYTES = Part(Filesystem.IMAGES, Resource.BYTES)
 INODES = Part(Filesystem.IMAGES, Resource.INODES)
 
@@ -17,16 +17,16 @@ INODES = Part(Filesystem.IMAGES, Resource.INODES)
 @pytest.mark.parametrize(("left", "confined"), [(149_999, True), (150_000, False), (150_001, False)])
 def test_a_goal_is_confined_once_what_is_left_is_not_enough(left: int, confined: bool) -> None:
     """From 80 % down to 65 % of 1,000,000 bytes are 150,000."""
-    goal = Goal(MARKS, KubeletMark(), {})
-    goal.note(make_usage(80))
-    goal.confine_beyond(make_usage(80), Size(left, 0))
-    assert (goal.confined, goal.targets) == (confined, {BYTES: 83.0 if confined else 65})
+    targets = SweepTargets(WATERMARKS, KubeletThreshold(), {})
+    targets.add_measurement(make_usage(80))
+    targets.confine_beyond(make_usage(80), Size(left, 0))
+    assert (targets.confined, targets.targets) == (confined, {BYTES: 83.0 if confined else 65})
 
 
 @pytest.mark.parametrize(("kubelet", "ceiling"), [(-1.0, 75), (66.0, 75), (66.01, 65.01), (84.0, 83.0)])
 def test_a_part_is_held_below_the_kubelets_mark_unless_that_is_at_our_low_mark(kubelet: float, ceiling: float) -> None:
     """A danger that begins at 65 % or below is as far out of reach as the low mark: then our high mark counts."""
-    found = ceilings(make_usage(80), MARKS, KubeletMark(bytes=kubelet))
+    found = fallback_targets(make_usage(80), WATERMARKS, KubeletThreshold(bytes=kubelet))
     assert found == {BYTES: pytest.approx(ceiling), INODES: 94}
 
 
@@ -41,20 +41,20 @@ def make_plan(*sizes: Size) -> Plan:
 def test_each_part_is_judged_by_itself() -> None:
     """Inodes that files of others hold do not keep bytes from their low mark: five of six images are enough for it."""
     usage = make_usage(80, 85)
-    goal = Goal(MARKS, KubeletMark(), {})
-    goal.note(usage)
-    foreseen = goal.foresee(make_plan(*[Size(30_000, 10)] * 6), usage)
-    assert goal.targets == {BYTES: 65, INODES: 94}
-    assert goal.confined
+    targets = SweepTargets(WATERMARKS, KubeletThreshold(), {})
+    targets.add_measurement(usage)
+    foreseen = targets.limit_plan(make_plan(*[Size(30_000, 10)] * 6), usage)
+    assert targets.targets == {BYTES: 65, INODES: 94}
+    assert targets.confined
     assert (len(foreseen.evictions), len(foreseen.not_reached)) == (5, 1)
-    assert foreseen.low_mark_reachable is False
-    assert not goal.is_low_met(make_usage(65, 85))
+    assert foreseen.low_watermark_reachable is False
+    assert not targets.is_low_watermark_met(make_usage(65, 85))
 
 
 def test_a_part_that_reaches_its_mark_later_is_driven_to_its_low_one() -> None:
     """What is confined stays so, whatever else comes to be driven."""
-    goal = Goal(MARKS, KubeletMark(), {})
-    goal.note(make_usage(70, 85))
-    goal.confine()
-    goal.note(make_usage(75, 86))
-    assert goal.targets == {BYTES: 65, INODES: 94}
+    targets = SweepTargets(WATERMARKS, KubeletThreshold(), {})
+    targets.add_measurement(make_usage(70, 85))
+    targets.confine()
+    targets.add_measurement(make_usage(75, 86))
+    assert targets.targets == {BYTES: 65, INODES: 94}

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from cleaner.core.disk_usage import Filesystem, Part, Resource, Usage
 from cleaner.core.model import EvictReason, KeepReason, Plan, Trigger, Verdict
 from cleaner.core.policy import plan
-from cleaner.core.pressure.targets import excess_of, foresee, targets_now
-from cleaner.core.pressure.watermarks import Mark, Marks
+from cleaner.core.pressure.targets import excess_of, limit_to_targets, targets_now
+from cleaner.core.pressure.watermarks import WatermarkPair, Watermarks
 from cleaner.core.reclaim import NOTHING, Holder, Size
-from cleaner.core.space import holders_of, reason_unknown
+from cleaner.core.space import holders_of, reason_without_estimates
 from support.graphs import make_layers
 from support.values import NOW, make_image, make_observation, make_policy, make_usage
 
-MARKS = Marks(bytes=Mark(high=75, low=65), inodes=Mark(high=80, low=75))
+WATERMARKS = Watermarks(bytes=WatermarkPair(high=75, low=65), inodes=WatermarkPair(high=80, low=75))
 POINT = 10_000
 """Bytes or inodes of one percent of the filesystem of `make_usage`."""
 
@@ -31,11 +31,11 @@ def foretold(*sizes: Size | None) -> Plan:
 
 
 def foresee_now(planned: Plan, usage: Usage) -> Plan:
-    return foresee(planned, usage, targets_now(usage, MARKS))
+    return limit_to_targets(planned, usage, targets_now(usage, WATERMARKS))
 
 
-def excess_now(usage: Usage, marks: Marks = MARKS) -> Size:
-    found = excess_of(usage, targets_now(usage, marks))
+def excess_now(usage: Usage, watermarks: Watermarks = WATERMARKS) -> Size:
+    found = excess_of(usage, targets_now(usage, watermarks))
     assert all(found.values())
     return Size(*(found.get(Part(Filesystem.IMAGES, resource), 0) for resource in Resource))
 
@@ -82,9 +82,9 @@ def test_what_is_at_its_high_mark_is_driven_alone(
 
 @given(st.integers(1, 10**13), st.floats(0, 1), st.floats(0.1, 99.9))
 def test_the_excess_is_enough(capacity: int, share: float, low: float) -> None:
-    """Once the excess is free the low mark is met, at any size of the disk, and not two bytes before."""
+    """Once the excess is free the low watermark is met, at any size of the disk, and not two bytes before."""
     usage = Usage("/", capacity, int(capacity * share), 0, 0, 0)
-    excess = excess_now(usage, Marks(Mark(100, low), Mark(100, low))).bytes
+    excess = excess_now(usage, Watermarks(WatermarkPair(100, low), WatermarkPair(100, low))).bytes
     if usage.used_percent <= low:
         assert excess == 0
         return
@@ -111,7 +111,7 @@ def test_the_list_ends_where_the_foretold_bytes_reach_low(used_percent: float, n
     seen = foresee_now(planned, make_usage(used_percent))
     assert len(seen.evictions) == needed
     assert seen.evictions + seen.not_reached == planned.evictions
-    assert seen.low_mark_reachable is reachable
+    assert seen.low_watermark_reachable is reachable
     assert seen.reclaimable == planned.reclaimable
 
 
@@ -125,13 +125,13 @@ def test_evictions_that_free_nothing_stay_where_they_are() -> None:
 def test_at_or_below_low_the_whole_order_is_shown(used_percent: float) -> None:
     """Where nothing is to be freed the plan is the order in which images would go."""
     planned = with_bytes(1, 2)
-    assert foresee_now(planned, make_usage(used_percent)) == replace(planned, low_mark_reachable=True)
+    assert foresee_now(planned, make_usage(used_percent)) == replace(planned, low_watermark_reachable=True)
 
 
 def test_nothing_to_evict_reaches_nothing() -> None:
     """Without candidates a mark above low is out of reach, and one below it is met."""
-    assert foresee_now(with_bytes(), make_usage(66)).low_mark_reachable is False
-    assert foresee_now(with_bytes(), make_usage(65)).low_mark_reachable is True
+    assert foresee_now(with_bytes(), make_usage(66)).low_watermark_reachable is False
+    assert foresee_now(with_bytes(), make_usage(65)).low_watermark_reachable is True
 
 
 def test_where_nothing_is_foretold_the_plan_is_unchanged() -> None:
@@ -139,20 +139,20 @@ def test_where_nothing_is_foretold_the_plan_is_unchanged() -> None:
     planned = replace(foretold(None, None), reclaimable=None)
     seen = foresee_now(planned, make_usage(99))
     assert seen is planned
-    assert seen.low_mark_reachable is None
+    assert seen.low_watermark_reachable is None
 
 
 def test_an_eviction_without_a_figure_counts_as_nothing() -> None:
     """One verdict without a size moves the end of the list no nearer."""
     seen = foresee_now(foretold(None, Size(10 * POINT, 0)), make_usage(75))
-    assert (len(seen.evictions), seen.low_mark_reachable) == (2, True)
+    assert (len(seen.evictions), seen.low_watermark_reachable) == (2, True)
 
 
 def test_inodes_alone_above_low() -> None:
     """Where only inodes are short, bytes end no list."""
     sizes = [Size(900_000, 0), Size(0, 5 * POINT), Size(900_000, 5 * POINT)]
     seen = foresee_now(foretold(*sizes), make_usage(10, 80))
-    assert (len(seen.evictions), seen.low_mark_reachable) == (2, True)
+    assert (len(seen.evictions), seen.low_watermark_reachable) == (2, True)
 
 
 def test_bytes_and_inodes_both_have_to_be_reached() -> None:
@@ -163,7 +163,7 @@ def test_bytes_and_inodes_both_have_to_be_reached() -> None:
         sums = [sum(sizes[:count], NOTHING) for count in range(1, 4)]
         enough = [freed.bytes >= 10 * POINT and freed.inodes >= 5 * POINT for freed in sums]
         assert len(seen.evictions) == (enough.index(True) + 1 if any(enough) else 3)
-        assert seen.low_mark_reachable is any(enough)
+        assert seen.low_watermark_reachable is any(enough)
 
 
 def test_holders_are_those_of_the_verdicts() -> None:
@@ -173,49 +173,49 @@ def test_holders_are_those_of_the_verdicts() -> None:
         {running.id: "a", old.id: "b", older.id: "c", pinned.id: "d"},
         {"a": 1, "b": 20, "c": 300, "d": 4000, "e": 50_000, "f": 100_000},
         other_namespaces=frozenset("e"),
-        unnamed=frozenset("f"),
+        unlisted=frozenset("f"),
     )
-    observation = make_observation(running, old, older, pinned, used=[running.id], layers=layers)
-    planned = plan(observation, make_policy(), Trigger.PRESSURE, NOW)
+    inspection = make_observation(running, old, older, pinned, used=[running.id], layers=layers)
+    planned = plan(inspection, make_policy(), Trigger.PRESSURE, NOW)
     usage = make_usage(80)
     expected = {
         Holder.IN_USE: 1,
         Holder.KEPT: 4000,
         Holder.OTHER_NAMESPACES: 50_000,
-        Holder.UNNAMED: 100_000,
+        Holder.UNLISTED: 100_000,
         Holder.EVICTABLE: 320,
-        Holder.OTHER: 800_000 - 154_321,
+        Holder.NON_IMAGE: 800_000 - 154_321,
     }
-    assert holders_of(observation, planned, usage) == expected
+    assert holders_of(inspection, planned, usage) == expected
     cut = replace(planned, evictions=planned.evictions[:1], not_reached=planned.evictions[1:])
-    assert holders_of(observation, cut, usage) == expected
+    assert holders_of(inspection, cut, usage) == expected
 
 
 def test_roots_reserve_is_not_used() -> None:
     """What is used is the size less what is free, the reserve of root included in that."""
     usage = replace(make_usage(80), free_bytes=250_000)
-    observation = make_observation(layers=make_layers({}, {}))
-    found = holders_of(observation, plan(observation, make_policy(), Trigger.PRESSURE, NOW), usage)
-    assert found == {**dict.fromkeys(Holder, 0), Holder.OTHER: 750_000}
+    inspection = make_observation(layers=make_layers({}, {}))
+    found = holders_of(inspection, plan(inspection, make_policy(), Trigger.PRESSURE, NOW), usage)
+    assert found == {**dict.fromkeys(Holder, 0), Holder.NON_IMAGE: 750_000}
 
 
 @pytest.mark.parametrize("complete", [None, False])
 def test_holders_are_not_known_without_layers(complete: bool | None) -> None:
     """Without layers, or with ones that are not to be trusted, nobody is said to hold anything."""
     layers = None if complete is None else make_layers({}, {}, complete=complete)
-    observation = make_observation(make_image(), layers=layers)
-    planned = plan(observation, make_policy(), Trigger.PRESSURE, NOW)
-    assert holders_of(observation, planned, make_usage(50)) is None
+    inspection = make_observation(make_image(), layers=layers)
+    planned = plan(inspection, make_policy(), Trigger.PRESSURE, NOW)
+    assert holders_of(inspection, planned, make_usage(50)) is None
     assert KeepReason.NO_GAIN not in {verdict.reason for verdict in planned.kept}
 
 
 def test_why_nothing_is_foretold() -> None:
     """Without layers it is the runtime's refusal or its kind, with ones not to be trusted the snapshotter."""
     layers = make_layers({"a": "layer"}, {"layer": 1})
-    assert reason_unknown(layers, None) is None
-    assert reason_unknown(None, "it does not answer") == "it does not answer"
-    assert "no containerd API" in (reason_unknown(None, None) or "")
-    assert "snapshotter" in (reason_unknown(replace(layers, complete=False), None) or "")
+    assert reason_without_estimates(layers, None) is None
+    assert reason_without_estimates(None, "it does not answer") == "it does not answer"
+    assert "no containerd API" in (reason_without_estimates(None, None) or "")
+    assert "snapshotter" in (reason_without_estimates(replace(layers, complete=False), None) or "")
 
 
 # ---- a content store on a filesystem of its own
@@ -239,7 +239,7 @@ def usage_apart(images: float, content: float) -> Usage:
 def test_each_filesystem_has_an_excess_of_its_own(images: float, content: float, excess: dict[Part, int]) -> None:
     """Only what is at its high mark is to be freed, each to its own low mark."""
     usage = usage_apart(images, content)
-    assert excess_of(usage, targets_now(usage, MARKS)) == excess
+    assert excess_of(usage, targets_now(usage, WATERMARKS)) == excess
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_the_list_ends_where_both_filesystems_are_satisfied(
     snapshots, blobs = Size(5 * POINT, 0), Size(5 * POINT, 0, content_bytes=5 * POINT)
     both = Size(10 * POINT, 0, content_bytes=5 * POINT)
     seen = foresee_now(foretold(both, snapshots, blobs, NOTHING), usage_apart(images, content))
-    assert (len(seen.evictions), seen.low_mark_reachable) == (needed, reachable)
+    assert (len(seen.evictions), seen.low_watermark_reachable) == (needed, reachable)
 
 
 def test_holders_hold_what_both_filesystems_have() -> None:
@@ -261,7 +261,7 @@ def test_holders_hold_what_both_filesystems_have() -> None:
     containers = replace(make_usage(90), filesystem=Filesystem.CONTAINERS)
     usage = usage_apart(30, 20)
     usage = replace(usage, others=(*usage.others, containers))
-    observation = make_observation(layers=make_layers({}, {}))
-    found = holders_of(observation, plan(observation, make_policy(), Trigger.PRESSURE, NOW), usage)
+    inspection = make_observation(layers=make_layers({}, {}))
+    found = holders_of(inspection, plan(inspection, make_policy(), Trigger.PRESSURE, NOW), usage)
     assert found is not None
-    assert found[Holder.OTHER] == 50 * POINT
+    assert found[Holder.NON_IMAGE] == 50 * POINT

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from cleaner.core.disk_usage import Filesystem, Part, Resource, Usage
-from cleaner.core.pressure.backoff import Standstill, next_standstill
+from cleaner.core.pressure.backoff import Backoff, next_backoff
 from cleaner.core.pressure.watermarks import (
-    AvailableMark,
-    KubeletMark,
-    Mark,
-    Marks,
+    AvailableWatermarks,
+    KubeletThreshold,
+    WatermarkPair,
+    Watermarks,
     above,
     above_low,
     at_high,
@@ -20,33 +20,33 @@ from cleaner.core.pressure.watermarks import (
 from support.values import make_usage
 
 BYTES, INODES = (Part(Filesystem.IMAGES, resource) for resource in Resource)
-MARKS = Marks(bytes=Mark(high=75, low=65), inodes=Mark(high=80, low=75))
+WATERMARKS = Watermarks(bytes=WatermarkPair(high=75, low=65), inodes=WatermarkPair(high=80, low=75))
 BOTH = frozenset({BYTES, INODES})
 NEITHER: frozenset[Part] = frozenset()
-KUBELET = KubeletMark()
+KUBELET = KubeletThreshold()
 
 
 def driven_above(usage: Usage, driven: frozenset[Part]) -> frozenset[Part]:
     """Of the driven parts, those above their low mark."""
-    return above(usage, low_targets(usage, MARKS, driven))
+    return above(usage, low_targets(usage, WATERMARKS, driven))
 
 
 @pytest.mark.parametrize(("percent", "reached"), [(74.99, False), (75, True), (75.01, True), (100, True)])
 def test_high_is_reached_at_the_mark_itself(percent: float, reached: bool) -> None:
     """Bytes are driven down from the high mark itself on."""
-    assert at_high(make_usage(percent), MARKS) == ({BYTES} if reached else NEITHER)
+    assert at_high(make_usage(percent), WATERMARKS) == ({BYTES} if reached else NEITHER)
 
 
 @pytest.mark.parametrize(("percent", "reached"), [(79.99, False), (80, True), (80.01, True)])
 def test_inodes_have_their_own_mark(percent: float, reached: bool) -> None:
     """Inodes are driven down from their own high mark on, whatever the bytes are."""
-    assert at_high(make_usage(10, percent), MARKS) == ({INODES} if reached else NEITHER)
+    assert at_high(make_usage(10, percent), WATERMARKS) == ({INODES} if reached else NEITHER)
 
 
 def test_both_resources_can_be_high() -> None:
     """Each resource is looked at by itself."""
-    assert at_high(make_usage(75, 80), MARKS) == BOTH
-    assert [MARKS.of(make_usage(0), resource).high for resource in Resource] == [75, 80]
+    assert at_high(make_usage(75, 80), WATERMARKS) == BOTH
+    assert [WATERMARKS.pair_for(make_usage(0), resource).high for resource in Resource] == [75, 80]
 
 
 @pytest.mark.parametrize(("percent", "above"), [(64.99, False), (65, False), (65.01, True), (75, True)])
@@ -73,7 +73,7 @@ def test_without_an_inode_limit_there_is_no_inode_pressure() -> None:
     usage = make_usage(10, None)
     assert usage.inodes_used_percent is None
     assert usage.percent(Resource.INODES) is None
-    assert at_high(usage, MARKS) == NEITHER
+    assert at_high(usage, WATERMARKS) == NEITHER
     assert driven_above(usage, BOTH) == NEITHER
 
 
@@ -84,7 +84,7 @@ def test_an_empty_or_odd_filesystem_is_not_under_pressure() -> None:
     assert nothing.used_percent == 0
     assert odd.used_percent == -100
     for usage in (nothing, odd):
-        assert at_high(usage, MARKS) == NEITHER
+        assert at_high(usage, WATERMARKS) == NEITHER
         assert driven_above(usage, BOTH) == NEITHER
 
 
@@ -100,19 +100,19 @@ def test_a_large_disk_is_counted_exactly() -> None:
     """A petabyte, one byte below the mark, is below the mark."""
     petabyte = 10**15
     below = Usage("/", petabyte, petabyte // 4 + 1, 0, 0, 0)
-    assert at_high(below, MARKS) == NEITHER
-    assert at_high(Usage("/", petabyte, petabyte // 4, 0, 0, 0), MARKS) == {BYTES}
+    assert at_high(below, WATERMARKS) == NEITHER
+    assert at_high(Usage("/", petabyte, petabyte // 4, 0, 0, 0), WATERMARKS) == {BYTES}
 
 
-# ---- standstill
+# ---- backoff
 
-ENDED = Standstill(fingerprint=1, usage=make_usage(70, 50), ended_at=1000.0)
+ENDED = Backoff(fingerprint=1, usage=make_usage(70, 50), ended_at=1000.0)
 
 
 @pytest.mark.parametrize(("seconds", "may"), [(0, False), (59.999, False), (60, True), (60.001, True)])
 def test_never_again_within_a_minute(seconds: float, may: bool) -> None:
     """After a minute, and from the minute itself on, a changed node is tried again."""
-    assert ENDED.may_repeat(make_usage(70, 50), fingerprint=2, now=1000 + seconds, kubelet=KUBELET) is may
+    assert ENDED.may_retry(make_usage(70, 50), fingerprint=2, now=1000 + seconds, kubelet=KUBELET) is may
 
 
 @pytest.mark.parametrize(
@@ -132,21 +132,21 @@ def test_never_again_within_a_minute(seconds: float, may: bool) -> None:
 def test_an_unchanged_node_waits_for_a_point(bytes_percent: float, inodes_percent: float | None, may: bool) -> None:
     """With the same images and containers, usage has to rise by a whole point, of either resource."""
     assert (
-        ENDED.may_repeat(make_usage(bytes_percent, inodes_percent), fingerprint=1, now=10_000.0, kubelet=KUBELET) is may
+        ENDED.may_retry(make_usage(bytes_percent, inodes_percent), fingerprint=1, now=10_000.0, kubelet=KUBELET) is may
     )
 
 
 def test_no_limit_of_inodes_before_is_no_rise_now() -> None:
     """A resource that could not be compared did not rise."""
-    before = Standstill(fingerprint=1, usage=make_usage(70, None), ended_at=0.0)
-    assert not before.may_repeat(make_usage(70, 90), fingerprint=1, now=10_000.0, kubelet=KUBELET)
+    before = Backoff(fingerprint=1, usage=make_usage(70, None), ended_at=0.0)
+    assert not before.may_retry(make_usage(70, 90), fingerprint=1, now=10_000.0, kubelet=KUBELET)
 
 
 def test_the_wait_doubles_to_ten_minutes() -> None:
     """Each sweep that ends above low again waits twice as long, at most ten minutes."""
     waits, state = [], None
     for number in range(7):
-        state = next_standstill(state, Standstill(number, make_usage(70), ended_at=float(number)))
+        state = next_backoff(state, Backoff(number, make_usage(70), ended_at=float(number)))
         waits.append(state.wait_seconds)
         assert (state.fingerprint, state.ended_at) == (number, number)
     assert waits == [60, 120, 240, 480, 600, 600, 600]
@@ -155,15 +155,15 @@ def test_the_wait_doubles_to_ten_minutes() -> None:
 @pytest.mark.parametrize(("seconds", "may"), [(599.999, False), (600, True)])
 def test_the_longest_wait_ends_at_ten_minutes_itself(seconds: float, may: bool) -> None:
     """After ten minutes a changed node is tried again, however often it stood still."""
-    long = Standstill(fingerprint=1, usage=make_usage(70), ended_at=0.0, wait_seconds=600.0)
-    assert long.may_repeat(make_usage(70), fingerprint=2, now=seconds, kubelet=KUBELET) is may
+    long = Backoff(fingerprint=1, usage=make_usage(70), ended_at=0.0, wait_seconds=600.0)
+    assert long.may_retry(make_usage(70), fingerprint=2, now=seconds, kubelet=KUBELET) is may
 
 
 @pytest.mark.parametrize(("before", "now", "may"), [(80, 83, False), (80, 83.01, True), (83.01, 83.02, False)])
 def test_a_kubelet_about_to_act_is_a_reason_at_once(before: float, now: float, *, may: bool) -> None:
     """A point below the kubelet's own mark nobody waits, unless it was so full when the last sweep ended."""
-    ended = Standstill(fingerprint=1, usage=make_usage(before), ended_at=0.0)
-    assert ended.may_repeat(make_usage(now), fingerprint=1, now=1.0, kubelet=KUBELET) is may
+    ended = Backoff(fingerprint=1, usage=make_usage(before), ended_at=0.0)
+    assert ended.may_retry(make_usage(now), fingerprint=1, now=1.0, kubelet=KUBELET) is may
 
 
 @pytest.mark.parametrize(
@@ -171,8 +171,8 @@ def test_a_kubelet_about_to_act_is_a_reason_at_once(before: float, now: float, *
 )
 def test_in_danger_the_wait_is_short(seconds: float, now: float, *, may: bool) -> None:
     """A disk that is above the kubelet's mark and rises by a point is swept again after ten seconds."""
-    ended = Standstill(fingerprint=1, usage=make_usage(85), ended_at=0.0, wait_seconds=600.0)
-    assert ended.may_repeat(make_usage(now), fingerprint=1, now=seconds, kubelet=KUBELET) is may
+    ended = Backoff(fingerprint=1, usage=make_usage(85), ended_at=0.0, wait_seconds=600.0)
+    assert ended.may_retry(make_usage(now), fingerprint=1, now=seconds, kubelet=KUBELET) is may
 
 
 @pytest.mark.parametrize(
@@ -180,14 +180,14 @@ def test_in_danger_the_wait_is_short(seconds: float, now: float, *, may: bool) -
 )
 def test_in_danger_the_first_waits_are_the_shortest(wait: float, seconds: float, *, may: bool) -> None:
     """A sixtieth of each wait: one second, then two."""
-    ended = Standstill(fingerprint=1, usage=make_usage(85), ended_at=0.0, wait_seconds=wait)
-    assert ended.may_repeat(make_usage(86), fingerprint=1, now=seconds, kubelet=KUBELET) is may
+    ended = Backoff(fingerprint=1, usage=make_usage(85), ended_at=0.0, wait_seconds=wait)
+    assert ended.may_retry(make_usage(86), fingerprint=1, now=seconds, kubelet=KUBELET) is may
 
 
 @pytest.mark.parametrize(("percent", "danger"), [(79, False), (79.01, True)])
 def test_danger_begins_sooner_where_a_disk_fills_fast(percent: float, *, danger: bool) -> None:
     """Its safety is taken off the kubelet's own mark."""
-    kubelet = KubeletMark(safety={BYTES: 5.0, INODES: 5.0})
+    kubelet = KubeletThreshold(safety={BYTES: 5.0, INODES: 5.0})
     assert in_danger(make_usage(percent), kubelet) == ({BYTES} if danger else NEITHER)
     assert in_danger(make_usage(10, percent + 11), kubelet) == ({INODES} if danger else NEITHER)
 
@@ -200,7 +200,7 @@ def test_inodes_have_a_danger_of_their_own(inodes: float, *, danger: bool) -> No
 
 # ---- marks in bytes, and other filesystems
 
-AVAILABLE = replace(MARKS, available=AvailableMark(high_bytes=200_000, low_bytes=280_000))
+AVAILABLE = replace(WATERMARKS, available=AvailableWatermarks(high_bytes=200_000, low_bytes=280_000))
 
 
 @pytest.mark.parametrize(("percent", "reached"), [(79.9999, False), (80, True), (80.0001, True)])
@@ -218,13 +218,13 @@ def test_bytes_that_are_to_be_available_again(percent: float, *, is_above: bool)
 @pytest.mark.parametrize(("low_bytes", "high"), [(500_000, 80.0), (500_001, 75.0), (0, 75.0)])
 def test_marks_for_a_larger_disk(low_bytes: int, high: float) -> None:
     """Where more than half of a filesystem would have to be available, the percents count."""
-    marks = replace(MARKS, available=AvailableMark(200_000, low_bytes))
-    assert marks.of(make_usage(0), Resource.BYTES) == Mark(high, 65.0 if high == 75 else 50.0)
+    watermarks = replace(WATERMARKS, available=AvailableWatermarks(200_000, low_bytes))
+    assert watermarks.pair_for(make_usage(0), Resource.BYTES) == WatermarkPair(high, 65.0 if high == 75 else 50.0)
 
 
 def test_inodes_have_no_mark_in_bytes() -> None:
     """Marks in bytes say nothing of inodes."""
-    assert AVAILABLE.of(make_usage(0), Resource.INODES) == MARKS.inodes
+    assert AVAILABLE.pair_for(make_usage(0), Resource.INODES) == WATERMARKS.inodes
 
 
 def test_each_filesystem_is_judged_by_itself() -> None:
@@ -233,6 +233,6 @@ def test_each_filesystem_is_judged_by_itself() -> None:
     containers = replace(make_usage(99, 99), filesystem=Filesystem.CONTAINERS)
     usage = replace(make_usage(10), others=(content, containers))
     parts = {Part(Filesystem.CONTENT, resource) for resource in Resource}
-    assert at_high(usage, MARKS) == parts
-    assert above_low(usage, MARKS) == parts
+    assert at_high(usage, WATERMARKS) == parts
+    assert above_low(usage, WATERMARKS) == parts
     assert in_danger(usage, KUBELET) == NEITHER

@@ -13,7 +13,7 @@ from support.alertmanager_server import HANG, AlertmanagerServer, Received
 from support.certificates import Authority, make_authority
 
 ACCESS = Access(timeout_seconds=DEADLINE_SECONDS)
-ALERTS: list[dict[str, object]] = [{"labels": {"alertname": "CleanerNodeCannotReclaim"}}]
+ALERTS: list[dict[str, object]] = [{"labels": {"alertname": "ImageCleanerNodeCannotReclaim"}}]
 SECRET = "hunter2-hunter2"  # noqa: S105 (of nobody)
 
 
@@ -57,7 +57,7 @@ def test_the_environment_decides_nothing(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("status", "passing"),
+    ("status", "transient"),
     [
         (300, False),
         (302, False),
@@ -73,11 +73,11 @@ def test_the_environment_decides_nothing(monkeypatch: pytest.MonkeyPatch, tmp_pa
         (503, True),
     ],
 )
-def test_an_answer_that_is_none_is_an_error(status: int, passing: bool) -> None:
+def test_an_answer_that_is_none_is_an_error(status: int, transient: bool) -> None:
     """What the server may mend by itself passes; what a person has to mend does not, and the text says what."""
     with AlertmanagerServer(status) as server:
         error = refusal(server.url)
-    assert error.passing is passing
+    assert error.transient is transient
     assert f"HTTP {status}" in str(error)
     assert ("; check " in str(error)) is (status in (401, 403, 404))
 
@@ -92,14 +92,14 @@ def test_any_success_is_one(status: int) -> None:
 def test_nobody_there_passes() -> None:
     """A refused connection is one line that says so."""
     error = refusal(f"http://127.0.0.1:{reserve_port()}")
-    assert (str(error), error.passing) == ("cannot be reached (Connection refused)", True)
+    assert (str(error), error.transient) == ("cannot be reached (Connection refused)", True)
 
 
 def test_a_server_that_hangs_is_left() -> None:
     """After the timeout it is given up."""
     with AlertmanagerServer(HANG) as server:
         error = refusal(server.url, Access(timeout_seconds=0.2))
-    assert (str(error), error.passing) == ("does not answer within 0.2 s", True)
+    assert (str(error), error.transient) == ("does not answer within 0.2 s", True)
 
 
 def test_a_server_that_hangs_up_passes() -> None:
@@ -107,7 +107,7 @@ def test_a_server_that_hangs_up_passes() -> None:
     with AlertmanagerServer(HANG) as server:
         server._closing.set()
         error = refusal(server.url)
-    assert (str(error), error.passing) == ("cannot be reached (RemoteDisconnected)", True)
+    assert (str(error), error.transient) == ("cannot be reached (RemoteDisconnected)", True)
 
 
 def basic(tmp_path: Path, content: str = SECRET) -> Access:
@@ -148,7 +148,7 @@ def test_a_file_that_holds_no_secret_is_named(make: type, content: str, tmp_path
     assert "is not one line of text; write the secret alone" in str(error)
     assert str(tmp_path) in str(error)
     assert SECRET not in str(error)
-    assert not error.passing
+    assert not error.transient
 
 
 def test_a_token_that_no_header_can_hold_is_not_repeated(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_token_that_no_header_can_hold_is_not_repeated(tmp_path: Path) -> None
     with AlertmanagerServer() as server:
         error = refusal(server.url, bearer(tmp_path, f"{SECRET}\u2603"))
     assert SECRET not in str(error)
-    assert not error.passing
+    assert not error.transient
 
 
 def test_a_binary_secret_is_refused(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_a_file_that_is_not_there_is_named(field: str, key: str, tmp_path: Path)
         error = refusal(server.url, access)
         assert server.received == []
     rule = "cannot be read (No such file or directory); mount it, or name another file"
-    assert (str(error), error.passing) == (f"alertmanager.{key}: {tmp_path}/none {rule}", False)
+    assert (str(error), error.transient) == (f"alertmanager.{key}: {tmp_path}/none {rule}", False)
 
 
 def test_tls_with_an_authority_of_its_own(authority: Authority) -> None:
@@ -192,7 +192,7 @@ def test_tls_with_an_authority_of_its_own(authority: Authority) -> None:
         assert post(server, replace(ACCESS, ca_file=str(authority.file))).body == ALERTS
         error = refusal(server.url)
     assert "no TLS connection (unable to get local issuer certificate); check alertmanager.tls" in str(error)
-    assert not error.passing
+    assert not error.transient
 
 
 def test_tls_with_a_certificate_of_the_client(authority: Authority) -> None:
@@ -209,7 +209,7 @@ def test_a_file_that_is_no_certificate(authority: Authority, tmp_path: Path) -> 
     (tmp_path / "ca.pem").write_text("no certificate")
     with AlertmanagerServer(tls=authority.server_context()) as server:
         error = refusal(server.url, replace(ACCESS, ca_file=str(tmp_path / "ca.pem")))
-    assert not error.passing
+    assert not error.transient
     assert "\n" not in str(error)
 
 
@@ -219,7 +219,7 @@ def test_a_redirect_is_not_followed(status: int, tmp_path: Path) -> None:
     with AlertmanagerServer() as other, AlertmanagerServer(status, location=other.url) as server:
         error = refusal(server.url, bearer(tmp_path))
         assert (len(server.received), len(other.received)) == (1, 0)
-    assert (str(error), error.passing) == (f"HTTP {status}: redirects; write the final address as url", False)
+    assert (str(error), error.transient) == (f"HTTP {status}: redirects; write the final address as url", False)
 
 
 def test_check_finds_an_alertmanager() -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from cleaner.core.disk_usage import Usage
 from cleaner.core.errors import RuntimeUnavailableError
-from cleaner.core.events import Checked, Event, NightEnded, RuntimeDown, SweepEnded, SweepFailed, SweepStarted
-from cleaner.core.history import Night
+from cleaner.core.events import Checked, Event, NightlyRunEnded, RuntimeDown, SweepEnded, SweepFailed, SweepStarted
+from cleaner.core.history import NightlyRun
 from cleaner.core.model import StopReason, Trigger
 from cleaner.outlets.alertmanager.conditions import (
     CALM_SECONDS,
@@ -27,14 +27,14 @@ from unit.outlets.happenings import (
     DRY_REPORT,
     EVERYTHING,
     FULL,
-    MARKS,
     MIDNIGHT,
     NIGHT,
     PRESSURE,
+    WATERMARKS,
     report,
 )
 
-ABOVE_LOW = replace(BURST_REPORT, low_mark_met=False, stopped_because=StopReason.DONE)
+ABOVE_LOW = replace(BURST_REPORT, low_watermark_met=False, stop_reason=StopReason.DONE)
 DOWN_FOR = timedelta(minutes=2)
 
 
@@ -52,7 +52,7 @@ class Watch:
 
     def __init__(self) -> None:
         self.timer = FakeTimer()
-        self.alerts = Alerts(self.timer, MARKS, DOWN_FOR)
+        self.alerts = Alerts(self.timer, WATERMARKS, DOWN_FOR)
 
     def after(self, *events: Event, seconds: float = 0) -> list[AlertName]:
         """Let time pass, then these events; what holds then."""
@@ -96,7 +96,7 @@ def test_a_sweep_above_its_low_mark_is_told(watch: Watch) -> None:
         "/var/lib/containerd: 70.0 % of bytes and 50.0 % of inodes used after 1 evictions (done); "
         "kept: in_use 2, recent 1"
     )
-    assert "low mark" in watch.only.summary
+    assert "low watermark" in watch.only.summary
 
 
 def test_a_sweep_that_kept_nothing_says_so(watch: Watch) -> None:
@@ -112,7 +112,7 @@ def test_a_sweep_that_kept_nothing_says_so(watch: Watch) -> None:
         replace(ABOVE_LOW, trigger=Trigger.NIGHTLY),
         replace(ABOVE_LOW, trigger=Trigger.MANUAL),
         replace(ABOVE_LOW, dry_run=True),
-        replace(ABOVE_LOW, stopped_because=StopReason.STOP_REQUESTED),
+        replace(ABOVE_LOW, stop_reason=StopReason.STOP_REQUESTED),
     ],
 )
 def test_other_sweeps_are_not(watch: Watch, other: object) -> None:
@@ -123,12 +123,12 @@ def test_other_sweeps_are_not(watch: Watch, other: object) -> None:
 @pytest.mark.parametrize(
     ("plan", "dry_run", "holds"),
     [
-        (replace(PRESSURE, low_mark_reachable=False), False, True),
-        (replace(PRESSURE, evictions=(), not_reached=PRESSURE.evictions, low_mark_reachable=False), False, True),
-        (replace(PRESSURE, low_mark_reachable=False), True, False),
-        (replace(PRESSURE, low_mark_reachable=True), False, False),
+        (replace(PRESSURE, low_watermark_reachable=False), False, True),
+        (replace(PRESSURE, evictions=(), not_reached=PRESSURE.evictions, low_watermark_reachable=False), False, True),
+        (replace(PRESSURE, low_watermark_reachable=False), True, False),
+        (replace(PRESSURE, low_watermark_reachable=True), False, False),
         (PRESSURE, False, False),
-        (replace(NIGHT, low_mark_reachable=False), False, False),
+        (replace(NIGHT, low_watermark_reachable=False), False, False),
     ],
 )
 def test_what_is_foretold_is_told_before(watch: Watch, plan: object, dry_run: bool, holds: bool) -> None:
@@ -141,23 +141,23 @@ def test_what_is_foretold_is_told_before(watch: Watch, plan: object, dry_run: bo
 
 def test_it_goes_on_from_its_begin(watch: Watch) -> None:
     """What a later sweep finds is a new text of the same alert, which began when it did."""
-    watch.after(SweepStarted(replace(PRESSURE, low_mark_reachable=False), FULL, MIDNIGHT, dry_run=False))
+    watch.after(SweepStarted(replace(PRESSURE, low_watermark_reachable=False), FULL, MIDNIGHT, dry_run=False))
     assert watch.after(SweepEnded(ABOVE_LOW, MIDNIGHT), seconds=60) == [AlertName.CANNOT_RECLAIM]
     assert watch.only.since == NOON
     assert "after 1 evictions" in watch.only.description
 
 
-@pytest.mark.parametrize("because", [StopReason.LOW_MARK, StopReason.NOT_NEEDED])
-def test_a_sweep_that_meets_its_mark_ends_it(watch: Watch, because: StopReason) -> None:
+@pytest.mark.parametrize("reason", [StopReason.LOW_WATERMARK, StopReason.NOT_NEEDED])
+def test_a_sweep_that_meets_its_mark_ends_it(watch: Watch, reason: StopReason) -> None:
     """It was foretold wrong, or somebody made room."""
     watch.after(SweepEnded(ABOVE_LOW, MIDNIGHT))
-    assert watch.after(SweepEnded(replace(BURST_REPORT, stopped_because=because), MIDNIGHT)) == []
+    assert watch.after(SweepEnded(replace(BURST_REPORT, stop_reason=reason), MIDNIGHT)) == []
 
 
 def test_a_sweep_that_proves_nothing_leaves_it(watch: Watch) -> None:
     """A stopped sweep, a dry one, a failed one and another trigger's say nothing about the mark."""
     watch.after(SweepEnded(ABOVE_LOW, MIDNIGHT))
-    stopped = replace(ABOVE_LOW, stopped_because=StopReason.STOP_REQUESTED)
+    stopped = replace(ABOVE_LOW, stop_reason=StopReason.STOP_REQUESTED)
     events = [SweepEnded(other, MIDNIGHT) for other in (stopped, DRY_REPORT, report())]
     assert watch.after(*events, failed(), Checked(None, None)) == [AlertName.CANNOT_RECLAIM]
 
@@ -268,7 +268,7 @@ def test_failures_end_with_what_they_were_for(watch: Watch, percent: float, hold
 def test_a_failed_night_stays_failed(watch: Watch) -> None:
     """Nightly failures last until a sweep succeeds, whatever the disk says and however late it is."""
     watch.after(*[failed(Trigger.NIGHTLY)] * FAILURES)
-    events: list[Event] = [checked(10), Checked(None, None), NightEnded(Night(MIDNIGHT, MIDNIGHT))]
+    events: list[Event] = [checked(10), Checked(None, None), NightlyRunEnded(NightlyRun(MIDNIGHT, MIDNIGHT))]
     assert watch.after(*events, seconds=7200) == [AlertName.SWEEPS_FAILING]
 
 

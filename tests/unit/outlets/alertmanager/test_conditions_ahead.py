@@ -8,31 +8,31 @@ from cleaner.core.disk_usage import Filesystem, Part, Resource
 from cleaner.core.errors import RuntimeUnavailableError
 from cleaner.core.events import Checked, SweepFailed
 from cleaner.core.model import Trigger
-from cleaner.core.pressure.forecast import Outlook
+from cleaner.core.pressure.forecast import Forecast
 from cleaner.outlets.alertmanager.conditions import FAILURES, AlertName, Alerts
 from support.fakes import NOON, FakeTimer
 from support.values import make_usage
-from unit.outlets.happenings import MARKS
+from unit.outlets.happenings import WATERMARKS
 
 FAILED = SweepFailed(Trigger.PRESSURE, RuntimeUnavailableError("ListImages: UNAVAILABLE"), 5.0, NOON)
-EARLY = {Part(Filesystem.IMAGES, Resource.BYTES): MARKS.bytes.low}
-HIGH = MARKS.bytes.high
+EARLY = {Part(Filesystem.IMAGES, Resource.BYTES): WATERMARKS.bytes.low}
+HIGH = WATERMARKS.bytes.high
 
 
 @pytest.mark.parametrize(
     ("outlook", "holds"),
     [
         (None, False),
-        (Outlook(make_usage(HIGH - 0.01)), False),
-        (Outlook(make_usage(HIGH)), True),
-        (Outlook(make_usage(HIGH + 0.01)), True),
-        (Outlook(make_usage(HIGH - 1), early=EARLY), True),
+        (Forecast(make_usage(HIGH - 0.01)), False),
+        (Forecast(make_usage(HIGH)), True),
+        (Forecast(make_usage(HIGH + 0.01)), True),
+        (Forecast(make_usage(HIGH - 1), early=EARLY), True),
     ],
 )
-def test_what_fails_ahead_of_the_mark_is_told_too(outlook: Outlook | None, holds: bool) -> None:
+def test_what_fails_ahead_of_the_mark_is_told_too(forecast: Forecast | None, holds: bool) -> None:
     """Failures count for as long as a pull, or a steady rise, asks for the sweep that fails."""
-    alerts = Alerts(FakeTimer(), MARKS, timedelta(minutes=2))
+    alerts = Alerts(FakeTimer(), WATERMARKS, timedelta(minutes=2))
     for _ in range(FAILURES):
         alerts.record(FAILED)
-    alerts.record(Checked(make_usage(HIGH - 1), None, outlook))
+    alerts.record(Checked(make_usage(HIGH - 1), None, forecast))
     assert (AlertName.SWEEPS_FAILING in [alert.name for alert in alerts.active]) is holds

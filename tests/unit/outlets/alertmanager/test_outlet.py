@@ -18,7 +18,7 @@ from lab.ports import reserve_port
 from lab.waiting import DEADLINE_SECONDS, wait_until
 from support.alertmanager_server import HANG, AlertmanagerServer
 from support.fakes import NOON, FakeTimer
-from unit.outlets.happenings import AWAY, CONTAINERD, FULL, MARKS
+from unit.outlets.happenings import AWAY, CONTAINERD, FULL, WATERMARKS
 
 RECLAIM = Alert(AlertName.CANNOT_RECLAIM, NOON, "full")
 RUNTIME = Alert(AlertName.RUNTIME_UNREACHABLE, NOON, "gone")
@@ -65,10 +65,10 @@ def bench() -> Iterator[Bench]:
 def test_an_alert_is_told_at_once(bench: Bench) -> None:
     """What begins to hold goes out without waiting for a repeat, and holds for four repeats and a timeout."""
     with AlertmanagerServer() as server:
-        bench.poster(server.url).tell((RECLAIM,))
+        bench.poster(server.url).update((RECLAIM,))
         (alert,) = server.wait_for(1).body
     assert alert["labels"] == {
-        "node": "n1", "cluster": "eu", "alertname": "CleanerNodeCannotReclaim", "severity": "warning",
+        "node": "n1", "cluster": "eu", "alertname": "ImageCleanerNodeCannotReclaim", "severity": "warning",
     }  # fmt: skip
     assert (alert["startsAt"], alert["endsAt"]) == ("2026-06-15T12:00:00Z", "2026-06-15T12:40:05Z")
     assert "generatorURL" not in alert
@@ -79,10 +79,10 @@ def test_what_holds_is_told_again(bench: Bench) -> None:
     """Each repeat moves the end on, and says what is said now."""
     with AlertmanagerServer() as server:
         poster = bench.poster(server.url, SOON)
-        poster.tell((RECLAIM,))
+        poster.update((RECLAIM,))
         server.wait_for(3)
         bench.timer.move(minutes=1)
-        poster.tell((Alert(AlertName.CANNOT_RECLAIM, NOON, "fuller"),))
+        poster.update((Alert(AlertName.CANNOT_RECLAIM, NOON, "fuller"),))
         (alert,) = server.wait_for(len(server.received) + 2).body
     assert (alert["startsAt"], alert["endsAt"]) == ("2026-06-15T12:00:00Z", "2026-06-15T12:01:05.200000Z")
     assert alert["annotations"]["description"] == "fuller"
@@ -92,14 +92,14 @@ def test_what_ended_is_told_once(bench: Bench) -> None:
     """An end goes out at once, with its time; then there is nothing to wake up for."""
     with AlertmanagerServer() as server:
         poster = bench.poster(server.url)
-        poster.tell((RECLAIM, RUNTIME))
+        poster.update((RECLAIM, RUNTIME))
         server.wait_for(1)
         bench.timer.move(minutes=1)
-        poster.tell((RUNTIME,))
+        poster.update((RUNTIME,))
         holds, ended = server.wait_for(2).body
-        poster.tell(())
+        poster.update(())
         (last,) = server.wait_for(3).body
-        wait_until(lambda: poster._mail.is_empty, "nothing is left to tell")
+        wait_until(lambda: poster._pending.is_empty, "nothing is left to tell")
     assert (holds["labels"]["alertname"], ended["labels"]["alertname"]) == (RUNTIME.name, RECLAIM.name)
     assert ended["endsAt"] == last["endsAt"] == "2026-06-15T12:01:00Z"
     assert last["labels"]["alertname"] == RUNTIME.name
@@ -110,10 +110,10 @@ def test_it_sleeps_while_nothing_holds(bench: Bench) -> None:
     with AlertmanagerServer() as server:
         poster = bench.poster(server.url)
         assert seconds_to_repeat(poster) is None
-        poster.tell((RECLAIM,))
+        poster.update((RECLAIM,))
         server.wait_for(1)
         assert seconds_to_repeat(poster) == NEVER.total_seconds()
-        poster.tell(())
+        poster.update(())
         server.wait_for(2)
         wait_until(lambda: seconds_to_repeat(poster) is None, "nothing to repeat")
 
@@ -121,7 +121,7 @@ def test_it_sleeps_while_nothing_holds(bench: Bench) -> None:
 def test_an_error_is_tried_again(bench: Bench) -> None:
     """A server that fails for a moment gets it after a pause; the trouble and its end are logged once each."""
     with AlertmanagerServer(500, 503, 500, 200) as server:
-        bench.poster(server.url, timedelta(milliseconds=200)).tell((RECLAIM,))
+        bench.poster(server.url, timedelta(milliseconds=200)).update((RECLAIM,))
         assert server.wait_for(4).body
         down, up = bench.wait_for_lines(2)
     assert (down["event"], down["level"]) == ("alertmanager_down", "warning")
@@ -133,10 +133,10 @@ def test_a_server_that_comes_back_gets_the_latest(bench: Bench) -> None:
     """While nobody answers only the latest state is kept; it is told once somebody does."""
     port = reserve_port()
     poster = bench.poster(f"http://127.0.0.1:{port}", timedelta(milliseconds=200))
-    poster.tell((RECLAIM,))
+    poster.update((RECLAIM,))
     (down,) = bench.wait_for_lines(1)
     assert down["error"] == "cannot be reached (Connection refused)"
-    poster.tell((RUNTIME,))
+    poster.update((RUNTIME,))
     with AlertmanagerServer(port=port) as server:
         holds, ended = server.wait_for(1).body
     assert (holds["labels"]["alertname"], ended["labels"]["alertname"]) == (RUNTIME.name, RECLAIM.name)
@@ -146,19 +146,19 @@ def test_an_end_that_nobody_hears_is_given_up(bench: Bench) -> None:
     """Once Alertmanager has ended it by itself there is nothing left to tell, and the thread sleeps."""
     with AlertmanagerServer(500) as server:
         poster = bench.poster(server.url, SOON)
-        poster.tell((RECLAIM,))
+        poster.update((RECLAIM,))
         server.wait_for(1)
-        poster.tell(())
+        poster.update(())
         server.wait_for(len(server.received) + 1)
         bench.timer.move(seconds=5.3)
-        wait_until(lambda: poster._mail.is_empty, "nothing is left to tell")
+        wait_until(lambda: poster._pending.is_empty, "nothing is left to tell")
     assert [line["event"] for line in bench.lines()] == ["alertmanager_down"]
 
 
 def test_what_a_person_has_to_mend_waits_for_the_next_repeat(bench: Bench) -> None:
     """A refused login is not tried again at once; another kind of trouble is logged anew."""
     with AlertmanagerServer(401, 401, 500, 500, 200) as server:
-        bench.poster(server.url, timedelta(milliseconds=200)).tell((RECLAIM,))
+        bench.poster(server.url, timedelta(milliseconds=200)).update((RECLAIM,))
         server.wait_for(5)
         lines = bench.wait_for_lines(3)
     assert [line["event"] for line in lines] == ["alertmanager_down", "alertmanager_down", "alertmanager_up"]
@@ -170,9 +170,9 @@ def test_a_refused_login_does_not_knock_twice(bench: Bench) -> None:
     """Until the next repeat, which is far away, it was asked once, and its thread waits."""
     with AlertmanagerServer(403) as server:
         poster = bench.poster(server.url)
-        poster.tell((RECLAIM,))
+        poster.update((RECLAIM,))
         bench.wait_for_lines(1)
-        poster.tell((RECLAIM, RUNTIME))
+        poster.update((RECLAIM, RUNTIME))
         server.wait_for(2)
         poster.close()
         poster.thread.join(DEADLINE_SECONDS)
@@ -181,7 +181,7 @@ def test_a_refused_login_does_not_knock_twice(bench: Bench) -> None:
 
 def test_nobody_waits_for_a_server_that_hangs(bench: Bench) -> None:
     """While its thread is inside a request that is not answered, events are taken; the latest state follows."""
-    alerts = Alerts(bench.timer, MARKS, timedelta(0))
+    alerts = Alerts(bench.timer, WATERMARKS, timedelta(0))
     delivery = Delivery({}, NEVER, timedelta(seconds=5))
     with AlertmanagerServer(HANG, 200) as server:
         api = AlertmanagerApi(server.url, Access(timeout_seconds=DEADLINE_SECONDS))
@@ -207,7 +207,7 @@ def test_closing_waits_for_no_request(bench: Bench) -> None:
     """Closing returns while a request hangs, and its thread is one that no exit waits for."""
     with AlertmanagerServer(HANG) as server:
         poster = bench.poster(server.url)
-        poster.tell((RECLAIM,))
+        poster.update((RECLAIM,))
         server.wait_for(1)
         poster.close()
         assert poster.thread.is_alive()
@@ -228,7 +228,7 @@ def test_closing_ends_a_thread_between_two_tries(bench: Bench) -> None:
     """After a failure it ends without a new try, and what holds is not called resolved."""
     with AlertmanagerServer(500) as server:
         poster = bench.poster(server.url)
-        poster.tell((RECLAIM,))
+        poster.update((RECLAIM,))
         bench.wait_for_lines(1)
         before = len(server.received)
         poster.close()
@@ -251,7 +251,7 @@ def test_closing_ends_the_longest_pause(bench: Bench) -> None:
 
 def test_every_peer_of_a_cluster_is_told(bench: Bench) -> None:
     """A dead peer keeps no other one waiting, and an unchanged state is told to nobody."""
-    alerts = Alerts(bench.timer, MARKS, timedelta(0))
+    alerts = Alerts(bench.timer, WATERMARKS, timedelta(0))
     delivery = Delivery({}, NEVER, timedelta(seconds=5))
     gone = f"http://127.0.0.1:{reserve_port()}"
     with AlertmanagerServer() as one, AlertmanagerServer() as two:

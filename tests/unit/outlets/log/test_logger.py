@@ -48,7 +48,7 @@ def test_whatever_libraries_say_is_a_json_line() -> None:
     """Log records, warnings and dying threads of the whole process are JSON lines, and counted."""
     done = subprocess.run([sys.executable, "-P", "-c", PROGRAM], capture_output=True, text=True, check=True)
     lines = [json.loads(line) for line in done.stderr.splitlines()]
-    assert [line["event"] for line in lines] == ["ours", "library", "library", "library", "thread_broke"]
+    assert [line["event"] for line in lines] == ["ours", "library", "library", "library", "thread_crashed"]
     assert lines[1]["logger"] == "grpc._channel"
     assert lines[1]["text"] == "it broke: twice over"
     assert lines[2]["text"] == "%d of them"

@@ -14,7 +14,7 @@ from cleaner.core.events import (
     DiskUnread,
     EvictionEnded,
     EvictionObserved,
-    ObservationFailed,
+    InventoryFailed,
     RuntimeDown,
     SweepEnded,
     SweepStarted,
@@ -79,8 +79,8 @@ def test_the_documented_keys_of_a_sweep_are_the_emitted_ones(event: str) -> None
     assert {tuple(line) for line in lines} == {tuple(_documented_keys(event))}
 
 
-PAST_EVICTIONS = ("eviction_learned", "eviction_observed", "eviction_regretted")
-OF_LIBRARIES = {"library", "thread_broke"}
+PAST_EVICTIONS = ("foreign_eviction", "eviction_observed", "eviction_regretted")
+OF_LIBRARIES = {"library", "thread_crashed"}
 OF_ALERTS = {"alertmanager_down", "alertmanager_up"}
 """Written by threads and not upon an event: test_alertmanager.py has them."""
 
@@ -155,10 +155,10 @@ def test_an_error_of_several_lines_is_one() -> None:
     [
         (GOOD_REPORT, "info"),
         (report(evictions=(FAILED,)), "warning"),
-        (replace(GOOD_REPORT, stopped_because=StopReason.FAILURES), "warning"),
-        (replace(GOOD_REPORT, low_mark_met=False), "info"),
-        (replace(BURST_REPORT, low_mark_met=False), "warning"),
-        (replace(BURST_REPORT, low_mark_met=False, dry_run=True), "info"),
+        (replace(GOOD_REPORT, stop_reason=StopReason.FAILURES), "warning"),
+        (replace(GOOD_REPORT, low_watermark_met=False), "info"),
+        (replace(BURST_REPORT, low_watermark_met=False), "warning"),
+        (replace(BURST_REPORT, low_watermark_met=False, dry_run=True), "info"),
         (BURST_REPORT, "info"),
     ],
 )
@@ -170,15 +170,15 @@ def test_a_sweep_that_is_not_enough_is_a_warning(ended: SweepReport, level: str)
 @pytest.mark.parametrize(("reachable", "level"), [(None, "info"), (True, "info"), (False, "warning")])
 def test_a_low_mark_out_of_reach_is_said_beforehand(*, reachable: bool | None, level: str) -> None:
     """A sweep whose candidates all together are not enough is a warning at its start."""
-    plan = replace(NIGHT, low_mark_reachable=reachable, reclaimable=Size(5, 1), not_reached=(going(9),))
+    plan = replace(NIGHT, low_watermark_reachable=reachable, reclaimable=Size(5, 1), not_reached=(going(9),))
     (line,) = lines_of(SweepStarted(plan, FULL, MIDNIGHT, dry_run=False))
-    assert (line["level"], line["low_mark_reachable"]) == (level, reachable)
+    assert (line["level"], line["low_watermark_reachable"]) == (level, reachable)
     assert (line["to_evict"], line["not_needed"], line["reclaimable_bytes"]) == (4, 1, 5)
 
 
 def test_what_holds_the_space_is_said_beforehand() -> None:
     """Bytes by holder are in the start of a sweep whose low mark is out of reach, and null elsewhere."""
-    plan = replace(PRESSURE, low_mark_reachable=False)
+    plan = replace(PRESSURE, low_watermark_reachable=False)
     (line,) = lines_of(SweepStarted(plan, FULL, MIDNIGHT, dry_run=False, held=HELD))
     assert line["held_bytes"] == {holder.value: held_bytes for holder, held_bytes in HELD.items()}
     (line,) = lines_of(SweepStarted(PRESSURE, FULL, MIDNIGHT, dry_run=False))
@@ -188,9 +188,9 @@ def test_what_holds_the_space_is_said_beforehand() -> None:
 def test_why_a_sweep_began_is_said() -> None:
     """Whether it comes ahead of the mark, and what pulls in progress will still take."""
     (line,) = lines_of(SweepStarted(PRESSURE, FULL, MIDNIGHT, dry_run=False))
-    assert (line["early"], line["expected_bytes"], line["pulls_given_up"]) == (False, 0, 0)
-    (line,) = lines_of(SweepStarted(PRESSURE, FULL, MIDNIGHT, dry_run=False, early=True, expected_bytes=3 * GIB))
-    assert (line["level"], line["early"], line["expected_bytes"]) == ("info", True, 3 * GIB)
+    assert (line["early"], line["pulls_projected_bytes"], line["pulls_given_up"]) == (False, 0, 0)
+    (line,) = lines_of(SweepStarted(PRESSURE, FULL, MIDNIGHT, dry_run=False, early=True, pulls_projected_bytes=3 * GIB))
+    assert (line["level"], line["early"], line["pulls_projected_bytes"]) == ("info", True, 3 * GIB)
 
 
 def test_a_pull_without_room_is_a_warning() -> None:
@@ -232,8 +232,8 @@ def test_an_unread_disk_is_logged_until_it_is_read_again() -> None:
 
 def test_images_that_cannot_be_counted_are_logged_once() -> None:
     """Failing to count images is one line until it works again."""
-    failed = ObservationFailed(AWAY)
-    assert names_of(failed, failed, COUNTED, failed) == ["observation_failed", "observation_failed"]
+    failed = InventoryFailed(AWAY)
+    assert names_of(failed, failed, COUNTED, failed) == ["inventory_failed", "inventory_failed"]
 
 
 def test_a_clock_that_jumped_is_a_warning() -> None:
@@ -264,6 +264,6 @@ def test_a_sweep_does_not_repeat_its_evictions() -> None:
 
 def test_a_broken_round_has_its_traceback_in_one_line() -> None:
     """What nobody foresaw is logged as an error with its traceback."""
-    (line,) = [line for line in lines_of(*EVERYTHING) if line["event"] == "loop_broke"]
+    (line,) = [line for line in lines_of(*EVERYTHING) if line["event"] == "loop_error"]
     assert line["level"] == "error"
     assert "ValueError: nobody foresaw this" in str(line["exception"])

@@ -7,17 +7,17 @@ import pytest
 
 from cleaner.core.events import (
     Checked,
-    EvictionLearned,
     EvictionObserved,
     EvictionRegretted,
+    ForeignEviction,
+    ForeignSweep,
     LedgerDown,
     LedgerUp,
-    NightEnded,
-    NightHeld,
-    SweepLearned,
+    NightlyRunEnded,
+    NightlySuspended,
     SweepWaits,
 )
-from cleaner.core.history import Night
+from cleaner.core.history import NightlyRun
 from cleaner.core.model import EvictionOutcome, Trigger
 from unit.outlets.happenings import (
     FULL,
@@ -40,12 +40,12 @@ from unit.outlets.written import lines_of, names_of
 
 ROUND = Checked(FULL, None)
 WAITS = SweepWaits(Trigger.PRESSURE)
-NIGHT_ENDED = NightEnded(Night(MIDNIGHT, MIDNIGHT))
+NIGHT_ENDED = NightlyRunEnded(NightlyRun(MIDNIGHT, MIDNIGHT))
 
 
 def test_a_ledger_is_logged_when_it_changes() -> None:
     """A ledger that stays down is one error, and one that stays up one line."""
-    lines = lines_of(IS_UP, IS_UP, IS_DOWN, IS_DOWN, replace(IS_DOWN, because="another"), IS_UP, IS_UP, IS_DOWN)
+    lines = lines_of(IS_UP, IS_UP, IS_DOWN, IS_DOWN, replace(IS_DOWN, reason="another"), IS_UP, IS_UP, IS_DOWN)
     assert [(line["event"], line["level"]) for line in lines] == [
         ("ledger_up", "info"),
         ("ledger_down", "error"),
@@ -53,7 +53,7 @@ def test_a_ledger_is_logged_when_it_changes() -> None:
         ("ledger_down", "error"),
     ]
     assert (lines[0]["installed_at"], lines[0]["set_aside"]) == ("2026-03-07T00:00:00Z", None)
-    assert lines[1]["because"] == IS_DOWN.because
+    assert lines[1]["reason"] == IS_DOWN.reason
 
 
 def test_a_ledger_that_is_down_from_the_start_is_an_error() -> None:
@@ -84,17 +84,19 @@ def test_a_first_run_that_is_not_known_is_null() -> None:
 
 def test_a_held_night_is_logged_once() -> None:
     """What the nightly sweep waits for is one line, and another where that changes."""
-    lines = lines_of(NightHeld(None), NightHeld(None), NightHeld(INSTALLED), NightHeld(INSTALLED))
+    lines = lines_of(
+        NightlySuspended(None), NightlySuspended(None), NightlySuspended(INSTALLED), NightlySuspended(INSTALLED)
+    )
     assert [(line["event"], line["level"], line["watched_since"]) for line in lines] == [
-        ("nightly_held", "info", None),
-        ("nightly_held", "info", "2026-03-07T00:00:00Z"),
+        ("nightly_suspended", "info", None),
+        ("nightly_suspended", "info", "2026-03-07T00:00:00Z"),
     ]
 
 
 @pytest.mark.parametrize("between", [(NIGHT_ENDED,), (IS_DOWN,), (IS_UP,)])
-def test_a_night_that_is_held_anew_is_said_anew(between: tuple[NightEnded | LedgerDown | LedgerUp, ...]) -> None:
+def test_a_night_that_is_held_anew_is_said_anew(between: tuple[NightlyRunEnded | LedgerDown | LedgerUp, ...]) -> None:
     """After a night that was swept, or a ledger that came or went, the same reason is another line."""
-    assert names_of(NightHeld(None), *between, NightHeld(None)).count("nightly_held") == 2
+    assert names_of(NightlySuspended(None), *between, NightlySuspended(None)).count("nightly_suspended") == 2
 
 
 def test_a_night_that_is_done_says_which() -> None:
@@ -117,16 +119,16 @@ def test_another_trigger_that_waits_is_another_line() -> None:
 
 def test_a_sweep_of_another_process_is_a_line() -> None:
     """It says when it ended and why; one that failed is a warning and has no reason."""
-    done, failed = lines_of(SweepLearned(SWEPT), SweepLearned(SWEPT_IN_VAIN))
-    assert (done["event"], done["level"], done["trigger"]) == ("sweep_learned", "info", "manual")
-    assert (done["stopped_because"], done["ended_at"]) == ("done", "2026-06-14T23:40:00Z")
-    assert (failed["level"], failed["stopped_because"]) == ("warning", None)
+    done, failed = lines_of(ForeignSweep(SWEPT), ForeignSweep(SWEPT_IN_VAIN))
+    assert (done["event"], done["level"], done["trigger"]) == ("foreign_sweep", "info", "manual")
+    assert (done["stop_reason"], done["ended_at"]) == ("done", "2026-06-14T23:40:00Z")
+    assert (failed["level"], failed["stop_reason"]) == ("warning", None)
 
 
 def test_an_eviction_of_another_process_says_who_took_the_image_and_why() -> None:
     """One line answers the question as that of our own evictions does."""
-    (line,) = lines_of(EvictionLearned(LEARNED))
-    expected = {"event": "eviction_learned", "outcome": "evicted", "reason": "expired", "rule": "company"}
+    (line,) = lines_of(ForeignEviction(LEARNED))
+    expected = {"event": "foreign_eviction", "outcome": "evicted", "reason": "expired", "rule": "company"}
     assert line.items() >= (expected | {"trigger": "manual", "evicted_at": "2026-06-14T23:30:00Z"}).items()
     assert line["references"] == list(going(6).image.references)
     assert (line["estimated_bytes"], line["reclaimed_bytes"]) == (3 * GIB, 2 * GIB)
@@ -138,7 +140,7 @@ def test_an_eviction_of_another_process_says_who_took_the_image_and_why() -> Non
 )
 def test_a_failed_eviction_of_another_process_is_a_warning(outcome: EvictionOutcome, level: str) -> None:
     """The level is that of our own evictions."""
-    (line,) = lines_of(EvictionLearned(past(6, outcome=outcome, error="x")))
+    (line,) = lines_of(ForeignEviction(past(6, outcome=outcome, error="x")))
     assert (line["level"], line["error"]) == (level, "x")
 
 
@@ -152,18 +154,26 @@ def test_a_regret_says_how_long_the_image_was_gone() -> None:
     """Both kinds are warnings: pulled again after its eviction, and wanted after it would have gone."""
     again, observed = lines_of(EvictionRegretted(REPULLED), EvictionRegretted(OBSERVED_USED))
     assert (again["event"], again["level"]) == ("eviction_regretted", "warning")
-    assert (again["outcome"], again["returned_by"], again["gone_seconds"]) == ("evicted", "pulled", 3.5 * 3600)
-    assert (observed["outcome"], observed["returned_by"], observed["gone_seconds"]) == ("planned", "used", 1800)
+    assert (again["outcome"], again["regretted_by"], again["regretted_after_seconds"]) == (
+        "evicted",
+        "pulled",
+        3.5 * 3600,
+    )
+    assert (observed["outcome"], observed["regretted_by"], observed["regretted_after_seconds"]) == (
+        "planned",
+        "used",
+        1800,
+    )
 
 
 def test_an_image_that_came_back_before_its_eviction_was_over_was_gone_for_no_time() -> None:
     """Times of two clocks never make a negative duration."""
-    (line,) = lines_of(EvictionRegretted(replace(REPULLED, returned_at=REPULLED.at - timedelta(seconds=1))))
-    assert line["gone_seconds"] == 0
+    (line,) = lines_of(EvictionRegretted(replace(REPULLED, regretted_at=REPULLED.at - timedelta(seconds=1))))
+    assert line["regretted_after_seconds"] == 0
 
 
 def test_a_rule_on_hold_says_why_and_until_when() -> None:
     """It is a warning with the figures that decided."""
     (line,) = lines_of(HOLD)
-    assert (line["event"], line["level"], line["rule"]) == ("rule_held", "warning", "company")
-    assert (line["evicted"], line["came_back"], line["until"]) == (20, 2, "2026-06-18T00:00:00Z")
+    assert (line["event"], line["level"], line["rule"]) == ("rule_on_hold", "warning", "company")
+    assert (line["evicted"], line["repulled"], line["until"]) == (20, 2, "2026-06-18T00:00:00Z")

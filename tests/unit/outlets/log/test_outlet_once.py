@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 from ruamel.yaml import YAML
 
-from cleaner.core.events import EvictionEnded, EvictionLearned
+from cleaner.core.events import EvictionEnded, ForeignEviction
 from cleaner.core.model import EvictionOutcome, EvictReason, Trigger
 from support.alert_files import ROOT
 from support.logql import LogQuery, logql_in, parse_logql
@@ -149,7 +149,7 @@ def test_another_images_eviction_is_not_found() -> None:
 
 def test_what_each_trigger_freed_is_what_the_metric_counts() -> None:
     """The sums by trigger are those of the evictions, learned ones too, and together they are the counters' sum."""
-    unmeasured = EvictionLearned(past(9, reclaimed_bytes=None))
+    unmeasured = ForeignEviction(past(9, reclaimed_bytes=None))
     sums = FREED.sums(written_by(*EVERYTHING, unmeasured, level="debug"))
     expected = {
         "nightly": EVICTED.reclaimed_bytes,
@@ -177,4 +177,4 @@ def test_what_is_asked_for_is_written(query: LogQuery) -> None:
     listed = set(re.findall(r"^\| `(\w+)` \| \w+ \|", DOCUMENT.read_text("utf-8").partition("\n## ")[0], re.MULTILINE))
     assert query.words("outcome")
     assert query.words("outcome") <= set(EvictionOutcome)
-    assert query.words("event") == {"eviction", "eviction_learned"} & listed
+    assert query.words("event") == {"eviction", "foreign_eviction"} & listed

@@ -1,11 +1,11 @@
 """The lines about registries: one when a registry goes down, and one when it is back."""
 
-from cleaner.core.events import RegistriesAsked
+from cleaner.core.events import RegistriesProbed
 from unit.outlets.written import lines_of
 
-UP = RegistriesAsked(frozenset({"r.io"}), {})
-DOWN = RegistriesAsked(frozenset({"q.io"}), {"r.io": "HTTP 503"})
-NOBODY_ELSE = RegistriesAsked(frozenset({"q.io"}), {})
+UP = RegistriesProbed(frozenset({"r.io"}), {})
+DOWN = RegistriesProbed(frozenset({"q.io"}), {"r.io": "HTTP 503"})
+NOBODY_ELSE = RegistriesProbed(frozenset({"q.io"}), {})
 """A sweep in which no image of the other registry was to go."""
 
 
@@ -17,14 +17,14 @@ def test_a_registry_is_logged_when_it_changes() -> None:
         ("registry_up", "info", "r.io"),
         ("registry_down", "warning", "r.io"),
     ]
-    assert lines[0]["because"] == "HTTP 503"
+    assert lines[0]["reason"] == "HTTP 503"
 
 
 def test_each_registry_has_its_line() -> None:
     """Several that are down are as many lines, and each comes back by itself."""
-    both = RegistriesAsked(frozenset(), {"a.io": "HTTP 503", "b.io": "Connection refused"})
-    one = RegistriesAsked(frozenset({"b.io"}), {"a.io": "HTTP 502"})
-    lines = lines_of(both, one, RegistriesAsked(frozenset({"a.io", "b.io"}), {}))
+    both = RegistriesProbed(frozenset(), {"a.io": "HTTP 503", "b.io": "Connection refused"})
+    one = RegistriesProbed(frozenset({"b.io"}), {"a.io": "HTTP 502"})
+    lines = lines_of(both, one, RegistriesProbed(frozenset({"a.io", "b.io"}), {}))
     assert [(line["event"], line["registry"]) for line in lines] == [
         ("registry_down", "a.io"),
         ("registry_down", "b.io"),

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from cleaner.core.disk_usage import Filesystem, Usage
 from cleaner.core.events import Checked, EvictionEnded, RuntimeDown, RuntimeUp, SweepEnded, SweepFailed
 from cleaner.core.model import KeepReason, RuntimeVersion, Trigger
-from cleaner.core.pressure.forecast import Outlook
+from cleaner.core.pressure.forecast import Forecast
 from cleaner.outlets.metrics.outlet import Metrics
 from cleaner.runtime.rpc import methods
 from unit.outlets.happenings import (
@@ -79,7 +79,13 @@ def test_no_series_appears_later() -> None:
     before = _own_lines(metrics_after().registry)
     after = _own_lines(_after_everything().registry)
     series = {line.rpartition(" ")[0] for line in after.splitlines() if not line.startswith("#")}
-    known_later = {"cleaner_runtime_info", "cleaner_kubelet_", "timestamp_seconds", "reclaimable_bytes", "held_bytes"}
+    known_later = {
+        "image_cleaner_runtime_info",
+        "image_cleaner_kubelet_",
+        "timestamp_seconds",
+        "reclaimable_bytes",
+        "held_bytes",
+    }
     missing = {name for name in series if name not in before and not any(word in name for word in known_later)}
     assert missing == set()
 
@@ -178,7 +184,7 @@ def test_a_runtime_that_went_is_down() -> None:
 def test_an_upgraded_runtime_leaves_no_old_version() -> None:
     """There is one runtime_info, the latest."""
     metrics = metrics_after([CONTAINERD, RuntimeUp(RuntimeVersion("containerd", "2.2.0"), "/var/lib/containerd")])
-    assert _own_lines(metrics.registry).count("cleaner_runtime_info{") == 1
+    assert _own_lines(metrics.registry).count("image_cleaner_runtime_info{") == 1
 
 
 def test_the_filesystem_is_read_at_the_scrape() -> None:
@@ -214,19 +220,21 @@ def test_each_filesystem_has_series_of_its_own() -> None:
     metrics = metrics_after(usage=SEVERAL)
     sizes = {name: value(metrics, "filesystem_avail_bytes", filesystem=name) for name in Filesystem}
     assert sizes == {"images": 20 * GIB, "content": 30 * GIB, "containers": 20 * GIB}
-    marks = {name: value(metrics, "high_watermark_ratio", filesystem=name, resource="bytes") for name in Filesystem}
-    assert marks == {"images": 0.75, "content": 0.75, "containers": None}
+    watermarks = {
+        name: value(metrics, "high_watermark_ratio", filesystem=name, resource="bytes") for name in Filesystem
+    }
+    assert watermarks == {"images": 0.75, "content": 0.75, "containers": None}
     assert value(metrics, "filesystem_files", filesystem="containers") is None
 
 
 def test_what_is_coming_is_shown_and_withdrawn() -> None:
     """Times are those of the last look, +Inf where nothing fills; none are left once the disk cannot be read."""
-    names = ("time_to_high_watermark_seconds", "runway_seconds", "pulls_expected_bytes")
+    names = ("time_to_high_watermark_seconds", "time_to_kubelet_threshold_seconds", "pulls_projected_bytes")
     metrics = metrics_after([LOOKING])
     assert [value(metrics, name) for name in names] == [90.0, 1234.5, 3 * GIB]
-    metrics.record(Checked(FULL, None, Outlook(FULL)))
+    metrics.record(Checked(FULL, None, Forecast(FULL)))
     assert [value(metrics, name) for name in names] == [math.inf, math.inf, 0]
-    assert "cleaner_runway_seconds +Inf" in _own_lines(metrics.registry)
+    assert "image_cleaner_time_to_kubelet_threshold_seconds +Inf" in _own_lines(metrics.registry)
     metrics.record(Checked(None, None))
     assert [value(metrics, name) for name in names] == [None, None, None]
 
@@ -234,7 +242,7 @@ def test_what_is_coming_is_shown_and_withdrawn() -> None:
 @pytest.mark.parametrize(("reachable", "shown"), [(None, None), (True, 1), (False, 0)])
 def test_whether_the_low_mark_is_within_reach_is_shown(*, reachable: bool | None, shown: float | None) -> None:
     """1 or 0, and nothing where that is not known, not even what was known before."""
-    metrics = metrics_after([SPACE_IN_VAIN, replace(SPACE, low_mark_reachable=reachable)])
+    metrics = metrics_after([SPACE_IN_VAIN, replace(SPACE, low_watermark_reachable=reachable)])
     assert value(metrics, "low_watermark_reachable") == shown
 
 

@@ -7,13 +7,13 @@ import pytest
 
 from cleaner.core.events import (
     Event,
-    EvictionLearned,
     EvictionObserved,
     EvictionRegretted,
-    ImagesCounted,
+    ForeignEviction,
+    ForeignSweep,
+    ImagesInventoried,
     LedgerUp,
     SweepEnded,
-    SweepLearned,
 )
 from cleaner.core.history import PastSweep
 from cleaner.core.model import EvictionOutcome, KeepReason, StopReason, Trigger
@@ -44,15 +44,15 @@ def _moved(metrics: Metrics) -> dict[str, float]:
     for family in metrics.registry.collect():
         for sample in family.samples if family.type in {"counter", "histogram"} else ():
             before = quiet.registry.get_sample_value(sample.name, sample.labels)
-            own = sample.name.startswith("cleaner_") and "_bucket" not in sample.name
+            own = sample.name.startswith("image_cleaner_") and "_bucket" not in sample.name
             if own and before is not None and sample.value != before:
-                moved[sample.name.removeprefix("cleaner_")] = sample.value - before
+                moved[sample.name.removeprefix("image_cleaner_")] = sample.value - before
     return moved
 
 
 def test_an_eviction_of_another_process_counts_as_our_own() -> None:
     """What the ledger tells of somebody else's eviction moves the same counters by the same figures."""
-    metrics = metrics_after([EvictionLearned(LEARNED)])
+    metrics = metrics_after([ForeignEviction(LEARNED)])
     assert value(metrics, "evictions_total", reason="expired") == 1
     assert _moved(metrics) == {
         "evictions_total": 1,
@@ -71,20 +71,20 @@ def test_an_eviction_of_another_process_counts_as_our_own() -> None:
 )
 def test_a_learned_eviction_that_took_nothing_frees_nothing(outcome: EvictionOutcome, moved: dict[str, float]) -> None:
     """A failure or a spared image of another process is one here, and no bytes are."""
-    assert _moved(metrics_after([EvictionLearned(past(6, outcome=outcome))])) == moved
+    assert _moved(metrics_after([ForeignEviction(past(6, outcome=outcome))])) == moved
 
 
 def test_an_eviction_whose_bytes_nobody_measured_counts() -> None:
     """One that was under way when its process died is gone, and adds no bytes that nobody knows."""
-    metrics = metrics_after([EvictionLearned(past(6, estimated_bytes=None, reclaimed_bytes=None))])
+    metrics = metrics_after([ForeignEviction(past(6, estimated_bytes=None, reclaimed_bytes=None))])
     assert _moved(metrics) == {"evictions_total": 1}
 
 
 def test_a_sweep_of_another_process_counts_as_our_own() -> None:
     """A sweep by hand counts with its trigger, its end and its duration, as of when it ended."""
-    metrics = metrics_after([SweepLearned(SWEPT)])
+    metrics = metrics_after([ForeignSweep(SWEPT)])
     assert value(metrics, "sweeps_total", trigger="manual") == 1
-    assert value(metrics, "sweep_stops_total", because="done") == 1
+    assert value(metrics, "sweep_ends_total", reason="done") == 1
     assert value(metrics, "sweep_duration_seconds_sum") == SWEPT.duration_seconds
     assert value(metrics, "sweep_failures_total", trigger="manual") == 0
     ended = SWEPT.ended_at.timestamp()
@@ -94,10 +94,10 @@ def test_a_sweep_of_another_process_counts_as_our_own() -> None:
 
 def test_a_failed_sweep_of_another_process_is_a_failure() -> None:
     """It is an attempt and a failure, has no end and no duration, and is the last sweep but not the last success."""
-    metrics = metrics_after([SweepLearned(SWEPT), SweepLearned(SWEPT_IN_VAIN)])
+    metrics = metrics_after([ForeignSweep(SWEPT), ForeignSweep(SWEPT_IN_VAIN)])
     assert value(metrics, "sweeps_total", trigger="manual") == 2
     assert value(metrics, "sweep_failures_total", trigger="manual") == 1
-    assert sum(value(metrics, "sweep_stops_total", because=because) or 0 for because in StopReason) == 1
+    assert sum(value(metrics, "sweep_ends_total", reason=reason) or 0 for reason in StopReason) == 1
     assert value(metrics, "sweep_duration_seconds_count") == 1
     assert value(metrics, "last_sweep_timestamp_seconds") == SWEPT_IN_VAIN.ended_at.timestamp()
     assert value(metrics, "last_sweep_success_timestamp_seconds") == SWEPT.ended_at.timestamp()
@@ -107,7 +107,7 @@ def test_a_failed_sweep_of_another_process_is_a_failure() -> None:
 def test_a_sweep_that_is_learned_late_is_not_the_last(seconds: int, last: int) -> None:
     """The last sweep is the one that ended last, whichever was heard of first."""
     other = PastSweep(Trigger.MANUAL, MIDNIGHT + timedelta(seconds=seconds), 1.0, "done")
-    metrics = metrics_after([SweepEnded(report(), MIDNIGHT), SweepLearned(other)])
+    metrics = metrics_after([SweepEnded(report(), MIDNIGHT), ForeignSweep(other)])
     assert value(metrics, "last_sweep_timestamp_seconds") == MIDNIGHT.timestamp() + last
     assert value(metrics, "last_sweep_success_timestamp_seconds") == MIDNIGHT.timestamp() + last
 
@@ -150,12 +150,14 @@ def test_an_image_that_was_pulled_again_is_a_regret() -> None:
 
 
 def test_what_would_have_gone_is_counted_apart() -> None:
-    """In mode observe an image that would have gone, and its being wanted later, move only counters of their own."""
+    """In mode observe an image that would have been evicted, and its later use, move only counters of their own."""
     assert _moved(metrics_after([EvictionObserved(OBSERVED)])) == {"observed_evictions_total": 1}
     assert _moved(metrics_after([EvictionRegretted(OBSERVED_USED)])) == {"observed_regrets_total": 1}
 
 
 def test_images_of_a_held_rule_are_a_state() -> None:
-    """While a rule is on hold its images are `held`, and not evictable."""
-    metrics = metrics_after([ImagesCounted(replace(NIGHT, evictions=(), kept=(staying(1, KeepReason.HELD),)))])
-    assert (value(metrics, "images", state="held"), value(metrics, "images", state="evictable")) == (1, 0)
+    """While a rule is on hold its images are `rule_on_hold`, and not evictable."""
+    metrics = metrics_after(
+        [ImagesInventoried(replace(NIGHT, evictions=(), kept=(staying(1, KeepReason.RULE_ON_HOLD),)))]
+    )
+    assert (value(metrics, "images", state="rule_on_hold"), value(metrics, "images", state="evictable")) == (1, 0)

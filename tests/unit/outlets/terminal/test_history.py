@@ -11,7 +11,7 @@ import pytest
 
 from cleaner.cli.arguments import parser
 from cleaner.cli.image_filter import IdPrefix, matching
-from cleaner.core.history import PastEviction, Return
+from cleaner.core.history import PastEviction, RegretKind
 from cleaner.core.model import EvictionOutcome, Trigger
 from cleaner.core.references import parse_pattern
 from cleaner.outlets.terminal.history import history_document, print_history
@@ -49,7 +49,7 @@ def past(number: int = 1, **changes: object) -> PastEviction:
     return replace(eviction, **changes)  # type: ignore[arg-type]
 
 
-RETURNED = past(1, returned_at=AT + timedelta(hours=2), returned_by=Return.PULLED)
+RETURNED = past(1, regretted_at=AT + timedelta(hours=2), regretted_by=RegretKind.PULLED)
 FAILED = past(
     2,
     outcome=EvictionOutcome.FAILED,
@@ -73,7 +73,7 @@ NAMELESS = past(5, references=(), trigger=Trigger.MANUAL)
 PAST = (NAMELESS, RETURNED, FAILED, TIMELESS, MANY_NAMES)
 OBSERVED = tuple(
     replace(eviction, outcome=EvictionOutcome.PLANNED, error=None, reclaimed_bytes=None, trigger=Trigger.NIGHTLY)
-    for eviction in (replace(RETURNED, returned_by=Return.USED), TIMELESS, MANY_NAMES)
+    for eviction in (replace(RETURNED, regretted_by=RegretKind.USED), TIMELESS, MANY_NAMES)
 )
 
 
@@ -156,9 +156,9 @@ def test_a_table_is_stacked_only_where_it_does_not_fit(terminal: pytest.MonkeyPa
     """A terminal as wide as the table has the table; one column less, and the other columns go beneath the image."""
     widest = max(map(len, _text((past(),)).splitlines()[:2]))
     terminal.setenv("COLUMNS", str(widest))
-    assert "MEASURED" in _shown((past(),))
+    assert "RECLAIMED" in _shown((past(),))
     terminal.setenv("COLUMNS", str(widest - 1))
-    assert "MEASURED" not in _shown((past(),))
+    assert "RECLAIMED" not in _shown((past(),))
 
 
 def test_a_long_reference_is_folded(terminal: pytest.MonkeyPatch) -> None:
@@ -213,42 +213,42 @@ def test_foreign_text_stays_on_its_line() -> None:
 
 def test_the_closing_line_says_what_it_comes_to() -> None:
     """It has the evicted, the bytes measured and foretold, and how many came back, of the evicted."""
-    assert _last_line(RETURNED, past(2)) == "2 evicted, 2.0 GiB reclaimed (foretold 2.0 GiB), 1 came back (50.0 %)."
-    assert _last_line(past()) == "1 evicted, 1.0 GiB reclaimed (foretold 1.0 GiB), none came back."
+    assert _last_line(RETURNED, past(2)) == "2 evicted, 2.0 GiB reclaimed (estimated 2.0 GiB), 1 re-pulled (50.0 %)."
+    assert _last_line(past()) == "1 evicted, 1.0 GiB reclaimed (estimated 1.0 GiB), none re-pulled."
 
 
 def test_failures_are_counted_apart() -> None:
     """What failed or was spared freed nothing, and is no part of any share or sum."""
     spared = past(3, outcome=EvictionOutcome.SPARED)
     assert _last_line(RETURNED, FAILED, spared) == (
-        "1 evicted, 1 failed, 1 spared, 1.0 GiB reclaimed (foretold 1.0 GiB), 1 came back (100.0 %)."
+        "1 evicted, 1 failed, 1 spared, 1.0 GiB reclaimed (estimated 1.0 GiB), 1 re-pulled (100.0 %)."
     )
     assert _last_line(FAILED) == "0 evicted, 1 failed."
-    assert _totals(FAILED, spared) == {"evicted": 0, "returned": 0, "estimated_bytes": 0, "reclaimed_bytes": 0}
+    assert _totals(FAILED, spared) == {"evicted": 0, "regretted": 0, "estimated_bytes": 0, "reclaimed_bytes": 0}
 
 
 def test_sums_say_what_they_leave_out() -> None:
     """Bytes that nobody measured are no 0: the line counts them, and where none are known the sum is null."""
     unknown = past(2, estimated_bytes=None, reclaimed_bytes=None)
-    assert "1.0 GiB reclaimed (foretold 1.0 GiB; 1 not measured)" in _last_line(past(1), unknown)
-    assert _last_line(unknown) == "1 evicted, bytes not measured, none came back."
-    assert "bytes not measured (foretold 1.0 GiB)" in _last_line(past(reclaimed_bytes=None))
-    assert _totals(unknown) == {"evicted": 1, "returned": 0, "estimated_bytes": None, "reclaimed_bytes": None}
+    assert "1.0 GiB reclaimed (estimated 1.0 GiB; 1 not measured)" in _last_line(past(1), unknown)
+    assert _last_line(unknown) == "1 evicted, bytes not measured, none re-pulled."
+    assert "bytes not measured (estimated 1.0 GiB)" in _last_line(past(reclaimed_bytes=None))
+    assert _totals(unknown) == {"evicted": 1, "regretted": 0, "estimated_bytes": None, "reclaimed_bytes": None}
 
 
 def test_observed_ones_would_have_gone() -> None:
     """The observed count as such, and those pulled or used later are a share of them."""
     (first, second, third) = OBSERVED
     assert _last_line(*OBSERVED, observed=True) == (
-        "3 would have gone (foretold 3.0 GiB), 1 pulled or used since (33.3 %)."
+        "3 would have been evicted (estimated 3.0 GiB), 1 pulled or used since (33.3 %)."
     )
     assert _last_line(second, replace(third, estimated_bytes=None), observed=True) == (
-        "2 would have gone (foretold 1.0 GiB; 1 not foretold), none pulled or used since."
+        "2 would have been evicted (estimated 1.0 GiB; 1 not estimated), none pulled or used since."
     )
     assert "used after 3h" in _text((first,), observed=True)
     assert _totals(*OBSERVED, observed=True) == {
         "evicted": 3,
-        "returned": 1,
+        "regretted": 1,
         "estimated_bytes": 3 * GIB,
         "reclaimed_bytes": None,
     }
@@ -256,12 +256,12 @@ def test_observed_ones_would_have_gone() -> None:
 
 def test_nothing_is_said_as_such() -> None:
     """Where nothing fits there is one sentence and no table, and an empty document."""
-    assert _text(()) == "No eviction that fits is remembered.\n"
-    assert _text((), observed=True) == "No image that fits and would have gone in mode observe is remembered.\n"
+    assert _text(()) == "No eviction that fits is stored.\n"
+    assert _text((), observed=True) == "No image that fits and would have been evicted in mode observe is stored.\n"
     assert history_document((), observed=True) == {
         "observed": True,
         "evictions": [],
-        "totals": {"evicted": 0, "returned": 0, "estimated_bytes": 0, "reclaimed_bytes": 0},
+        "totals": {"evicted": 0, "regretted": 0, "estimated_bytes": 0, "reclaimed_bytes": 0},
     }
 
 

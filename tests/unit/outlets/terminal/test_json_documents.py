@@ -36,13 +36,13 @@ def test_a_plan_has_all_keys_of_the_contract() -> None:
         "filesystem",
         "filesystems",
         "reclaimable_bytes",
-        "low_mark_reachable",
+        "low_watermark_reachable",
         "held_bytes",
         "images",
         "notices",
     ]
     assert document["filesystems"] == [document["filesystem"]]
-    assert [document[key] for key in ("reclaimable_bytes", "low_mark_reachable", "held_bytes")] == [None] * 3
+    assert [document[key] for key in ("reclaimable_bytes", "low_watermark_reachable", "held_bytes")] == [None] * 3
     assert document["notices"] == ["said beforehand"]
 
 
@@ -62,10 +62,15 @@ def test_a_plan_says_what_it_frees_and_who_holds_the_rest() -> None:
     size = Size(5000, 3)
     (first, *others) = NIGHT.evictions
     plan = Plan(
-        Trigger.PRESSURE, (replace(first, reclaimable=size),), NIGHT.kept, size, tuple(others), low_mark_reachable=True
+        Trigger.PRESSURE,
+        (replace(first, reclaimable=size),),
+        NIGHT.kept,
+        size,
+        tuple(others),
+        low_watermark_reachable=True,
     )
     document = plan_document(plan, FULL, HELD)
-    assert (document["reclaimable_bytes"], document["low_mark_reachable"]) == (5000, True)
+    assert (document["reclaimable_bytes"], document["low_watermark_reachable"]) == (5000, True)
     assert document["held_bytes"] == {holder.value: held_bytes for holder, held_bytes in HELD.items()}
     images = document["images"]
     assert isinstance(images, list)
@@ -129,13 +134,13 @@ def test_a_sweep_has_all_keys_of_the_contract() -> None:
         "filesystem_before",
         "filesystem_after",
         "reclaimed_bytes",
-        "stopped_because",
+        "stop_reason",
         "evictions",
         "kept",
         "notices",
     ]
     assert document["kept"] == {"in_use": 2, "recent": 1, "not_reached": 1}
-    assert (document["started_at"], document["stopped_because"]) == ("2026-06-15T00:00:00Z", "limit")
+    assert (document["started_at"], document["stop_reason"]) == ("2026-06-15T00:00:00Z", "limit")
 
 
 def test_an_eviction_has_all_keys_of_the_contract() -> None:
@@ -157,7 +162,7 @@ def test_an_eviction_has_all_keys_of_the_contract() -> None:
 
 def test_a_sweep_that_was_not_needed_lists_nothing() -> None:
     """Where nothing was listed nothing is kept, and not_reached is 0."""
-    document = sweep_document(report(plan=None, evictions=(), not_reached=0, stopped_because=StopReason.NOT_NEEDED))
+    document = sweep_document(report(plan=None, evictions=(), not_reached=0, stop_reason=StopReason.NOT_NEEDED))
     assert (document["evictions"], document["kept"]) == ([], {"not_reached": 0})
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from cleaner.core.events import RegistriesAsked
+from cleaner.core.events import RegistriesProbed
 from cleaner.core.model import KeepReason, Memory, Mode, Plan, Trigger
 from cleaner.outlets.terminal.notices import memory_notices, mode_notices, registry_notices, watch_notices
 from unit.outlets.happenings import MIDNIGHT, NIGHT, staying
@@ -65,7 +65,7 @@ def test_images_that_only_memory_keeps_are_counted() -> None:
 
 def test_a_held_image_is_no_matter_of_memory() -> None:
     """An image that stays because its rule is on hold is not counted."""
-    assert memory_notices(Plan(Trigger.NIGHTLY, (), (staying(1, KeepReason.HELD),))) == ()
+    assert memory_notices(Plan(Trigger.NIGHTLY, (), (staying(1, KeepReason.RULE_ON_HOLD),))) == ()
 
 
 @pytest.mark.parametrize(
@@ -87,9 +87,9 @@ def test_a_mode_that_does_less_than_the_plan_says_so(mode: Mode, trigger: Trigge
 
 def test_registries_that_are_down_are_told() -> None:
     """Each registry that does not answer is a notice with its reason; where all do, or nobody asked, there is none."""
-    asked = RegistriesAsked(frozenset({"docker.io"}), {"r.io": "HTTP 503", "q.io": "Connection refused"})
+    asked = RegistriesProbed(frozenset({"docker.io"}), {"r.io": "HTTP 503", "q.io": "Connection refused"})
     assert registry_notices(asked) == (
         "The registry r.io is down (HTTP 503): its images stay, since it could not give them again.",
         "The registry q.io is down (Connection refused): its images stay, since it could not give them again.",
     )
-    assert registry_notices(RegistriesAsked(frozenset({"docker.io"}), {})) == registry_notices(None) == ()
+    assert registry_notices(RegistriesProbed(frozenset({"docker.io"}), {})) == registry_notices(None) == ()

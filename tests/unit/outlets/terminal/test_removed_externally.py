@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from cleaner.cli.image_filter import IdPrefix, Wanted, matching
-from cleaner.core.history import VanishedImage
+from cleaner.cli.image_filter import IdPrefix, ImageFilter, matching
+from cleaner.core.history import ExternallyRemovedImage
 from cleaner.core.references import parse_pattern
-from cleaner.outlets.terminal.removed_externally import print_vanished, vanished_document
+from cleaner.outlets.terminal.removed_externally import print_removed_externally, removed_externally_document
 from cleaner.outlets.terminal.tables import MOST_ROWS
 from support.golden import assert_golden
 
@@ -20,8 +20,8 @@ AT = datetime(2026, 6, 15, 2, 11, 30, tzinfo=UTC)
 APP = "registry.gitlab.com/golem-ai/app"
 
 
-def vanished(number: int) -> VanishedImage:
-    return VanishedImage(
+def vanished(number: int) -> ExternallyRemovedImage:
+    return ExternallyRemovedImage(
         f"sha256:{number:064x}",
         (f"{APP}{number}:1.0", f"{APP}{number}@sha256:{number:064x}"),
         last_seen_at=AT - timedelta(hours=number, minutes=1),
@@ -38,15 +38,15 @@ NAMELESS = replace(vanished(4), references=(), used_percent=None, last_used_at=N
 ALL = (vanished(1), BACK, MOVED, NAMELESS)
 
 
-def printed(images: tuple[VanishedImage, ...], *, all_rows: bool = False) -> str:
+def printed(images: tuple[ExternallyRemovedImage, ...], *, all_rows: bool = False) -> str:
     stream = io.StringIO()
-    print_vanished(images, stream, all_rows=all_rows)
+    print_removed_externally(images, stream, all_rows=all_rows)
     return stream.getvalue()
 
 
 def test_the_table_is_the_golden_one() -> None:
     """When it was missed and when it was last there, how full the disk was, whether it came back, which."""
-    assert_golden(GOLDEN / "history-vanished.txt", printed(ALL))
+    assert_golden(GOLDEN / "history-removed-externally.txt", printed(ALL))
 
 
 def test_nothing_is_said_of_nothing() -> None:
@@ -56,7 +56,7 @@ def test_nothing_is_said_of_nothing() -> None:
 
 def test_one_image_is_one() -> None:
     """The line before the table counts."""
-    assert printed((BACK,)).startswith("\n1 image went without this agent, between two looks:\n\n")
+    assert printed((BACK,)).startswith("\n1 image was removed externally, between two inspections:\n\n")
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_long_table_shows_the_newest(count: int, rows: int, *, all_rows: bool)
 
 def test_the_document_has_every_field() -> None:
     """Null where it is not known; it can be written as JSON."""
-    _, back, moved, nameless = json.loads(json.dumps(vanished_document(ALL)))
+    _, back, moved, nameless = json.loads(json.dumps(removed_externally_document(ALL)))
     assert back == {
         "id": BACK.image_id,
         "references": list(BACK.references),
@@ -91,6 +91,8 @@ def test_the_document_has_every_field() -> None:
     ("wanted", "found"),
     [(None, ALL), (parse_pattern(f"{APP}2"), (BACK,)), (IdPrefix("0" * 63 + "4"), (NAMELESS,))],
 )
-def test_one_image_is_asked_for_as_among_evictions(wanted: Wanted | None, found: tuple[VanishedImage, ...]) -> None:
+def test_one_image_is_asked_for_as_among_evictions(
+    wanted: ImageFilter | None, found: tuple[ExternallyRemovedImage, ...]
+) -> None:
     """By a pattern for its references, or by its id."""
     assert matching(ALL, wanted) == found

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from cleaner.core.events import EvictionEnded, RegistriesAsked, SweepFailed, SweepStarted
+from cleaner.core.events import EvictionEnded, RegistriesProbed, SweepFailed, SweepStarted
 from cleaner.core.model import KeepReason, Plan, StopReason, Trigger
 from cleaner.core.reclaim import Holder, Size
-from cleaner.outlets.terminal.progress import Progress
-from cleaner.outlets.terminal.tables import MOST_ROWS, WHY_ENDED, WHY_KEPT, print_held, print_plan, print_sweep
+from cleaner.outlets.terminal.progress import ProgressLines
+from cleaner.outlets.terminal.tables import MOST_ROWS, WHY_ENDED, WHY_KEPT, print_holders, print_plan, print_sweep
 from unit.outlets.happenings import (
     AWAY,
     BYTES_ONLY,
@@ -71,7 +71,7 @@ def test_a_plan_says_what_it_frees() -> None:
         NIGHT.kept,
         Size(9 * GIB, 9),
         (replace(second, reclaimable=Size(6 * GIB, 6)), *others),
-        low_mark_reachable=True,
+        low_watermark_reachable=True,
     )
     text = _plan_text(plan)
     assert _row(text, "app1")[4:8] == ["3.0", "GiB", "1.0", "GiB"]
@@ -84,7 +84,7 @@ def test_a_plan_says_what_it_frees() -> None:
 def test_many_images_that_are_not_needed_are_counted(count: int, *, shown: bool) -> None:
     """More than fifty candidates that are not needed are a number, unless all are asked for."""
     rest = tuple(going(number) for number in range(2, count + 2))
-    plan = Plan(Trigger.PRESSURE, (going(1),), (), Size(9, 9), rest, low_mark_reachable=True)
+    plan = Plan(Trigger.PRESSURE, (going(1),), (), Size(9, 9), rest, low_watermark_reachable=True)
     assert ("not needed  " in _plan_text(plan)) is shown
     assert f"keep {count}, {count} of them not needed." in _plan_text(plan)
     assert f"app{count + 1}:1.0" in _plan_text(plan, all_rows=True)
@@ -92,16 +92,18 @@ def test_many_images_that_are_not_needed_are_counted(count: int, *, shown: bool)
 
 def test_a_low_mark_out_of_reach_is_said() -> None:
     """Where all candidates are not enough the plan says so."""
-    assert "Even all of that does not reach the low mark." in _plan_text(replace(NIGHT, low_mark_reachable=False))
+    assert "Evicting all of that does not reach the low watermark." in _plan_text(
+        replace(NIGHT, low_watermark_reachable=False)
+    )
 
 
 def test_holders_are_a_line() -> None:
     """Who holds what is used is one line without those that hold nothing, and none where it is not known."""
     stream = io.StringIO()
-    print_held(None, stream)
+    print_holders(None, stream)
     assert not stream.getvalue()
-    print_held({Holder.IN_USE: 2 * GIB, Holder.KEPT: 0, Holder.OTHER: GIB}, stream)
-    assert stream.getvalue() == "Held by: in_use 2.0 GiB, other 1.0 GiB.\n"
+    print_holders({Holder.IN_USE: 2 * GIB, Holder.KEPT: 0, Holder.NON_IMAGE: GIB}, stream)
+    assert stream.getvalue() == "Held by: in_use 2.0 GiB, non_image 1.0 GiB.\n"
 
 
 def test_a_plan_says_what_is_used_and_the_notices() -> None:
@@ -128,11 +130,18 @@ def test_every_reason_has_words() -> None:
 
 def test_an_image_of_a_rule_on_hold_says_so() -> None:
     """A held image is a row with its reason; many are a line that says why."""
-    held = replace(going(1), reason=KeepReason.HELD)
-    assert _row(_plan_text(Plan(Trigger.NIGHTLY, (), (held,))), "app1")[:4] == ["keep", "held", "company", "45d"]
-    many = tuple(staying(number, KeepReason.HELD) for number in range(MOST_ROWS + 1))
+    held = replace(going(1), reason=KeepReason.RULE_ON_HOLD)
+    assert _row(_plan_text(Plan(Trigger.NIGHTLY, (), (held,))), "app1")[:4] == [
+        "keep",
+        "rule_on_hold",
+        "company",
+        "45d",
+    ]
+    many = tuple(staying(number, KeepReason.RULE_ON_HOLD) for number in range(MOST_ROWS + 1))
     row = " ".join(_row(_plan_text(Plan(Trigger.NIGHTLY, (), many)), "on hold"))
-    assert row.startswith(f"{MOST_ROWS + 1} held its rule is on hold: too much of what it evicted came back ")
+    assert row.startswith(
+        f"{MOST_ROWS + 1} rule_on_hold its rule is on hold: too many images that it evicted were re-pulled "
+    )
 
 
 def test_first_sight_is_told_from_a_pull_time() -> None:
@@ -210,15 +219,15 @@ def test_a_dry_run_frees_nothing() -> None:
     """A dry run says what is planned and how full the disk is, and nothing of freed bytes."""
     stream = io.StringIO()
     print_sweep(DRY_REPORT, stream)
-    assert "The nightly dry run ended after 12 s, nothing more was to go: 1 planned" in stream.getvalue()
+    assert "The nightly dry run ended after 12 s, there was nothing more to evict: 1 planned" in stream.getvalue()
     assert "Freed" not in stream.getvalue()
 
 
 def test_a_sweep_that_was_not_needed_has_no_table() -> None:
     """Below the high mark there are two lines: why it ended, and how full the disk is."""
-    text = _sweep_text(plan=None, evictions=(), not_reached=0, stopped_because=StopReason.NOT_NEEDED)
+    text = _sweep_text(plan=None, evictions=(), not_reached=0, stop_reason=StopReason.NOT_NEEDED)
     assert text.splitlines() == [
-        "The nightly sweep ended after 12 s, nothing is at its high mark: 0 kept.",
+        "The nightly sweep ended after 12 s, nothing is at its high watermark: 0 kept.",
         "/var/lib/containerd: 80.0 % used, 20.0 GiB of 100.0 GiB available; inodes: 60.0 % used.",
     ]
 
@@ -226,14 +235,14 @@ def test_a_sweep_that_was_not_needed_has_no_table() -> None:
 def test_progress_has_a_line_per_eviction() -> None:
     """A sweep's begin and each eviction are a line, with a count of how many are left."""
     stream = io.StringIO()
-    progress = Progress(stream)
+    progress = ProgressLines(stream)
     progress.record(SweepStarted(NIGHT, BYTES_ONLY, MIDNIGHT, dry_run=False))
-    progress.record(RegistriesAsked(frozenset({"docker.io"}), {"r.io": "HTTP 503"}))
+    progress.record(RegistriesProbed(frozenset({"docker.io"}), {"r.io": "HTTP 503"}))
     for eviction in (EVICTED, FAILED, SPARED):
         progress.record(EvictionEnded(Trigger.NIGHTLY, eviction, MIDNIGHT))
     progress.record(SweepFailed(Trigger.NIGHTLY, AWAY, 60.0, MIDNIGHT))
     assert stream.getvalue().splitlines() == [
-        "nightly sweep: 4 of 7 images may go; 80.0 % used.",
+        "nightly sweep: 4 of 7 images may be evicted; 80.0 % used.",
         "The registry r.io is down (HTTP 503): its images stay.",
         "[1/4] evicted registry.gitlab.com/golem-ai/app1:1.0 (expired, 45d old), 6.0 GiB freed",
         "[2/4] failed registry.gitlab.com/golem-ai/app2:1.0 (expired, 45d old): still there after RemoveImage",
@@ -244,20 +253,20 @@ def test_progress_has_a_line_per_eviction() -> None:
 
 @pytest.mark.parametrize(
     ("held", "says"),
-    [(None, ""), ({**dict.fromkeys(Holder, 0), Holder.OTHER: GIB}, " Held by: other 1.0 GiB.")],
+    [(None, ""), ({**dict.fromkeys(Holder, 0), Holder.NON_IMAGE: GIB}, " Held by: non_image 1.0 GiB.")],
 )
 def test_progress_says_what_is_in_vain_first(held: dict[Holder, int] | None, says: str) -> None:
     """Where the low mark is out of reach that is the second line, with what holds the space where that is known."""
     stream = io.StringIO()
-    plan = replace(NIGHT, low_mark_reachable=False)
-    Progress(stream).record(SweepStarted(plan, BYTES_ONLY, MIDNIGHT, dry_run=False, held=held))
-    assert stream.getvalue().splitlines()[1] == f"All candidates together do not reach the low mark.{says}"
+    plan = replace(NIGHT, low_watermark_reachable=False)
+    ProgressLines(stream).record(SweepStarted(plan, BYTES_ONLY, MIDNIGHT, dry_run=False, held=held))
+    assert stream.getvalue().splitlines()[1] == f"All candidates together do not reach the low watermark.{says}"
 
 
 def test_progress_counts_on_where_more_goes_than_was_foretold() -> None:
     """Images that are not needed count as images, and one that goes after all as one more."""
     stream = io.StringIO()
-    progress = Progress(stream)
+    progress = ProgressLines(stream)
     plan = replace(NIGHT, evictions=NIGHT.evictions[:1], not_reached=NIGHT.evictions[1:])
     progress.record(SweepStarted(plan, BYTES_ONLY, MIDNIGHT, dry_run=False))
     for eviction in (FAILED, EVICTED):
@@ -273,6 +282,6 @@ def test_progress_survives_a_reader_that_left() -> None:
     """A closed stream does not end the sweep."""
     stream = io.StringIO()
     stream.close()
-    progress = Progress(stream)
+    progress = ProgressLines(stream)
     for event in EVERYTHING:
         progress.record(event)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from cleaner.core.errors import RuntimeRejectedError, RuntimeUnavailableError
 from cleaner.core.model import Container
 from cleaner.runtime.client import CriRuntime
-from cleaner.runtime.containerd.container_events import _END_SECONDS, Pauses, Uses
+from cleaner.runtime.containerd.container_events import _END_SECONDS, ContainerEvents, ReconnectDelays
 from cleaner.runtime.pb import containerd_events_pb2 as pb
 from cleaner.runtime.rpc.endpoint import Endpoint
 from cleaner.runtime.rpc.failures import CallRejectedError, NotServingError
@@ -35,8 +35,8 @@ MIB = 1 << 20
 TAG = "registry.example/app:1"
 ID = "sha256:" + "c1" * 32
 TARGET = "sha256:" + "a1" * 32
-HASTY = Pauses(timedelta(milliseconds=1), timedelta(milliseconds=2), timedelta(hours=1))
-PATIENT = Pauses(timedelta(hours=1), timedelta(hours=1), timedelta(hours=1))
+HASTY = ReconnectDelays(timedelta(milliseconds=1), timedelta(milliseconds=2), timedelta(hours=1))
+PATIENT = ReconnectDelays(timedelta(hours=1), timedelta(hours=1), timedelta(hours=1))
 BROKEN = NotServingError("broken")
 NOT_OFFERED = CallRejectedError("Subscribe: UNIMPLEMENTED", Code.UNIMPLEMENTED, "")
 
@@ -47,12 +47,12 @@ def eventually(condition: Callable[[], object], what: str = "what the test waits
 
 
 @pytest.fixture
-def watch() -> Iterator[Callable[..., Uses]]:
+def watch() -> Iterator[Callable[..., ContainerEvents]]:
     """Watches a socket until the test's end."""
-    watching: list[Uses] = []
+    watching: list[ContainerEvents] = []
 
-    def started(path: Path, pauses: Pauses = HASTY) -> Uses:
-        uses = Uses(Endpoint(str(path)), pauses)
+    def started(path: Path, pacer: ReconnectDelays = HASTY) -> ContainerEvents:
+        uses = ContainerEvents(Endpoint(str(path)), pacer)
         watching.append(uses)
         uses.start()
         return uses
@@ -62,27 +62,27 @@ def watch() -> Iterator[Callable[..., Uses]]:
         uses.stop()
 
 
-Watch = Callable[..., Uses]
+Watch = Callable[..., ContainerEvents]
 
 
-def subscribed(server: CrioServer, uses: Uses, times: int = 1) -> None:
+def subscribed(server: CrioServer, uses: ContainerEvents, times: int = 1) -> None:
     """Go on once the server will tell of events, for so many times since it is there."""
     eventually(lambda: uses.connected and len(server.events.filters) >= times)
 
 
-def told(uses: Uses, number: int = 1) -> dict[str, str]:
+def told(uses: ContainerEvents, number: int = 1) -> dict[str, str]:
     """The next so many that are told."""
     found: dict[str, str] = {}
 
     def taken() -> bool:
-        found.update(uses.take())
+        found.update(uses.drain())
         return len(found) >= number
 
     eventually(taken)
     return found
 
 
-def stop_watching(uses: Uses, stop: Callable[[], None] | None = None) -> None:
+def stop_watching(uses: ContainerEvents, stop: Callable[[], None] | None = None) -> None:
     """Stop, which waits for the thread unless that takes seconds; it ends in any case."""
     began = time.monotonic()
     (stop or uses.stop)()
@@ -103,7 +103,7 @@ def test_container_is_told_once(containerd: CrioServer, watch: Watch) -> None:
     subscribed(containerd, uses)
     containerd.events.publish("a", TAG)
     assert told(uses) == {"a": TAG}
-    assert uses.take() == {}
+    assert uses.drain() == {}
 
 
 def test_request(containerd: CrioServer, watch: Watch) -> None:
@@ -141,16 +141,16 @@ def test_others_are_ignored(containerd: CrioServer, watch: Watch) -> None:
 
 def test_only_the_newest_are_kept() -> None:
     """Where nobody takes them, ten thousand are kept, and the oldest are forgotten."""
-    uses = Uses(Endpoint("/nowhere"))
+    uses = ContainerEvents(Endpoint("/nowhere"))
     uses.put_back({str(number): TAG for number in range(10_000)})
     uses.put_back({"first": TAG})
-    kept = uses.take()
+    kept = uses.drain()
     assert len(kept) == 10_000
     assert "first" not in kept
     uses.put_back({str(number): TAG for number in range(10_000)})
     event = pb.ContainerCreate(id="newest", image=TAG).SerializeToString()
-    uses._note(pb.Envelope(namespace="k8s.io", topic="/containers/create", event={"value": event}))
-    kept = uses.take()
+    uses._store(pb.Envelope(namespace="k8s.io", topic="/containers/create", event={"value": event}))
+    kept = uses.drain()
     assert (len(kept), "0" in kept, kept["newest"]) == (10_000, False, TAG)
 
 
@@ -354,7 +354,7 @@ def test_api_that_comes(folder: Path, watch: Watch) -> None:
     """Where another runtime has come after the pause, it is watched."""
     soon = timedelta(milliseconds=1)
     with CrioServer(folder / "s"):
-        uses = watch(folder / "s", Pauses(soon, soon, soon))
+        uses = watch(folder / "s", ReconnectDelays(soon, soon, soon))
         eventually(lambda: uses.problem)
     with CrioServer(folder / "s", records=()) as containerd:
         subscribed(containerd, uses)
@@ -362,12 +362,12 @@ def test_api_that_comes(folder: Path, watch: Watch) -> None:
 
 def test_pauses() -> None:
     """Pauses double up to the longest; after a stream that lasted longer than that, they begin anew."""
-    pauses = Pauses()
-    assert pauses.after(BROKEN, 0.0, 0.0) == 1
-    assert [pauses.after(BROKEN, 0.0, last) for last in (1.0, 2.0, 5.0, 8.0, 10.0)] == [2, 4, 10, 10, 10]
-    assert [pauses.after(BROKEN, lasted, 4.0) for lasted in (9.9, 10.0, 10.1)] == [8, 8, 1]
-    assert pauses.after(NOT_OFFERED, 99.0, 4.0) == 600
-    assert pauses.after(BROKEN, 0.0, 600.0) == 10
+    pacer = ReconnectDelays()
+    assert pacer.after(BROKEN, 0.0, 0.0) == 1
+    assert [pacer.after(BROKEN, 0.0, last) for last in (1.0, 2.0, 5.0, 8.0, 10.0)] == [2, 4, 10, 10, 10]
+    assert [pacer.after(BROKEN, lasted, 4.0) for lasted in (9.9, 10.0, 10.1)] == [8, 8, 1]
+    assert pacer.after(NOT_OFFERED, 99.0, 4.0) == 600
+    assert pacer.after(BROKEN, 0.0, 600.0) == 10
 
 
 @given(st.binary(max_size=200), st.booleans())
@@ -387,7 +387,7 @@ def test_any_answer(data: bytes, preface: bool) -> None:
 
 def test_stop_before_start(folder: Path) -> None:
     """What was never started is stopped at once, and cannot be started then."""
-    uses = Uses(Endpoint(str(folder / "s")))
+    uses = ContainerEvents(Endpoint(str(folder / "s")))
     uses.stop()
     uses.start()
     assert uses._thread is None
@@ -445,7 +445,7 @@ def test_queue_that_is_full(folder: Path, watch: Watch) -> None:
 
 def test_stop_while_connecting(containerd: CrioServer) -> None:
     """A connection that comes after the stop is closed at once."""
-    uses = Uses(Endpoint(str(containerd.socket)))
+    uses = ContainerEvents(Endpoint(str(containerd.socket)))
     uses.stop()
     with pytest.raises(ConnectionAbortedError), uses._connection():
         raise AssertionError
@@ -454,7 +454,7 @@ def test_stop_while_connecting(containerd: CrioServer) -> None:
 
 def test_runtime_that_is_gone_already(containerd: CrioServer) -> None:
     """A stop just when the connection ended is fine."""
-    uses = Uses(Endpoint(str(containerd.socket)))
+    uses = ContainerEvents(Endpoint(str(containerd.socket)))
     uses._wire = socket.socket(socket.AF_UNIX)
     uses.stop()
     uses._wire.close()
@@ -471,7 +471,7 @@ def hold_image(server: CrioServer) -> None:
 def watched(server: CrioServer, connect: Connect, *names: str) -> CriRuntime:
     """A client that has noticed containers of these names."""
     runtime = connect(server)
-    runtime.watch_uses()
+    runtime.watch_created_containers()
     subscribed(server, runtime._uses)
     for name in names:
         server.events.publish(name, TAG)
@@ -484,14 +484,14 @@ def test_names(containerd: CrioServer, connect: Connect) -> None:
     hold_image(containerd)
     runtime = watched(containerd, connect, "b", "a")
     names = frozenset({ID, TAG, TARGET})
-    assert runtime.take_uses() == (Container("a", names), Container("b", names))
-    assert runtime.take_uses() == ()
+    assert runtime.drain_created_containers() == (Container("a", names), Container("b", names))
+    assert runtime.drain_created_containers() == ()
 
 
 def test_nothing_made(containerd: CrioServer, connect: Connect) -> None:
     """Where nothing was made, or nobody watches, nothing is asked."""
-    assert connect(containerd).take_uses() == ()
-    assert watched(containerd, connect).take_uses() == ()
+    assert connect(containerd).drain_created_containers() == ()
+    assert watched(containerd, connect).drain_created_containers() == ()
     assert [call.method for call in containerd.calls] == ["Events.Subscribe"]
 
 
@@ -507,21 +507,21 @@ def test_names_that_cannot_be_read(
     runtime = watched(containerd, connect, "a")
     containerd.fail(method, code)
     with pytest.raises(error, match=method):
-        runtime.take_uses()
+        runtime.drain_created_containers()
     containerd.heal()
     containerd.events.publish("b", TAG)
     eventually(lambda: len(runtime._uses._made) == 2)
-    assert [container.id for container in runtime.take_uses()] == ["a", "b"]
+    assert [container.id for container in runtime.drain_created_containers()] == ["a", "b"]
 
 
 def test_image_that_is_gone(containerd: CrioServer, connect: Connect) -> None:
     """An image that has no record any more, or a runtime without records, leaves the one name that was told."""
     runtime = watched(containerd, connect, "a")
-    assert runtime.take_uses() == (Container("a", frozenset({TAG})),)
+    assert runtime.drain_created_containers() == (Container("a", frozenset({TAG})),)
     containerd.fail("Images.Get", Code.UNIMPLEMENTED)
     containerd.events.publish("b", TAG)
     eventually(lambda: runtime._uses._made)
-    assert runtime.take_uses() == (Container("b", frozenset({TAG})),)
+    assert runtime.drain_created_containers() == (Container("b", frozenset({TAG})),)
 
 
 def test_disconnecting(containerd: CrioServer, connect: Connect) -> None:
@@ -531,7 +531,7 @@ def test_disconnecting(containerd: CrioServer, connect: Connect) -> None:
     runtime.disconnect()
     containerd.events.publish("a", TAG)
     eventually(lambda: runtime._uses._made)
-    assert [container.id for container in runtime.take_uses()] == ["a"]
+    assert [container.id for container in runtime.drain_created_containers()] == ["a"]
     stop_watching(runtime._uses, runtime.close)
     eventually(lambda: not containerd.events.subscribers)
     runtime.close()
@@ -541,14 +541,14 @@ def test_leaving_the_block(containerd: CrioServer, stop: object) -> None:
     """The end of a with-block ends the thread."""
     with ExitStack() as block:
         runtime = block.enter_context(CriRuntime(Endpoint(str(containerd.socket)), stop))  # type: ignore[arg-type]
-        runtime.watch_uses()
+        runtime.watch_created_containers()
         stop_watching(runtime._uses, block.close)
 
 
 def test_no_api_to_watch(crio: CrioServer, connect: Connect) -> None:
     """A runtime without events is used as ever, and tells of none."""
     runtime = connect(crio)
-    runtime.watch_uses()
+    runtime.watch_created_containers()
     eventually(lambda: runtime._uses.problem)
-    assert runtime.take_uses() == ()
+    assert runtime.drain_created_containers() == ()
     assert runtime.list_containers() == ()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cleaner.runtime.containerd.gc_labels import UNMARKED, Marks, blob_key, read_marks, snapshot_key
+from cleaner.runtime.containerd.gc_labels import NO_GC_LABELS, GcLabels, blob_key, read_gc_labels, snapshot_key
 
 GC = "containerd.io/gc."
 
@@ -10,14 +10,14 @@ GC = "containerd.io/gc."
 @pytest.mark.parametrize("label", ["ref.content", "ref.content.l.0", "ref.content/m.1", "ref.content.config"])
 def test_held_blob(label: str) -> None:
     """A label names a blob that is held, whatever name follows it."""
-    assert read_marks({GC + label: "sha256:1"}).holds == ("blob:sha256:1",)
+    assert read_gc_labels({GC + label: "sha256:1"}).holds == ("blob:sha256:1",)
 
 
 @pytest.mark.parametrize("label", ["ref.snapshot.native", "ref.snapshot.native/top"])
 def test_held_snapshot(label: str) -> None:
     """A label names a snapshot that is held, and the snapshotter that has it."""
-    marks = read_marks({GC + label: "sha256:1"})
-    assert marks == Marks(holds=("snapshot:native:sha256:1",), snapshotters=frozenset({"native"}))
+    gc_labels = read_gc_labels({GC + label: "sha256:1"})
+    assert gc_labels == GcLabels(holds=("snapshot:native:sha256:1",), snapshotters=frozenset({"native"}))
 
 
 @pytest.mark.parametrize(
@@ -32,19 +32,19 @@ def test_held_snapshot(label: str) -> None:
 )
 def test_back_reference(label: str, holder: str) -> None:
     """A label names what an object is held by."""
-    assert read_marks({GC + label: "x"}) == Marks(held_by=(holder,))
+    assert read_gc_labels({GC + label: "x"}) == GcLabels(held_by=(holder,))
 
 
 @pytest.mark.parametrize("label", ["root", "root.2026"])
 def test_root(label: str) -> None:
     """An object that is a root needs no holder; its value means nothing."""
-    assert read_marks({GC + label: ""}).root
+    assert read_gc_labels({GC + label: ""}).root
 
 
 def test_several_labels() -> None:
     """All labels count, in the order of their names: protobuf gives them in any."""
     labels = {GC + "ref.content.1": "a", "mine": "x", GC + "ref.snapshot.overlayfs": "c", GC + "ref.content.0": "b"}
-    assert read_marks(labels).holds == ("blob:b", "blob:a", "snapshot:overlayfs:c")
+    assert read_gc_labels(labels).holds == ("blob:b", "blob:a", "snapshot:overlayfs:c")
 
 
 @pytest.mark.parametrize(
@@ -53,12 +53,12 @@ def test_several_labels() -> None:
 )
 def test_label_that_means_nothing(label: str) -> None:
     """Labels that the collector ignores, and those of leases, mark nothing."""
-    assert read_marks({GC + label: "x"}) == UNMARKED
+    assert read_gc_labels({GC + label: "x"}) == NO_GC_LABELS
 
 
 def test_no_labels() -> None:
     """Most objects have labels of other kinds only."""
-    assert read_marks({"containerd.io/uncompressed": "sha256:1"}) is UNMARKED
+    assert read_gc_labels({"containerd.io/uncompressed": "sha256:1"}) is NO_GC_LABELS
 
 
 def test_keys() -> None:

@@ -51,7 +51,7 @@ def hold(server: CrioServer) -> Namespace:
 
 def read(runtime: CriRuntime) -> Layers:
     layers = runtime.read_layers(runtime.list_images())
-    assert layers is not None, runtime.layers_refusal
+    assert layers is not None, runtime.layers_error
     return layers
 
 
@@ -71,7 +71,7 @@ def test_graph_of_an_image(containerd: CrioServer, connect: Connect) -> None:
         images={ID: frozenset({"blob:m1"})},
         containers=frozenset(),
         other_namespaces=frozenset(),
-        unnamed=frozenset(),
+        unlisted=frozenset(),
         metadata=frozenset({"blob:m1", "blob:c1"}),
         complete=True,
     )
@@ -121,13 +121,13 @@ def test_snapshot_gone_after_the_list(containerd: CrioServer, connect: Connect) 
 
 
 def test_records(containerd: CrioServer, connect: Connect) -> None:
-    """An image has all targets of its names; a record of no image is unnamed, an odd name of its target is not."""
+    """An image has all targets of its names; a record of no image is unlisted, an odd name of its target is not."""
     hold(containerd)
     for record in (Record(TAG, "m2"), Record("An Odd Name", "m2"), Record("other", "m9")):
         containerd.records[record.name] = record  # type: ignore[index]
     layers = read(connect(containerd))
     assert layers.images == {ID: frozenset({"blob:m1", "blob:m2"})}
-    assert layers.unnamed == {"blob:m9"}
+    assert layers.unlisted == {"blob:m9"}
 
 
 def test_image_without_records(containerd: CrioServer, connect: Connect) -> None:
@@ -171,7 +171,7 @@ def test_leases(containerd: CrioServer, connect: Connect) -> None:
     kinds = {"l0": "content", "unpacking": "snapshots/overlayfs", "i": "ingests", TAG: "images"}
     own.leases = [Lease("pull", kinds), Lease("empty")]
     layers = read(connect(containerd))
-    assert layers.unnamed == {"blob:l0", "snapshot:overlayfs:unpacking"}
+    assert layers.unlisted == {"blob:l0", "snapshot:overlayfs:unpacking"}
     assert layers.containers == frozenset()
     assert reclaimable(layers, [ID]).inodes == 3 + 4
 
@@ -181,13 +181,13 @@ def test_lease_that_ends(containerd: CrioServer, connect: Connect, hours: int, h
     """A lease holds until it is over."""
     end = (datetime.now(UTC) + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
     hold(containerd).leases = [Lease("a", {"l0": "content"}, {f"{GC}expire": end})]
-    assert ("blob:l0" in read(connect(containerd)).unnamed) is held
+    assert ("blob:l0" in read(connect(containerd)).unlisted) is held
 
 
 def test_lease_with_an_unreadable_end(containerd: CrioServer, connect: Connect) -> None:
     """A lease whose end cannot be read holds, as it does for containerd."""
     hold(containerd).leases = [Lease("a", {"l0": "content"}, {f"{GC}expire": "soon"})]
-    assert "blob:l0" in read(connect(containerd)).unnamed
+    assert "blob:l0" in read(connect(containerd)).unlisted
 
 
 def test_lease_gone_after_the_list(containerd: CrioServer, connect: Connect) -> None:
@@ -195,7 +195,7 @@ def test_lease_gone_after_the_list(containerd: CrioServer, connect: Connect) -> 
     own = hold(containerd)
     own.leases = [Lease("a", {"l0": "content"}), Lease("b", {"l1": "content"})]
     own.vanished.add("a")
-    assert read(connect(containerd)).unnamed == {"blob:l1"}
+    assert read(connect(containerd)).unlisted == {"blob:l1"}
 
 
 @pytest.mark.parametrize("moment", [*SERVICES, "Leases.ListResources"])
@@ -239,7 +239,7 @@ def test_roots(containerd: CrioServer, connect: Connect) -> None:
     own = hold(containerd)
     own.blobs.append(Blob("r", labels={f"{GC}root": "x"}))
     own.snapshots.append(Snapshot("r", labels={f"{GC}root": "x"}))
-    assert read(connect(containerd)).unnamed == {"blob:r", "snapshot:overlayfs:r"}
+    assert read(connect(containerd)).unlisted == {"blob:r", "snapshot:overlayfs:r"}
 
 
 def test_references_of_snapshots(containerd: CrioServer, connect: Connect) -> None:
@@ -292,7 +292,7 @@ def test_no_api(crio: CrioServer, connect: Connect) -> None:
     crio.images[ID] = ServedImage(ID, (TAG,))
     runtime = connect(crio)
     assert runtime.read_layers(runtime.list_images()) is None
-    assert runtime.layers_refusal is None
+    assert runtime.layers_error is None
 
 
 @pytest.mark.parametrize("method", SERVICES)
@@ -317,9 +317,9 @@ def test_refused_read(containerd: CrioServer, connect: Connect, method: str) -> 
     containerd.fail(method, Code.INTERNAL, "broken disk", times=1)
     runtime = connect(containerd)
     assert runtime.read_layers(()) is None
-    assert runtime.layers_refusal == f"{method}: INTERNAL: broken disk"
+    assert runtime.layers_error == f"{method}: INTERNAL: broken disk"
     assert runtime.read_layers(()) is not None
-    assert runtime.layers_refusal is None
+    assert runtime.layers_error is None
 
 
 @pytest.mark.parametrize("method", SERVICES)
@@ -329,7 +329,7 @@ def test_unavailable(containerd: CrioServer, connect: Connect, method: str) -> N
     containerd.fail(method, Code.DEADLINE_EXCEEDED)
     runtime = connect(containerd)
     assert runtime.read_layers(()) is None
-    assert str(runtime.layers_refusal).startswith(f"{method}: DEADLINE_EXCEEDED")
+    assert str(runtime.layers_error).startswith(f"{method}: DEADLINE_EXCEEDED")
 
 
 @pytest.mark.parametrize("method", SERVICES)

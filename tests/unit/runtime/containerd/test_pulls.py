@@ -143,7 +143,7 @@ def reader(containerd: CrioServer, timer: FakeTimer) -> Iterator[PullReader]:
 def blocks(reader: PullReader) -> list[tuple[str, float, float]]:
     """Digest, and blocks of content and of snapshots; these without the ratio, which is the default."""
     pulls = reader.read()
-    assert reader.refusal is None
+    assert reader.error is None
     return [(pull.digest, pull.content_bytes / BLOCK, pull.snapshot_bytes / BLOCK) for pull in pulls]
 
 
@@ -448,12 +448,12 @@ def test_a_pull_that_waits_for_another(node: Node, containerd: CrioServer, conne
 def test_no_api(crio: CrioServer, containerd: CrioServer, node: Node, connect: Connect) -> None:
     """CRI-O has no such API: no pull is known, that is no failure, and the ratio is no concern."""
     runtime = connect(crio)
-    assert (runtime.read_pulls(), runtime.pulls_refusal) == ((), None)
+    assert (runtime.read_pulls(), runtime.pulls_error) == ((), None)
     assert runtime.read_layers(()) is None
     node.begin()
     containerd.fail("Content.Info", Code.UNIMPLEMENTED, "unknown service", times=1)
     runtime = connect(containerd)
-    assert (runtime.read_pulls(), runtime.pulls_refusal) == ((), None)
+    assert (runtime.read_pulls(), runtime.pulls_error) == ((), None)
 
 
 @pytest.mark.parametrize("code", [Code.INTERNAL, Code.DEADLINE_EXCEEDED])
@@ -465,9 +465,9 @@ def test_refused_read(node: Node, containerd: CrioServer, connect: Connect, meth
     containerd.fail(method, code, "broken disk", times=1)
     runtime = connect(containerd)
     assert runtime.read_pulls() == ()
-    assert runtime.pulls_refusal == f"{method}: {code.name}: broken disk"
+    assert runtime.pulls_error == f"{method}: {code.name}: broken disk"
     assert len(runtime.read_pulls()) == 1
-    assert runtime.pulls_refusal is None
+    assert runtime.pulls_error is None
 
 
 def test_nobody_serves(node: Node, containerd: CrioServer, connect: Connect) -> None:

@@ -22,7 +22,7 @@ GRAPH = Layers(
     images={"image": frozenset({"blob:m"})},
     containers=frozenset(),
     other_namespaces=frozenset(),
-    unnamed=frozenset(),
+    unlisted=frozenset(),
     metadata=frozenset({"blob:m", "blob:c"}),
 )
 

@@ -19,9 +19,9 @@ from cleaner.runtime.client import CriRuntime
 from cleaner.runtime.rpc import methods
 from cleaner.runtime.rpc.channel import Channels
 from cleaner.runtime.rpc.endpoint import Endpoint
-from cleaner.runtime.rpc.failures import failure_of, one_line
+from cleaner.runtime.rpc.failures import bounded_line, failure_of
 from cleaner.runtime.rpc.methods import Socket, Span
-from cleaner.runtime.rpc.retry import ATTEMPTS
+from cleaner.runtime.rpc.retry import READ_ATTEMPTS
 from lab.waiting import DEADLINE_SECONDS, wait_until
 from support.crio_server import CrioServer, ServedContainer, ServedImage
 
@@ -64,14 +64,14 @@ def test_in_use_text(details: str) -> None:
 
 def test_one_line() -> None:
     """Details become one line without control characters."""
-    assert one_line(" a\n\tb\x1b[31m \u2028c ") == "a b [31m c"
+    assert bounded_line(" a\n\tb\x1b[31m \u2028c ") == "a b [31m c"
     assert str(failure_of("Status", Failed(Code.INTERNAL, None))) == "Status: INTERNAL: no details"
 
 
 def test_length_of_details() -> None:
     """Details of up to 300 characters are whole, longer ones are cut to that."""
-    assert one_line("x" * 300) == "x" * 300
-    assert one_line("x" * 301) == "x" * 299 + "…"
+    assert bounded_line("x" * 300) == "x" * 300
+    assert bounded_line("x" * 301) == "x" * 299 + "…"
 
 
 def test_method_table() -> None:
@@ -145,7 +145,7 @@ def test_long_outage(crio: CrioServer, connect: Connect, stop: Any) -> None:
     crio.fail("ListImages", Code.UNAVAILABLE)
     with pytest.raises(RuntimeUnavailableError, match="ListImages: UNAVAILABLE"):
         connect(crio).list_images()
-    assert crio.count("ListImages") == ATTEMPTS
+    assert crio.count("ListImages") == READ_ATTEMPTS
     assert sum(stop.waits) == pytest.approx(9.1)
 
 
@@ -307,12 +307,12 @@ def test_channels(crio: CrioServer) -> None:
     """One channel for one socket while it is open, a new one after, and the old one is closed."""
     endpoint = Endpoint(str(crio.socket))
     channels = Channels(dict.fromkeys(Socket, endpoint))
-    first = channels.of(Socket.RUNTIME)
-    assert channels.of(Socket.IMAGES) is first
+    first = channels.channel_for(Socket.RUNTIME)
+    assert channels.channel_for(Socket.IMAGES) is first
     channels.disconnect()
     with pytest.raises(ValueError, match="closed channel"):
         first.unary_unary("/runtime.v1.RuntimeService/Version", bytes, bytes)(b"")
-    assert channels.of(Socket.RUNTIME) is not first
+    assert channels.channel_for(Socket.RUNTIME) is not first
     channels.disconnect()
 
 
