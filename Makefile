@@ -15,7 +15,7 @@ FOLDERS  = $(patsubst %/.,%,$(wildcard $(addsuffix /.,$(T))))
 PROTOS  := $(wildcard cleaner/runtime/pb/*.proto)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check unit e2e reap lint format types protos protos-check wheel lock bench bench-gentle bench-churn bench-large-image bench-crossings package-graph dashboards board-schema alerts metrics pictures board-pictures clean
+.PHONY: help demo test quick check unit e2e reap lint format types protos protos-check wheel lock bench bench-gentle bench-churn bench-large-image bench-crossings package-graph renames-check dashboards board-schema alerts metrics pictures board-pictures clean
 
 ifneq ($(T),)
 ifneq ($(filter-out quick e2e,$(or $(MAKECMDGOALS),help)),)
@@ -94,7 +94,7 @@ lock: ## resolve pyproject.toml into requirements/, with hashes
 	build/lock/bin/uv pip compile --quiet --upgrade pyproject.toml --group dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-strip-extras --custom-compile-command 'make lock' -o requirements/dev.txt
 
-bench: $(VENV)/.wheel ## figures on 1,000 images of a real containerd (root), of a year of memory, and foretold beside measured bytes
+bench: $(VENV)/.wheel ## figures on 1,000 images of a real containerd (root), of a year of memory, and estimated beside measured bytes
 	@PYTHONPATH=tools $(BIN)/python -m benchmarks.light
 	@PYTHONPATH=tools $(BIN)/python -m benchmarks.ledger
 	@$(BIN)/pytest -q -rP -p no:cacheprovider tests/e2e/test_estimates.py -k removals
@@ -108,13 +108,13 @@ bench-churn: $(VENV)/.wheel ## how full the disk gets while images are pulled wi
 bench-large-image: $(VENV)/.wheel ## pull an image larger than the free space, with and without counting pulls in progress (root)
 	@PYTHONPATH=tools:tests $(BIN)/python -m benchmarks.large_image
 
-bench-crossings: $(VENV)/.wheel ## how long after a crossing of the mark the first byte is freed (root)
+bench-crossings: $(VENV)/.wheel ## how long after a crossing of the high watermark the first byte is freed (root)
 	@PYTHONPATH=tools:tests $(BIN)/python -m benchmarks.crossings
 
 dashboards: $(VENV)/.dependencies ## write the boards of dashboards/ from tools/dashboards/
 	@PYTHONPATH=tools $(BIN)/python -m dashboards
 
-board-schema: $(VENV)/.dependencies ## write the schema that the boards are held to, from @grafana/schema (npm, Node 20)
+board-schema: $(VENV)/.dependencies ## write the schema that the boards must satisfy, from @grafana/schema (npm, Node 20)
 	@PYTHONPATH=tools $(BIN)/python -m board_schema
 
 alerts: $(VENV)/.dependencies ## write the PrometheusRule from the groups in alerts/
@@ -122,6 +122,9 @@ alerts: $(VENV)/.dependencies ## write the PrometheusRule from the groups in ale
 
 package-graph: $(VENV)/.dependencies ## draw the imports between the packages of cleaner/ into docs/packages.md
 	@PYTHONPATH=tools $(BIN)/python -m package_graph
+
+renames-check: $(VENV)/.dependencies ## compare the golden files with those of OLD, an older revision, across docs/renames.md
+	@PYTHONPATH=tools $(BIN)/python -m renames $(OLD)
 
 metrics: $(VENV)/.wheel ## write docs/metrics.md from the registry of the daemon
 	@PYTHONPATH=tools $(BIN)/python -m metrics_page
