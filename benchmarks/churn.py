@@ -1,7 +1,7 @@
 """Images are pulled without end, faster and faster, while pods use some: how full the disk gets, and what that costs.
 
-It refuses to judge: the agent, the trigger at the level alone and a simulated kubelet stand in one table, each from
-the same beginning and with the same choice of images.
+One table has the agent, the trigger at the level alone and a simulated kubelet. Each starts from the same state and
+with the same choice of images.
 """
 
 import itertools
@@ -39,13 +39,13 @@ PODS = 4
 POD_EVERY = 3
 """One choice in so many starts a pod, in place of the oldest."""
 ZIPF = 0.8
-HELD_PERCENT, START_PERCENT = 40.0, 74.0
-"""What no image holds, and where each cell begins."""
+NON_IMAGE_PERCENT, START_PERCENT = 40.0, 74.0
+"""Non-image data, and the usage at which each cell begins."""
 HERTZ = 20
 COLLECT_SECONDS, MINIMUM_AGE_SECONDS = 15.0, 2.0
 """Of the simulated kubelet; 300 and 120 s in the original."""
 POLICY = {"rules": [{"name": "all", "match": [f"{REGISTRY}/**"], "max_age": "30d", "age_from": "last_used"}]}
-"""The least recently used go first, as with the kubelet."""
+"""The least recently used are evicted first, as with the kubelet."""
 SCALED = {"grace": f"{MINIMUM_AGE_SECONDS:.0f}s", "check_every": "1s"}
 """Of `pressure`, for a disk that fills in seconds; all its other keys have their defaults."""
 
@@ -73,7 +73,7 @@ class Churn:
         self.pulled: deque[str] = deque()
         self.failed: deque[str] = deque()
         self.podless: deque[str] = deque()
-        """Pods whose image went between the pull and the start, or that the full disk left without a container."""
+        """Pods whose image was evicted between pull and start, or that the full disk left without a container."""
         self._lab = lab
         self._references = references
         self._seen = set(present)
@@ -188,8 +188,8 @@ class Bench:
             names = {name for reference in stale for name in lab.list_references(reference)}
             lab.ctr("images", "rm", "--sync", *names, *filter(None, map(lab.find_image, stale)))
             wait_until(lambda: not any(map(lab.find_image, stale)), "the images of the last cell are gone")
-        lab.fill(HELD_PERCENT)
-        room = (START_PERCENT - HELD_PERCENT) / 100 * lab.usage().capacity_bytes
+        lab.fill(NON_IMAGE_PERCENT)
+        room = (START_PERCENT - NON_IMAGE_PERCENT) / 100 * lab.usage().capacity_bytes
         sizes = itertools.accumulate(2 * self._bytes[reference] + MIB for reference in self._references)
         first = self._references[: sum(size <= room for size in sizes)]
         lab.pull_all(reversed(first))
@@ -246,7 +246,7 @@ def report(rows: Sequence[Row]) -> None:
         print_row(row)
     print("MiB/s: of blobs, offered. again: pulled though it had been on the node before.")
     print("MiB: of blobs, pulled. no pod: it did not start.")
-    print("agent: defaults, but grace 2s, check_every 1s. level: no horizon, no pulls counted, even looks.")
+    print("agent: defaults, but grace 2s, check_every 1s. level: no horizon, no pulls counted, regular checks.")
     print("kubelet: simulated, collects every 15 s (300 s in the original), minimum age 2 s (120 s), monitor 10 s.")
     print("aim: agent never at 85 % at a rate that the disk can delete")
 

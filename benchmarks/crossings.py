@@ -1,7 +1,6 @@
-"""From the high mark to the first byte freed: how soon the agent acts on a disk that fills steadily, or by steps.
+"""From the high watermark to the first byte freed: how soon the agent acts on a disk that fills steadily, or by steps.
 
-It refuses the agent's own word for it: when the mark was crossed, and when a byte came back, is read off the disk 50
-times a second.
+It does not rely on the agent's own figures: the disk is read 50 times a second for both moments.
 """
 
 import os
@@ -87,16 +86,16 @@ class Latencies:
     name: str
     seconds: list[float] = field(default_factory=list)
     to_sweep: list[float] = field(default_factory=list)
-    """To the sweep's begin by the agent's log: what is left of it is the look at the node and the first removal."""
+    """To the sweep's start by the agent's log. The rest of the time is the inspection and the first removal."""
     early: int = 0
-    """Sweeps that began before the mark; they count as 0."""
+    """Sweeps that began before the high watermark; they count as 0."""
     highest: float = 0.0
 
     def percentile(self, percent: float, of: list[float]) -> float:
         """Nearest rank."""
         return sorted(of)[ceil(percent / 100 * len(of)) - 1] if of else 0.0
 
-    def note(self, readings: list[Reading], started_at: float) -> None:
+    def add_crossing(self, readings: list[Reading], started_at: float) -> None:
         """One crossing with the sweep that it led to, or that came before it."""
         self.highest = max(self.highest, *(reading.used_percent for reading in readings))
         crossed = next((reading.at for reading in readings if reading.used_percent >= HIGH), None)
@@ -119,7 +118,7 @@ def first_freed(readings: list[Reading], since: float) -> float:
 
 
 class Bench:
-    """One node; images that a kind of crossings took are pulled again before the next."""
+    """One node; the images that one kind of crossings evicted are pulled again before the next."""
 
     def __init__(self, lab: Lab, folder: Path) -> None:
         self._lab = lab
@@ -133,7 +132,7 @@ class Bench:
         self._filler.drop()
         self._lab.drop_ballast()
         self._lab.pull_all(self._references)
-        # The first run-up is long enough for two looks: a rise that nobody has seen yet is a step.
+        # The first run-up is long enough for two checks: a rise between two checks would look like a step.
         self._lab.fill(STEP_START_PERCENT)
         found = Latencies(name)
         pressure = {"grace": "0s", "horizon": horizon, "bytes": {"high": HIGH, "low": LOW}}
@@ -151,10 +150,10 @@ class Bench:
         return found
 
     def _cross(self, daemon: DaemonProcess, number: int, found: Latencies, *, step: bool) -> None:
-        """Fill until a sweep is over, then take the filler back below the low mark."""
+        """Fill until a sweep is over, then shrink the filler to below the low watermark."""
         with UsageWatch(self._lab, HERTZ) as watch:
             if step:
-                # Anywhere between two looks.
+                # Anywhere between two checks.
                 time.sleep(number * 0.618 % 1 * CHECK_EVERY_SECONDS)
                 self._filler.grow(int(self._lab.usage().capacity_bytes * STEP_PERCENT / 100))
                 self._wait_for_end(daemon, number)
@@ -162,7 +161,7 @@ class Bench:
                 with self._filler.growing():
                     self._wait_for_end(daemon, number)
         started = daemon.events("sweep_started")[number - 1]
-        found.note(watch.readings, datetime.fromisoformat(started["timestamp"]).timestamp())
+        found.add_crossing(watch.readings, datetime.fromisoformat(started["timestamp"]).timestamp())
         self._filler.drop()
         self._lab.fill(STEP_START_PERCENT if step else START_PERCENT)
 

@@ -1,6 +1,6 @@
-"""What pods notice of a nightly sweep: how long they take to start during it, with its rests and without.
+"""What pods notice of a nightly sweep: how long they take to start during it, with its pauses and without.
 
-It refuses to judge: it prints figures, each beside those of the same machine in the same minutes without a sweep.
+Each figure stands beside that of the same machine in the same minutes without a sweep.
 """
 
 import json
@@ -75,15 +75,15 @@ def main() -> int:
         print(f"containerd {lab.version} on ext4, a loop disk of 4,000 MiB; {IMAGES} images a sweep", flush=True)
         [app] = lab.push(ImageSpec("day/app", "v1", (Layer(4 * MIB, 1, files=20),), LAST_YEAR))
         lab.pull(app.reference(REGISTRY))
-        references = push_night(lab)
+        references = push_candidates(lab)
         for condition in [quiet, gentle, quiet, full] * ROUNDS + [quiet]:
             measure(lab, condition, app.reference(REGISTRY), references)
     report([quiet, gentle, full])
     return 0
 
 
-def push_night(lab: Lab) -> list[str]:
-    """What goes at night: a base in common and a layer of its own each, of 4 MiB in 40 files."""
+def push_candidates(lab: Lab) -> list[str]:
+    """What a nightly run evicts: images with a common base and a layer of their own each, of 4 MiB in 40 files."""
     layers = [Layer(4 * MIB, 1000 + number, files=40) for number in range(IMAGES)]
     specs = [ImageSpec("night/app", f"v{number}", (layer,), LAST_YEAR) for number, layer in enumerate(layers)]
     return [image.reference(REGISTRY) for image in lab.push(*specs)]
@@ -118,7 +118,7 @@ def start_during_sweep(lab: Lab, app: str, log: Path) -> list[float]:
 
 
 def start_pod(lab: Lab, reference: str) -> float:
-    """Seconds until its container runs; it is gone afterwards."""
+    """Seconds until its container runs; the pod is removed afterwards."""
     began = time.perf_counter()
     pod = lab.start_pod(reference)
     seconds = time.perf_counter() - began
@@ -128,7 +128,7 @@ def start_pod(lab: Lab, reference: str) -> float:
 
 @contextmanager
 def daemon(lab: Lab, duty_cycle: int | None, folder: Path) -> Iterator[Path]:
-    """The daemon's log while it runs; without a duty its night never comes."""
+    """The daemon's log while it runs; without a duty cycle no nightly run is due."""
     config, log = folder / "cleaner.yaml", folder / "log"
     schedule = NEVER if duty_cycle is None else EACH_MINUTE
     config.write_text(CONFIG.format(schedule=schedule, duty_cycle=duty_cycle or 20, port=reserve_port(), folder=folder))

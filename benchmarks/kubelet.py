@@ -1,7 +1,7 @@
 """The kubelet's image garbage collection and its answer to a full disk, for a figure to stand beside the agent's.
 
-It refuses to be kinder or harder than the original (pkg/kubelet/images, pkg/kubelet/eviction): only the clocks of what
-takes minutes there are shorter, and no pods are evicted.
+It does what the original does (pkg/kubelet/images, pkg/kubelet/eviction). Only the waits of minutes are shorter, and no
+pods are evicted.
 """
 
 import threading
@@ -51,7 +51,7 @@ class SimulatedKubelet:
         self._thread.join()
 
     def _run(self) -> None:
-        """Two loops of the original in one: both begin at once, and the monitor goes first."""
+        """Two loops of the original in one: both begin at once, and the monitor runs first."""
         monitor_at = collect_at = time.monotonic()
         with CriRuntime(parse_endpoint(self._lab.endpoint), NeverStop()) as runtime:
             while not self._ended.is_set():
@@ -65,7 +65,7 @@ class SimulatedKubelet:
                 self._ended.wait(max(0.0, min(monitor_at, collect_at) - time.monotonic()))
 
     def _monitor(self, runtime: CriRuntime) -> None:
-        """Every unused image goes, whatever the low threshold says."""
+        """Every unused image is removed, whatever the low threshold says."""
         usage = self._lab.usage()
         if usage.available_bytes * 100 < usage.capacity_bytes * EVICTION_AVAILABLE_PERCENT:
             self._free(runtime, None)
@@ -77,7 +77,7 @@ class SimulatedKubelet:
             self._free(runtime, usage.capacity_bytes * (100 - LOW_PERCENT) // 100 - usage.available_bytes)
 
     def _detect(self, runtime: CriRuntime) -> list[Image]:
-        """All unused images, in the order of their going."""
+        """All unused images, in the order of their removal."""
         now = time.monotonic()
         images = runtime.list_images()
         needs = image_users(runtime.list_containers(), runtime.list_sandbox_images())
@@ -88,7 +88,7 @@ class SimulatedKubelet:
         unused = [image for image in images if needs.reason_to_keep(image) is None]
         return sorted(unused, key=lambda image: (self._used.get(image.id, 0.0), self._detected[image.id]))
 
-    def _free(self, runtime: CriRuntime, wanted_bytes: int | None) -> None:
+    def _free(self, runtime: CriRuntime, target_bytes: int | None) -> None:
         """What counts as freed is what the runtime calls the image's size."""
         freed, began = 0, time.monotonic()
         for image in self._detect(runtime):
@@ -100,5 +100,5 @@ class SimulatedKubelet:
                 continue
             self.evicted.append(image.id)
             freed += image.size_bytes
-            if wanted_bytes is not None and freed >= wanted_bytes:
+            if target_bytes is not None and freed >= target_bytes:
                 return

@@ -1,6 +1,6 @@
 """What memory costs a node: a year of 1,000 images and 50 evictions a day, written as the daemon writes it.
 
-It refuses to judge: it prints figures, each beside what it is to be compared with.
+It prints each figure beside the one to compare it with.
 """
 
 import gc
@@ -92,11 +92,11 @@ def opened(path: Path, timer: Calendar, synchronous: str = "FULL") -> Iterator[S
 
 
 def live_a_year(ledger: SqliteLedger, timer: Calendar) -> tuple[Image, ...]:
-    """Each day the oldest go and as many come; gives the images of the last day."""
+    """Each day the oldest are evicted and as many are pulled; gives the images of the last day."""
     images = [image_of(number, timer.at) for number in range(IMAGES)]
     for day in range(DAYS):
         timer.at += DAY
-        look(ledger, timer, tuple(images))
+        inspect(ledger, timer, tuple(images))
         ledger.record(SweepStarted(Plan(Trigger.NIGHTLY, (), ()), USAGE, timer.at, dry_run=False))
         for image in images[:EVICTIONS_PER_DAY]:
             verdict = Verdict(image, EvictReason.EXPIRED, "company", image.created_at, reclaimable=Size(10**8, 9))
@@ -113,19 +113,19 @@ def live_a_year(ledger: SqliteLedger, timer: Calendar) -> tuple[Image, ...]:
 
 def measure_samples(ledger: SqliteLedger, timer: Calendar, images: tuple[Image, ...], what: str) -> None:
     """What `store_images` takes when a minute has passed, the list of images at hand."""
-    look(ledger, timer, images)
+    inspect(ledger, timer, images)
     gc.collect()
     gc.freeze()  # as the daemon does, or Python's collector walks through a year of garbage meanwhile
     taken = []
     for _ in range(SAMPLES):
         timer.at += MINUTE
         began = time.perf_counter()
-        look(ledger, timer, images)
+        inspect(ledger, timer, images)
         taken.append(1000 * (time.perf_counter() - began))
     row(what, f"{statistics.median(taken):.2f}", f"{max(taken):.2f}")
 
 
-def look(ledger: SqliteLedger, timer: Calendar, images: tuple[Image, ...]) -> None:
+def inspect(ledger: SqliteLedger, timer: Calendar, images: tuple[Image, ...]) -> None:
     """The newest hundred are in use."""
     ledger.store_images(images, frozenset(image.id for image in images[-IN_USE:]), timer.at)
 
@@ -138,7 +138,7 @@ def image_of(number: int, at: datetime) -> Image:
 
 
 def report_at(at: datetime) -> SweepReport:
-    """A nightly sweep that took what it was to take."""
+    """A nightly sweep that evicted all its candidates."""
     return SweepReport(
         trigger=Trigger.NIGHTLY,
         dry_run=False,

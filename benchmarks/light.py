@@ -1,6 +1,6 @@
 """What the agent costs a node with 1,000 images: seconds of a plan, resident memory, CPU when idle, series.
 
-It refuses to judge: it prints figures, each beside what it is to be compared with.
+It prints each figure beside the one to compare it with.
 """
 
 import math
@@ -36,7 +36,7 @@ IDLE_SECONDS = 180
 SETTLE_SECONDS = 10
 """The last sweep is counted before its count of all images is over, which is no idling."""
 SWEEPS = 3
-LOOKS = 50
+RUNS = 50
 CLEANER = Path(sys.executable).with_name("cleaner")
 REGISTRY = "registry.gitlab.com"
 MIB = 1 << 20
@@ -107,7 +107,7 @@ def measure_plan(config: Path, environ: dict[str, str]) -> None:
 
 
 def measure_reads(lab: Lab) -> None:
-    """Listing with what is remembered by id, beside asking for every image again, and beside a client per image."""
+    """Listing with what is cached by id, beside asking for every image again, and beside a client per image."""
     endpoint = parse_endpoint(lab.endpoint)
     with CriRuntime(endpoint, NeverStop()) as runtime:
         row_of("list_images, first time", timed(runtime.list_images))
@@ -130,7 +130,7 @@ def measure_reads(lab: Lab) -> None:
 
 
 def measure_pulls(lab: Lab, runtime: CriRuntime) -> None:
-    """A look at pulls, as each check has one: while nothing is pulled, and in the midst of a pull."""
+    """Reading the pulls in progress, as each check does: while nothing is pulled, and in the midst of a pull."""
     row("read_pulls, nothing is pulled: milliseconds", *milliseconds(runtime.read_pulls))
     (image,) = lab.push(ImageSpec("golem-ai/pulled", layers=tuple(Layer(2 * MIB, IMAGES + n) for n in range(12))))
     with lab.throttled(MIB) as road, ThreadPoolExecutor(1) as pool:
@@ -143,7 +143,7 @@ def measure_pulls(lab: Lab, runtime: CriRuntime) -> None:
 
 def milliseconds(work: Callable[[], object]) -> tuple[str, str]:
     """Medians of some runs in this process, as text: wall and CPU."""
-    costs = [timed(work) for _ in range(LOOKS)]
+    costs = [timed(work) for _ in range(RUNS)]
     seconds = (median(cost.wall_seconds for cost in costs), median(cost.cpu_seconds for cost in costs))
     return f"{1000 * seconds[0]:.1f}", f"{1000 * seconds[1]:.1f}"
 

@@ -16,7 +16,7 @@ settings.register_profile(
 )
 # For `make quick`.
 settings.register_profile("quick", settings.get_profile("repeatable"), max_examples=10)
-# To look for new failures: `pytest --hypothesis-profile=explore`. Failures are saved in .hypothesis/.
+# To search for new failures: `pytest --hypothesis-profile=explore`. Failures are saved in .hypothesis/.
 settings.register_profile(
     "explore", deadline=None, max_examples=1000, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )

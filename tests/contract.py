@@ -1,7 +1,7 @@
 """What any runtime and its disk must do for this product, as promises that a bench can be put to.
 
 The same promises are run on the simulated node (tests/unit) and on real containerds (tests/e2e), so that what unit
-tests learn from the simulation holds on a node.
+tests show on the simulation is true on a node.
 """
 
 from collections.abc import Callable
@@ -23,12 +23,12 @@ REGISTRY = "registry.example.com"
 OTHER_REGISTRY = "mirror.example.org"
 UNKNOWN_ID = f"sha256:{'0' * 64}"
 METADATA_BYTES = 512 * KIB
-"""What a filesystem may take or give besides contents: directories, journals, containerd's database."""
+"""What a filesystem may use or free besides contents: directories, journals, containerd's database."""
 
 
 @dataclass(frozen=True)
 class Build:
-    """One image as a registry holds it. Layers are named: builds that name the same one share it."""
+    """One image as a registry has it. Layers are named: builds that name the same one share it."""
 
     repository: str
     tag: str = "v1"
@@ -54,7 +54,7 @@ class Bench(Protocol):
     def disk(self) -> Disk: ...
 
     def now(self) -> datetime:
-        """The clock that the runtime writes its times by; later with every look."""
+        """The clock that the runtime writes its times by; later with every reading."""
         ...
 
     def publish(self, build: Build) -> str:
@@ -90,11 +90,11 @@ class Bench(Protocol):
         ...
 
     def remove(self, container_id: str) -> None:
-        """Take a container away, with its pod."""
+        """Remove a container, with its pod."""
         ...
 
     def wait_until(self, condition: Callable[[], bool], what: str) -> None:
-        """Return once it holds, fail after a deadline."""
+        """Return once a condition is met, fail after a deadline."""
         ...
 
 
@@ -261,7 +261,7 @@ def an_unknown_image_is_none(bench: Bench) -> None:
     assert image.id not in {listed.id for listed in bench.runtime.list_images()}
 
 
-# Who needs it
+# Users of images
 
 
 @promise
@@ -315,7 +315,7 @@ def the_sandbox_image_is_kept(bench: Bench) -> None:
 
 
 @promise
-def a_removal_takes_every_name_of_one_image(bench: Bench) -> None:
+def a_removal_removes_every_name_of_one_image(bench: Bench) -> None:
     """A removal by id takes tags and digests of that image alone; every other image is as it was."""
     build = Build("contract/removed")
     bench.publish(build)
@@ -339,7 +339,7 @@ def removing_twice_is_no_error(bench: Bench) -> None:
 
 
 @promise
-def an_image_comes_back_as_another_pull(bench: Bench) -> None:
+def a_second_pull_of_an_image_is_another_pull(bench: Bench) -> None:
     """An image that was removed and pulled again has its old id and build time, and a new pull time."""
     before = pulled(bench, Build("contract/back"))
     bench.runtime.remove_image(before.id)
@@ -376,7 +376,7 @@ def freed_bytes_show_on_the_settled_disk(bench: Bench) -> None:
 
 
 @promise
-def a_shared_layer_goes_with_its_last_image(bench: Bench) -> None:
+def a_shared_layer_is_freed_with_its_last_image(bench: Bench) -> None:
     """A layer that two images share is still there after the first is removed, and freed with the second."""
     shared = ("shared", 4 * MIB)
     first = pulled(bench, Build("contract/sharing-1", layers=(shared,)))
@@ -387,7 +387,7 @@ def a_shared_layer_goes_with_its_last_image(bench: Bench) -> None:
 
 @promise
 def an_image_in_use_is_removed_and_its_layers_stay(bench: Bench) -> None:
-    """A containerd removes what is in use without a word; the container goes on, on layers that stay until it goes."""
+    """A containerd removes an image in use without an error; the container runs on, on layers that stay as long."""
     unused = pulled(bench, Build("contract/unused", layers=(("unused", 4 * MIB),)))
     freed_unused = freed_by_removing(bench, unused)
     image = pulled(bench, Build("contract/held", layers=(("held", 4 * MIB),)))
@@ -395,16 +395,16 @@ def an_image_in_use_is_removed_and_its_layers_stay(bench: Bench) -> None:
     freed_in_use = freed_by_removing(bench, image)
     assert bench.runtime.read_image(image.id) is None
     assert container_id in {container.id for container in bench.runtime.list_containers()}
-    # Compressed content is not the container's: it may go.
+    # Compressed content is not the container's: it may be removed.
     assert freed_in_use <= freed_unused - 4 * MIB + METADATA_BYTES
-    held = available(bench)
+    before = available(bench)
     bench.remove(container_id)
-    bench.wait_until(lambda: available(bench) - held >= 4 * MIB - METADATA_BYTES, "the container's layers are freed")
+    bench.wait_until(lambda: available(bench) - before >= 4 * MIB - METADATA_BYTES, "the container's layers are freed")
 
 
 @promise
 def a_removed_image_in_use_is_still_named_by_its_container(bench: Bench) -> None:
-    """A container whose image was removed needs it again as soon as it is back."""
+    """A container whose image was removed needs it again as soon as it is pulled again."""
     image = pulled(bench, Build("contract/lost"))
     container_id = bench.start(image.tags[0])
     bench.runtime.remove_image(image.id)
@@ -414,9 +414,9 @@ def a_removed_image_in_use_is_still_named_by_its_container(bench: Bench) -> None
 
 
 @promise
-def a_pull_in_progress_is_foretold(bench: Bench) -> None:
-    """What a pull will still take is told by its manifest's digest while it goes on, and neither before nor after."""
-    # The node's images foretell those to come.
+def a_pull_in_progress_is_projected(bench: Bench) -> None:
+    """What a pull will still write is reported by its manifest's digest while it runs, and neither before nor after."""
+    # The node's images give the ratio for those to come.
     pulled(bench, Build("contract/alike", layers=(("alike", 16 * MIB),)))
     build = Build("contract/slow", layers=tuple((f"slow-{number}", 2 * MIB) for number in range(5)))
     digest, empty = bench.publish(build), available(bench)
@@ -427,12 +427,12 @@ def a_pull_in_progress_is_foretold(bench: Bench) -> None:
         taken = empty - bench.disk.read_usage().available_bytes
     assert (bench.runtime.read_pulls(), bench.runtime.pulls_error) == ((), None)
     assert pull.digest == digest
-    foretold = taken + pull.content_bytes + pull.snapshot_bytes
-    assert foretold == pytest.approx(empty - available(bench), rel=0.25)
+    projected = taken + pull.content_bytes + pull.snapshot_bytes
+    assert projected == pytest.approx(empty - available(bench), rel=0.25)
 
 
 @promise
-def a_pull_of_known_layers_takes_next_to_nothing(bench: Bench) -> None:
+def a_pull_of_known_layers_writes_next_to_nothing(bench: Bench) -> None:
     """Layers that are there already are not estimated for another image that has them too."""
     shared = tuple((f"known-{number}", 2 * MIB) for number in range(3))
     pulled(bench, Build("contract/known", layers=shared))

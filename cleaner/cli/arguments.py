@@ -1,6 +1,6 @@
 """The command line's grammar: argparse's description of every command.
 
-Refuses to act on what it read; that is `main.py`.
+It must not act on what it read, see `main.py`.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from cleaner.cli.image_filter import IdPrefix, ImageFilter
 from cleaner.config import parse_duration
 from cleaner.core.model import Trigger
 from cleaner.core.references import parse_pattern
-from cleaner.outlets.terminal import MOST_ROWS
+from cleaner.outlets.units import MOST_ROWS
 
 DEFAULT_CONFIG = Path("/etc/cleaner/cleaner.yaml")
 

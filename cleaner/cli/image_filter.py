@@ -1,6 +1,6 @@
 """Which images a person asks `history` for: a pattern, or the beginning of an id.
 
-Refuses to look anywhere: what is remembered comes in as values.
+It must not read the ledger: its history comes in as values.
 """
 
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ class IdPrefix:
 
 ImageFilter = Pattern | IdPrefix
 Gone = TypeVar("Gone", PastEviction, ExternallyRemovedImage)
-"""What is remembered of an image that went."""
+"""What the ledger has stored of an image that was evicted or removed externally."""
 
 
 def matching(gone: Iterable[Gone], image: ImageFilter | None) -> tuple[Gone, ...]:

@@ -1,6 +1,6 @@
-"""The ledger as each command opens it: to write, to look into, or none.
+"""The ledger as each command opens it: to write, to read, or in memory only.
 
-Refuses to open one: that happens at its first use.
+It must not open the file: that happens at its first use.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from cleaner.node import SystemTimer, read_boot
 
 
 def ledger_of(config: Config, *, daemon: bool = False) -> SqliteLedger:
-    """The ledger to write: the daemon's, or that of a sweep by hand, whose deeds the daemon is to tell."""
+    """The ledger to write: the daemon's, or that of a sweep by hand, whose evictions the daemon reports later."""
     observes = daemon and config.mode is Mode.OBSERVE
     keep, grace = config.state.keep, config.policy.grace
     return SqliteLedger(
@@ -27,12 +27,12 @@ def ledger_of(config: Config, *, daemon: bool = False) -> SqliteLedger:
 
 
 def memory_of(config: Config) -> SqliteLedger | InMemoryLedger:
-    """The ledger to look into, which changes nothing; on a node that has none, what this process sees."""
+    """The ledger to read, which changes nothing; on a node that has none, what this process sees."""
     return history_of(config) if Path(config.state.path).exists() else InMemoryLedger()
 
 
 def history_of(config: Config) -> SqliteLedger:
-    """The ledger to look into, whether or not there is one."""
+    """The ledger to read, whether or not there is one."""
     keep, grace = config.state.keep, config.policy.grace
     return SqliteLedger(
         Path(config.state.path), keep=keep, grace=grace, timer=SystemTimer(), boot=read_boot(), writable=False

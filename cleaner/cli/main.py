@@ -1,6 +1,6 @@
 """argv and environ -> a command -> exit status, and a line for whatever a person can mend.
 
-Refuses to load more than the command: it builds its parts by `wiring`.
+It must not import more than the command needs: the command builds its parts with `wiring.py`.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """What `cleaner check` finds out about a configuration and the node that it is for.
 
-Refuses to change anything: it reads once what the daemon would read.
+It must not change anything: it reads once what the daemon would read.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from cleaner.sweep import SECONDS_TO_ASK, inspect_node, plan_as_known
 
 
 def check_node(node: Node, policy: Policy, triggers: Triggers) -> Iterator[Finding]:
-    """Runtime, filesystem, marks and images; raises CleanerError where the daemon would have to wait."""
+    """Runtime, filesystem, watermarks and images; raises CleanerError where the daemon would have to wait."""
     version = node.runtime.read_version()
     yield Finding("runtime", Grade.OK, f"{version.name} {version.version}")
     usage = node.disk.read_usage()
@@ -90,7 +90,7 @@ def _about(subject: str, usage: Usage) -> str:
 
 
 def _kubelet(read: KubeletRead) -> Iterator[Finding]:
-    """What it does by itself, then each mark of ours that is in its way, or it in ours."""
+    """What the kubelet does by itself, then each high watermark that is above or close to its threshold."""
     config, age = read.config, read.config.settings.maximum_age
     said = f"{config.reason}; its defaults are assumed" if config.reason else config.path
     acts = [_act(resource, read) for resource in Resource]
@@ -144,7 +144,7 @@ def _memory(memory: Memory, error: str | None, grace: timedelta, now: datetime) 
 
 
 def _registries(registries: Registries, policy: Policy) -> Iterator[Finding]:
-    """Those that rules name literally; others are asked when an image of theirs is to go."""
+    """Those that rules name literally; others are asked when an image of theirs is to be evicted."""
     named = {registry for rule in policy.rules for pattern in rule.match if (registry := registry_of(pattern))}
     down = registries.find_down(frozenset(named), SECONDS_TO_ASK)
     for registry in sorted(named):

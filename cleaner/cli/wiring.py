@@ -1,6 +1,6 @@
 """The parts, built from a configuration and an environment: what `cli`'s commands work with.
 
-Refuses to run anything: a command does.
+It must not run anything: a command does.
 """
 
 import socket
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from importlib.metadata import version
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from cleaner import DISTRIBUTION, Environ
 from cleaner.config import Config
@@ -16,14 +16,12 @@ from cleaner.core.disk_usage import Filesystem, Usage
 from cleaner.core.errors import DiskUnreadableError
 from cleaner.core.model import Policy, Trigger
 from cleaner.core.nightly import calendar_of
-from cleaner.core.ports import Node, Outlet, Registries, Stop, Timer
+from cleaner.core.ports import Node, Registries, Stop, Timer
 from cleaner.core.triggers import Triggers
 from cleaner.daemon import DaemonSettings, TrustedClock
 from cleaner.ledger import InMemoryLedger, SqliteLedger
 from cleaner.node import KubeletFiles, SystemTimer, open_disk, pause
-from cleaner.outlets.log import Logs, configure_logging
 from cleaner.outlets.metrics import Metrics
-from cleaner.outlets.terminal import ProgressLines
 from cleaner.runtime import CriRuntime, Endpoint, ObserveCall, diagnose_endpoint, parse_endpoint
 from cleaner.sweep import SweepSettings
 
@@ -59,7 +57,7 @@ def metrics_of(config: Config, environ: Environ, read_usage: Callable[[], Usage 
 
 
 def in_turn(*observers: ObserveCall) -> ObserveCall:
-    """One report of each call for several who take it."""
+    """Report each call to several observers."""
 
     def observe_call(method: str, seconds: float, answered: bool) -> None:  # noqa: FBT001 - ObserveCall's shape
         for each in observers:
@@ -112,10 +110,10 @@ def runtime_of(config: Config, stop: Stop, observe_call: ObserveCall = lambda *_
 def node_of(
     config: Config, environ: Environ, runtime: CriRuntime, stop: Stop, ledger: SqliteLedger | InMemoryLedger
 ) -> Node:
-    """The node, once its runtime answers; says what will not pass by itself."""
+    """The node, once its runtime answers; EnvironmentUnusableError for a permanent problem."""
     for endpoint in endpoints_of(config):
         diagnose_endpoint(endpoint)
-    runtime.read_version()  # never retried: a runtime that is away is known at once
+    runtime.read_version()  # never retried: it is known at once that a runtime is unavailable
     paths = runtime.read_filesystems()
     if config.filesystem_path:
         paths = {**paths, Filesystem.IMAGES: config.filesystem_path}
@@ -136,7 +134,7 @@ def registry_health_of(config: Config, stop: Stop) -> Registries | None:
 
 
 def kubelet_of(config: Config) -> KubeletFiles | None:
-    """Where the kubelet's configuration is; None where nobody is to look."""
+    """Where the kubelet's configuration is; None where the agent is not to read it."""
     return KubeletFiles(config.kubelet.config, config.kubelet.config_dir) if config.kubelet.config else None
 
 
@@ -147,17 +145,10 @@ def with_grace(policy: Policy, trigger: Trigger, grace: timedelta | None) -> Pol
     return replace(policy, pressure_grace=grace) if trigger is Trigger.PRESSURE else replace(policy, grace=grace)
 
 
-def outlet_of(config: Config, stream: TextIO) -> Outlet:
-    """Progress for a person in front of a terminal, the log for everything else."""
-    if stream.isatty():
-        return ProgressLines(stream)
-    return Logs(configure_logging(config.log.level, config.log.format, stream, lambda _level: None))
-
-
 def alertmanagers_of(
     config: Config, environ: Environ, timer: Timer, logger: "FilteringBoundLogger"
 ) -> "tuple[Alertmanager, ...]":
-    """The outlet that tells Alertmanagers, its threads asleep; none where the file names no Alertmanager."""
+    """The outlet that sends alerts, its threads asleep; none where the file names no Alertmanager."""
     if config.alertmanager is None:
         return ()
     from cleaner.outlets.alertmanager import Alertmanager, Alerts, Delivery  # noqa: PLC0415 (as below)

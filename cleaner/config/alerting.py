@@ -1,6 +1,6 @@
 """Section `alertmanager` of the configuration file: its keys and the parsers that only they need.
 
-Refuses secrets: they stand in files, and no complaint repeats what was written in place of one.
+It must not hold secrets: they stand in files, and no error message repeats what was written in place of one.
 """
 
 import re
@@ -20,7 +20,7 @@ _OWN_LABELS = ("alertname", "severity", "node")
 _SECOND = timedelta(seconds=1)
 _LONGEST_TIMEOUT = timedelta(minutes=1)
 _LONGEST_REPEAT = timedelta(minutes=10)
-"""What Alertmanager keeps in memory only is told again so soon after it was started anew."""
+"""Alertmanager keeps alerts in memory only; after a restart it has them again within this time."""
 
 
 def urls(value: object) -> tuple[str, ...]:
@@ -96,7 +96,7 @@ class BasicKeys:
 
 @frozen
 class AlertmanagerKeys:
-    """Section `alertmanager`; without it nobody is told."""
+    """Section `alertmanager`; without it no alert is sent."""
 
     url: tuple[str, ...] = field(metadata=by(urls, "url: http://alertmanager.monitoring.svc:9093"))
     labels: dict[str, str] = field(factory=dict, metadata=by(labels))

@@ -1,6 +1,6 @@
 """Reads a YAML file into plain values, with the place of each, and finds keys that are written twice.
 
-Refuses files that are no UTF-8 text of one YAML mapping, each with one line that says what to do.
+A file that is no UTF-8 text of one YAML mapping is an error, with one line that says what to do.
 """
 
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ def read_document(path: Path) -> Document:
     text = _read_text(path)
     yaml = YAML(typ="safe", pure=True)
     yaml.allow_duplicate_keys = True  # all of them are found here, and not only the first
-    walk = _Walk(YAML(typ="safe", pure=True).constructor)  # another one: constructors remember what they made
+    walk = _Walk(YAML(typ="safe", pure=True).constructor)  # another one: constructors keep what they made
     try:
         node = yaml.compose(text)
         problems = tuple(walk.problems_in(node, ())) if node else ()
@@ -101,7 +101,7 @@ def _place_of(mark: StringMark) -> Position:
 
 
 class _Walk:
-    """One walk over the nodes: notes the place of each path and yields the keys that are written twice."""
+    """One walk over the nodes: collects the place of each path and yields the keys that are written twice."""
 
     def __init__(self, constructor: SafeConstructor) -> None:
         self.places: dict[KeyPath, Position] = {}

@@ -1,6 +1,6 @@
 """Durations as people write them in the configuration and on the command line: `90s`, `30d`.
 
-Refuses everything but one whole number and one unit: no fractions, no sums, no number without a unit.
+A duration is one whole number and one unit: no fractions, no sums, no number without a unit.
 """
 
 import re

@@ -1,6 +1,6 @@
 """The shape of the configuration file: every key with its default and the parser of its value.
 
-Refuses keys that are not here, and to relate keys to each other: that is in `problems`.
+A key that is not here is an error. It must not relate keys to each other, see `problems.py`.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ _LONGEST_PAUSE = timedelta(minutes=2)
 _LONGEST_HORIZON = timedelta(hours=1)
 """The rise of a few minutes says nothing of more."""
 _LONGEST_SAMPLE = timedelta(minutes=1)
-"""Between two looks at what is in use: clocks are never older than a minute."""
+"""Between two lists of running containers: clocks are never older than a minute."""
 _CONVERTER = Converter(detailed_validation=True, forbid_extra_keys=True)
 
 

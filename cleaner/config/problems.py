@@ -1,6 +1,6 @@
 """Everything that is wrong with the tree of a configuration file, each with its path and what to write.
 
-Refuses to stop at the first problem: keys that are related to each other are checked even where other keys are wrong.
+It must not stop at the first problem: keys that are related to each other are checked even where other keys are wrong.
 """
 
 import json
@@ -117,7 +117,7 @@ def _shown(path: KeyPath, tree: object) -> str:
 
 
 def _step(error: BaseException) -> KeyPath:
-    """What cattrs noted on an error: the key or the index below which it arose."""
+    """The notes that cattrs has added to an error: the key or the index below which it arose."""
     notes: list[IterableValidationNote | AttributeValidationNote] = getattr(error, "__notes__", [])
     return tuple(note.index if isinstance(note, IterableValidationNote) else note.name for note in notes)
 
@@ -150,7 +150,7 @@ def _relations(tree: object) -> Iterator[Problem]:
 
 
 def _lone_low(tree: object) -> Iterator[Problem]:
-    """A low mark in bytes says nothing without a high one."""
+    """A low watermark in bytes means nothing without a high one."""
     path: KeyPath = ("pressure", "bytes", "low_available")
     low, high = _at(tree, path), _at(tree, (*path[:-1], "high_available"))
     if low is not None and high is None:
@@ -194,7 +194,7 @@ def _repeated_names(tree: object) -> Iterator[Problem]:
 
 
 def _alertmanager(tree: object) -> Iterator[Problem]:
-    """Of what excludes each other, and of what goes together only."""
+    """Keys that exclude each other, and keys that are of use together only."""
     section = ("alertmanager",)
     if _at(tree, (*section, "basic")) is not None and _at(tree, (*section, "bearer_token_file")) is not None:
         yield Problem((*section, "bearer_token_file"), HIDDEN, "cannot go with basic; remove one of them")

@@ -1,6 +1,6 @@
 """The configuration: a YAML file and the environment -> one frozen `Config` that cannot be invalid.
 
-Refuses to guess, and to stop at the first mistake: one ConfigError holds a line per problem, in the file's order.
+It must not guess, nor stop at the first mistake: one ConfigError holds a line per problem, in the file's order.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ IMAGE_VARIABLE = "IMAGE_SERVICE_ENDPOINT"
 
 HASH_DIGITS = 12
 LOW_SHARE = 1.4
-"""Where only `high_available` is written, so much more is to be available at the low mark: as 35 % is to 25 %."""
+"""Where only `high_available` is written, the low watermark is this many times as much: as 35 % is to 25 %."""
 
 
 @frozen
@@ -72,7 +72,7 @@ class Config:
     startup_delay: timedelta
     log: LogKeys
     alertmanager: AlertmanagerKeys | None = None
-    """None where nobody is to be told."""
+    """None where no alert is to be sent."""
     hash: str = ""
     """Of the effective settings: the same for files that mean the same."""
 

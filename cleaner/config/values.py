@@ -1,6 +1,6 @@
 """Reads single values of the configuration file: what YAML made of them -> what the program works with.
 
-Refuses values of another type, even where they could be converted. Each parser raises ValueError with a text
+A value of another type is an error, even where it could be converted. Each parser raises ValueError with a text
 that continues `PATH: VALUE: `, says what is wrong and what to write.
 """
 

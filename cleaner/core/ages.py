@@ -1,7 +1,7 @@
-"""How old an image is, by each clock, and how recently somebody wanted it.
+"""How old an image is by each clock, and how recently it was pulled or used.
 
-Refuses to believe implausible times: a build date before Docker existed is no date, the future is now, and no image was
-pulled long before its arrival was watched.
+Implausible times do not count: a build date before Docker existed is no date, a time in the future counts as now, and
+no image was pulled long before the agent watched it arrive.
 """
 
 from collections.abc import Mapping
@@ -69,10 +69,11 @@ def times_of(image: Image, memory: Memory, now: datetime) -> Times:
 
 
 def _believed_pull(image: Image, memory: Memory) -> datetime | None:
-    """None also where its arrival was watched, and lies long after: then the wall clock was behind at the pull.
+    """The plausible pull time; None also where it lies long before an arrival that the agent watched.
 
-    The runtime keeps such a time for ever, while first seen follows each correction of the clock. Long is more than
-    passes between two looks (a minute, and a sweep): what is less is how late an arrival is seen.
+    The wall clock was behind at such a pull. The runtime keeps that time for ever, while first seen follows each
+    correction of the clock. Two inspections lie a minute and a sweep apart: a gap of up to `CLOCK_JUMP` only shows how
+    late the agent saw the arrival.
     """
     pulled_at, first_seen_at = _plausible(image.pulled_at), memory.first_seen_at.get(image.id)
     if pulled_at is None or first_seen_at is None or memory.since is None:

@@ -1,6 +1,6 @@
 """What a node's filesystems hold, as frozen values: the images' own, and the others that pulls and containers fill.
 
-Refuses to measure, and to add up filesystems that are not the same.
+It must not measure; see `node/disk.py`.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ class Filesystem(StrEnum):
     CONTENT = "content"
     """containerd's content store: what was pulled, as it was pulled."""
     CONTAINERS = "containers"
-    """Containers' own layers: no image that goes frees anything of it."""
+    """Containers' own layers: no eviction frees any of them."""
 
 
 class Part(NamedTuple):

@@ -1,6 +1,6 @@
-"""The errors that cross a folder's border, each with the kind that logs and metrics name it by.
+"""The errors that cross the border of a package, each with the kind that logs and metrics name it by.
 
-Refuses foreign exceptions: an adapter translates what it catches into one of these and chains it.
+Foreign exceptions must not cross it: an adapter translates each into one of these errors, and chains it.
 """
 
 from enum import StrEnum
@@ -35,7 +35,7 @@ class ConfigError(CleanerError):
 
 
 class EnvironmentUnusableError(CleanerError):
-    """Something on this machine will not pass by itself: a person has to change it."""
+    """A permanent problem of this machine: an operator has to fix it."""
 
     kind = ErrorKind.ENVIRONMENT
 
@@ -53,12 +53,12 @@ class RuntimeUnavailableError(CleanerError):
 
 
 class RuntimeRejectedError(CleanerError):
-    """The container runtime answered no, or with what cannot be understood."""
+    """The container runtime answered with an error, or with something that cannot be understood."""
 
     kind = ErrorKind.RUNTIME_REJECTED
 
 
 class ImageInUseError(RuntimeRejectedError):
-    """The runtime refused a removal because a container uses the image (CRI-O does; containerd never)."""
+    """The runtime rejected a removal because a container uses the image (CRI-O does; containerd never)."""
 
     kind = ErrorKind.IMAGE_IN_USE

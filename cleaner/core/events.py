@@ -1,6 +1,6 @@
-"""What happened, as frozen values: the daemon and the sweep yield these, outlets take them.
+"""What happened, as frozen values: the daemon and the sweep yield these, and outlets record them.
 
-Refuses wording and counting: each outlet makes of an event what its readers need.
+An event must not hold words for a reader, nor totals: each outlet makes of it what its readers need.
 """
 
 from collections.abc import Mapping
@@ -29,25 +29,25 @@ class RegistriesProbed:
 
 @dataclass(frozen=True, slots=True)
 class SweepStarted:
-    """A sweep got past Observe and Decide; what it will do is in `plan`."""
+    """A sweep has inspected the node and decided; what it will do is in `plan`."""
 
     plan: Plan
     usage: Usage
     started_at: datetime
     dry_run: bool
     early: bool = False
-    """Whether nothing has reached its high mark yet, but soon will."""
+    """Whether no part has reached its high watermark yet, but soon will."""
     pulls_projected_bytes: int = 0
-    """What pulls in progress will still take: room is made for that too."""
+    """What pulls in progress will still write: the sweep makes room for that too."""
     given_up: frozenset[str] = frozenset()
-    """Digests of pulls that have no room even without all candidates."""
+    """Digests of pulls that have no room even once all candidates are evicted."""
     held: Mapping[Holder, int] | None = None
-    """Bytes by holder, where the low mark is out of reach; else, and where that is not known, None."""
+    """Bytes by holder, where the low watermark is not reachable; None otherwise, and where they are not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvictionStarted:
-    """The last look is about to be taken, and the image removed if that allows it."""
+    """The final check of an image begins; if it finds nothing, the sweep removes the image."""
 
     trigger: Trigger
     verdict: Verdict
@@ -73,7 +73,7 @@ class SweepEnded:
 
 @dataclass(frozen=True, slots=True)
 class SweepFailed:
-    """A sweep could not read what it must know, or broke; it evicts nothing more."""
+    """A sweep could not read what it must know, or failed otherwise; it evicts nothing more."""
 
     trigger: Trigger
     error: CleanerError
@@ -105,12 +105,12 @@ class RuntimeDown:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The loop went round once; `usage` is None while the disk cannot be read."""
+    """The loop has checked the node once; `usage` is None while the disk cannot be read."""
 
     usage: Usage | None
     next_nightly_at: datetime | None
     forecast: Forecast | None = None
-    """What is coming; None where `usage` is."""
+    """The forecast of this check; None where `usage` is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class DiskUnread:
 
 @dataclass(frozen=True, slots=True)
 class InventoryFailed:
-    """The node's images could not be counted in this round; no sweep was due."""
+    """The inventory failed in this round; no sweep was due."""
 
     error: CleanerError
 
@@ -136,7 +136,7 @@ class ImagesInventoried:
 
 @dataclass(frozen=True, slots=True)
 class SpaceInventoried:
-    """What each trigger would free, and who holds the space; told when the node changed, or now and then."""
+    """What each trigger would free, and who holds the space; reported when the node changed, or now and then."""
 
     nightly: Plan
     pressure: Plan
@@ -145,12 +145,12 @@ class SpaceInventoried:
     reason_without_estimates: str | None = None
     """Why they are not known."""
     low_watermark_reachable: bool | None = None
-    """Whether all that is evictable would bring usage to its low marks; None where that is not known."""
+    """Whether evicting every candidate would reach the low watermarks; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClockJumped:
-    """The wall clock jumped against the monotonic one, or does not fit the ledger: the nightly sweep holds."""
+    """The wall clock jumped against the monotonic one, or does not fit the ledger: nightly sweeps are suspended."""
 
     off_seconds: float
     """Positive where it is ahead."""
@@ -158,19 +158,19 @@ class ClockJumped:
 
 @dataclass(frozen=True, slots=True)
 class ClockTrusted:
-    """The wall clock is back, or has run true for a day: the nightly sweep holds no more."""
+    """The wall clock is right again, or has run true for a day: nightly sweeps are no longer suspended."""
 
 
 @dataclass(frozen=True, slots=True)
 class NightlyRunEnded:
-    """A nightly occurrence is dealt with: it is not swept for again."""
+    """A nightly run is over: the agent does not sweep for its occurrence again."""
 
     nightly_run: NightlyRun
 
 
 @dataclass(frozen=True, slots=True)
 class NightlySuspended:
-    """A nightly sweep would be due, but the agent knows the node for less than the grace period, or not at all."""
+    """A nightly sweep would be due, but the agent has not watched the node for the grace period."""
 
     since: datetime | None
 
@@ -184,7 +184,7 @@ class SweepWaits:
 
 @dataclass(frozen=True, slots=True)
 class LedgerUp:
-    """What the agent remembers is on disk, for the first time or again."""
+    """The ledger is on disk, for the first time or again."""
 
     installed_at: datetime | None
     aside: str | None
@@ -214,28 +214,28 @@ class ForeignEviction:
 
 @dataclass(frozen=True, slots=True)
 class EvictionObserved:
-    """In mode observe: an image would have gone, told once."""
+    """In mode observe, an image would have been evicted; reported once."""
 
     eviction: PastEviction
 
 
 @dataclass(frozen=True, slots=True)
 class EvictionRegretted:
-    """An evicted image was pulled again within a week, or one that would have gone was pulled or used."""
+    """An evicted image was re-pulled within a week, or one that would have been evicted was pulled or used."""
 
     eviction: PastEviction
 
 
 @dataclass(frozen=True, slots=True)
 class ImagesRemovedExternally:
-    """Images that went without an eviction of ours, and were still gone at a later look; all of one look."""
+    """Images that were removed externally, and were still gone at a later inspection; all of one inspection."""
 
     images: tuple[ExternallyRemovedImage, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class RuleOnHold:
-    """Too much of what a rule evicted came back: the nightly trigger keeps its images for a while."""
+    """Too many images that a rule evicted were re-pulled: the nightly trigger keeps its images for a while."""
 
     rule: str
     regret: Regret
@@ -245,14 +245,14 @@ class RuleOnHold:
 
 @dataclass(frozen=True, slots=True)
 class LoopFailed:
-    """Something that nobody foresaw broke one round of the loop; the next one goes on."""
+    """An unexpected error ended one round of the loop; the next round starts as usual."""
 
     error: Exception
 
 
 @dataclass(frozen=True, slots=True)
 class DaemonStopped:
-    """The daemon ends because it was told to."""
+    """The daemon ends because a stop was requested."""
 
 
 Event = (

@@ -1,6 +1,6 @@
 """What `check` found, as values.
 
-Refuses to look: that is `cli/node_checks.py`.
+It must not inspect the node; see `cli/node_checks.py`.
 """
 
 from dataclasses import dataclass
@@ -8,18 +8,18 @@ from enum import StrEnum
 
 
 class Grade(StrEnum):
-    """How a finding is to be taken."""
+    """How serious a finding is."""
 
     OK = "ok"
     NOTE = "note"
     WARNING = "warning"
-    """Nothing fails, but somebody should act."""
+    """Nothing fails, but an operator should act."""
     ERROR = "error"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """One thing that `check` inspected."""
 
     subject: str
     grade: Grade

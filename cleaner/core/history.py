@@ -1,6 +1,6 @@
-"""What the ledger tells of the past, as frozen values.
+"""What the ledger stores about the past, as frozen values.
 
-Refuses a judgement: which of it was a mistake is in `regret`.
+It must not judge which evictions were mistakes; see `core/regret.py`.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from cleaner.core.model import EvictionOutcome, Trigger
 
 
 class RegretKind(StrEnum):
-    """How an image was seen to be wanted after it went, or would have gone."""
+    """What happened to the image of a regretted eviction: it was pulled, or used."""
 
     PULLED = "pulled"
     USED = "used"
@@ -19,7 +19,7 @@ class RegretKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PastEviction:
-    """One image that a sweep took, tried to take, or in mode observe would have taken."""
+    """One image that a sweep evicted, tried to evict, or in mode observe would have evicted."""
 
     image_id: str
     references: tuple[str, ...]
@@ -29,10 +29,10 @@ class PastEviction:
     """An EvictReason; text, since a later version may know more of them."""
     rule: str | None
     outcome: EvictionOutcome
-    """`planned` where it only would have gone."""
+    """`planned` where it only would have been evicted."""
     error: str | None
     at: datetime
-    """When it was over; of an observed one, when it would have gone for the first time."""
+    """When it was over; of an observed one, when the image would first have been evicted."""
     created_at: datetime | None = None
     pulled_at: datetime | None = None
     last_used_at: datetime | None = None
@@ -40,30 +40,30 @@ class PastEviction:
     estimated_bytes: int | None = None
     reclaimed_bytes: int | None = None
     regretted_at: datetime | None = None
-    """When it was seen to be there again within a week of its eviction, or of an observed one, pulled or used."""
+    """When the image was seen to be re-pulled within a week; of an observed eviction, to be pulled or used."""
     regretted_by: RegretKind | None = None
 
     @property
     def regretted_after(self) -> timedelta | None:
-        """How long it was gone before somebody wanted it; None where nobody did."""
+        """How long after the eviction it was regretted; None where it was not."""
         return None if self.regretted_at is None else max(self.regretted_at - self.at, timedelta(0))
 
 
 @dataclass(frozen=True, slots=True)
 class ExternallyRemovedImage:
-    """One image that was there at one look and gone at the next, without an eviction of ours."""
+    """One image that was removed externally: there at one inspection, gone at the next, not evicted by the agent."""
 
     image_id: str
     references: tuple[str, ...]
     """Tags, then digests, each sorted, as they were last seen."""
     last_seen_at: datetime
-    """The latest look at which it was there."""
+    """The latest inspection that found it."""
     gone_at: datetime
-    """The first look at which it was not."""
+    """The first inspection that no longer found it."""
     first_seen_at: datetime
     last_used_at: datetime | None = None
     used_percent: float | None = None
-    """The highest usage that was measured since it was last seen; None where nobody measured."""
+    """The highest usage that was measured since it was last seen; None where none was measured."""
     replaced_by: str | None = None
     """The image that has all of its tags since: they moved, and the runtime dropped what they had named."""
     returned_at: datetime | None = None
@@ -83,7 +83,7 @@ class PastSweep:
 
 @dataclass(frozen=True, slots=True)
 class NightlyRun:
-    """The latest nightly occurrence that this node dealt with."""
+    """The latest nightly run of this node."""
 
     occurrence: datetime
     ended_at: datetime

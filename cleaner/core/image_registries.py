@@ -1,6 +1,6 @@
 """Which registries an image came from, by its references, and whether one of them is down.
 
-Refuses to ask: that is `guards`, through the port `Registries`.
+It must not ask them; see `registries/health.py`, behind the port `Registries`.
 """
 
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ def registries_of_all(verdicts: Iterable[Verdict]) -> frozenset[str]:
 
 
 def is_any_down(image: Image, down: frozenset[str]) -> bool:
-    """Whether a registry of the image is down; one of several is enough, since nobody knows which one has it."""
+    """Whether a registry of the image is down; one of several is enough, since it is not known which one has it."""
     return bool(down) and not down.isdisjoint(registries_of(image))
 
 

@@ -1,7 +1,7 @@
-"""Who needs an image: containers, sandboxes; and the last look before a removal.
+"""Which images containers and sandboxes use, and what the final check before a removal finds.
 
-Refuses exact matching: CRI runtimes name one image in many ways (CRI ListContainers, ContainerStatus), so ids,
-digests and full tags are compared, and one match is enough.
+CRI runtimes name one image in many ways (CRI ListContainers, ContainerStatus). The agent therefore compares ids,
+digests and full tags, and one match is enough.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,19 +14,19 @@ from cleaner.core.references import identity_keys
 
 @dataclass(frozen=True, slots=True)
 class ImageUsers:
-    """Identity keys of all that is needed on the node."""
+    """Identity keys of all images in use on the node."""
 
     in_use: frozenset[str]
     sandbox: frozenset[str]
     used: frozenset[str] = frozenset()
-    """In use at some time since the plan, though perhaps no more."""
+    """In use at some time since the plan, though perhaps no longer."""
 
     def used_since_plan(self, image: Image) -> bool:
         """Whether a container had it since the plan."""
         return any(not identity_keys(name).isdisjoint(self.used) for name in (image.id, *image.references))
 
     def reason_to_keep(self, image: Image) -> KeepReason | None:
-        """in_use, sandbox or pinned; None where nothing of the runtime needs it."""
+        """in_use, sandbox or pinned; None where none of these applies."""
         keys = [identity_keys(name) for name in (image.id, *image.references)]
         if any(not key.isdisjoint(self.in_use) for key in keys):
             return KeepReason.IN_USE
@@ -36,16 +36,16 @@ class ImageUsers:
 
 
 def image_users(containers: Iterable[Container], sandbox_images: Iterable[str]) -> ImageUsers:
-    """What containers in any state and pod sandboxes need."""
+    """The images that containers in any state and pod sandboxes use."""
     return ImageUsers(
         in_use=_keys_of(name for container in containers for name in container.image_names),
         sandbox=_keys_of(sandbox_images),
     )
 
 
-def ids_in_use(images: Iterable[Image], needs: ImageUsers) -> frozenset[str]:
+def ids_in_use(images: Iterable[Image], users: ImageUsers) -> frozenset[str]:
     """Ids of the images that a container uses."""
-    return frozenset(image.id for image in images if needs.reason_to_keep(image) is KeepReason.IN_USE)
+    return frozenset(image.id for image in images if users.reason_to_keep(image) is KeepReason.IN_USE)
 
 
 def keys_used_after(planned_at: datetime, last_used_at: Mapping[str, datetime]) -> frozenset[str]:
@@ -53,15 +53,15 @@ def keys_used_after(planned_at: datetime, last_used_at: Mapping[str, datetime]) 
     return _keys_of(image_id for image_id, used_at in last_used_at.items() if used_at > planned_at)
 
 
-def reason_to_spare(planned: Image, present: Image | None, needs: ImageUsers) -> str | None:
-    """What the last look found against removing an image; None: nothing, it may go."""
+def reason_to_spare(planned: Image, present: Image | None, users: ImageUsers) -> str | None:
+    """What the final check found against removing an image; None where it may be evicted."""
     if present is None:
         return "already gone"
     if not present.readable:
         return "its status could not be read"
-    if reason := needs.reason_to_keep(present):
+    if reason := users.reason_to_keep(present):
         return f"now {reason.value}"
-    return "used since the plan" if needs.used_since_plan(present) else _change_of(planned, present)
+    return "used since the plan" if users.used_since_plan(present) else _change_of(planned, present)
 
 
 def _change_of(planned: Image, present: Image) -> str | None:

@@ -1,6 +1,7 @@
 """What the kubelet does with images by itself, by its own configuration, and whether that gets in our way.
 
-Refuses to read a file, and to know what it cannot: flags of the kubelet's command line win over what is here.
+It must not read files; see `node/kubelet_files.py`. Flags on the kubelet's command line override what is here, and
+the agent does not see them.
 """
 
 import re
@@ -17,7 +18,7 @@ Tree = Mapping[object, object]
 KIND = "KubeletConfiguration"
 """`kind` of each of its files."""
 CLOSE_PERCENT = 5.0
-"""A high mark less than so far below what the kubelet does is close to it: one large image is more than that."""
+"""A high watermark less than this below the kubelet's threshold is close to it: one large image is more than that."""
 _WHOLE_PERCENT = 100
 NEVER_GC = 100
 """`imageGCHighThresholdPercent` of a kubelet that is to collect no images for space."""
@@ -29,7 +30,7 @@ DEFAULT_HARD = {
     "nodefs.available": "10%",
     "nodefs.inodesFree": "5%",
 }
-"""`evictionHard` of a kubelet on Linux that is told nothing (defaults_linux.go; `imagefs.inodesFree` since 1.30)."""
+"""`evictionHard` of a kubelet on Linux that does not set it (defaults_linux.go; `imagefs.inodesFree` since 1.30)."""
 _RESOURCE = {
     "imagefs.available": Resource.BYTES,
     "imagefs.inodesFree": Resource.INODES,
@@ -89,7 +90,7 @@ def _thresholds(texts: Mapping[str, str], *, soft: bool = False) -> tuple[Evicti
 
 
 def _threshold(signal: str, text: str, *, soft: bool) -> EvictionThreshold | None:
-    """None for what the kubelet takes as switched off; ValueError for what it does not take."""
+    """None for what the kubelet treats as switched off; ValueError for what it does not accept."""
     if match := _PERCENT.fullmatch(text):
         percent = float(match[1])
         if percent > _WHOLE_PERCENT:
@@ -123,22 +124,22 @@ def go_duration_of(text: str) -> timedelta | None:
 
 @dataclass(frozen=True, slots=True)
 class KubeletSettings:
-    """When a kubelet removes images; the defaults are those of one that is told nothing."""
+    """When a kubelet removes images; the defaults are those of a kubelet without settings."""
 
     gc_high_percent: int = 85
-    """`imageGCHighThresholdPercent`; looked at every five minutes."""
+    """`imageGCHighThresholdPercent`; the kubelet checks it every five minutes."""
     gc_low_percent: int = 80
     """`imageGCLowThresholdPercent`: down to there it frees, by its own count."""
     thresholds: tuple[EvictionThreshold, ...] = _thresholds(DEFAULT_HARD)
-    """Of `evictionHard`, then of `evictionSoft`; looked at every ten seconds."""
+    """Of `evictionHard`, then of `evictionSoft`; the kubelet checks them every ten seconds."""
     maximum_age: timedelta | None = None
-    """`imageMaximumGCAge`: unused for longer an image goes, whatever the disk says; None: never."""
+    """`imageMaximumGCAge`: the kubelet removes an image that is unused for longer, at any disk usage; None: never."""
 
     def act(self, resource: Resource, capacity: int) -> KubeletAct | None:
         """What comes first when a filesystem of this size, in bytes or inodes, fills; None where nothing does.
 
         Thresholds of nodefs count too: where the kubelet's own files lie on the same filesystem, they remove images,
-        and from here nobody can tell.
+        and the agent cannot tell whether they do.
         """
         if capacity <= 0:
             return None
@@ -162,14 +163,14 @@ class KubeletConfig:
     path: str
     settings: KubeletSettings = field(default_factory=KubeletSettings)
     reason: str | None = None
-    """Why the marks are the defaults; None where the file was read."""
+    """Why the thresholds are the defaults; None where the file was read."""
     broken: bool = False
     """Whether there is a file, and it could not be read or makes no sense."""
 
 
 @dataclass(frozen=True, slots=True)
 class Collision:
-    """A high mark that is not clearly below what the kubelet does."""
+    """A high watermark that is not clearly below the kubelet's threshold."""
 
     resource: Resource
     acts_first: bool
@@ -178,7 +179,7 @@ class Collision:
 
 
 def kubelet_settings_of(config: Tree, *drop_ins: Tree) -> KubeletSettings:
-    """The marks of a configuration, drop-ins merged in their order; ValueError where a value makes no sense."""
+    """The thresholds of a configuration, drop-ins merged in their order; ValueError where a value makes no sense."""
     hard, soft = _hard_of(config), _texts_of(config, "evictionSoft")
     for tree in drop_ins:
         # The kubelet merges them into what it has filled with defaults (cmd/kubelet/app/server.go).
@@ -240,7 +241,7 @@ def acts_of(kubelet: KubeletSettings, usage: Usage) -> dict[Resource, KubeletAct
 
 
 def collisions(kubelet: KubeletSettings, watermarks: Watermarks, usage: Usage) -> tuple[Collision, ...]:
-    """Where our high mark is at or above what the kubelet does, or less than 5 points below it."""
+    """Where our high watermark is at or above the kubelet's threshold, or less than 5 points below it."""
     found = (
         _collision(resource, act, watermarks.pair_for(usage, resource).high)
         for resource, act in acts_of(kubelet, usage).items()
@@ -249,7 +250,7 @@ def collisions(kubelet: KubeletSettings, watermarks: Watermarks, usage: Usage) -
 
 
 def _collision(resource: Resource, act: KubeletAct, high: float) -> Collision | None:
-    """A collision needs a person: which of both marks is wrong is not known here."""
+    """A collision needs an operator: the agent cannot know whether the watermark or the threshold is wrong."""
     distance = act.above_percent - high
     if distance >= CLOSE_PERCENT:
         return None
@@ -268,7 +269,7 @@ def _capacity_of(usage: Usage, resource: Resource) -> int:
 
 @dataclass(frozen=True, slots=True)
 class KubeletRead:
-    """What the kubelet does with images by itself: told once the disk is known, and when it changed."""
+    """What the kubelet does with images by itself: reported once the disk is known, and when it changed."""
 
     config: KubeletConfig
     acts: Mapping[Resource, KubeletAct]
@@ -281,11 +282,11 @@ FULL_PERCENT = 95.0
 
 
 def threshold_of(read: KubeletRead) -> KubeletThreshold:
-    """The shares above which it acts; a disk so full that nobody should wait, where it never does."""
+    """The shares above which the kubelet acts; `FULL_PERCENT` where it never does."""
     above = {resource: act.above_percent for resource, act in read.acts.items()}
     return KubeletThreshold(above.get(Resource.BYTES, FULL_PERCENT), above.get(Resource.INODES, FULL_PERCENT))
 
 
 def read_of(config: KubeletConfig, watermarks: Watermarks, usage: Usage) -> KubeletRead:
-    """What a configuration means for a filesystem, beside our marks."""
+    """What a configuration means for a filesystem, beside our watermarks."""
     return KubeletRead(config, acts_of(config.settings, usage), collisions(config.settings, watermarks, usage))

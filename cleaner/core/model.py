@@ -1,6 +1,6 @@
 """What a node holds and what is decided about it, as frozen values.
 
-Refuses behaviour: how these values come to be is in `policy`, `pressure` and the adapters.
+It must not have behaviour: `core/policy.py`, `core/pressure` and the adapters make these values.
 """
 
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ class Clock(StrEnum):
 
 
 class KeepReason(StrEnum):
-    """Why an image stays; the first that holds, in this order."""
+    """Why an image is kept; the first reason that applies, in this order."""
 
     UNREADABLE = "unreadable"
     IN_USE = "in_use"
@@ -56,7 +56,7 @@ class KeepReason(StrEnum):
 
 
 class EvictReason(StrEnum):
-    """Why an image goes: past its rule's max_age, or only because the disk needs the space."""
+    """Why an image is evicted: it is past its rule's max_age, or only because the disk needs the space."""
 
     EXPIRED = "expired"
     PRESSURE = "pressure"
@@ -123,24 +123,24 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What the agent remembers of a node."""
+    """What the agent has stored about a node."""
 
     since: datetime | None
-    """Since when it watches this node without a gap; None where it cannot know, and so knows nobody's habits."""
+    """Since when the agent has watched this node without a gap; None where that is not known."""
     first_seen_at: Mapping[str, datetime] = field(default_factory=dict)
     """By image id, as is the next."""
     last_used_at: Mapping[str, datetime] = field(default_factory=dict)
     installed_at: datetime | None = None
     """The agent's first run on this node; None where that is not known."""
     on_hold_until: Mapping[str, datetime] = field(default_factory=dict)
-    """By name of a rule: until when the nightly trigger keeps its images, since too many came back."""
+    """By name of a rule: until when the nightly trigger keeps its images, since too many were re-pulled."""
     regrets: Mapping[str, Regret] = field(default_factory=dict)
     """By name of a rule."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """One consistent look at the node: what a plan is made from."""
+    """One consistent reading of the node: what a plan is made from."""
 
     images: tuple[Image, ...]
     containers: tuple[Container, ...]
@@ -150,7 +150,7 @@ class Inspection:
     layers: Layers | None = None
     """What images share; None where the runtime cannot tell."""
     registries_down: frozenset[str] = frozenset()
-    """Registries, as references name them, that do not answer; none where nobody asked."""
+    """Registries, as references name them, that do not answer; none where none was asked."""
 
     @property
     def trusted_layers(self) -> Layers | None:
@@ -169,7 +169,7 @@ class Rule:
     keep_newest: int = 0
     """Per repository, over all images on the node; ties are kept together."""
     local: bool = False
-    """Whether images that no registry is known to have may go too."""
+    """Whether images that no registry is known to have may be evicted too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ class Policy:
     grace: timedelta = timedelta(hours=24)
     pressure_grace: timedelta = timedelta(minutes=5)
     pressure_ignores_registries: bool = True
-    """Whether pressure takes what its registry, being down, may not give again."""
+    """Whether a pressure sweep evicts images also while their registry is down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,14 +200,14 @@ class Verdict:
     age: timedelta | None = None
     """By the rule's clock; None where no rule was asked."""
     reclaimable: Size | None = None
-    """To evict: what it frees once those before it in the plan are gone. To keep: what it would free alone. None where
-    that cannot be known."""
+    """To evict: what it frees once those before it in the plan are evicted. To keep: what it would free alone. None
+    where that cannot be known."""
     by_memory: bool = False
     """True where first seen, which stands in for a time that is not known, is what keeps it."""
 
     @property
     def evict(self) -> bool:
-        """Whether the image is to go."""
+        """Whether the image is to be evicted."""
         return isinstance(self.reason, EvictReason)
 
 
@@ -222,9 +222,9 @@ class Plan:
     reclaimable: Size | None = None
     """What all evictions together free; None where that cannot be known."""
     not_reached: tuple[Verdict, ...] = ()
-    """Candidates that are not needed: those before them are foretold to reach the low mark."""
+    """Candidates that the sweep does not need: those before them are estimated to reach the low watermark."""
     low_watermark_reachable: bool | None = None
-    """Whether all candidates together are foretold to reach it; None where nobody asked or nothing is foretold."""
+    """Whether all candidates together are estimated to reach it; None where not asked, or without estimates."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """When the nightly sweep is due: cron occurrences, a window after each, and a splay per node.
 
-Refuses to know the time: `now` comes in, and a decision goes out. Cron with time zones and DST is cronsim's.
+It must not read a clock: callers pass `now`. cronsim handles cron with time zones and DST.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ _END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Nightly:
-    """When the nightly sweep runs, and how much it may take."""
+    """When the nightly sweep runs, and how much it may evict."""
 
     schedule: str
     """A cron expression that cronsim accepts."""
@@ -26,7 +26,7 @@ class Nightly:
     splay: timedelta
     """Longest delay after an occurrence; below `window`."""
     overdue: timedelta
-    """So long after the last nightly sweep an occurrence that was missed is caught up with at any hour."""
+    """If the last nightly sweep is older than this, a missed occurrence runs at any hour."""
     evictions_per_night: int
     duty_cycle: float = 0.2
     """Share of the time of a nightly sweep in which it works, above 0 and up to 1."""
@@ -44,8 +44,8 @@ class Calendar:
         """The occurrence (UTC) to sweep for now, or None.
 
         Only the latest occurrence counts, from its delay on and before its window ends. One that was missed counts
-        after that too, once the last nightly sweep is overdue. `night`: the latest that was dealt with; `since`: from
-        when on one could have been.
+        after that too, once the last nightly sweep is overdue. `night`: the latest nightly run; `since`: from when on
+        one could have run.
         """
         occurrence = self.latest(now)
         if occurrence is None or (night is not None and occurrence <= night.occurrence):
@@ -55,7 +55,7 @@ class Calendar:
         return occurrence if missed or now - occurrence < self.nightly.window else None
 
     def end_of(self, occurrence: datetime, now: datetime) -> datetime | None:
-        """When the window of an occurrence is over; None where it was over before now: who catches up has no end."""
+        """When the window of an occurrence ends; None where it has ended: a sweep that catches up has no end."""
         end = occurrence + min(self.nightly.window, _END_OF_TIME - occurrence)
         return end if now < end else None
 
@@ -75,8 +75,8 @@ class Calendar:
     def _latest(self, until: datetime) -> datetime | None:
         """The latest occurrence at or before `until`.
 
-        Cronsim looks strictly before, to the minute, and takes the second pass of a repeated hour (DST) for the first:
-        there it is asked from after both.
+        Cronsim searches strictly before, to the minute, and mistakes the second pass of a repeated hour (DST) for the
+        first. There the search starts after both passes.
         """
         local = (until + timedelta(minutes=1)).astimezone(self.nightly.timezone)
         if local.fold:

@@ -1,6 +1,6 @@
 """The plan of a sweep: every image exactly once, to evict in order or to keep with its reason.
 
-Refuses doubt: what is unreadable, unmatched, needed or not understood stays.
+If in doubt, it must keep an image: one that is unreadable, unmatched, in use or not understood.
 """
 
 from bisect import bisect_right
@@ -21,8 +21,8 @@ from cleaner.core.regret import is_on_hold
 def plan(inspection: Inspection, policy: Policy, trigger: Trigger, now: datetime) -> Plan:
     """Judge every image of the node.
 
-    Evictions are in order of their going: nightly and manual by age; under pressure those outside the long grace
-    first, then expired ones, then by age; of equal ages what frees more, then id.
+    Nightly and manual evictions are in order of age. Under pressure, images outside the long grace come first, then
+    expired ones, then older ones. Of equal ages the one that frees more comes first, then the lower id.
     """
     judge = _Judge(inspection, policy, trigger, now)
     verdicts = [judge.verdict(image) for image in inspection.images]
@@ -54,7 +54,7 @@ def _plan_of(verdicts: Iterable[Verdict], trigger: Trigger, order: Callable[[Ver
 
 
 def _without_gainless(verdicts: list[Verdict], layers: Layers) -> list[Verdict]:
-    """Under pressure an image goes only if a layer of it would be freed once every candidate went."""
+    """Under pressure an image is evicted only if evicting every candidate would free a layer of it."""
     gains = gaining(layers, [verdict.image.id for verdict in verdicts if verdict.evict])
     return [
         replace(verdict, reason=KeepReason.NO_GAIN) if verdict.evict and verdict.image.id not in gains else verdict
@@ -84,7 +84,7 @@ class _Judge:
         self._on_hold_until = inspection.memory.on_hold_until
         self._registries_down = inspection.registries_down
         self._now = now
-        self._needs: ImageUsers = image_users(inspection.containers, inspection.sandbox_images)
+        self._users: ImageUsers = image_users(inspection.containers, inspection.sandbox_images)
         self._times = {image.id: times_of(image, inspection.memory, now) for image in inspection.images}
         self._newest = _Newest(inspection.images, self._times)
         self._rules = {rule.name: rule for rule in policy.rules}
@@ -102,7 +102,7 @@ class _Judge:
         return self._verdict_of(image, by_rule, rule)
 
     def order(self, verdict: Verdict) -> tuple[bool, bool, datetime, str]:
-        """Sort key of an eviction; what goes first is smallest."""
+        """Sort key of an eviction; the first one is smallest."""
         times, rule = self._times[verdict.image.id], self._rules[verdict.rule or ""]
         recently_active = self._pressure and is_recent(times, self._policy.grace, self._now)
         unexpired = verdict.reason is EvictReason.PRESSURE
@@ -111,7 +111,7 @@ class _Judge:
     def _reason_before_rules(self, image: Image) -> KeepReason | None:
         if not image.readable:
             return KeepReason.UNREADABLE
-        if reason := self._needs.reason_to_keep(image):
+        if reason := self._users.reason_to_keep(image):
             return reason
         return KeepReason.PROTECTED if _is_protected(image, self._policy) else None
 

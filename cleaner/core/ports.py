@@ -1,6 +1,6 @@
 """What the logic needs of the world outside, as Protocols.
 
-Refuses implementations: those are in `runtime`, `node`, `outlets` and `simulation`.
+The implementations are in `runtime`, `node`, `ledger`, `registries`, `outlets` and `simulation`.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ from cleaner.core.pressure import Pull
 from cleaner.core.reclaim import Layers
 
 News = ForeignSweep | ForeignEviction | EvictionObserved | EvictionRegretted | ImagesRemovedExternally
-"""What a ledger tells of."""
+"""What a ledger reports."""
 
 
 class Runtime(Protocol):
@@ -43,7 +43,7 @@ class Runtime(Protocol):
         ...
 
     def disconnect(self) -> None:
-        """Let go of the connection until the next call: one that waits costs wake-ups."""
+        """Close the connection until the next call: an idle one costs wake-ups."""
         ...
 
     def read_version(self) -> RuntimeVersion:
@@ -55,11 +55,11 @@ class Runtime(Protocol):
         ...
 
     def list_images(self) -> tuple[Image, ...]:
-        """All images, by id; one that vanished meanwhile is left out, one whose status failed is not readable."""
+        """All images, by id; one that is gone meanwhile is left out, one whose status failed is not readable."""
         ...
 
     def list_containers(self) -> tuple[Container, ...]:
-        """Containers in every state; one that vanished meanwhile is left out."""
+        """Containers in every state; one that is gone meanwhile is left out."""
         ...
 
     def list_sandbox_images(self) -> frozenset[str]:
@@ -89,8 +89,8 @@ class Runtime(Protocol):
     def remove_image(self, image_id: str) -> None:
         """Remove an image with all its references; never retried.
 
-        ImageInUseError where the runtime refuses because a container uses it.
-        RuntimeUnavailableError on a deadline: whether it is gone has to be asked.
+        ImageInUseError where the runtime rejects it because a container uses the image.
+        RuntimeUnavailableError on a deadline: the caller has to read whether the image is gone.
         """
         ...
 
@@ -108,7 +108,7 @@ class Disk(Protocol):
 
     @property
     def path(self) -> str:
-        """Where it is looked at."""
+        """Where it is measured."""
         ...
 
     @property
@@ -123,7 +123,7 @@ class Disk(Protocol):
 
 
 class Kubelet(Protocol):
-    """The kubelet's own configuration. Nothing here raises: what is not known are its defaults, and why."""
+    """The kubelet's own configuration. Nothing here raises: what is not known has its default, and a reason."""
 
     def read(self) -> KubeletConfig:
         """As it lies on the node now."""
@@ -155,7 +155,7 @@ class Stop(Protocol):
 
 
 class Ledger(Protocol):
-    """What the agent remembers of a node. Nothing here raises: a doubt is a `Memory` that knows less."""
+    """What the agent stores about a node. Nothing here raises: in doubt, the `Memory` knows less."""
 
     @property
     def error(self) -> str | None:
@@ -164,11 +164,11 @@ class Ledger(Protocol):
 
     @property
     def aside(self) -> str | None:
-        """Where the broken file lies that was set aside since the ledger was opened; None where none was."""
+        """Where the unreadable file lies that was set aside since the ledger was opened; None where none was."""
         ...
 
     def store_images(self, images: tuple[Image, ...], in_use: frozenset[str], now: datetime) -> Memory:
-        """Note what is there and which image ids are in use now; note what came back or went; give all that is known.
+        """Store what is there, in use, re-pulled or removed externally; return all that is known.
 
         Evictions that a process left unfinished are settled by whether the image is among these, unless another
         process sweeps at this time.
@@ -176,18 +176,18 @@ class Ledger(Protocol):
         ...
 
     def stored_times(self) -> StoredTimes | None:
-        """What tells whether the wall clock is right: the newest time that it holds, and the latest look of this boot.
+        """The times that show whether the wall clock is right: the newest one, and the latest inspection of this boot.
 
         None where it holds no time.
         """
         ...
 
     def shift(self, offset: timedelta) -> None:
-        """Move what was noted by a wall clock that turned out to be behind: nothing looks older by the correction."""
+        """Move the times stored by a wall clock that was behind: no image must look older by the correction."""
         ...
 
     def last_nightly_run(self) -> NightlyRun | None:
-        """The latest nightly occurrence that was dealt with."""
+        """The latest nightly run."""
         ...
 
     def evicted_since(self, occurrence: datetime) -> int | None:
@@ -195,7 +195,7 @@ class Ledger(Protocol):
         ...
 
     def news(self) -> tuple[News, ...]:
-        """What happened that no outlet was told yet, oldest first; each is given once."""
+        """Events that were not reported to an outlet yet, oldest first; each is returned once."""
         ...
 
     def sweep_turn(self) -> AbstractContextManager[bool]:
@@ -214,15 +214,15 @@ class Registries(Protocol):
         ...
 
     def known_down(self) -> frozenset[str]:
-        """Those that were down when they were last asked; asks nobody."""
+        """Those that were down when they were last asked; it does not ask again."""
         ...
 
 
 class Outlet(Protocol):
-    """Where events go; must not raise for a reason of its own."""
+    """Where events are recorded; must not raise for a reason of its own."""
 
     def record(self, event: Event) -> None:
-        """Take one event."""
+        """Record one event."""
         ...
 
 
@@ -236,6 +236,6 @@ class Node:
     stop: Stop
     ledger: Ledger
     registries: Registries | None = None
-    """None: nobody is asked, and all count as up."""
+    """None: none is asked, and all count as up."""
     kubelet: Kubelet | None = None
-    """None where nobody is to look at it."""
+    """None where the agent does not read its files."""

@@ -1,7 +1,7 @@
-"""What removing images really frees, and who holds what the disk has, from containerd's reference graph.
+"""What removing images really frees, and who holds the space of a disk, from containerd's reference graph.
 
-Refuses the sizes that a runtime gives an image, which count shared layers once for each image that has them: only what
-nothing reaches any more is freed (containerd, core/metadata/gc.go).
+It must not use the sizes that a runtime gives an image: they count a shared layer once for each image that has it.
+containerd frees only what nothing reaches any more (core/metadata/gc.go).
 """
 
 from collections import Counter
@@ -74,7 +74,7 @@ class Layers:
     unlisted: frozenset[str]
     """Keys held by leases, by gc.root labels and by records that belong to no CRI image."""
     metadata: frozenset[str] = frozenset()
-    """Keys of manifests and configs: a few KiB that go with every image, and no reason to take one."""
+    """Keys of manifests and configs: a few KiB that every eviction frees, and no reason to evict an image."""
     complete: bool = True
     """False where some snapshotter's usage cannot be trusted: the caller shows no figure made from this."""
 
@@ -105,7 +105,7 @@ def marginal(layers: Layers, order: Sequence[str]) -> dict[str, Size]:
     """
     ids = tuple(dict.fromkeys(order))
     walk = _walk_what_stays(layers, frozenset(ids))
-    # The last to go frees all that is not held by what stays; the one before it, what is then left; and so on.
+    # The last eviction frees all that is not held by what stays; the one before it, what is then left; and so on.
     freed = {image_id: walk.reach(_records_of(layers, (image_id,))) for image_id in reversed(ids)}
     return {image_id: freed[image_id] for image_id in ids}
 
@@ -121,7 +121,7 @@ def gaining(layers: Layers, image_ids: Collection[str]) -> frozenset[str]:
 
 
 def alone(layers: Layers) -> dict[str, Size]:
-    """What each image frees if it is the only one to go: what it reaches and nothing else does."""
+    """What each image frees if only it is evicted: what it reaches and nothing else does."""
     walk = _Walk(layers)
     walk.reach(chain(layers.containers, layers.other_namespaces, layers.unlisted))
     reach = {image_id: _reach_of(layers, image_id) for image_id in layers.images}
@@ -143,8 +143,8 @@ def bytes_by_holder(
     """Bytes by the first holder that reaches them; always all holders, none negative.
 
     in_use: these images and all containers; kept: all images in neither collection; evictable: what only these images
-    hold; other: the rest of what is used, such as containers' own files. The sum is `used_bytes`, save where the
-    images take more than that, since both were not read at once: then other is 0 and nothing is scaled.
+    hold; non_image: all other usage, such as containers' own files. The sum is `used_bytes`, save where the images hold
+    more than that, since both were not read at once: then non_image is 0 and nothing is scaled.
     """
     kept = layers.images.keys() - set(in_use) - set(evictable)
     roots: dict[Holder, Iterable[str]] = {
@@ -180,7 +180,7 @@ class _Walk:
 
 
 def _walk_what_stays(layers: Layers, going: frozenset[str]) -> _Walk:
-    """A walk that has reached all that is held by anything but the images that go."""
+    """A walk that has reached all that is held by anything but the images to evict."""
     staying = _records_of(layers, layers.images.keys() - going)
     walk = _Walk(layers)
     walk.reach(chain(layers.containers, layers.other_namespaces, layers.unlisted, staying))

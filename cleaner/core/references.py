@@ -1,6 +1,6 @@
 """Image references by the distribution grammar, and the patterns that match them.
 
-Refuses guessing: text that is no reference matches no pattern, so its image is kept.
+It must not guess: text that is no reference matches no pattern, so its image is kept.
 Grammar: distribution/reference, `[domain/]path[:tag][@digest]`.
 """
 
@@ -218,7 +218,7 @@ def _literals(text: str) -> list[str]:
 def _with_stars(pieces: list[str], one: str, end: str = "") -> str:
     """The pieces with any number of `one` between; `end` has to follow those in the middle.
 
-    A middle piece is taken where it first occurs and never elsewhere (`(?>`), so no pattern takes long on any name.
+    A middle piece matches where it first occurs and never elsewhere (`(?>`), so no pattern takes long on any name.
     """
     if len(pieces) == 1:
         return pieces[0]

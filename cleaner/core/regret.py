@@ -1,6 +1,6 @@
-"""When a rule evicts what is wanted: too much of it comes back, and the rule is put on hold.
+"""When a rule is put on hold: too many of the images that it evicted were re-pulled.
 
-Refuses to judge on few evictions: a single image that comes back is bad luck.
+It must not judge a rule by few evictions: a single image that is re-pulled is bad luck.
 """
 
 from collections.abc import Mapping
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 REGRET_WINDOW = timedelta(days=7)
-"""An image that is pulled again within this time of its eviction is regretted."""
+"""An eviction is regretted if its image is re-pulled within this time."""
 FEWEST_EVICTIONS = 20
-"""So many evictions of a rule must lie in the window before their share says anything."""
+"""A rule needs at least this many evictions in the window before their share says anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,23 +22,23 @@ class Regret:
 
     @property
     def share(self) -> float:
-        """Of the evicted, how many came back; 0 where nothing was evicted."""
+        """The share of the evicted images that were re-pulled; 0 where none was evicted."""
         return self.repulled / self.evicted if self.evicted else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class RegretLimit:
-    """From which regret on a rule is held, and for how long."""
+    """The regret rate above which a rule is put on hold, and for how long."""
 
     share: float = 0.05
-    """A rule with a greater share is held."""
+    """A rule with a greater share is put on hold."""
     hold: timedelta = timedelta(hours=72)
 
 
 def to_hold(
     regrets: Mapping[str, Regret], on_hold_until: Mapping[str, datetime], limit: RegretLimit, now: datetime
 ) -> tuple[str, ...]:
-    """Names of the rules whose hold begins now, sorted; one that is held already is not held longer."""
+    """Names of the rules to put on hold now, sorted; a hold that has begun is not extended."""
     return tuple(
         name
         for name, regret in sorted(regrets.items())

@@ -1,6 +1,6 @@
 """What a sweep did, as frozen values.
 
-Refuses wording: outlets make of it what their readers need.
+It must not hold words for a reader: each outlet makes of it what its readers need.
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ class Eviction:
     error: str | None = None
     """Why it failed or was spared; None otherwise."""
     estimated_bytes: int | None = None
-    """Foretold; None where nothing is foretold."""
+    """What the removal is estimated to free; None without an estimate."""
     reclaimed_bytes: int | None = None
     """Measured, never negative; None where nothing was removed or the filesystem cannot say."""
     seconds: float | None = None
@@ -44,7 +44,7 @@ class SweepReport:
     not_reached: int
     """Candidates that the sweep ended before."""
     low_watermark_met: bool
-    """Whether every resource that was driven ended at or below its low mark."""
+    """Whether every resource that the sweep was to lower ended at or below its low watermark."""
 
     @property
     def reclaimed_bytes(self) -> int | None:

@@ -8,7 +8,7 @@ from cleaner.core.reclaim import Holder, Layers, bytes_by_holder
 
 
 def reason_without_estimates(layers: Layers | None, error: str | None) -> str | None:
-    """Why no bytes are foretold; None where they are."""
+    """Why no bytes are estimated; None where they are."""
     if layers is None:
         return error or "the runtime has no containerd API, which alone tells what images share"
     return None if layers.complete else "a snapshotter is in use whose usage figures are not to be trusted"

@@ -1,6 +1,6 @@
-"""During a sweep: what the next removal is foretold to free, and whether removals still free anything.
+"""During a sweep: what the next removal is estimated to free, and whether removals still free anything.
 
-Refuses to measure; the sweep tells what it measured.
+It must not measure: the sweep passes what it measured.
 """
 
 from collections.abc import Mapping
@@ -11,15 +11,15 @@ from cleaner.core.reclaim import Layers, Size, marginal
 from cleaner.core.report import Eviction
 
 WORTH_BYTES = 1 << 20
-"""From here on a removal is foretold enough to be judged by what it frees."""
+"""A removal is judged by what it frees if it is estimated to free at least this."""
 FRUITLESS_SHARE = 0.1
 MOST_FRUITLESS = 3
 QUIET_BYTES = 64 << 10
-"""Between two removals nobody else wrote, if the free space moved by no more than this (metadata)."""
+"""If the free space moves by no more than this between two removals (metadata), no other process wrote."""
 
 
 class RemovalEstimates:
-    """What each removal frees given what has really gone; made anew where an image of the plan stayed."""
+    """What each removal is estimated to free after those that succeeded; made anew where a planned image stayed."""
 
     def __init__(self, layers: Layers | None, planned: Plan | None) -> None:
         self._layers = layers
@@ -28,12 +28,12 @@ class RemovalEstimates:
         self._sizes: Mapping[str, Size] = self._estimate()
 
     def bytes_of(self, verdict: Verdict) -> int | None:
-        """Foretold for the image if it goes next; None where nothing is foretold."""
+        """The estimate for the image if it is evicted next; None where there is none."""
         size = self._sizes.get(verdict.image.id)
         return None if size is None else size.bytes
 
     def record_outcome(self, eviction: Eviction) -> None:
-        """Note how one eviction ended; those after an image that stayed free less."""
+        """Record how one eviction ended; those after an image that stayed free less."""
         image_id = eviction.verdict.image.id
         self._left.remove(image_id)
         if eviction.outcome is EvictionOutcome.EVICTED:
@@ -47,7 +47,7 @@ class RemovalEstimates:
 
 @dataclass(slots=True)
 class RemovalProgress:
-    """Counts removals in a row that were foretold to free something and freed next to nothing."""
+    """Counts removals in a row that were estimated to free something and freed next to nothing."""
 
     fruitless: int = 0
     free_bytes: int | None = None
@@ -55,16 +55,16 @@ class RemovalProgress:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether three in a row freed less than a tenth of 1 MiB or more each, with nobody else writing."""
+        """Whether three in a row freed less than a tenth of an estimate of 1 MiB or more, with no other writer."""
         return self.fruitless >= MOST_FRUITLESS
 
     def record_removal(
         self, before: int, freed: int | None, estimated: int | None, *, pulls_move: bool = False
     ) -> None:
-        """One removal: free bytes right before it, by how much they rose (or fell: below 0), and foretold ones.
+        """One removal: free bytes right before it, by how much they rose (or fell: below 0), and the estimate.
 
-        What cannot be judged (nothing foretold, nothing measured, somebody else writing) begins the count anew. A pull
-        that gets on may have hidden a removal that moved anything, and each one on a disk without a free byte.
+        A removal that cannot be judged (no estimate, no measurement, another process writing) begins the count anew. A
+        pull that proceeds may have hidden a removal that moved anything, and each one on a disk without a free byte.
         """
         moved = freed or 0
         hidden = moved < -QUIET_BYTES or (pulls_move and (before <= QUIET_BYTES or moved > QUIET_BYTES))

@@ -1,6 +1,6 @@
 """Which sweep is due now, and what the end of a sweep means for the next one.
 
-Refuses to act: it is a value; the daemon asks `due`, sweeps, and keeps what `after` or `after_failure` gives.
+It must not act: it is a value. The daemon asks `due`, sweeps, and keeps what `after` or `after_failure` returns.
 """
 
 from dataclasses import dataclass, field, replace
@@ -16,7 +16,7 @@ from cleaner.core.report import SweepReport
 
 LONGEST_RETRY_SECONDS = 60.0
 UNFINISHED = frozenset({StopReason.STOP_REQUESTED, StopReason.YIELDED_TO_PRESSURE})
-"""A night that ended so goes on within its window."""
+"""A nightly run that ended for one of these continues within its window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,9 @@ class NodeState:
     """Of the images, containers and candidates last listed."""
     clock_sane: bool
     watched_since: datetime | None
-    """Since when the agent remembers this node; None where it does not."""
+    """Since when the agent has watched this node; None where that is not known."""
     early: Targets = field(default_factory=dict)
-    """Parts that are to be driven down before they reach their high mark."""
+    """Targets of the parts that are to be lowered before they reach their high watermark."""
     kubelet: KubeletThreshold = field(default_factory=KubeletThreshold)
     measured: Usage | None = None
     """Without pulls; None where that is the same."""
@@ -47,16 +47,16 @@ class Triggers:
     watermarks: Watermarks
     calendar: Calendar
     grace: timedelta
-    """So long the node must have been watched before the first nightly sweep: until then its habits are not known."""
+    """How long the agent must have watched the node before the first nightly sweep, to know which images it uses."""
     nightly_run: NightlyRun | None = None
-    """The latest nightly occurrence that was dealt with."""
+    """The latest nightly run."""
     backoff: Backoff | None = None
     retry_at: float = 0.0
     """Monotonic seconds; before that no sweep is tried again."""
     retry_seconds: float = 0.0
 
     def due(self, moment: NodeState) -> Trigger | None:
-        """Pressure goes first; nothing while the last failure is fresh."""
+        """The sweep that is due, pressure before nightly; none before the retry of one that failed."""
         if moment.monotonic < self.retry_at:
             return None
         if self._pressure_due(moment):
@@ -72,7 +72,7 @@ class Triggers:
         return self._knows_too_little(moment) and self._occurrence_waiting(moment) is not None
 
     def with_usage(self, usage: Usage) -> "Triggers":
-        """What holds once a usage is seen: at or below every low mark, a backoff is over."""
+        """What holds once a usage is seen: at or below every low watermark, a backoff is over."""
         if self.backoff is None:
             return self
         return replace(self, backoff=self.backoff.lowered(usage) if above_low(usage, self.watermarks) else None)
@@ -94,22 +94,22 @@ class Triggers:
         return replace(calm, nightly_run=NightlyRun(occurrence, moment.now))
 
     def shifted(self, correction: timedelta) -> "Triggers":
-        """What holds once the time itself is corrected: since the last night no more time passed than before."""
+        """What holds once the time itself is corrected: the time since the last nightly run stays the same."""
         if self.nightly_run is None:
             return self
         return replace(self, nightly_run=replace(self.nightly_run, ended_at=self.nightly_run.ended_at + correction))
 
     def corrected(self, now: datetime) -> "Triggers":
-        """What holds where a clock that was ahead noted a night that is yet to come: what has begun by now is done.
+        """What holds where a clock that was ahead stored a nightly run of the future: what has begun by now is done.
 
-        One a few minutes ahead was swept for before the clock was set back a little, and stays.
+        A run that is a few minutes ahead happened before the clock was set back a little, and stays.
         """
         if self.nightly_run is None or self.nightly_run.occurrence - now <= CLOCK_JUMP:
             return self
         return replace(self, nightly_run=NightlyRun(self.calendar.latest(now) or now, now))
 
     def continues_at_once(self, report: SweepReport, measured: Usage) -> bool:
-        """Whether the next sweep is to come at once: this one helped, and a high mark is reached all the same.
+        """Whether the next sweep is to come at once: this one helped, and a high watermark is reached all the same.
 
         What became a candidate meanwhile was not in its plan. The last of such sweeps evicts nothing, so they end.
         Never where removals are not measured: what this one freed is still to be seen.
@@ -127,7 +127,7 @@ class Triggers:
         if self.backoff is None:
             return True
         if self.backoff.ahead and at_high(moment.measured or moment.usage, self.watermarks):
-            return True  # the mark itself is reached, as it was not before
+            return True  # the high watermark itself is reached, as it was not before
         return self.backoff.may_retry(
             moment.usage, moment.fingerprint, moment.monotonic, moment.kubelet, moment.measured
         )
@@ -159,17 +159,20 @@ class Triggers:
         return next_backoff(self.backoff, ended)
 
     def _is_met(self, report: SweepReport, usage: Usage, measured: Usage) -> bool:
-        """With the pulls in progress too, unless the sweep's own last look counted them: they alone would repeat it."""
+        """Whether the low watermarks are met, also with the pulls in progress: they alone would start the sweep again.
+
+        A sweep that evicted down to the low watermark counted them already in its last measurement.
+        """
         evicted_enough = report.stop_reason is StopReason.LOW_WATERMARK and not report.dry_run
         only_pulls_press = bool(at_high(usage, self.watermarks)) and not at_high(measured, self.watermarks)
         return report.low_watermark_met and (evicted_enough or not only_pulls_press)
 
 
 def _helped(report: SweepReport) -> bool:
-    """Whether a pressure sweep took something, and another look at the node may give it more.
+    """Whether a pressure sweep evicted something, and another inspection of the node may give it more.
 
-    Not so where anything failed, nor where the low mark was out of reach from the beginning and the sweep got to the
-    mark that it had instead.
+    Not so where an eviction failed, nor where the low watermark was not reachable from the beginning and the sweep
+    reached the target that it had instead.
     """
     outcomes = {eviction.outcome for eviction in report.evictions}
     if EvictionOutcome.EVICTED not in outcomes or EvictionOutcome.FAILED in outcomes:

@@ -1,6 +1,6 @@
-"""The look ahead: what is coming on a node, from its disks, the pulls in progress and the kubelet's own marks.
+"""The forecast for a node, from its disks, the pulls in progress and the kubelet's thresholds.
 
-Refuses to sweep, and to fail: what cannot be read is not foretold.
+It must not sweep, nor fail: what cannot be read is not in the forecast.
 """
 
 from collections.abc import Callable
@@ -24,11 +24,11 @@ from cleaner.core.report import SweepReport
 from cleaner.daemon.kubelet_watch import KubeletWatch
 
 MOVED_BYTES = 1 << 20
-"""Since pulls were last asked for: less is no pull that anybody has to make room for."""
+"""Since pulls were last read: less is no pull that a sweep has to make room for."""
 
 
 class Forecaster:
-    """Looks ahead once a round, and says when the next one is to come."""
+    """Forecasts once a round, and says when the next round is to come."""
 
     def __init__(self, watermarks: Watermarks, horizon: timedelta, timer: Timer, emit: Callable[[Event], None]) -> None:
         self._timer = timer
@@ -43,7 +43,7 @@ class Forecaster:
         return self._usage_forecaster.kubelet_threshold_at(usage)
 
     def forecast(self, node: Node, usage: Usage, evictable: Size | None, fingerprint: int) -> Forecast:
-        """What is coming; pulls in progress are asked for while anything is written."""
+        """The forecast for a usage; it reads pulls in progress while anything is written."""
         if self._pulls or abs(usage.freeable_bytes - self._free_bytes) >= MOVED_BYTES:
             self._read_pulls(node, usage)
         now = self._timer.monotonic()
@@ -54,7 +54,7 @@ class Forecaster:
         return self._usage_forecaster.forecast(usage, pulls, evictable, now)
 
     def project(self, node: Node, usage: Usage, evictable: Size | None, fingerprint: int) -> Usage:
-        """The usage as if the pulls of this moment were done; the next look counts them too."""
+        """The usage as if the pulls of this moment were done; the next round counts them too."""
         self._read_pulls(node, usage)
         return projected_usage(usage, self._given_up.without(self._pulls, usage, evictable, fingerprint))
 
@@ -67,7 +67,7 @@ class Forecaster:
         return self._usage_forecaster.seconds_to_next_check(usage, longest)
 
     def add_sweep(self, report: SweepReport) -> None:
-        """What a sweep of ours freed is no sign of emptying."""
+        """Add what a sweep freed: it must not read as emptying."""
         self._usage_forecaster.add_sweep(report, self._timer.monotonic())
 
     def _read_pulls(self, node: Node, usage: Usage) -> None:

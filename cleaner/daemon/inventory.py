@@ -1,6 +1,6 @@
-"""The census: what is on the node, who needs it and who holds the space, counted now and then for metrics and memory.
+"""The inventory: which images are on the node and in use, and who holds the space, for metrics and the ledger.
 
-Refuses to evict: it looks, and tells what it saw.
+It must not evict: it inspects the node, and reports what it found.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ SPACE_EVERY_SECONDS = 600.0
 
 
 class Inventory:
-    """Counts a node's images once in `sample_seconds`, and its space when it changed."""
+    """Takes inventory of a node's images once in `sample_seconds`, and of its space when it changed."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Inventory:
         self.watched_since: datetime | None = None
         """Since when the node is known without a gap; None where that is not known."""
         self.taken = False
-        """Whether memory has told anything yet."""
+        """Whether the ledger has given a `Memory` yet."""
         self.fingerprint = 0
         """Changes when a pressure sweep could do better than the last one."""
         self.evictable: Size | None = None
@@ -59,11 +59,11 @@ class Inventory:
         self._contents = 0
         self._space_at = 0.0
         self._pressed = False
-        """Whether usage was above a low mark at the last count."""
+        """Whether usage was above a low watermark at the last inventory."""
 
     @property
     def due(self) -> bool:
-        """Whether the next count's time has come."""
+        """Whether the next inventory is due."""
         return self._timer.monotonic() >= self._due_at
 
     def shift(self, correction: timedelta) -> None:
@@ -71,7 +71,7 @@ class Inventory:
         self.watched_since = self.watched_since and self.watched_since + correction
 
     def take_inventory(self, node: Node, usage: Usage) -> None:
-        """What the nightly plan says now, for the metrics; and what a changed node is told by."""
+        """Report the current nightly plan, and where the node changed, who holds the space."""
         self._due_at = self._timer.monotonic() + self._sample_seconds
         try:
             inspection = inspect_images(node)
@@ -81,12 +81,12 @@ class Inventory:
             contents = contents_of(inspection)
             if self._is_space_stale(contents, usage):
                 self._contents = contents
-                self._count_space(node, inspection, usage)
+                self._inspect_space(node, inspection, usage)
         except CleanerError as error:
             self._emit(InventoryFailed(error))
 
     def _report_ledger(self, memory: Memory) -> None:
-        """Whether it lasts, what the ledger has learned from others, and which rules it puts on hold."""
+        """Report whether the ledger is on disk, its news, and which rules are put on hold."""
         self.watched_since, self.taken = memory.since, True
         failure, now = self._ledger.error, self._timer.now()
         self._emit(LedgerDown(failure) if failure else LedgerUp(memory.installed_at, self._ledger.aside))
@@ -101,7 +101,7 @@ class Inventory:
         pressed, self._pressed = self._pressed, bool(above_low(usage, self._settings.watermarks))
         return contents != self._contents or pressed or self._pressed or self._timer.monotonic() >= self._space_at
 
-    def _count_space(self, node: Node, inspection: Inspection, usage: Usage) -> None:
+    def _inspect_space(self, node: Node, inspection: Inspection, usage: Usage) -> None:
         self._space_at = self._timer.monotonic() + SPACE_EVERY_SECONDS
         inspection = replace(inspection, layers=node.runtime.read_layers(inspection.images))
         now = self._timer.now()
@@ -121,8 +121,8 @@ class Inventory:
 def fingerprint(contents: int, pressure: Plan, *, reachable: bool | None) -> int:
     """Changes when a pressure sweep could do better than the last one.
 
-    Of what is there, the candidates, as an image whose grace ends is a new one, and whether the low mark is within
-    reach, as it is again once something else has left the disk.
+    It covers what is there, and the candidates: an image whose grace ends is a new one. It also covers whether the low
+    watermark is reachable, as it may be again once non-image data has left the disk.
     """
     return hash((contents, frozenset(verdict.image.id for verdict in pressure.evictions), reachable))
 

@@ -1,6 +1,6 @@
-"""The loop: check, sweep when due, pause; until told to stop.
+"""The loop: check, sweep when due, pause; until a stop is requested.
 
-Refuses to decide: when a sweep is due is `core.triggers`, what goes is `core.policy`.
+It must not decide when a sweep is due, nor what it evicts; see `core/triggers.py` and `core/policy.py`.
 """
 
 from collections.abc import Callable, Iterable
@@ -48,11 +48,11 @@ class DaemonSettings:
     """As they are at the start."""
     sweep: SweepSettings
     check_every: timedelta
-    """Between two looks at the disk; they come sooner as a mark comes nearer."""
+    """Between two checks of the disk; they come sooner as a watermark or threshold comes nearer."""
     horizon: timedelta
-    """A mark that is nearer than this at a steady rate is acted on."""
+    """A high watermark that is nearer than this at a steady rate starts an early sweep."""
     sample_every: timedelta
-    """Between two looks at what is there and in use."""
+    """Between two inspections of what is there and in use."""
     startup_delay: timedelta
     evictions_per_night: int
 
@@ -67,7 +67,7 @@ class Host:
 
 
 class Daemon:
-    """Watches one node until it is told to stop."""
+    """Watches one node until a stop is requested."""
 
     def __init__(
         self,
@@ -78,8 +78,8 @@ class Daemon:
     ) -> None:
         """`connect` gives the node of this host once its runtime answers.
 
-        It raises RuntimeUnavailableError while the runtime is away, EnvironmentUnusableError for what will not pass
-        by itself.
+        It raises RuntimeUnavailableError while the runtime is unavailable, EnvironmentUnusableError for a permanent
+        failure.
         """
         self._connect = connect
         self._settings = settings
@@ -101,21 +101,21 @@ class Daemon:
         self._first_sweep_at = self._timer.monotonic() + settings.startup_delay.total_seconds()
 
     def run(self) -> None:
-        """Loop until a stop is requested; EnvironmentUnusableError where nothing but a person can help."""
+        """Loop until a stop is requested; EnvironmentUnusableError where only an operator can help."""
         self._emit(DaemonStarted(self._triggers.next_nightly(self._timer.now())))
         while not self._stop.requested():
             try:
                 self._check()
             except EnvironmentUnusableError:
                 raise
-            except Exception as error:  # noqa: BLE001 - nothing unforeseen ends the watch
+            except Exception as error:  # noqa: BLE001 - no unexpected error ends the loop
                 self._put_off_sweeps()
                 self._emit(LoopFailed(error))
             self._pause()
         self._emit(DaemonStopped())
 
     def _pause(self) -> None:
-        """Wait for the next round, connected to nothing; not where pressure goes on, or has ended a night."""
+        """Wait for the next round, without a connection; not where pressure continues, or has ended a nightly sweep."""
         if self._hurries:
             self._hurries = False
             return
@@ -124,7 +124,7 @@ class Daemon:
         self._stop.wait(self._pause_seconds)
 
     def _check(self) -> None:
-        """One round: look at the clock, the runtime and the disk, then do what is due."""
+        """One round: check the clock, the runtime and the disk, then do what is due."""
         self._pause_seconds = self._settings.check_every.total_seconds()
         self._check_clock()
         node = self._answering_node()
@@ -179,7 +179,7 @@ class Daemon:
             return None
 
     def _forecast_usage(self, node: Node, usage: Usage) -> Forecast:
-        """What is coming, and with it when to look again."""
+        """The forecast, and with it when to check again."""
         forecast = self._forecaster.forecast(node, usage, self._inventory.evictable, self._inventory.fingerprint)
         self._pause_seconds = self._forecaster.seconds_to_next_check(usage, self._settings.check_every)
         return forecast
@@ -217,13 +217,13 @@ class Daemon:
             return False
 
     def _has_waited(self, trigger: Trigger) -> bool:
-        """Pressure waits for a sweep that may stand still for a while only: each removal has its own last look."""
+        """Pressure waits only for a while for another sweep, which may hang: each removal has its own final check."""
         now = self._timer.monotonic()
         self._waiting_since = now if self._waiting_since is None else self._waiting_since
         return trigger is Trigger.PRESSURE and now - self._waiting_since >= LONGEST_TURN_WAIT_SECONDS
 
     def _request(self, trigger: Trigger, moment: NodeState) -> SweepRequest | None:
-        """A night's limit counts over restarts; None where nobody knows how much of it is used up, or it is over."""
+        """The limit of a nightly run counts over restarts; None where what is used of it is unknown, or it is over."""
         settings = self._settings
         dry_run = settings.triggers.mode is Mode.OBSERVE
         request = SweepRequest(trigger, dry_run=dry_run, kubelet=moment.kubelet)
@@ -237,7 +237,7 @@ class Daemon:
         return replace(request, limit=limit, pace=self._pace(occurrence, moment))
 
     def _pace(self, occurrence: datetime, moment: NodeState) -> Pace:
-        """Gentle, within its window, and behind pressure: nobody else looks at the disk while a sweep runs."""
+        """Gentle, within its window, and yielding to pressure: the loop does not check the disk while a sweep runs."""
         calendar = self._triggers.calendar
         sample_seconds = self._settings.sample_every.total_seconds()
         ends_at = calendar.end_of(occurrence, moment.now)
@@ -279,7 +279,7 @@ class Daemon:
         return self._forecaster.project(node, usage, self._inventory.evictable, self._inventory.fingerprint)
 
     def _end_nightly_run(self, triggers: Triggers) -> None:
-        """Take over what holds now; a nightly occurrence that is over is told."""
+        """Keep what holds now; a nightly run that is over is reported."""
         if triggers.nightly_run is not None and triggers.nightly_run != self._triggers.nightly_run:
             self._emit(NightlyRunEnded(triggers.nightly_run))
         self._triggers = triggers

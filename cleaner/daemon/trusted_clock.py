@@ -1,6 +1,6 @@
 """The time as the daemon believes it: the wall clock without its jumps.
 
-Refuses to guess: while the clock is doubted it says so, and who needs the right hour waits.
+It must not guess: while the clock is doubted it says so, and nightly sweeps are suspended.
 """
 
 from datetime import datetime, timedelta
@@ -10,12 +10,12 @@ from cleaner.core.ports import Timer
 
 
 class TrustedClock:
-    """A Timer in front of the machine's: ages and notes go by it, so that no jump makes an image look older."""
+    """A Timer in front of the machine's: ages and stored times follow it, so that no jump makes an image look older."""
 
-    def __init__(self, timer: Timer, noted: StoredTimes | None) -> None:
-        """`noted`: what was noted before, which a right clock fits; None where nothing was."""
+    def __init__(self, timer: Timer, stored: StoredTimes | None) -> None:
+        """`noted`: the times that were stored before, which a right clock fits; None where there are none."""
         self._timer = timer
-        self.sense: ClockSense = sense_at_start(timer.now(), timer.monotonic(), noted)
+        self.sense: ClockSense = sense_at_start(timer.now(), timer.monotonic(), stored)
 
     def now(self) -> datetime:
         """The believed time, UTC; it moves against the monotonic one only in `accept_correction`."""
@@ -27,9 +27,10 @@ class TrustedClock:
         return self._timer.monotonic()
 
     def accept_correction(self) -> timedelta:
-        """Believe the wall clock where it has earned it; by how much that moves the time, which all notes must follow.
+        """Believe the wall clock where it has earned it; by how much that moves the time.
 
-        Only here, where the caller can move them before anybody asks how old an image is.
+        All stored times must follow. The time moves only here, where the caller can move them before an image's age is
+        read.
         """
         before = self.now()
         self.sense = self.sense.settled()

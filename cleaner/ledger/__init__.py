@@ -1,4 +1,4 @@
-"""The ledger: what was seen, used, evicted and pulled again on this node, in SQLite.
+"""The ledger: which images were seen, used, evicted and re-pulled on this node, in SQLite.
 
 Start at `ledger.py`. It must not judge an image, and it never stops a sweep: a broken file only costs history.
 """

@@ -1,7 +1,7 @@
-"""The samples of one boot: when the latest was taken, by the clock that nobody sets.
+"""The samples of one boot: when the latest was taken, by the monotonic clock.
 
-Refuses seconds that do not belong to the latest sample: those of another boot, and those beside which a version that
-knows nothing of them has written.
+The stored seconds count only for the latest sample. They do not count after a reboot, nor where an older version of
+the agent, which does not write them, has stored a newer sample.
 """
 
 import sqlite3
@@ -19,7 +19,7 @@ class Boot:
     """The present boot of the machine, as the ledger's samples know it."""
 
     def __init__(self, timer: Timer, boot: int | None) -> None:
-        """`boot`: which one it is; None where that is not known, and nothing can be told by it."""
+        """`boot`: which one it is; None where that is not known, and then no sample counts as one of this boot."""
         self._timer = timer
         self._boot = boot
 

@@ -1,6 +1,6 @@
-"""What a process has in memory of the ledger: loaded from it, kept up to date, and good while the file is not.
+"""What a process has in memory of the ledger: loaded from the file, kept up to date, and used while the file fails.
 
-Refuses to open or to lock anything: it is handed a connection.
+It must not open or lock the file, see `file.py` and `locks.py`: it is handed a connection.
 """
 
 import sqlite3
@@ -24,16 +24,16 @@ _FIRST = -(2**63)
 
 
 class LedgerCache:
-    """All of a node that is not asked of the file each time."""
+    """All of a node that is not read from the file each time."""
 
     def __init__(self, grace: timedelta, keep: timedelta, *, observes: bool) -> None:
         self.clocks = ImageTimes()
         self.watch = WatchHistory(grace)
         self.nightly_run: NightlyRun | None = None
         self.observed: dict[str, int] = {}
-        """Images that would have gone and were not wanted since, and when."""
+        """By image id: when mode observe would have evicted it; without images that were used or re-pulled since."""
         self.unconfirmed = False
-        """Whether an image is missed that the next look may find again."""
+        """Whether an image is missing that the next inspection may find again."""
         self.peak = PeakUsage()
         """Measured since the last sample."""
         self._keep = keep
@@ -47,8 +47,8 @@ class LedgerCache:
         """Take over what is on disk: after opening the file, or because another process has written."""
         rows = connection.execute("SELECT key, value FROM meta WHERE key <> 'readable_from'")
         meta = {key: time_of(value) for key, value in rows}
-        first_look = self.watch.first_look if opened and self.clocks.updated else None
-        self.clocks.load(connection, meta.get("sampled_at"), first_look)
+        first_inspection = self.watch.first_inspection if opened and self.clocks.updated else None
+        self.clocks.load(connection, meta.get("sampled_at"), first_inspection)
         self.watch.load(meta, now, booted_at)
         self.observed = list_observed(connection) if self._observes else {}
         self._pruned_at = meta.get("pruned_at")
@@ -58,7 +58,7 @@ class LedgerCache:
         return True
 
     def write(self, connection: sqlite3.Connection, changes: Changes, now: datetime, boot: Boot) -> bool:
-        """A sample: what changed, and when it was looked, by both clocks; once a day what is too old goes."""
+        """Write a sample: what changed, and the time of the inspection by both clocks; once a day prune old rows."""
         self.unconfirmed = store_external_removals(connection, changes, self.peak.percent, now)
         for sql, parameters in changes.statements:
             connection.execute(sql, parameters)
@@ -94,7 +94,7 @@ class LedgerCache:
         return []
 
     def _observe(self, event: SweepEnded) -> list[Statement]:
-        """Those that would have gone for the first time."""
+        """Statements for the images that this dry run would have evicted for the first time."""
         report, at = event.report, event.ended_at
         planned = [e for e in report.evictions if e.outcome is EvictionOutcome.PLANNED]
         new = [e for e in planned if e.verdict.image.id not in self.observed]
@@ -104,7 +104,7 @@ class LedgerCache:
     def regretted(
         self, images: tuple[Image, ...], in_use: frozenset[str], appeared: frozenset[str], now: datetime
     ) -> list[Statement]:
-        """Of those that would have gone, which were used or pulled since; each is given once."""
+        """Statements for the observed images that were used or re-pulled since; each image once."""
         regretted = observed_regrets(self.observed, images, in_use, appeared, now) if self.observed else {}
         self.observed = {image_id: at for image_id, at in self.observed.items() if image_id not in regretted}
         return list(regretted.values())

@@ -1,6 +1,6 @@
 """Which rows of the ledger an event becomes.
 
-Refuses what nobody asks for later: checks, counts, dry runs, and sweeps that were not needed.
+Checks, inventories, dry runs and sweeps that were not needed have no rows: no command shows them.
 """
 
 import os
@@ -36,13 +36,13 @@ class EventRows:
     """The rows of one process; it runs one sweep at a time."""
 
     def __init__(self, *, told: bool) -> None:
-        """`told`: the outlets of this process saw its events."""
+        """`told`: whether the outlets of this process report its events."""
         self.sweep: str | None = None
         """Key of the sweep that this process runs now."""
         self._told = told
 
     def statements_for(self, event: Event) -> list[Statement]:
-        """In order; none where the event is not kept."""
+        """In order; none where the event is not stored."""
         match event:
             case EvictionStarted():
                 key = self._key(event.at)
@@ -76,7 +76,7 @@ class EventRows:
         return [sweep_ends(self._key(report.started_at), report, event.ended_at, told=self._told)]
 
     def _failure_of(self, event: SweepFailed, *, begun: bool) -> list[Statement]:
-        """One that failed before it began is told by who made it: a daemon's repeat every minute."""
+        """None where a daemon's sweep failed before it began: its outlets report that, and it repeats every minute."""
         if self._told and not begun:
             return []
         return [sweep_fails(self._key(event.at), event.trigger, event.at, told=self._told)]

@@ -1,7 +1,7 @@
-"""The ledger's file: opened at first use, written in whole transactions, tried again when it refuses.
+"""The ledger's file: opened at first use, written in whole transactions, opened again after a failure.
 
-Refuses to lose or to raise: what cannot be written waits in a backlog, a broken file is set aside under another name,
-and why nothing is kept is one line in `error`.
+`LedgerFile` does not raise. Statements that cannot be written wait in a backlog, and a broken file is set aside under
+another name. `error` says in one line why nothing is stored.
 """
 
 import errno
@@ -74,7 +74,7 @@ class LedgerFile:
         return len(self._backlog)
 
     def open(self, *, again: bool = False) -> bool:
-        """Whether it can be used; what was refused before, or moved away meanwhile, is only opened `again`."""
+        """Whether the file can be used; one that failed before, or was moved meanwhile, is only opened `again`."""
         if again and self._connection is not None and self._writable and self._is_moved():
             self._disconnect()
         elif self._connection is None and (again or self.error is None):
@@ -120,7 +120,7 @@ class LedgerFile:
         return result
 
     def _carry_out(self, connection: sqlite3.Connection, waits: Statement | Shift) -> None:
-        """A shift up to now: other processes may have noted times since it was owed."""
+        """Execute a statement; a shift moves times up to now, since other processes may have stored some meanwhile."""
         if isinstance(waits, Shift):
             shift_times(connection, waits, self._timer.now())
         else:

@@ -1,6 +1,6 @@
 """The images that are there, when each was first seen and last used; and how that differs from what is on disk.
 
-Refuses to write: it says what to write, and is told when that is done.
+It must not write, see `cache.py`: it returns the statements, and the ledger confirms them once they are on disk.
 """
 
 import sqlite3
@@ -42,7 +42,7 @@ class Changes:
     written: dict[str, StoredImage] = field(default_factory=dict)
     """What is on disk once they are carried out."""
     gone: Mapping[str, tuple[datetime, datetime | None]] = field(default_factory=dict)
-    """Of those on disk, by id: when they went, without an eviction of this process, and when they were last used."""
+    """Images on disk that are gone without an eviction of this process, by id: since when, and when last used."""
     appeared: frozenset[str] = frozenset()
     """Those that are there, and not on disk."""
     images: tuple[Image, ...] = ()
@@ -56,17 +56,19 @@ class ImageTimes:
         self.first_seen: dict[str, datetime] = {}
         self.last_used: dict[str, datetime] = {}
         self.updated = False
-        """Whether anything was noted in this process."""
+        """Whether this process has inspected the images yet."""
         self._in_use: frozenset[str] = frozenset()
         self._stored: dict[str, StoredImage] = {}
         self._gone: dict[str, tuple[datetime, datetime | None]] = {}
-        """Of those on disk: when they went and when they were last used."""
+        """Images on disk that are gone, by id: since when, and when they were last used."""
 
-    def load(self, connection: sqlite3.Connection, sampled_at: datetime | None, first_look: datetime | None) -> None:
-        """What is on disk.
+    def load(
+        self, connection: sqlite3.Connection, sampled_at: datetime | None, first_inspection: datetime | None
+    ) -> None:
+        """Load what is on disk.
 
-        `first_look`: None where the disk knows best what is there; else since when this process has looked without
-        it, and so knows better. An image that was there at that first look was first seen when the disk says.
+        `first_look`: None where the file is up to date. Otherwise this process has inspected the node without the file
+        since then, and knows better. An image that was there at that first inspection keeps its time from the file.
         """
         rows = connection.execute("SELECT id, first_seen, last_used, in_use, refs FROM image WHERE gone_at IS NULL")
         self._stored, seen, used = {}, {}, {}
@@ -78,17 +80,17 @@ class ImageTimes:
             self._stored[image_id] = StoredImage(
                 seen[image_id], None if in_use else at, bool(in_use), hash(parse_references(references))
             )
-        if first_look is None:
+        if first_inspection is None:
             self.first_seen, self._gone = seen, {}
         else:
-            self.first_seen |= {i: seen[i] for i, at in self.first_seen.items() if i in seen and at <= first_look}
-            self._gone = dict.fromkeys(seen.keys() - self.first_seen.keys(), (first_look, None)) | self._gone
+            self.first_seen |= {i: seen[i] for i, at in self.first_seen.items() if i in seen and at <= first_inspection}
+            self._gone = dict.fromkeys(seen.keys() - self.first_seen.keys(), (first_inspection, None)) | self._gone
             self._gone = {i: (at, _later(last, used.get(i))) for i, (at, last) in self._gone.items()}
         self.last_used = {i: at for i, at in self.last_used.items() if i in self.first_seen}
         self.merge_uses(used)
 
     def update(self, images: tuple[Image, ...], in_use: frozenset[str], now: datetime) -> frozenset[str]:
-        """Note what is there and in use now; gives the ids that were not there before."""
+        """Update what is there and in use now; return the ids that were not there before."""
         ids = frozenset(image.id for image in images)
         appeared = ids - self.first_seen.keys()
         self.updated = True
@@ -104,18 +106,18 @@ class ImageTimes:
         return appeared
 
     def merge_uses(self, used: dict[str, datetime]) -> None:
-        """Take uses over that were noted elsewhere, where they are later."""
+        """Merge uses that were stored elsewhere, where they are later."""
         for image_id in used.keys() & self.first_seen.keys():
             self.last_used[image_id] = max(used[image_id], self.last_used.get(image_id, used[image_id]))
 
     def forget(self, image_id: str, at: datetime) -> Statement:
-        """An image that was evicted is gone at once: pulled again before the next look, it is a new one."""
+        """Forget an evicted image at once: if it is re-pulled before the next inspection, it counts as a new one."""
         self.first_seen.pop(image_id, None)
         self._stored.pop(image_id, None)
         return image_gone(image_id, at, self.last_used.pop(image_id, None))
 
     def changes(self, images: tuple[Image, ...]) -> Changes:
-        """What differs from the disk, for the images last noted."""
+        """What differs from the disk, for the images of the last `update`."""
         statements = [image_gone(image_id, at, used) for image_id, (at, used) in self._gone.items()]
         written: dict[str, StoredImage] = {}
         for image in images:

@@ -1,6 +1,6 @@
 """A ledger that lives as long as the process: for a node without one, and for nodes that are not there.
 
-Refuses to outlive the process: where first seen decides, `plan` and `sweep` say so.
+It does not outlive the process: where the time of first sight decides about an image, `plan` and `sweep` say so.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ class InMemoryLedger:
         self._last_used_at: dict[str, datetime] = {}
 
     def store_images(self, images: tuple[Image, ...], in_use: frozenset[str], now: datetime) -> Memory:
-        """Note what is there and in use now; give all that is known."""
+        """Store what is there and in use now; return all that is known."""
         ids = frozenset(image.id for image in images)
         self._first_seen_at = {image_id: self._first_seen_at.get(image_id, now) for image_id in ids}
         used = {image_id: at for image_id, at in self._last_used_at.items() if image_id in ids}
@@ -43,11 +43,11 @@ class InMemoryLedger:
         self._last_used_at = {image_id: at + offset for image_id, at in self._last_used_at.items()}
 
     def last_nightly_run(self) -> NightlyRun | None:
-        """Nights are remembered by who asks."""
+        """None: the daemon itself keeps the last nightly run."""
         return None
 
     def evicted_since(self, _occurrence: datetime) -> int | None:
-        """None is remembered."""
+        """Always 0: evictions are not stored."""
         return 0
 
     def news(self) -> tuple[News, ...]:
@@ -63,4 +63,4 @@ class InMemoryLedger:
         """Nothing is open."""
 
     def record(self, event: Event) -> None:
-        """Take no note."""
+        """Store nothing."""

@@ -1,7 +1,7 @@
-"""What the agent remembers of its node, on disk: images, sweeps, evictions, nights and holds.
+"""What the agent stores about its node, on disk: images, sweeps, evictions, nightly runs and holds.
 
-Refuses to raise and to guess: while nothing can be written it goes on with what it has in memory, keeps what happens
-for later, and says that it does not know since when it watches, so that the nightly trigger holds.
+A failing file does not stop a sweep. The ledger continues with what it has in memory, and writes events once the file
+works again. Until then it does not report since when the node is watched, so nightly sweeps are suspended.
 """
 
 import os
@@ -37,7 +37,7 @@ from cleaner.ledger.rows import Shift, Statement, time_of
 
 _T = TypeVar("_T")
 SAMPLE_EVERY = timedelta(minutes=1)
-"""What does not change is written so often: clocks on disk are at most so old."""
+"""How often a sample is written while nothing changes: times on disk are at most this old."""
 
 
 class SqliteLedger:
@@ -59,8 +59,8 @@ class SqliteLedger:
 
         `boot`: which boot of the machine this is, where that is known: seconds of `timer` are compared within it.
         `observes`: dry runs of this process are what mode observe would have done. `writable`: False for a command
-        that only looks; it makes and changes nothing. `tells`: whether this process gives news, and its own events
-        are none; True for the daemon only.
+        that only reads: the ledger creates and changes nothing. `tells`: whether this process reports news, which its
+        own events are not; True for the daemon only.
         """
         self._file = LedgerFile(path, timer, writable=writable)
         self._directory = path.parent
@@ -74,7 +74,7 @@ class SqliteLedger:
         self._loaded = 0
         """Which opening of the file was loaded last."""
         self._check_all = False
-        """Whether any image may have come back, since nobody looked for a while."""
+        """Whether any image may have been re-pulled while no process inspected the node."""
         self._written_at: datetime | None = None
         self._in_turn = False
         self._life: int | None = None
@@ -90,7 +90,7 @@ class SqliteLedger:
         return self._file.aside
 
     def open(self) -> None:
-        """Open the file now rather than at first use; `error` says how that went."""
+        """Open the file now rather than at first use; `error` says whether that worked."""
         self._file.open(again=True)
 
     def close(self) -> None:
@@ -106,7 +106,7 @@ class SqliteLedger:
         self._life = hold_for_life(self._directory)
 
     def store_images(self, images: tuple[Image, ...], in_use: frozenset[str], now: datetime) -> Memory:
-        """Note what is there and in use now, what came back or went; give all that is known."""
+        """Store which images are there, in use, re-pulled or gone; return all that is known."""
         self._memory.watch.record_inspection(now, self._timer.monotonic())
         self._catch_up(now)
         if self._writable:
@@ -123,10 +123,10 @@ class SqliteLedger:
         return self._read(self._boot.stored_times)
 
     def shift(self, offset: timedelta) -> None:
-        """Take a correction of the wall clock over into all times of images, and of the watch.
+        """Apply a correction of the wall clock to all times of images, and of the watch.
 
-        What cannot be written is owed: it waits its turn among what was noted before it and after it, and until it is
-        on disk the file is not used, so that it is not known since when the node is watched.
+        A correction that cannot be written waits in the backlog, in its place among the other statements. Until it is
+        on disk the file is not used, so the ledger does not report since when the node is watched.
         """
         self._memory.shift(offset, self._timer.now())
         if not self._writable:
@@ -145,7 +145,7 @@ class SqliteLedger:
         return self._read(lambda connection: evicted_in_nightly_run(connection, occurrence))
 
     def news(self) -> tuple[News, ...]:
-        """What happened that no outlet was told yet, oldest first; each is given once."""
+        """What happened and was not reported to the outlets yet, oldest first; each is returned once."""
         if not self._tells or not self._read(has_news):
             return ()
         return self._file.write(report_news) or ()
@@ -166,7 +166,7 @@ class SqliteLedger:
                 self._events.sweep = None
 
     def record(self, event: Event) -> None:
-        """Keep what an event tells, on disk when this returns if that works."""
+        """Store an event; it is on disk when this returns, unless the file fails."""
         statements = self._events.statements_for(event) + self._memory.apply_event(event) if self._writable else []
         if not statements:
             return
@@ -179,11 +179,11 @@ class SqliteLedger:
         return self._past(lambda connection: evictions_since(connection, since))
 
     def observed_history(self, since: datetime | None = None) -> tuple[PastEviction, ...]:
-        """What would have gone in mode observe, newest first; raises as `history` does."""
+        """What mode observe would have evicted, newest first; raises as `history` does."""
         return self._past(lambda connection: observed_since(connection, since))
 
     def external_removal_history(self, since: datetime | None = None) -> tuple[ExternallyRemovedImage, ...]:
-        """Images that went without us, newest first; raises as `history` does."""
+        """Images that were removed externally, newest first; raises as `history` does."""
         return self._past(lambda connection: external_removals_since(connection, since))
 
     def _past(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
@@ -237,7 +237,7 @@ class SqliteLedger:
             return free
 
     def _recall(self, appeared: frozenset[str]) -> None:
-        """When images that are back were last used before they went."""
+        """Restore the last use of images that are back, from before they were removed."""
 
         def last_uses(connection: sqlite3.Connection) -> dict[str, datetime]:
             sql = "SELECT last_used FROM image WHERE id = ? AND last_used IS NOT NULL"
@@ -249,7 +249,7 @@ class SqliteLedger:
     def _returns(
         self, images: tuple[Image, ...], in_use: frozenset[str], appeared: frozenset[str], now: datetime
     ) -> list[Statement]:
-        """Only an image that was not there before can have come back; after opening, any."""
+        """Statements for re-pulled images: only for those that were not there before; after opening, for any."""
         there = frozenset(image.id for image in images) if self._check_all else appeared
         found = self._read(lambda connection: returns_of(connection, there, now)) if there else []
         self._check_all = self._check_all and found is None

@@ -1,6 +1,6 @@
 """The two locks of a node: one that the daemon holds for its life, and one for each sweep.
 
-Refuses lock files with a process id in them: these are flock(2), which the kernel lets go of when a process dies.
+Both are locks of flock(2), which the kernel releases when a process dies; no lock file holds a process id.
 """
 
 import fcntl
@@ -19,7 +19,7 @@ def take_sweep_turn(directory: Path) -> Iterator[bool]:
     """A sweep's turn: False at once where another process has it; it ends with the block, or with the process.
 
     True also where no lock can be made (read-only, no directory, no inode left): a sweep must not depend on it, since
-    every removal has its own last look.
+    every removal has its own final check.
     """
     try:
         lock = os.open(directory / SWEEP_LOCK, os.O_RDONLY | os.O_CREAT, 0o600)

@@ -1,6 +1,6 @@
-"""What the ledger tells of the past: history, news, regret and holds.
+"""What the ledger says of the past: history, news, regret and holds.
 
-Refuses rows whose words it does not know: a later version may write more of them, and they are left out.
+Rows with a trigger or an outcome that this version does not know are left out: a newer version may write more of them.
 """
 
 import sqlite3
@@ -57,7 +57,7 @@ def evictions_since(connection: sqlite3.Connection, since: datetime | None) -> t
 
 
 def observed_since(connection: sqlite3.Connection, since: datetime | None) -> tuple[PastEviction, ...]:
-    """What would have gone in mode observe, newest first."""
+    """What mode observe would have evicted, newest first."""
     begin = _ALL if since is None else micros(since)
     return tuple(_past(connection.execute(_OBSERVED + "at >= ? ORDER BY at DESC, image_id", (begin,))))
 
@@ -89,12 +89,12 @@ def _past(rows: Iterable[SqlRow]) -> Iterator[PastEviction]:
 
 
 def has_news(connection: sqlite3.Connection) -> bool:
-    """Whether there is anything to tell; by partial indexes, since it is asked all the time."""
+    """Whether there is anything to report; by partial indexes, since it is asked all the time."""
     return bool(connection.execute(_ANY_NEWS).fetchone()[0])
 
 
 def report_news(connection: sqlite3.Connection) -> tuple[News, ...]:
-    """What was not told yet, oldest first, and told from now on; inside a transaction."""
+    """Return what was not reported yet, oldest first, and store that it is; call this inside a transaction."""
     news: list[tuple[datetime, News]] = [(s.ended_at, ForeignSweep(s)) for s in _sweeps(connection.execute(_SWEPT))]
     news += [(e.at, ForeignEviction(e)) for e in _past(connection.execute(_EVICTED + "told = 0"))]
     news += [(e.at, EvictionObserved(e)) for e in _past(connection.execute(_OBSERVED + "told = 0"))]
@@ -118,7 +118,7 @@ def _sweeps(rows: Iterable[SqlRow]) -> Iterator[PastSweep]:
 
 
 def regrets_of(connection: sqlite3.Connection, now: datetime) -> dict[str, Regret]:
-    """By rule: the evictions of the last week, those before its latest hold left out, and how many came back."""
+    """By rule: the evictions of the last week, without those before its latest hold, and how many were re-pulled."""
     rows = connection.execute(
         """SELECT rule, count(*), count(regretted_at) FROM eviction
         WHERE outcome = 'evicted' AND rule IS NOT NULL AND at > :begin AND at <= :now
@@ -152,7 +152,7 @@ def evicted_in_nightly_run(connection: sqlite3.Connection, occurrence: datetime)
 
 
 def newest_of(connection: sqlite3.Connection) -> datetime | None:
-    """The newest time of a sample, an eviction or a night; None where there is none."""
+    """The newest time of a sample, an eviction or a nightly run; None where there is none."""
     row = connection.execute(
         """SELECT max(at) FROM (SELECT max(at) AS at FROM eviction UNION ALL SELECT max(ended_at) FROM nightly_run
         UNION ALL SELECT value FROM meta WHERE key = 'sampled_at')"""
@@ -161,10 +161,10 @@ def newest_of(connection: sqlite3.Connection) -> datetime | None:
 
 
 def shift_times(connection: sqlite3.Connection, correction: Shift, latest: datetime) -> None:
-    """Move what the wall clock said of images, samples and nights before it was set, nothing beyond `latest`.
+    """Move the times of images, samples and nightly runs from before the wall clock was set, none beyond `latest`.
 
-    When images were evicted is history and stays, save what is yet to come. Done once: a commit may be on disk though
-    it was called failed.
+    Times of evictions stay as they are, unless they are in the future. A correction is applied once: a commit may be
+    on disk although SQLite reported it as failed.
     """
     done = connection.execute("INSERT OR IGNORE INTO meta (key, value) VALUES (?, ?)", (correction.key, micros(latest)))
     if not done.rowcount:
@@ -185,7 +185,7 @@ def shift_times(connection: sqlite3.Connection, correction: Shift, latest: datet
 
 
 def prune(connection: sqlite3.Connection, before: int) -> None:
-    """Forget what is older; never an image that is there, nor the latest night."""
+    """Delete what is older; never an image that is there, nor the latest nightly run."""
     for statement in (
         "DELETE FROM eviction WHERE at < ?",
         "DELETE FROM sweep WHERE coalesce(ended_at, started_at) < ?",

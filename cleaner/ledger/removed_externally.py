@@ -1,6 +1,6 @@
-"""Images that went without us: what the ledger has, what a look misses of it, and no eviction explains.
+"""Images that were removed externally: the ledger has them, an inspection misses them, and no eviction explains it.
 
-Refuses to guess who it was, and to believe one look: an image counts once a later look misses it too.
+The ledger cannot say who removed them. An image counts once a later inspection misses it too.
 """
 
 import sqlite3
@@ -15,8 +15,8 @@ from cleaner.ledger.repulls import UNFINISHED_FOR
 from cleaner.ledger.rows import MICROSECOND, micros, micros_or_none, parse_references, time_of, time_or_none
 
 _SLACK = UNFINISHED_FOR // MICROSECOND
-"""A look lists images before it asks the ledger, and a runtime may finish a removal that failed: an eviction that was
-over so shortly before the image was last seen may be what took it."""
+"""An inspection lists images before it asks the ledger, and a runtime may finish a removal that failed. So an eviction
+may explain a missing image if it ended up to 5 minutes before the image was last seen."""
 _INSERT = """INSERT INTO removed_externally
         (image_id, refs, first_seen, last_used, last_seen, gone_at, used_percent, replaced_by)
     SELECT id, refs, first_seen, coalesce(:last_used, last_used), :last_seen, :gone_at, :used_percent, :replaced_by
@@ -26,7 +26,8 @@ _DELETE_OURS = """DELETE FROM removed_externally WHERE told = 0 AND confirmed = 
     image_id IN (SELECT image_id FROM eviction WHERE outcome = 'pending')
     OR image_id IN (SELECT image_id FROM eviction WHERE outcome IN ('evicted', 'failed')
         AND at > (SELECT min(last_seen) FROM removed_externally WHERE told = 0 AND confirmed = 0) - :slack))"""
-"""All of one look were last seen at the same time; by indexes, since all images of a node may vanish at once."""
+"""All images of one inspection were last seen at the same time. The query works by indexes, since all images of a node
+may be removed at once."""
 _SELECT = """SELECT image_id, refs, last_seen, gone_at, first_seen, last_used, used_percent, replaced_by, returned_at
     FROM removed_externally WHERE """
 _ALL = -(2**63)
@@ -34,7 +35,7 @@ _ALL = -(2**63)
 
 
 class PeakUsage:
-    """The highest usage that was measured since the last look."""
+    """The highest usage that was measured since the last inspection."""
 
     def __init__(self) -> None:
         self.percent: float | None = None
@@ -47,16 +48,17 @@ class PeakUsage:
         self.percent = percent if self.percent is None else max(percent, self.percent)
 
     def reset(self) -> None:
-        """After a look: the latest measurement was before it, and still tells what the next one follows on."""
+        """Begin again after an inspection, with the latest measurement as the first of the next interval."""
         self.percent = self._latest
 
 
 def store_external_removals(
     connection: sqlite3.Connection, changes: Changes, used_percent: float | None, now: datetime
 ) -> bool:
-    """Inside a transaction, before the changes are written; whether a later look is to confirm any of it.
+    """Store the images that are gone; whether a later inspection has to confirm any of them.
 
-    `used_percent`: the highest usage since the look before.
+    Call this inside a transaction, before the changes are written. `used_percent`: the highest usage since the
+    inspection before.
     """
     _reconcile_returned(connection, changes.appeared, now)
     connection.execute(_DELETE_OURS, {"slack": _SLACK})
@@ -78,13 +80,13 @@ def store_external_removals(
 
 
 def _sampled_at(connection: sqlite3.Connection) -> datetime | None:
-    """The last look that is on disk."""
+    """The time of the last inspection that is on disk."""
     row = connection.execute("SELECT value FROM meta WHERE key = 'sampled_at'").fetchone()
     return None if row is None else time_of(row[0])
 
 
 def _reconcile_returned(connection: sqlite3.Connection, appeared: frozenset[str], now: datetime) -> None:
-    """What is back at the next look was not gone; what is back later came back."""
+    """Delete images that are back at the next inspection; of those that are back later store when they returned."""
     if not appeared:
         return
     rows = connection.execute(
@@ -106,7 +108,7 @@ def _replacement_of(connection: sqlite3.Connection, image_id: str, owners: Mappi
 
 
 def is_unconfirmed(connection: sqlite3.Connection) -> bool:
-    """Whether anything waits for a later look."""
+    """Whether any image waits for a later inspection to confirm it."""
     sql = "SELECT EXISTS (SELECT 1 FROM removed_externally WHERE told = 0 AND confirmed = 0)"
     return bool(connection.execute(sql).fetchone()[0])
 
@@ -114,13 +116,13 @@ def is_unconfirmed(connection: sqlite3.Connection) -> bool:
 def external_removals_since(
     connection: sqlite3.Connection, since: datetime | None
 ) -> tuple[ExternallyRemovedImage, ...]:
-    """Newest first, those that a look has yet to confirm too."""
+    """Newest first, including those that an inspection has yet to confirm."""
     begin = _ALL if since is None else micros(since)
     return tuple(_images(connection.execute(_SELECT + "gone_at >= ? ORDER BY gone_at DESC, image_id", (begin,))))
 
 
 def unreported_external_removals(connection: sqlite3.Connection) -> Iterator[tuple[ExternallyRemovedImage, ...]]:
-    """What no outlet was told yet, all of one look together, oldest first; nothing is missing where tags moved."""
+    """What was not reported yet, oldest first, all images of one inspection together; none whose tags moved."""
     sql = _SELECT + "told = 0 AND confirmed = 1 AND replaced_by IS NULL ORDER BY gone_at, refs, image_id"
     rows = connection.execute(sql)
     for _, images in groupby(_images(rows), key=lambda image: image.gone_at):

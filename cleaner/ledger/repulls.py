@@ -1,6 +1,6 @@
-"""What became of images that went or would have gone: found by what the ledger says and what is there now.
+"""What became of images that were evicted, or would have been: found by what the ledger says and what is there now.
 
-Refuses to write: it gives statements, which change nothing where another process was first.
+It must not write, see `file.py`: it returns statements, which change nothing where another process was first.
 """
 
 import sqlite3
@@ -14,7 +14,7 @@ from cleaner.core.regret import REGRET_WINDOW
 from cleaner.ledger.rows import MICROSECOND, SqlValue, Statement, micros, pulled_at_of
 
 UNFINISHED_FOR = timedelta(minutes=5)
-"""An eviction whose image is still there so long after it began did not happen: no runtime takes that long."""
+"""An eviction whose image is still there 5 minutes after it began did not happen: no runtime takes that long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Unfinished:
     """Of the image as it was listed then."""
 
     def is_pulled_again(self, image: Image) -> bool:
-        """Whether an image that is there was pulled after the one that was to go; an older time is of a lost record."""
+        """Whether the image was pulled later than the one to evict; an earlier time belongs to a lost record."""
         pulled_at = pulled_at_of(image)
         return self.pulled_at is not None and pulled_at is not None and pulled_at > self.pulled_at
 
@@ -81,7 +81,7 @@ def returns_of(connection: sqlite3.Connection, there: frozenset[str], now: datet
 
 
 def list_observed(connection: sqlite3.Connection) -> dict[str, int]:
-    """Images that would have gone and were not wanted since, and when."""
+    """By image id: when mode observe would have evicted it; without images that were used or re-pulled since."""
     return dict(connection.execute("SELECT image_id, at FROM observed WHERE regretted_at IS NULL"))
 
 
@@ -92,7 +92,7 @@ def observed_regrets(
     appeared: frozenset[str],
     now: datetime,
 ) -> dict[str, Statement]:
-    """By id, those of the observed images that were used or pulled after they would have gone."""
+    """By id, those of the observed images that were used or pulled after their eviction would have happened."""
     return {
         image.id: _regret(image.id, by, now)
         for image in images
@@ -103,7 +103,7 @@ def observed_regrets(
 def _regretted_by(
     image: Image, at: int, in_use: frozenset[str], appeared: frozenset[str], now: datetime
 ) -> RegretKind | None:
-    """One that went some other way and came back was pulled, also where no pull time is known."""
+    """An image that was removed externally and is there again was re-pulled, also where no pull time is known."""
     pulled_at = pulled_at_of(image)
     if (pulled_at is not None and at < pulled_at <= micros(now)) or image.id in appeared:
         return RegretKind.PULLED

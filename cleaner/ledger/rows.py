@@ -1,7 +1,7 @@
 """How times, references and whole events are written as rows of the ledger.
 
-Refuses values that SQLite cannot hold: they are cut to what it can, since a row that cannot be written would hold up
-all that come after it.
+Values that SQLite cannot hold are cut to what it can: a row that cannot be written would hold up all that come after
+it.
 """
 
 import json
@@ -21,11 +21,11 @@ Statement = tuple[str, Mapping[str, SqlValue]]
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """A correction of the wall clock, which moves what was noted before it."""
+    """A correction of the wall clock, which moves the times that were stored before it."""
 
     offset: timedelta
     key: str
-    """Under which it is noted as done: carried out a second time it changes nothing either."""
+    """Under which it is stored as done: carried out a second time it changes nothing either."""
 
     @classmethod
     def new(cls, offset: timedelta) -> "Shift":
@@ -68,7 +68,7 @@ def shift_of(offset: timedelta) -> int:
 
 
 def moved(time: datetime, offset: timedelta, latest: datetime) -> datetime:
-    """A time that was noted by a wall clock before it was set; never beyond `latest`."""
+    """Move a time that was stored before the wall clock was set; never beyond `latest`."""
     return min(time_of(micros(time) + shift_of(offset)), latest)
 
 
@@ -143,7 +143,7 @@ def sweep_ends(key: str, report: SweepReport, at: datetime, *, told: bool) -> St
 
 
 def sweep_fails(key: str, trigger: Trigger, at: datetime, *, told: bool) -> Statement:
-    """One that ended for no reason of its own; it took from its beginning, where that is known, until now."""
+    """A sweep that failed; it lasted from its beginning, where that is known, until now."""
     sql = """INSERT INTO sweep (key, trigger, started_at, ended_at, duration_seconds, told)
         VALUES (:key, :trigger, :at, :at, 0, :told)
         ON CONFLICT (key) DO UPDATE SET ended_at = excluded.ended_at,
@@ -210,7 +210,7 @@ def image_gone(image_id: str, at: datetime, last_used: datetime | None) -> State
 
 
 def observed_eviction(eviction: Eviction, trigger: Trigger, at: datetime) -> Statement:
-    """An image that would have gone in mode observe: the first time counts."""
+    """An image that mode observe would have evicted: the first time counts."""
     sql = """INSERT INTO observed (image_id, refs, trigger, reason, rule, at, created_at, pulled_at, last_used_at,
             size_bytes, estimated_bytes, told)
         VALUES (:image_id, :refs, :trigger, :reason, :rule, :at, :created_at, :pulled_at, :last_used_at,
@@ -225,7 +225,7 @@ def observed_eviction(eviction: Eviction, trigger: Trigger, at: datetime) -> Sta
 
 
 def forget_later_nightly_runs(event: NightlyRunEnded) -> Statement:
-    """The latest night that was dealt with is the last: one beyond it was noted by a clock that was ahead."""
+    """Delete nightly runs beyond the latest one that was dealt with: a wall clock that was ahead stored them."""
     return "DELETE FROM nightly_run WHERE occurrence > :occurrence", {
         "occurrence": micros(event.nightly_run.occurrence)
     }

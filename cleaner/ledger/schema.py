@@ -1,7 +1,7 @@
 """What the ledger's file looks like, version by version, and whether this version may use the one it finds.
 
-Refuses steps that take anything away: a step adds tables, and columns that may be missing or have a default, so that
-the version before goes on with a file of the version after it.
+A step must not remove anything: it adds tables, and columns that may be missing or have a default. So the version
+before it can still use the file.
 """
 
 import sqlite3
@@ -136,7 +136,7 @@ nothing changed writes one page. An eviction that began and is not known to be o
 Beside `sampled_at` stand `boot`, `boot_seconds` and `boot_sampled_at`: in which boot that sample was taken, how long
 after its begin (microseconds too), and the sample's time again, so that one is known that a version without them took.
 `shift:` and a key are a correction that was carried out.
-An image that vanished is `confirmed` by the second look that misses it, and told only then."""
+An image that was removed externally is `confirmed` by the second inspection that misses it, and reported only then."""
 TABLES = frozenset({"meta", "image", "sweep", "eviction", "observed", "nightly_run", "hold", "removed_externally"})
 """What this version cannot do without."""
 
@@ -144,7 +144,7 @@ TABLES = frozenset({"meta", "image", "sweep", "eviction", "observed", "nightly_r
 def prepare(connection: sqlite3.Connection, now: int, steps: Sequence[Step] = STEPS) -> None:
     """Make an empty file a ledger that begins `now`, and bring an older one up to date; both or nothing.
 
-    BrokenLedgerError, RefusedLedgerError and sqlite3.Error where it cannot be used.
+    BrokenLedgerError, UnusableLedgerError and sqlite3.Error where it cannot be used.
     """
     if _number(connection, "PRAGMA user_version") < len(steps):
         connection.execute("BEGIN IMMEDIATE")
@@ -173,9 +173,9 @@ def _upgrade(connection: sqlite3.Connection, now: int, steps: Sequence[Step]) ->
 
 
 def require_own_file(connection: sqlite3.Connection, version: int = len(STEPS)) -> None:
-    """RefusedLedgerError for a file that is another program's or a newer version's; before anything is written.
+    """UnusableLedgerError for a file that is another program's or a newer version's; before anything is written.
 
-    A newer file that misses something is refused, not broken: its version may know why.
+    A newer file that misses something is unusable, not broken: its version may know why.
     """
     tables = _tables(connection)
     if tables and _number(connection, "PRAGMA application_id") != APPLICATION_ID:

@@ -1,6 +1,6 @@
 """The machine's clocks, and waiting that a signal ends.
 
-Refuses signal handlers: SIGTERM and SIGINT are blocked and waited for, which also works as PID 1.
+It installs no signal handlers: SIGTERM and SIGINT are blocked and waited for, which also works as PID 1.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """Usage of the filesystems that images, content and containers fill: bytes from psutil, inodes from statvfs.
 
-Refuses another filesystem in its place: a path that is not mounted from the host is an error, never its parent.
+A path that is not mounted from the host is an error: the agent must not measure the filesystem of its parent instead.
 """
 
 import ctypes
@@ -39,7 +39,7 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class MountedFilesystem:
-    """One filesystem, and the path that it is looked at through."""
+    """One filesystem, and the path through which it is measured."""
 
     filesystem: Filesystem
     path: str
@@ -59,7 +59,7 @@ class MountedDisk:
 
     @property
     def path(self) -> str:
-        """Where that of the images is looked at."""
+        """The path through which the filesystem of the images is measured."""
         return self._images.path
 
     @property
@@ -162,7 +162,7 @@ def open_disk(
 def _find(
     filesystem: Filesystem, path: str, *, in_pod: bool, mounts: tuple["Mount", ...]
 ) -> tuple[MountedFilesystem, str]:
-    """Where a filesystem is looked at, and its device."""
+    """The path through which a filesystem is measured, and its device."""
     if not Path(path).is_dir():
         raise EnvironmentUnusableError(f"{path} is no directory here; {_advice(path)}")
     mount = mount_of(os.path.realpath(path), mounts)

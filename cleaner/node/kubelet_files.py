@@ -1,6 +1,6 @@
 """The kubelet's configuration as it lies on this node: one file, and a folder of files that are merged into it.
 
-Refuses to raise, to show what else these files hold, and to write: only the keys of `core.kubelet` are looked at.
+Only the keys of `core/kubelet.py` are read. It must not raise, write, or show what else these files hold.
 """
 
 import json
@@ -15,7 +15,7 @@ from cleaner.core.kubelet import KIND, KubeletConfig, Tree, kubelet_settings_of
 LARGEST_KUBELET_FILE_BYTES = 256 * 1024
 """A hundred times what a kubelet needs; reading more as YAML would hold up the loop for seconds."""
 DROP_INS = "*.conf"
-"""What the kubelet takes of its --config-dir, in the order of the names."""
+"""Which files of its --config-dir the kubelet reads, in the order of their names."""
 
 
 class KubeletFiles:

@@ -1,6 +1,6 @@
 """Keeps the C allocator from holding on to memory that a burst of messages needed once.
 
-Refuses to be needed: where the C library is not glibc nothing is set, and all works.
+It is optional: where the C library is not glibc nothing is set, and everything works.
 """
 
 import ctypes
@@ -15,10 +15,10 @@ TRIM_BYTES = 64 << 10
 
 
 class TrimAfterInventory:
-    """An outlet that gives freed memory back to the kernel after each look at all images."""
+    """An outlet that gives freed memory back to the kernel after each inventory and each sweep."""
 
     def record(self, event: Event) -> None:
-        """Trim after a count and after a sweep, which read the most."""
+        """Trim after an inventory and after a sweep, which read the most."""
         if isinstance(event, ImagesInventoried | SpaceInventoried | SweepEnded):
             with suppress(OSError, AttributeError):
                 ctypes.CDLL(None).malloc_trim(0)

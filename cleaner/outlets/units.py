@@ -1,9 +1,12 @@
 """How times, ages, bytes, shares and foreign text are written for people and for programs.
 
-Refuses locales and rounding that hides a mark: what programs read keeps every digit.
+It must not depend on a locale, nor round what programs read: that keeps every digit.
 """
 
 from datetime import UTC, datetime, timedelta
+
+MOST_ROWS = 50
+"""Rows that a table shows of one kind; more of them need `--all`."""
 
 _BINARY_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _AGE_UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"))

@@ -1,6 +1,6 @@
 """The port that Prometheus and the kubelet ask: /metrics, /livez and /readyz.
 
-Refuses to wait for a client: a silent one is dropped after seconds, and the oldest when there are too many.
+It must not wait for a client: a silent one is dropped after seconds, and the oldest when there are too many.
 """
 
 import errno
@@ -23,9 +23,9 @@ CLIENT_SECONDS = 5.0
 MOST_CLIENTS = 16
 """Served at once, a thread each; one more, and the oldest is dropped."""
 LIVE_SECONDS = 300.0
-"""The longest silence of a healthy loop is one removal: RemoveImage may take its deadline of 120 s, and the last
-look before it, asking whether the image is gone, with retries, and settling take a minute at worst. A nightly sweep's
-rest after it is a silence of its own, of half a minute."""
+"""The longest silence of a healthy loop is one removal: RemoveImage may take its deadline of 120 s, and the final
+check before it, asking whether the image is gone, with retries, and settling take a minute at worst. The pause of a
+nightly sweep after it is a silence of its own, of half a minute."""
 
 
 class Health:
@@ -38,13 +38,13 @@ class Health:
         self._ready = False
 
     def record(self, event: Event) -> None:
-        """Beat; and take note when the runtime comes or goes."""
+        """Beat; and keep whether the runtime is available."""
         self._beat = self._monotonic()
         if isinstance(event, RuntimeUp | RuntimeDown):
             self._ready = isinstance(event, RuntimeUp)
 
     def record_runtime_call(self, _method: str, _seconds: float, _answered: bool) -> None:  # noqa: FBT001
-        """Beat: the first look at a node asks for each image, which no event tells of."""
+        """Beat: the first inspection of a node asks for each image, which no event reports."""
         self._beat = self._monotonic()
 
     def reason_not_live(self) -> str | None:
@@ -118,11 +118,11 @@ class _Server(ThreadingHTTPServer):
         return client, address
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that went away or was too slow is nobody's trouble."""
+        """Ignore a client that hung up or was too slow."""
 
 
 def _hang_up(client: socket.socket) -> None:
-    with suppress(OSError):  # it may have gone by itself
+    with suppress(OSError):  # it may be closed already
         client.shutdown(socket.SHUT_RDWR)
 
 

@@ -1,6 +1,7 @@
-"""Whether the registries that images came from answer, so that what goes at night can be pulled again.
+"""Whether the registries of images answer, so that what a nightly sweep evicts can be pulled again.
 
-Refuses to ask often: an answer is kept for minutes, a bad one too, and mirrors are asked only where a registry is down.
+It must not ask often: an answer is kept for minutes, a bad one too, and mirrors are asked only where a registry is
+down.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +25,7 @@ class _Answer:
 
 
 class RegistryHealth:
-    """Asks registries and remembers what they answered."""
+    """Asks registries and keeps what they answered."""
 
     def __init__(
         self, mirrors: Mapping[str, Sequence[str]], rounds: ProbeRound, monotonic: Callable[[], float]
@@ -37,7 +38,7 @@ class RegistryHealth:
         self._down: dict[str, str] = {}
 
     def find_down(self, registries: frozenset[str], seconds: float) -> Mapping[str, str]:
-        """Those that are down with all of their mirrors, and why; asks whom nobody asked of late."""
+        """Those that are down with all of their mirrors, and why; asks only those without a recent answer."""
         begin = self._monotonic()
         against = self._ask(registries, seconds * FIRST_SHARE)
         mirrors = {mirror for registry in against for mirror in self._mirrors.get(registry, ())}

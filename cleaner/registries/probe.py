@@ -1,7 +1,7 @@
-"""The question to one registry: `GET /v2/`, as any client of the distribution API begins.
+"""The probe of one registry: `GET /v2/`, as any client of the distribution API begins.
 
-Refuses to log in, to follow a redirect elsewhere, and to trust a certificate that does not verify: these are answers of
-somebody else, or no answers, and count as none. Source: distribution-spec, endpoint end-1.
+It must not log in, follow a redirect, or trust a certificate that does not verify: such an answer may come from another
+server, and counts as none. Source: distribution-spec, endpoint end-1.
 """
 
 import ssl
@@ -19,14 +19,14 @@ from cleaner.core.errors import EnvironmentUnusableError
 from cleaner.core.references import DEFAULT_REGISTRY
 
 ALIVE = frozenset({200, 401, 403})
-"""It serves images to those whom it knows."""
+"""With these answers the registry serves images, if only to clients that log in."""
 TIMEOUTS = 2.0, 3.0
 """Seconds for a connection, and between two bytes; the whole question is bounded by `probe_round.py`."""
 PROBE_ATTEMPTS = 2
-"""The second for what may pass at once: a refusal, a reset, an error of the server's. What hung had its time."""
+"""The second is for transient failures: a connection refused or reset, a server error. A timeout is not tried again."""
 FIRST_ERROR = 500
 DOCKER_HUB = "registry-1.docker.io"
-"""Who serves `docker.io`. Source: distribution/reference, and every client's default."""
+"""The host that serves `docker.io`. Source: distribution/reference, and every client's default."""
 
 
 class RegistryProbe:
@@ -52,7 +52,7 @@ class RegistryProbe:
         retrying = Retrying(
             stop=stop_after_attempt(PROBE_ATTEMPTS),
             wait=wait_random(0.1, 0.5),
-            retry=retry_if_result(lambda answer: answer.may_pass),
+            retry=retry_if_result(lambda answer: answer.may_recover),
             retry_error_callback=_last,
             sleep=sleep_using_event(Event()),
         )
@@ -82,11 +82,11 @@ class RegistryProbe:
 
 
 class _Answer:
-    """Why a registry is down, None where it is not, and whether that may pass at once."""
+    """Why a registry is down, None where it is not, and whether that may be transient."""
 
-    def __init__(self, reason: str | None, *, may_pass: bool = False) -> None:
+    def __init__(self, reason: str | None, *, may_recover: bool = False) -> None:
         self.reason = reason
-        self.may_pass = may_pass
+        self.may_recover = may_recover
 
 
 class _Trusting(HTTPAdapter):
@@ -130,7 +130,7 @@ def _read(status: int) -> _Answer:
     if status in ALIVE:
         return _Answer(None)
     redirect = ", a redirect, which is not followed" if 300 <= status < 400 else ""  # noqa: PLR2004 - RFC 9110, 15.4
-    return _Answer(f"HTTP {status}{redirect}", may_pass=status >= FIRST_ERROR)
+    return _Answer(f"HTTP {status}{redirect}", may_recover=status >= FIRST_ERROR)
 
 
 def _explain(error: RequestException) -> _Answer:
@@ -140,8 +140,8 @@ def _explain(error: RequestException) -> _Answer:
     root = [*_causes(error)][-1]
     if isinstance(error, SSLError):
         return _Answer(f"TLS: {getattr(root, 'verify_message', None) or getattr(root, 'reason', None) or 'failed'}")
-    reason = (root.strerror if isinstance(root, OSError) else None) or "the connection broke"
-    return _Answer(f"the proxy: {reason}" if isinstance(error, ProxyError) else reason, may_pass=True)
+    reason = (root.strerror if isinstance(root, OSError) else None) or "the connection failed"
+    return _Answer(f"the proxy: {reason}" if isinstance(error, ProxyError) else reason, may_recover=True)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -1,6 +1,6 @@
-"""Questions asked side by side within a time limit, however long any of them hangs.
+"""Probes of several registries at once, within a time limit even where some of them hang.
 
-Refuses to wait for what hangs: its thread is left behind, and whom it asks is not asked again before it is back.
+A probe that hangs is not waited for: its thread is left behind, and its registry is not probed again until it returns.
 """
 
 import random
@@ -19,7 +19,7 @@ MOST_AT_ONCE = 8
 JITTER_SHARE = 0.1
 """Of the time limit: within that a question is put off by chance, so that a fleet does not ask at once."""
 POLL_SECONDS = 0.1
-"""Between two looks whether a stop was requested."""
+"""Between two checks whether a stop was requested."""
 
 Found = dict[str, str | None]
 
@@ -33,7 +33,7 @@ class ProbeRound:
         self._stop = stop
         self._chance = chance
         self._busy: set[str] = set()
-        """Those whom a thread asks now, from a round that may be long over."""
+        """Registries that a thread probes now, perhaps for a round that is long over."""
         self._lock = Lock()
 
     def probe_all(self, registries: Sequence[str], seconds: float) -> Found:
@@ -68,8 +68,8 @@ class ProbeRound:
             self._busy.add(registry)
         try:
             return self._ask(registry)
-        except Exception as error:  # noqa: BLE001 - whatever breaks here keeps images, and never ends a sweep
-            return f"the question broke: {type(error).__name__}"
+        except Exception as error:  # noqa: BLE001 - whatever fails here keeps images, and never ends a sweep
+            return f"the probe failed: {type(error).__name__}"
         finally:
             with self._lock:
                 self._busy.discard(registry)

@@ -1,7 +1,7 @@
 """The container runtime as `core` sees it, over CRI.
 
-Refuses to remember what can change: only what is fixed for an id is read once (when an image was built, what a
-container mounts, what a sandbox runs), and forgotten with it.
+It must not keep what can change. Only what is fixed for an id is read once (when an image was built, what a container
+mounts, what a sandbox runs), and dropped with it.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -45,7 +45,7 @@ from cleaner.runtime.rpc import (
 _Value = TypeVar("_Value")
 
 _MOST_HANGING = 3
-"""So many images of a list may have a status that does not come in time; each costs its deadline."""
+"""How many images of a list may have a status that does not come in time; each costs its deadline."""
 
 
 def _observe_nothing(_method: str, _seconds: float, _answered: bool) -> None:  # noqa: FBT001 - ObserveCall's shape
@@ -67,7 +67,7 @@ class CriRuntime:
         observe_call: ObserveCall = _observe_nothing,
         deadlines: Mapping[Span, timedelta] = DEADLINES,
     ) -> None:
-        """Nothing is connected before the first call; a stop request ends waiting for a runtime that is away."""
+        """Nothing is connected before the first call; a stop request ends waiting for an unavailable runtime."""
         channels = Channels({Socket.RUNTIME: endpoint, Socket.IMAGES: image_endpoint or endpoint})
         self._calls = Calls(channels, deadlines, stop, observe_call)
         self._containerd_api = ContainerdApi(self._calls)
@@ -96,15 +96,15 @@ class CriRuntime:
         self.disconnect()
 
     def disconnect(self) -> None:
-        """End the connections; the next call opens them again, and what is remembered or watched stays."""
+        """End the connections; the next call opens them again, and what is kept or watched stays."""
         self._calls.disconnect()
 
     def watch_created_containers(self) -> None:
-        """Note from now on what is made, in a thread with the caller's signal mask; for who stays."""
+        """Collect created containers from now on, in a thread with the caller's signal mask; for the daemon."""
         self._uses.start()
 
     def read_version(self) -> RuntimeVersion:
-        """Name and version; asked once, so that a runtime that is away is known at once."""
+        """Name and version; asked once, so that the caller knows at once that a runtime is unavailable."""
         answer = self._calls.ask(methods.VERSION, pb.VersionRequest())
         return RuntimeVersion(answer.runtime_name, answer.runtime_version)
 
@@ -137,7 +137,7 @@ class CriRuntime:
 
         None without `watch_created_containers` or containerd's API.
 
-        Where the names of the images cannot be read nothing is lost: it is told next time.
+        Where the names of the images cannot be read nothing is lost: the next call returns the containers.
         """
         made = self._uses.drain()
         try:
@@ -173,7 +173,7 @@ class CriRuntime:
         return self._pulls.error
 
     def read_pulls(self) -> tuple[Pull, ...]:
-        """What is being pulled, foretold by the ratio of the images of the last `read_layers`; () where that fails."""
+        """What is being pulled, projected by the ratio of the images of the last `read_layers`; () where that fails."""
         return self._pulls.read()
 
     def list_leftovers(self, image: Image) -> tuple[str, ...]:
@@ -217,7 +217,7 @@ class CriRuntime:
         except NotServingError:
             raise
         except RuntimeUnavailableError:
-            # One that hangs must not keep the others from going for ever; several are a runtime that hangs.
+            # One image that hangs must not keep others from being evicted for ever; several are a runtime that hangs.
             self._hanging += 1
             if self._hanging > _MOST_HANGING:
                 raise
@@ -227,7 +227,7 @@ class CriRuntime:
         return None if answer is None else self._store_created(image, answer)
 
     def _store_created(self, image: Image, answer: pb.ImageStatusResponse) -> Image:
-        """Remembers what an answer tells; one that cannot be read is asked for again next time."""
+        """Keep the build time of an answer; one that cannot be read is asked for again next time."""
         try:
             created_at = self._created[image.id] = translate.read_created_at(answer.info)
         except RuntimeRejectedError:
@@ -249,7 +249,7 @@ class CriRuntime:
         request = pb.ContainerStatusRequest(container_id=container_id)
         answer = self._calls.read(methods.CONTAINER_STATUS, request)
         if not answer.HasField("status"):
-            # What it mounts stays unknown, and an image that it mounts must not go.
+            # What it mounts stays unknown, and an image that it mounts must not be evicted.
             raise RuntimeRejectedError("ContainerStatus: it has no status")
         return translate.mounted_image_names(answer.status)
 
@@ -260,8 +260,8 @@ class CriRuntime:
     def _read_next_sandbox_image(self) -> str | None:
         """Asked every time: a runtime restarts with another configuration faster than anybody notices.
 
-        A runtime that refuses to tell, and pins images, has pinned this one too: containerd 1.7 and 2 cannot answer
-        their very first Status on a disk without a free byte, and that disk has to be swept.
+        A runtime that answers with an error, and pins images, has pinned this one too: containerd 1.7 and 2 cannot
+        answer their very first Status on a disk without a free byte, and that disk has to be swept.
         """
         try:
             answer = self._calls.read(methods.STATUS, pb.StatusRequest(verbose=True))

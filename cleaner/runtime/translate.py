@@ -1,6 +1,6 @@
 """From the runtime's messages to `core`'s values.
 
-Refuses I/O and guessing: what cannot be read is None where that keeps an image, and an error where it would not.
+It must not do I/O or guess: what cannot be read is None where that keeps an image, and an error where it would not.
 """
 
 import json

@@ -1,6 +1,6 @@
-"""The node of `cleaner demo`: one of each kind of image, on a disk past its high mark.
+"""The node of `cleaner demo`: one of each kind of image, on a disk above its high watermark.
 
-Refuses surprises: what is there and what of it may go can be read off the lists below.
+The lists below show what is there, and what of it may be evicted.
 """
 
 from collections.abc import Iterator

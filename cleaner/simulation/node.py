@@ -1,6 +1,7 @@
 """A simulated node: images as records over layers, layers as real files in a directory with a size limit.
 
-Refuses to be kinder than containerd: like it, a removal asks nobody, and a container's layers outlive their image.
+It must not be kinder than containerd: a removal succeeds also for an image in use, and a container's layers outlive
+their image.
 """
 
 import hashlib
@@ -83,7 +84,7 @@ class SimulatedNode:
         return self._add([build.image_id, by_digest, *by_tag], build, pinned=pinned)
 
     def begin_pull(self, reference: str, build: Build) -> None:
-        """A pull that has not fetched a byte yet: it goes on until `pull` has the same reference, or `abort_pull`."""
+        """A pull that has not fetched a byte yet: it continues until `pull` has the same reference, or `abort_pull`."""
         self._pulling[reference] = build
 
     def abort_pull(self, reference: str) -> None:
@@ -109,17 +110,17 @@ class SimulatedNode:
         return container_id
 
     def remove_container(self, container_id: str) -> None:
-        """Take a container away; layers that only it held go."""
+        """Remove a container, and the layers that only it held."""
         del self._containers[container_id]
         del self._held[container_id]
         self._collect_garbage()
 
     def write_file(self, name: str, size_bytes: int) -> None:
-        """Something else that fills the disk."""
+        """Add non-image data to the disk."""
         self._write(self.directory / f"other-{name}", size_bytes)
 
     def remove_file(self, name: str) -> None:
-        """Something else that leaves the disk."""
+        """Remove non-image data from the disk."""
         (self.directory / f"other-{name}").unlink()
 
     # core.ports.Runtime
@@ -128,7 +129,7 @@ class SimulatedNode:
         """It is in this process."""
 
     def read_version(self) -> RuntimeVersion:
-        """A name that nobody takes for a real runtime."""
+        """A name that cannot be mistaken for a real runtime."""
         return RuntimeVersion("simulated", "1")
 
     def read_filesystems(self) -> Mapping[Filesystem, str]:
@@ -147,7 +148,7 @@ class SimulatedNode:
         return tuple(self._containers[container_id] for container_id in sorted(self._containers))
 
     def drain_created_containers(self) -> tuple[Container, ...]:
-        """Here nobody watches."""
+        """Nothing watches containers here."""
         return ()
 
     def list_sandbox_images(self) -> frozenset[str]:
@@ -193,7 +194,7 @@ class SimulatedNode:
         )
 
     def list_leftovers(self, _image: Image) -> tuple[str, ...]:
-        """Here a removal takes all records."""
+        """Here a removal removes all records."""
         return ()
 
     # core.ports.Disk

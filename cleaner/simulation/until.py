@@ -1,6 +1,6 @@
 """Ends a demonstration once there is something to show.
 
-Refuses to wait for ever: a sweep that does not come within its rounds ends it too.
+It must not wait for ever: it ends too where no sweep comes within `MOST_ROUNDS`.
 """
 
 from cleaner.core.events import Event, SweepEnded
@@ -33,6 +33,6 @@ class UntilSwept:
         return self._report is not None or self._rounds >= MOST_ROUNDS
 
     def wait(self, _seconds: float) -> bool:
-        """Wait for nothing: in a simulation nobody else is at work."""
+        """Wait for nothing: in a simulation nothing else is at work."""
         self._rounds += 1
         return self.requested()

@@ -1,6 +1,6 @@
-"""The eviction of one image: the last look, the removal, and the question whether it is gone.
+"""The eviction of one image: the final check, the removal, and its confirmation.
 
-Refuses to believe an answer: only what the runtime lists afterwards tells.
+It must not believe the answer to RemoveImage: only what the runtime lists afterwards counts.
 """
 
 from dataclasses import replace
@@ -18,9 +18,9 @@ from cleaner.core.sweep_progress import RemovalEstimates, RemovalProgress
 class Evictor:
     """Evicts the images of one sweep, one at a time."""
 
-    def __init__(self, node: Node, kubelet: KubeletThreshold, forecast: RemovalEstimates) -> None:
-        self.estimates = forecast
-        """What each removal is foretold to free."""
+    def __init__(self, node: Node, kubelet: KubeletThreshold, estimates: RemovalEstimates) -> None:
+        self.estimates = estimates
+        """What each removal is estimated to free."""
         self.progress = RemovalProgress()
         """Whether removals still free anything."""
         self.used: frozenset[str] = frozenset()
@@ -29,9 +29,9 @@ class Evictor:
         self._kubelet = kubelet
 
     def evict(self, verdict: Verdict, *, pulls_move: bool) -> Eviction:
-        """The last look, then the removal; whatever fails here is a value, and the image stays.
+        """The final check, then the removal; whatever fails here is a value, and the image stays.
 
-        `pulls_move`: whether pulls in progress got on before the latest measurement.
+        `pulls_move`: whether pulls in progress proceeded before the latest measurement.
         """
         eviction = self._evict(verdict, pulls_move=pulls_move)
         self.estimates.record_outcome(eviction)
@@ -42,7 +42,7 @@ class Evictor:
             against = self._final_check(verdict)
             before = self._node.disk.read_usage()
         except CleanerError as error:
-            return Eviction(verdict, EvictionOutcome.FAILED, f"the last look failed: {error}")
+            return Eviction(verdict, EvictionOutcome.FAILED, f"the final check failed: {error}")
         if against is not None:
             return Eviction(verdict, EvictionOutcome.SPARED, against)
         return self._remove(verdict, before, pulls_move=pulls_move)
@@ -52,9 +52,9 @@ class Evictor:
         runtime = self._node.runtime
         present = runtime.read_image(verdict.image.id)
         sandbox_images = runtime.list_sandbox_images()
-        needs = image_users(runtime.list_containers(), sandbox_images)
-        self.used |= needs.in_use
-        return reason_to_spare(verdict.image, present, replace(needs, used=self.used))
+        users = image_users(runtime.list_containers(), sandbox_images)
+        self.used |= users.in_use
+        return reason_to_spare(verdict.image, present, replace(users, used=self.used))
 
     def _remove(self, verdict: Verdict, before: Usage, *, pulls_move: bool) -> Eviction:
         began = self._node.timer.monotonic()
@@ -89,10 +89,10 @@ class Evictor:
 def remove_and_confirm(runtime: Runtime, image: Image) -> str | None:
     """None once the image is gone, whatever the call answered; else what is wrong.
 
-    One that is there with a newer pull time was gone too: somebody has pulled it again since. An older one is left
-    where the runtime got half-way.
+    An image that is there with a newer pull time was gone too, and has been pulled again since. One with an older pull
+    time is left where the runtime got half-way.
     """
-    answer = "the runtime called it removed"
+    answer = "RemoveImage succeeded"
     try:
         runtime.remove_image(image.id)
     except ImageInUseError:
@@ -105,7 +105,7 @@ def remove_and_confirm(runtime: Runtime, image: Image) -> str | None:
         return f"{answer}; not known whether it is gone: {error}"
     if present is None:
         return _leftovers_of(runtime, image)
-    return None if _is_newer(present, image) else f"{answer}; the image is still there"
+    return None if _is_newer(present, image) else f"{answer}; the image is still listed"
 
 
 def _leftovers_of(runtime: Runtime, image: Image) -> str | None:
@@ -118,7 +118,7 @@ def _leftovers_of(runtime: Runtime, image: Image) -> str | None:
 
 
 def _is_newer(present: Image, image: Image) -> bool:
-    """Whether an image was pulled after another look at it; False where that is not known."""
+    """Whether an image was pulled since an earlier inspection of it; False where that is not known."""
     if not present.readable or present.pulled_at is None or image.pulled_at is None:
         return False
     return present.pulled_at > image.pulled_at

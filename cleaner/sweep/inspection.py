@@ -8,7 +8,7 @@ from cleaner.core.ports import Node
 
 
 def inspect_node(node: Node) -> Inspection:
-    """One look at the node, with what its images share; raises where a list cannot be read."""
+    """The state of the node, with what its images share; raises where a list cannot be read."""
     inspection = inspect_images(node)
     return replace(inspection, layers=node.runtime.read_layers(inspection.images))
 

@@ -1,6 +1,6 @@
-"""What a sweep that has time does between two evictions: rest, measure the disk, look at what is in use.
+"""What a nightly sweep does between two evictions: pause, measure the disk, inspect what is in use.
 
-Refuses to hold anything up: it rests in slices, and a stop request, pressure or the end of its time ends it.
+A pause must not hold anything up: it has slices, and a stop request, pressure or the end of the window ends it.
 """
 
 from collections.abc import Callable
@@ -13,24 +13,24 @@ from cleaner.core.ports import Disk, Stop, Timer
 
 LONGEST_PAUSE_SECONDS = 30.0
 """After one eviction: so even 200 that each took their whole deadline fit into the default window, and the loop's
-heartbeat (/livez) goes on."""
+heartbeat (/livez) continues."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How a sweep that nobody waits for goes through its candidates."""
+    """How gently a nightly sweep works through its candidates."""
 
     duty_cycle: float
-    """Share of its time in which it works, above 0 and up to 1; the rest of it belongs to others."""
+    """Share of its time in which it works, above 0 and up to 1; in the remaining time it pauses."""
     ends_at: datetime | None
     """From then on no eviction begins; None where it has no end."""
     sample_seconds: float
-    """So often it is noted what is in use."""
+    """Seconds between two inspections of what is in use."""
     is_pressing: Callable[[Usage], bool]
-    """Whether at this usage another sweep has to go first."""
+    """Whether at this usage another sweep has to run first."""
 
     def pause_seconds(self, worked_seconds: float) -> float:
-        """The rest after so much work: four times as long at a duty of a fifth; at most LONGEST_PAUSE_SECONDS."""
+        """The pause after this work: four times as long at a duty cycle of a fifth; at most LONGEST_PAUSE_SECONDS."""
         return min(worked_seconds * (1 - self.duty_cycle) / self.duty_cycle, LONGEST_PAUSE_SECONDS)
 
     def is_over(self, now: datetime) -> bool:
@@ -46,7 +46,7 @@ class Pacer:
     """The pauses of one sweep."""
 
     def __init__(self, pace: Pace, disk: Disk, timer: Timer, stop: Stop, inspect: Callable[[], None]) -> None:
-        """`look` notes what is in use now; whoever makes this has just done so, and has not worked yet."""
+        """`inspect` stores what is in use now; the caller has just done so, and has not evicted anything yet."""
         self._pace = pace
         self._disk = disk
         self._timer = timer
@@ -55,9 +55,9 @@ class Pacer:
         self._inspected_at = self._paused_at = timer.monotonic()
 
     def pause(self) -> StopReason | None:
-        """Rest from all that was done since the last pause; why the sweep ends here, or None to go on.
+        """Pause for the work since the last pause; why the sweep ends here, or None to continue.
 
-        CleanerError where it cannot measure or look: who cannot know what is needed evicts nothing more.
+        CleanerError where it cannot measure or inspect: a sweep that does not know what is in use evicts nothing more.
         """
         left = self._pace.pause_seconds(self._timer.monotonic() - self._paused_at)
         while (reason := self._reason_to_end()) is None and left > 0:
@@ -77,7 +77,7 @@ class Pacer:
         return StopReason.YIELDED_TO_PRESSURE if self._pace.is_pressing(self._disk.read_usage()) else None
 
     def _inspect_if_due(self) -> None:
-        """As often as between sweeps: a night of rests would else be a gap in what is known of the node."""
+        """As often as between sweeps: a long nightly sweep must not leave a gap in what is known of the node."""
         now = self._timer.monotonic()
         if now - self._inspected_at >= self._pace.sample_seconds:
             self._inspected_at = now

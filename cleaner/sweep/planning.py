@@ -1,6 +1,6 @@
 """The plan of a sweep once the registries of its candidates were asked, or by what they last answered.
 
-Refuses to decide: what goes is `core.policy`.
+It must not choose images; see `core/policy.py`.
 """
 
 from dataclasses import replace
@@ -21,7 +21,7 @@ SECONDS_UNDER_PRESSURE = 3.0
 def plan_within_reach(
     inspection: Inspection, policy: Policy, trigger: Trigger, now: datetime, registries: Registries | None
 ) -> tuple[Plan, RegistriesProbed | None]:
-    """The plan that keeps what a registry may not give again, and what was asked; None where nobody was.
+    """The plan that keeps images whose registry is down, and what was asked; None where none was.
 
     One round is enough: a reason to keep only takes candidates away, so the second plan has none that the first had
     not.
@@ -41,12 +41,12 @@ def plan_within_reach(
 def plan_as_known(
     inspection: Inspection, policy: Policy, trigger: Trigger, now: datetime, registries: Registries | None
 ) -> Plan:
-    """The plan by what registries last answered; asks nobody, so that it may be made each minute."""
+    """The plan by what registries last answered; it does not ask them, so that it may be made each minute."""
     heeded = _heeded(registries, policy, trigger)
     down = heeded.known_down() if heeded else frozenset[str]()
     return plan(replace(inspection, registries_down=down), policy, trigger, now)
 
 
 def _heeded(registries: Registries | None, policy: Policy, trigger: Trigger) -> Registries | None:
-    """None where nobody is to be asked."""
+    """None where none is to be asked."""
     return None if trigger is Trigger.PRESSURE and policy.pressure_ignores_registries else registries

@@ -1,6 +1,6 @@
-"""What a pressure sweep goes by: measurements with the pulls in progress counted as done, and its goal.
+"""What a pressure sweep follows: measurements with the pulls in progress counted as done, and its targets.
 
-Refuses to make room in vain: a pull that has none even without all candidates counts no more.
+It must not make room in vain: a pull that has none even once all candidates are evicted counts no more.
 """
 
 from cleaner.core.disk_usage import Usage
@@ -11,7 +11,7 @@ from cleaner.core.pressure import Pull, SweepTargets, left_after, projected_usag
 
 
 class PressureTarget:
-    """How far one sweep has to go, measured anew before each removal."""
+    """How far one sweep has to lower usage, measured anew before each removal."""
 
     def __init__(self, runtime: Runtime, disk: Disk, targets: SweepTargets, *, makes_room: bool) -> None:
         """`makes_room`: whether pulls in progress count; under pressure only."""
@@ -19,7 +19,7 @@ class PressureTarget:
         self.given_up: frozenset[str] = frozenset()
         """Digests of pulls that had no room when the sweep began."""
         self.pulls_move = False
-        """Whether pulls in progress got on before the latest measurement: some only seem to be there."""
+        """Whether pulls in progress proceeded before the latest measurement: some only seem to be there."""
         self._runtime = runtime
         self._disk = disk
         self._makes_room = makes_room
@@ -31,11 +31,11 @@ class PressureTarget:
 
     @property
     def pulls_projected_bytes(self) -> int:
-        """What the pulls that count will still take."""
+        """What the pulls that count will still write."""
         return total_bytes(self._pulls)
 
     def measure(self, tried: int) -> Usage:
-        """A new measurement; what reaches its high mark is driven down from then on. `tried`: candidates so far."""
+        """Measure again; from then on the sweep lowers what reached its high watermark. `tried`: candidates so far."""
         usage, pulls = self._disk.read_usage(), self._read_pulls()
         self.pulls_move, self._pulls = pulls != self._pulls, pulls
         left = left_after(self._planned, tried) if self._planned else None
@@ -48,7 +48,7 @@ class PressureTarget:
         return usage
 
     def limit_plan(self, planned: Plan, usage: Usage) -> Plan:
-        """The plan as far as the goal needs it, by the latest measurement."""
+        """The plan as far as the targets need it, by the latest measurement."""
         if not pulls_fit(usage, self._pulls, planned.reclaimable):
             self.given_up, self._pulls = frozenset(pull.digest for pull in self._pulls), ()
             self._makes_room, self._projected = False, usage
@@ -57,7 +57,7 @@ class PressureTarget:
         return self._planned
 
     def reason_to_end(self) -> StopReason | None:
-        """Why nothing more has to go, by the latest measurement; None while there is more to free."""
+        """Why nothing more has to be evicted, by the latest measurement; None while there is more to free."""
         if not self.targets.is_met(self._projected):
             return None
         return StopReason.KUBELET_THRESHOLD if self.targets.confined else StopReason.LOW_WATERMARK

@@ -1,6 +1,6 @@
-"""One pass over a node: observe, decide, evict one by one, report.
+"""One pass over a node: inspect, decide, evict one by one, report.
 
-Refuses to log or count: it yields what happened, and the caller hands that to the outlets.
+It must not log or count: it yields events, and the caller hands them to the outlets.
 """
 
 from collections.abc import Generator, Iterator
@@ -41,11 +41,11 @@ class SweepRequest:
     limit: int | None = None
     """Evictions at most; None: as many as there are."""
     early: Targets = field(default_factory=dict)
-    """Under pressure: parts that are driven down before they reach their high mark, and how far."""
+    """Under pressure: targets of the parts that are lowered before they reach their high watermark."""
     kubelet: KubeletThreshold = field(default_factory=KubeletThreshold)
     """From when on the kubelet acts by itself."""
     pace: Pace | None = None
-    """Of a sweep that nobody waits for; None: without a rest, to its end."""
+    """Of a nightly sweep; None: without a pause, to its end."""
 
 
 class Sweep:
@@ -65,11 +65,11 @@ class Sweep:
 
     @property
     def given_up(self) -> frozenset[str]:
-        """Digests of pulls that had no room even without all candidates."""
+        """Digests of pulls that had no room even once all candidates were evicted."""
         return self._target.given_up
 
     def events(self) -> Iterator[Event]:
-        """Do it, yielding before and after each eviction, the report last.
+        """Run the sweep, yielding before and after each eviction, the report last.
 
         CleanerError where it cannot know what it must: nothing more is evicted then.
         """
@@ -94,7 +94,7 @@ class Sweep:
         yield self._ended(before, planned, reason)
 
     def _begun(self, inspection: Inspection, planned: Plan, usage: Usage) -> SweepStarted:
-        """Where the low mark is out of reach, what holds the space is said first."""
+        """Where the low watermark is not reachable, the sweep first reports who holds the space."""
         held = holders_of(inspection, planned, usage) if planned.low_watermark_reachable is False else None
         target, dry_run = self._target, self._request.dry_run
         early, pulls_projected_bytes = target.targets.early, target.pulls_projected_bytes
@@ -103,7 +103,7 @@ class Sweep:
         )
 
     def _list(self, planned: Plan) -> StopReason:
-        """What would go, up to the limit, and under pressure until the foretold bytes reach the low mark."""
+        """What would be evicted, up to the limit, and under pressure until the estimates reach the low watermark."""
         listed = planned.evictions[: self._request.limit]
         self._evictions += [
             Eviction(verdict, EvictionOutcome.PLANNED, estimated_bytes=self._evictor.estimates.bytes_of(verdict))
@@ -127,7 +127,7 @@ class Sweep:
         return self._target_met() or StopReason.DONE
 
     def _candidates(self, planned: Plan) -> tuple[Verdict, ...]:
-        """Beyond the foretold low mark only where a measurement tells in time that it is met."""
+        """Beyond the estimated low watermark only where a measurement shows in time that it is met."""
         return planned.evictions + (planned.not_reached if self._node.disk.measures_removals else ())
 
     def _reason_to_stop(self) -> StopReason | None:

@@ -10,7 +10,7 @@ import pytest
 from lab import LEFTOVERS, VERSIONS, Lab, LabUnavailable, reason_unavailable
 from lab.toolbox import fetch_everything
 
-# A promise that is broken on a node is to be read in full from the first report.
+# A promise that fails on a node is to be read in full from the first report.
 pytest.register_assert_rewrite("contract")
 
 
@@ -74,6 +74,6 @@ def lab_version(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def lab(lab_version: str, require_lab: None) -> Iterator[Lab]:
-    """A lab that a module's tests share, version by version; gone afterwards, whatever happened."""
+    """A lab that a module's tests share, version by version; removed afterwards, whatever happened."""
     with Lab(version=lab_version) as lab:
         yield lab

@@ -28,7 +28,7 @@ PASSWORD_HASH = "$2b$04$7KdrphI/LACLMKxI/m7sPeCwNozODkyQKLCEpJuBOK.dXSZtFlC0W"  
 
 @pytest.fixture(scope="module")
 def lab(require_lab: None) -> Iterator[Lab]:
-    """A node without an image that may go."""
+    """A node without a candidate."""
     with Lab(version="1.7", size_mib=200) as lab:
         yield lab
 
@@ -54,7 +54,7 @@ def daemon_for(lab: Lab, folder: Path, alertmanager: dict[str, object]) -> Daemo
 
 
 def test_the_whole_chain(version: str, lab: Lab, tmp_path: Path) -> None:
-    """A full disk and a stopped runtime are told, grouped and resolved, whatever happens to Alertmanager meanwhile."""
+    """A full disk and a stopped runtime are reported, grouped and resolved, whatever happens to Alertmanager."""
     used = lab.usage().used_percent
     with (
         RealAlertmanager(tmp_path, version, ["cluster"]) as told,
@@ -63,8 +63,8 @@ def test_the_whole_chain(version: str, lab: Lab, tmp_path: Path) -> None:
         daemon.wait_for_checks(2)
         assert wait_for(told.query, "amtool has an answer") == []
         lab.fill(used + 25)
-        assert_told_and_grouped(told, lab)
-        back_seconds = seconds_until_back(told, daemon)
+        assert_sent_and_grouped(told, lab)
+        again_seconds = seconds_until_again(told, daemon)
         assert_resolved(told, lab)
         lab.fill(used + 25)
         (alert,) = told.wait_for_alerts(RECLAIM)
@@ -75,14 +75,12 @@ def test_the_whole_chain(version: str, lab: Lab, tmp_path: Path) -> None:
         began = time.monotonic()
         told.wait_for_alerts()
         ended_seconds = time.monotonic() - began
-        print(
-            f"\nAlertmanager {version}: {len(told.notifications)} notifications; there again {back_seconds:.1f} s after"
-        )
+        print(f"\nAlertmanager {version}: {len(told.notifications)} notifications; again after {again_seconds:.1f} s")
         print(f"its start; a killed agent's alert ended after {ended_seconds:.1f} s (meant: at most {LASTS_SECONDS} s)")
     lab.drop_ballast()
 
 
-def assert_told_and_grouped(told: RealAlertmanager, lab: Lab) -> None:
+def assert_sent_and_grouped(told: RealAlertmanager, lab: Lab) -> None:
     """The full disk with its labels and words, and then the runtime that is stopped, in one group."""
     (alert,) = told.wait_for_alerts(RECLAIM)
     assert alert["labels"] == {"alertname": RECLAIM, "severity": "warning", "node": "node-1", "cluster": "lab"}
@@ -93,9 +91,9 @@ def assert_told_and_grouped(told: RealAlertmanager, lab: Lab) -> None:
     assert (group["groupLabels"], len(group["alerts"])) == ({"cluster": "lab"}, 2)
 
 
-def seconds_until_back(told: RealAlertmanager, daemon: DaemonProcess) -> float:
-    """Alertmanager hangs, is killed, and comes back with nothing: so long until it has both alerts again."""
-    daemon.wait_for(lambda: is_heard(daemon), "Alertmanager takes what it is told")
+def seconds_until_again(told: RealAlertmanager, daemon: DaemonProcess) -> float:
+    """Alertmanager hangs, is killed, and starts again without alerts; gives the seconds until it has both again."""
+    daemon.wait_for(lambda: is_heard(daemon), "Alertmanager accepts what it is sent")
     known = len(daemon.events("alertmanager_down"))
     told.send_signal(signal.SIGSTOP)
     down = daemon.wait_for_event("alertmanager_down", known + 1)
@@ -108,7 +106,7 @@ def seconds_until_back(told: RealAlertmanager, daemon: DaemonProcess) -> float:
     told.wait_for_alerts(RECLAIM, RUNTIME)
     seconds = time.monotonic() - began
     told.wait_for_notification("firing", RECLAIM, RUNTIME, after=sent)
-    daemon.wait_for(lambda: is_heard(daemon), "Alertmanager takes what it is told again")
+    daemon.wait_for(lambda: is_heard(daemon), "Alertmanager accepts what it is sent again")
     return seconds
 
 
@@ -139,7 +137,7 @@ def test_tls_and_a_password(version: str, lab: Lab, tmp_path: Path) -> None:
     section: dict[str, object] = {
         "tls": {"ca_file": str(authority.file), "cert_file": str(client), "key_file": str(client_key)},
         "basic": {"username": "cleaner", "password_file": str(tmp_path / "password")},
-        # What is told lasts for a minute longer: a machine that stands still for seconds ends no alert.
+        # What is sent lasts for a minute longer: a machine that stops for seconds ends no alert.
         "timeout": "1m",
     }
     users = {"basic_auth_users": {"cleaner": PASSWORD_HASH}}

@@ -1,4 +1,4 @@
-"""Rules, alerts and the example for Alertmanager, as Prometheus's and Alertmanager's own tools see them."""
+"""Rules, alerts and the example for Alertmanager, checked by the tools of Prometheus and Alertmanager."""
 
 import json
 import re
@@ -22,7 +22,7 @@ DAYS = 30
 STEP_SECONDS = 300
 STEPS_A_DAY = 86400 // STEP_SECONDS
 SECONDS = 4 * DEADLINE_SECONDS
-"""Ends a tool that hangs: the thirty days take promtool a minute of work."""
+"""The limit for a tool that hangs: promtool needs a minute for the thirty days."""
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def amtool(request: pytest.FixtureRequest) -> Path:
 
 
 def ask(*command: object) -> subprocess.CompletedProcess[str]:
-    """Run a tool to its end, both of its outputs in one."""
+    """Run a tool to its end, with both outputs in one."""
     words = [str(word) for word in command]
     done = subprocess.run(
         words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=SECONDS
@@ -47,19 +47,19 @@ def ask(*command: object) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def test_promtool_has_nothing_to_say_of_the_rules(promtool: Path) -> None:
-    """All lints, and each of them fatal."""
+def test_promtool_accepts_the_rules(promtool: Path) -> None:
+    """No finding of promtool, with all lints on and fatal."""
     assert ask(promtool, "check", "rules", "--lint=all", "--lint-fatal", RULES, ALERTS).returncode == 0
 
 
 @pytest.mark.parametrize("path", PROMTOOL_TESTS, ids=lambda path: path.stem)
-def test_every_alert_begins_holds_and_ends(promtool: Path, path: Path) -> None:
-    """Each alert comes when it should, not at its boundary, and goes."""
+def test_every_alert_starts_fires_and_ends(promtool: Path, path: Path) -> None:
+    """Each alert fires when it should, not at its boundary, and ends."""
     assert ask(promtool, "test", "rules", path).returncode == 0
 
 
 def test_documented_queries_parse(promtool: Path, tmp_path: Path) -> None:
-    """Every query of the documents, runbooks and the rollout is one that Prometheus can read."""
+    """Prometheus can parse every query of the documents, runbooks and the rollout."""
     queries = [query for document in DOCUMENTS for query in queries_in(document)]
     rules = [{"record": f"documented:query_{number}:value", "expr": query} for number, query in enumerate(queries)]
     (tmp_path / "queries.yaml").write_text(json.dumps({"groups": [{"name": "documented", "rules": rules}]}), "utf-8")
@@ -68,7 +68,7 @@ def test_documented_queries_parse(promtool: Path, tmp_path: Path) -> None:
 
 
 def days(*parts: str) -> str:
-    """A series that does the same each day; `{day}` counts them, `{morning}` and `{evening}` are seconds."""
+    """A series with the same values each day; `{day}` counts the days, `{morning}` and `{evening}` are seconds."""
     return " ".join(
         part.format(day=day, morning=day * 86400, evening=(day + 1) * 86400) for day in range(DAYS) for part in parts
     )
@@ -121,19 +121,20 @@ WORKING = {
         "1", f"0x{REST - 1}"
     ),
 }
-"""A node whose disk is a saw-tooth from the low mark to the high one each day, with what may go wrong on it in a day: a
-restart, a failed sweep and a failed eviction that are made up for, a pull, an image that came back or vanished."""
+"""A node whose disk usage is a saw-tooth from the low to the high watermark each day, with the faults of a usual day: a
+restart, a failed sweep and a failed eviction that later ones make up for, a pull, an image that was re-pulled, and one
+that was removed externally."""
 
 
 def on_a_node(name: str) -> str:
-    """A series with the labels of a target; `job` is everybody's, so that series match as they do in a cluster."""
+    """A series with the labels of a target; all have a `job`, so that series match as they do in a cluster."""
     metric, _, labels = name.rstrip("}").partition("{")
     own = 'node="a",instance="a",pool="p"' + ("" if "job=" in labels else ',job="node-image-cleaner"')
     return f"{metric}{{{own}{',' if labels else ''}{labels}}}"
 
 
-def live(promtool: Path, folder: Path, node: dict[str, str], hours: int) -> subprocess.CompletedProcess[str]:
-    """Let a node live for so long: promtool's word on whether any alert fired."""
+def simulate(promtool: Path, folder: Path, node: dict[str, str], hours: int) -> subprocess.CompletedProcess[str]:
+    """Run a node for some hours in promtool, which fails if any alert fired."""
     series = [{"series": on_a_node(name), "values": values} for name, values in node.items()]
     fired = f'count by (alertname) (max_over_time(ALERTS{{alertstate="firing"}}[{hours}h]))'
     test: dict[str, Any] = {"interval": f"{STEP_SECONDS}s", "input_series": series}
@@ -144,32 +145,32 @@ def live(promtool: Path, folder: Path, node: dict[str, str], hours: int) -> subp
         "evaluation_interval": f"{STEP_SECONDS}s",
         "tests": [test],
     }
-    (folder / "life.yaml").write_text(json.dumps(document), "utf-8")
-    return ask(promtool, "test", "rules", folder / "life.yaml")
+    (folder / "node.yaml").write_text(json.dumps(document), "utf-8")
+    return ask(promtool, "test", "rules", folder / "node.yaml")
 
 
-def test_a_cleaner_at_work_fires_nothing_in_thirty_days(promtool: Path, tmp_path: Path) -> None:
-    """A saw-tooth a day and the small misfortunes of a node: no alert."""
-    assert live(promtool, tmp_path, WORKING, DAYS * 24 - 1).returncode == 0
+def test_a_working_agent_fires_no_alert_in_thirty_days(promtool: Path, tmp_path: Path) -> None:
+    """A daily saw-tooth and the usual small faults of a node fire no alert."""
+    assert simulate(promtool, tmp_path, WORKING, DAYS * 24 - 1).returncode == 0
 
 
-def test_that_silence_would_be_broken(promtool: Path, tmp_path: Path) -> None:
-    """The same node with a ledger that is down, and nights that bring no sweep, is not silent."""
+def test_faults_fire_alerts_in_the_same_simulation(promtool: Path, tmp_path: Path) -> None:
+    """The same node fires alerts if its ledger is down and its nightly runs bring no sweep."""
     broken = {"image_cleaner_ledger_up": steady(0), "image_cleaner_last_sweep_success_timestamp_seconds": steady(-9)}
-    done = live(promtool, tmp_path, WORKING | broken, 72)
+    done = simulate(promtool, tmp_path, WORKING | broken, 72)
     assert done.returncode != 0
     fired = set(re.findall(r'alertname="(\w+)"', done.stdout))
     assert fired == {"ImageCleanerLedgerDown", "ImageCleanerSweepStale"}
 
 
-def test_amtool_takes_the_example(amtool: Path) -> None:
+def test_amtool_accepts_the_example(amtool: Path) -> None:
     """`amtool check-config` accepts it."""
     assert ask(amtool, "check-config", ALERTMANAGER).returncode == 0
 
 
 @pytest.mark.parametrize("alert", rules_in(ALERTS), ids=lambda alert: alert["alert"])
 def test_every_alert_reaches_its_receiver(amtool: Path, alert: Any) -> None:
-    """What is critical wakes somebody, a warning is a ticket, information is to be seen."""
+    """A critical alert pages, a warning opens a ticket, an info alert appears on a board."""
     receivers = {"critical": "pager", "warning": "tickets", "info": "board"}
     severity = alert["labels"]["severity"]
     labels = f"alertname={alert['alert']}", f"severity={severity}", "node=a"
@@ -178,14 +179,14 @@ def test_every_alert_reaches_its_receiver(amtool: Path, alert: Any) -> None:
 
 
 def test_the_agents_own_alerts_are_tickets(amtool: Path) -> None:
-    """What an agent tells by itself goes where the same from Prometheus goes."""
+    """An alert that the agent sends itself has the same receiver as its twin from Prometheus."""
     for name in AlertName:
         test = ("config", "routes", "test", f"--config.file={ALERTMANAGER}", "--verify.receivers=tickets")
         assert ask(amtool, *test, f"alertname={name}", "severity=warning", "node=a").returncode == 0
 
 
-def test_amlint_has_nothing_to_say(tmp_path: Path) -> None:
-    """No dead route, no inhibition for an alert that nobody makes; those of the agent itself count as made."""
+def test_amlint_accepts_the_example(tmp_path: Path) -> None:
+    """No dead route, and no inhibition of an alert that neither the rules nor the agent send."""
     own = [{"alert": name, "expr": "vector(1)", "labels": {"severity": "warning"}} for name in AlertName]
     (tmp_path / "own.yaml").write_text(json.dumps({"groups": [{"name": "own", "rules": own}]}), "utf-8")
     amlint = Path(sys.executable).with_name("amlint")
@@ -193,7 +194,7 @@ def test_amlint_has_nothing_to_say(tmp_path: Path) -> None:
     assert ask(amlint, "check", "--strict", *rules, ALERTMANAGER).returncode == 0
 
 
-HELD_BACK: dict[str, tuple[set[str], set[str]]] = {
+INHIBITED: dict[str, tuple[set[str], set[str]]] = {
     "twin": (
         {"ImageCleanerNodeCannotReclaim/a", "ImageCleanerNodeRuntimeUnreachable/b", "ImageCleanerNodeSweepsFailing/c"},
         {"ImageCleanerCannotReclaim/a", "ImageCleanerRuntimeUnreachable/b", "ImageCleanerSweepsFailing/c"},
@@ -222,31 +223,31 @@ HELD_BACK: dict[str, tuple[set[str], set[str]]] = {
         {"ImageCleanerDiskPressureForecast/a", "ImageCleanerDiskFillsTooFast/a"},
     ),
 }
-"""In a cluster of each name: alerts on nodes that are told, and those that these hold back."""
+"""By the name of a cluster: alerts on nodes that are sent, and those that these inhibit."""
 LAST = ("ImageCleanerCannotReclaim", "ImageCleanerNodeCannotReclaim")
-"""Told after all others, in a cluster of their own: the second holds back the first."""
+"""Sent after all others, in a cluster of their own: the second inhibits the first."""
 
 
 @pytest.mark.parametrize("version", ALERTMANAGERS)
-def test_nobody_is_told_twice(version: str, tmp_path: Path) -> None:
-    """A real Alertmanager with the example holds back the twin and what follows from a cause, and nothing else."""
-    told = RealAlertmanager(tmp_path, version, [])
+def test_one_problem_is_one_notification(version: str, tmp_path: Path) -> None:
+    """A real Alertmanager with the example inhibits twins and consequences of a cause, and nothing else."""
+    alertmanager = RealAlertmanager(tmp_path, version, [])
     example = re.sub(r"http://[^/]+", "http://127.0.0.1:9", ALERTMANAGER.read_text("utf-8"))
     (tmp_path / "alertmanager.yml").write_text(example, "utf-8")
     severities = {alert["alert"]: alert["labels"]["severity"] for alert in rules_in(ALERTS)}
     ends_at = (datetime.now(UTC) + timedelta(days=1)).isoformat()
-    add = (fetch_alertmanager(version)[1], f"--alertmanager.url={told.url}", "alert", "add", f"--end={ends_at}")
-    alerts = [(cluster, alert) for cluster, (shown, held) in HELD_BACK.items() for alert in shown | held]
-    with told:
+    add = (fetch_alertmanager(version)[1], f"--alertmanager.url={alertmanager.url}", "alert", "add", f"--end={ends_at}")
+    alerts = [(cluster, alert) for cluster, (shown, inhibited) in INHIBITED.items() for alert in shown | inhibited]
+    with alertmanager:
         for cluster, alert in alerts + [("last", f"{name}/a") for name in LAST]:
             name, _, node = alert.partition("/")
             labels = [f"alertname={name}", f"severity={severities.get(name, 'warning')}", f"cluster={cluster}"]
             labels += [f"node={node}"] if node else []
             assert ask(*add, *labels, "pool=p").returncode == 0
-        # Alertmanager takes alerts at once, and learns one after another what they hold back.
-        told.wait_until_inhibited(LAST[0], cluster="last")
-        seen: dict[str, set[str]] = {cluster: set() for cluster in (*HELD_BACK, "last")}
-        for alert in wait_for(told.query, "amtool has an answer"):
+        # Alertmanager accepts alerts at once, and computes their inhibitions one after another.
+        alertmanager.wait_until_inhibited(LAST[0], cluster="last")
+        seen: dict[str, set[str]] = {cluster: set() for cluster in (*INHIBITED, "last")}
+        for alert in wait_for(alertmanager.query, "amtool has an answer"):
             labels_seen = alert["labels"]
             seen[labels_seen["cluster"]].add(f"{labels_seen['alertname']}/{labels_seen.get('node', '')}")
-    assert seen == {cluster: shown for cluster, (shown, _) in HELD_BACK.items()} | {"last": {f"{LAST[1]}/a"}}
+    assert seen == {cluster: shown for cluster, (shown, _) in INHIBITED.items()} | {"last": {f"{LAST[1]}/a"}}

@@ -1,4 +1,4 @@
-"""The article's policy, exactly: what its nightly sweep takes from a node, and what its script would have taken.
+"""The article's policy, exactly: what its nightly sweep evicts from a node, and what its script would have removed.
 
 Each image of the node is one line of CASES; `pytest -rP` prints what became of it, and why.
 """
@@ -40,8 +40,10 @@ CASES = (
     Case("scaleway-31", f"{SCALEWAY}/inbox:d31", 31 * DAY, "expired", "Past 30 days, from the backup registry."),
     Case("gitlab-45", f"{GITLAB}/team/part/inbox:d45", 45 * DAY, "expired", "Past 30 days, however deep its path."),
     Case("scaleway-60", f"{SCALEWAY}/inbox:d60", 60 * DAY, "expired", "Past 30 days, from the backup registry."),
-    Case("docker-hub", "docker.io/library/nginx:1.27", 60 * DAY, "unmatched", "Nobody said that it may go."),
-    Case("quay", "quay.io/prometheus/node-exporter:v1.9", 60 * DAY, "unmatched", "Nobody said that it may go."),
+    Case("docker-hub", "docker.io/library/nginx:1.27", 60 * DAY, "unmatched", "No rule says that it may be evicted."),
+    Case(
+        "quay", "quay.io/prometheus/node-exporter:v1.9", 60 * DAY, "unmatched", "No rule says that it may be evicted."
+    ),
     Case("neighbour", f"{GITLAB}-labs/tool:v1", 60 * DAY, "unmatched", "Another group, whose name begins the same."),
     Case("no-created", f"{GITLAB}/dated:never", None, "unexpired", "No build time: its age counts from its pull."),
     Case("1970", f"{GITLAB}/dated:1970", "1970-01-01T00:00:00Z", "unexpired", "1970 is no build time, pulled today."),
@@ -82,7 +84,7 @@ NODE = (*CASES, PAUSE)
 
 @dataclass(frozen=True)
 class NightlyRun:
-    """One night on one node: before, what was said and done, and after."""
+    """One nightly run on one node: before, what was said and done, and after."""
 
     lab: Lab
     ids: dict[str, str]
@@ -113,12 +115,12 @@ class NightlyRun:
 
 
 @pytest.fixture(scope="module")
-def night(lab: Lab) -> NightlyRun:
+def nightly_run(lab: Lab) -> NightlyRun:
     made = make_cases(lab, CASES, datetime.now(UTC))
     ids = {**made.ids, "pause": lab.find_image(lab.pause_reference) or "no pause image"}
     config = config_text(policy=POLICY)
     graceless = config_text(policy={**POLICY, "grace": "0s"})
-    before, containers = look_at(lab)
+    before, containers = inspect(lab)
     return NightlyRun(
         lab=lab,
         ids=ids,
@@ -130,11 +132,11 @@ def night(lab: Lab) -> NightlyRun:
         plan_pressure=document_of(lab, graceless, "plan", "--trigger", "pressure"),
         rehearsal=document_of(lab, config, "sweep", "--grace", "0s", "--dry-run", "--limit", "2"),
         sweep=document_of(lab, config, "sweep", "--grace", "0s"),
-        after=look_at(lab)[0],
+        after=inspect(lab)[0],
     )
 
 
-def look_at(lab: Lab) -> tuple[dict[str, Image], tuple[Container, ...]]:
+def inspect(lab: Lab) -> tuple[dict[str, Image], tuple[Container, ...]]:
     with runtime_of(lab) as runtime:
         return {image.id: image for image in runtime.list_images()}, runtime.list_containers()
 
@@ -150,116 +152,116 @@ def parsed(run: subprocess.CompletedProcess[str]) -> Document:
     return document
 
 
-def test_the_sweep_takes_exactly_what_the_table_says(night: NightlyRun) -> None:
+def test_the_sweep_evicts_exactly_what_the_table_says(nightly_run: NightlyRun) -> None:
     """Of images of every kind, the sweep evicts those that the table says, each as expired, and nothing else."""
-    print_night(night)
-    assert night.evicted() == {case.name for case in NODE if case.goes}
-    assert {(e["outcome"], e["reason"], e["rule"], e["error"]) for e in night.sweep["evictions"]} == {
+    print_run(nightly_run)
+    assert nightly_run.evicted() == {case.name for case in NODE if case.is_evicted}
+    assert {(e["outcome"], e["reason"], e["rule"], e["error"]) for e in nightly_run.sweep["evictions"]} == {
         ("evicted", "expired", "golem", None)
     }
-    assert night.sweep["stop_reason"] == "done"
+    assert nightly_run.sweep["stop_reason"] == "done"
 
 
-def test_every_image_stays_for_the_reason_in_the_table(night: NightlyRun) -> None:
+def test_every_image_stays_for_the_reason_in_the_table(nightly_run: NightlyRun) -> None:
     """The plan gives every image the reason that the table has for it, and the sweep counts the same reasons."""
-    assert {case.name: night.verdict(case.name)["reason"] for case in NODE} == {c.name: c.expected for c in NODE}
-    assert {case.name: night.verdict(case.name)["verdict"] == "evict" for case in NODE} == {
-        case.name: case.goes for case in NODE
+    assert {case.name: nightly_run.verdict(case.name)["reason"] for case in NODE} == {c.name: c.expected for c in NODE}
+    assert {case.name: nightly_run.verdict(case.name)["verdict"] == "evict" for case in NODE} == {
+        case.name: case.is_evicted for case in NODE
     }
-    kept = Counter(case.expected for case in NODE if not case.goes)
-    assert night.sweep["kept"] == {**kept, "not_reached": 0}
+    kept = Counter(case.expected for case in NODE if not case.is_evicted)
+    assert nightly_run.sweep["kept"] == {**kept, "not_reached": 0}
 
 
-def test_the_sweep_does_what_the_plan_said(night: NightlyRun) -> None:
-    """The sweep goes through the plan's evictions in the plan's order, which is the oldest build first."""
-    planned = [image for image in night.plan["images"] if image["verdict"] == "evict"]
-    assert [eviction["id"] for eviction in night.sweep["evictions"]] == [image["id"] for image in planned]
-    assert night.plan["images"][: len(planned)] == planned
+def test_the_sweep_does_what_the_plan_said(nightly_run: NightlyRun) -> None:
+    """The sweep makes the plan's evictions in the plan's order, which is the oldest build first."""
+    planned = [image for image in nightly_run.plan["images"] if image["verdict"] == "evict"]
+    assert [eviction["id"] for eviction in nightly_run.sweep["evictions"]] == [image["id"] for image in planned]
+    assert nightly_run.plan["images"][: len(planned)] == planned
     assert sorted(planned, key=lambda image: (image["created_at"], image["id"])) == planned
 
 
-def test_the_node_holds_exactly_what_should_stay(night: NightlyRun) -> None:
-    """Asked again, the runtime has what stays, as it was, and nothing of what went."""
-    assert night.names_of(set(night.before)) == {case.name for case in NODE}
-    stays = {night.ids[case.name] for case in NODE if not case.goes}
-    assert night.after == {image_id: image for image_id, image in night.before.items() if image_id in stays}
+def test_the_node_has_exactly_what_should_stay(nightly_run: NightlyRun) -> None:
+    """Asked again, the runtime has what stays, as it was, and nothing of what was evicted."""
+    assert nightly_run.names_of(set(nightly_run.before)) == {case.name for case in NODE}
+    stays = {nightly_run.ids[case.name] for case in NODE if not case.is_evicted}
+    assert nightly_run.after == {image_id: image for image_id, image in nightly_run.before.items() if image_id in stays}
     for case in NODE:
-        assert (night.lab.find_image(night.ids[case.name]) is None) == case.goes
+        assert (nightly_run.lab.find_image(nightly_run.ids[case.name]) is None) == case.is_evicted
 
 
-def test_containers_go_on(night: NightlyRun) -> None:
+def test_containers_run_on(nightly_run: NightlyRun) -> None:
     """The container that ran still runs, and those that had exited or not yet started are still there."""
-    running = {line.split()[0] for line in night.lab.ctr("tasks", "ls").splitlines() if line.endswith("RUNNING")}
-    there = night.lab.ctr("containers", "ls", "-q").split()
-    for name, pod in night.pods.items():
+    running = {line.split()[0] for line in nightly_run.lab.ctr("tasks", "ls").splitlines() if line.endswith("RUNNING")}
+    there = nightly_run.lab.ctr("containers", "ls", "-q").split()
+    for name, pod in nightly_run.pods.items():
         assert pod.container_id in there
         assert (pod.container_id in running) == (name == "running")
 
 
-def test_each_eviction_says_what_it_freed(night: NightlyRun) -> None:
+def test_each_eviction_says_what_it_freed(nightly_run: NightlyRun) -> None:
     """Each eviction has measured at least what its image had for itself, and the report has their sum."""
-    freed = [eviction["reclaimed_bytes"] for eviction in night.sweep["evictions"]]
+    freed = [eviction["reclaimed_bytes"] for eviction in nightly_run.sweep["evictions"]]
     assert min(freed) >= OWN_BYTES
-    assert night.sweep["reclaimed_bytes"] == sum(freed)
-    before, after = night.sweep["filesystem_before"], night.sweep["filesystem_after"]
+    assert nightly_run.sweep["reclaimed_bytes"] == sum(freed)
+    before, after = nightly_run.sweep["filesystem_before"], nightly_run.sweep["filesystem_after"]
     assert after["available_bytes"] - before["available_bytes"] >= len(freed) * OWN_BYTES
 
 
-def test_what_was_pulled_today_survives_midnight(night: NightlyRun) -> None:
-    """With the default grace of a day nothing goes: an old release that was pulled just now is recent."""
-    reasons = {image["id"]: image["reason"] for image in night.plan_with_grace["images"]}
+def test_what_was_pulled_today_survives_midnight(nightly_run: NightlyRun) -> None:
+    """With the default grace of a day nothing is evicted: an old release that was pulled just now is recent."""
+    reasons = {image["id"]: image["reason"] for image in nightly_run.plan_with_grace["images"]}
     matched = {case.name for case in NODE if case.expected in {"expired", "unexpired"}}
-    assert night.names_of({image_id for image_id, reason in reasons.items() if reason == "recent"}) == matched
-    assert all(image["verdict"] == "keep" for image in night.plan_with_grace["images"])
+    assert nightly_run.names_of({image_id for image_id, reason in reasons.items() if reason == "recent"}) == matched
+    assert all(image["verdict"] == "keep" for image in nightly_run.plan_with_grace["images"])
 
 
-def test_unbelievable_build_times_are_not_known(night: NightlyRun) -> None:
+def test_unbelievable_build_times_are_not_known(nightly_run: NightlyRun) -> None:
     """A build time that is missing, 1970, 1980 or in the future is null in the plan; the pull time stands beside it."""
     for name in ("no-created", "1970", "1980", "future"):
-        verdict = night.verdict(name)
+        verdict = nightly_run.verdict(name)
         assert verdict["created_at"] is None
         assert verdict["pulled_at"] is not None
 
 
-def test_a_second_sweep_has_nothing_to_do(night: NightlyRun) -> None:
+def test_a_second_sweep_has_nothing_to_do(nightly_run: NightlyRun) -> None:
     """A sweep after the sweep evicts nothing and keeps the same images."""
-    again = document_of(night.lab, config_text(policy=POLICY), "sweep", "--grace", "0s")
-    assert (again["evictions"], again["kept"]) == ([], night.sweep["kept"])
+    again = document_of(nightly_run.lab, config_text(policy=POLICY), "sweep", "--grace", "0s")
+    assert (again["evictions"], again["kept"]) == ([], nightly_run.sweep["kept"])
 
 
-def test_documents_have_the_keys_of_the_design(night: NightlyRun) -> None:
+def test_documents_have_the_keys_of_the_design(nightly_run: NightlyRun) -> None:
     """The JSON of plan and sweep, also of a rehearsal and of a sweep that is not needed, is what the design lists."""
-    not_needed = document_of(night.lab, config_text(policy=POLICY), "sweep", "--trigger", "pressure")
+    not_needed = document_of(nightly_run.lab, config_text(policy=POLICY), "sweep", "--trigger", "pressure")
     assert not_needed["stop_reason"] == "not_needed"
-    for document in (night.plan, night.plan_with_grace, night.plan_pressure):
+    for document in (nightly_run.plan, nightly_run.plan_with_grace, nightly_run.plan_pressure):
         assert deviations(document, PLAN) == []
-    for document in (night.sweep, night.rehearsal, not_needed):
+    for document in (nightly_run.sweep, nightly_run.rehearsal, not_needed):
         assert deviations(document, SWEEP) == []
 
 
-def test_every_image_ends_exactly_once(night: NightlyRun) -> None:
+def test_every_image_ends_exactly_once(nightly_run: NightlyRun) -> None:
     """Evictions, kept and not reached add up to all images, and a plan has each of them once."""
-    for document in (night.plan, night.plan_with_grace, night.plan_pressure):
-        assert sorted(image["id"] for image in document["images"]) == sorted(night.before)
-    for document in (night.sweep, night.rehearsal):
-        assert len(document["evictions"]) + sum(document["kept"].values()) == len(night.before)
+    for document in (nightly_run.plan, nightly_run.plan_with_grace, nightly_run.plan_pressure):
+        assert sorted(image["id"] for image in document["images"]) == sorted(nightly_run.before)
+    for document in (nightly_run.sweep, nightly_run.rehearsal):
+        assert len(document["evictions"]) + sum(document["kept"].values()) == len(nightly_run.before)
         assert len({eviction["id"] for eviction in document["evictions"]}) == len(document["evictions"])
 
 
-def test_a_rehearsal_lists_and_removes_nothing(night: NightlyRun) -> None:
+def test_a_rehearsal_lists_and_removes_nothing(nightly_run: NightlyRun) -> None:
     """`--dry-run --limit 2` names the first two of the real sweep as planned, and counts the others as not reached."""
-    listed, done = night.rehearsal["evictions"], night.sweep["evictions"]
+    listed, done = nightly_run.rehearsal["evictions"], nightly_run.sweep["evictions"]
     assert [eviction["id"] for eviction in listed] == [eviction["id"] for eviction in done[:2]]
     assert {(eviction["outcome"], eviction["reclaimed_bytes"]) for eviction in listed} == {("planned", None)}
-    assert (night.rehearsal["dry_run"], night.rehearsal["stop_reason"]) == (True, "limit")
-    assert night.rehearsal["kept"]["not_reached"] == len(done) - 2
+    assert (nightly_run.rehearsal["dry_run"], nightly_run.rehearsal["stop_reason"]) == (True, "limit")
+    assert nightly_run.rehearsal["kept"]["not_reached"] == len(done) - 2
 
 
-SCRIPT_TAKES = {
+SCRIPT_REMOVES = {
     "1970": "believes any build time, also of an image that was pulled a moment ago",
     "1980": "believes any build time, also of an image that was pulled a moment ago",
     "foreign-tag": "is content with one tag of many, and removes the image under all of its names",
-    "neighbour": "looks for a text anywhere in a tag, and finds a group whose name begins the same",
+    "neighbour": "searches for a text anywhere in a tag, and finds a group whose name begins the same",
     "imported": "does not ask whether the image can be had again",
     "protected": "has no list of what must stay",
 }
@@ -270,41 +272,41 @@ SCRIPT_LEAVES = {
 }
 
 
-def test_the_script_would_take_other_images(night: NightlyRun) -> None:
+def test_the_script_would_remove_other_images(nightly_run: NightlyRun) -> None:
     """By the script's rules a 1970 date and a foreign tag are no reason to keep, and only tags make an image found."""
-    script, swept = script_takes(night), night.evicted()
-    for title, faults in ("takes, and must not", SCRIPT_TAKES), ("does not find, and should", SCRIPT_LEAVES):
+    script, swept = script_removes(nightly_run), nightly_run.evicted()
+    for title, faults in ("takes, and must not", SCRIPT_REMOVES), ("does not find, and should", SCRIPT_LEAVES):
         say(f"What the article's script {title}:", *(f"  {name}: it {why}." for name, why in faults.items()))
-    assert script - swept == SCRIPT_TAKES.keys()
+    assert script - swept == SCRIPT_REMOVES.keys()
     assert swept - script == SCRIPT_LEAVES.keys()
 
 
-def script_takes(night: NightlyRun) -> set[str]:
+def script_removes(nightly_run: NightlyRun) -> set[str]:
     """What the article's script would remove from this node, by its rules in our words.
 
-    An image goes that no container of any state names, one of whose tags has one of two texts in it, and whose
+    It removes an image that no container of any state names, if one of its tags has one of two texts in it, and its
     `created`, whatever it is, lies more than 30 whole days back.
     """
-    now, used = datetime.now(UTC), {name for container in night.containers for name in container.image_names}
+    now, used = datetime.now(UTC), {name for container in nightly_run.containers for name in container.image_names}
 
-    def takes(image: Image) -> bool:
+    def removes(image: Image) -> bool:
         texts = ("registry.gitlab.com/golem-ai", "rg.fr-par.scw.cloud")
         found = any(text in tag for tag in image.tags for text in texts)
         return found and image.id not in used and image.created_at is not None and (now - image.created_at).days > 30
 
-    return night.names_of({image.id for image in night.before.values() if takes(image)})
+    return nightly_run.names_of({image.id for image in nightly_run.before.values() if removes(image)})
 
 
-def print_night(night: NightlyRun) -> None:
+def print_run(nightly_run: NightlyRun) -> None:
     """Each image: what was expected, what the plan said, what became of it, what the script would do, and why."""
-    script = script_takes(night)
+    script = script_removes(nightly_run)
     row = "{:16} {:10} {:10} {:8} {:7} {}".format
-    say(f"containerd {night.lab.version}: {len(NODE)} images, sweep --grace 0s, 30 days since created")
+    say(f"containerd {nightly_run.lab.version}: {len(NODE)} images, sweep --grace 0s, 30 days since created")
     say(row("image", "expected", "plan", "sweep", "script", "why"))
     for case in NODE:
-        became = "stays" if night.ids[case.name] in night.after else "evicted"
-        takes = "takes" if case.name in script else "leaves"
-        say(row(case.name, case.expected, night.verdict(case.name)["reason"], became, takes, case.why))
+        became = "stays" if nightly_run.ids[case.name] in nightly_run.after else "evicted"
+        removes = "takes" if case.name in script else "leaves"
+        say(row(case.name, case.expected, nightly_run.verdict(case.name)["reason"], became, removes, case.why))
         say(f"{'':16} {case.reference}: {case.made}")
 
 
@@ -314,7 +316,7 @@ def say(*lines: str) -> None:
 
 
 def test_cri_o_with_an_image_volume(tmp_path: Path) -> None:
-    """On a CRI-O, an image that is mounted as a volume is in use, a refusal spares, and the rest of the old goes."""
+    """On a CRI-O, an image mounted as a volume is in use, a rejected removal spares, other old images are evicted."""
     config = tmp_path / "cleaner.yaml"
     # Any filesystem does, but a root that is a container's own.
     state = {"path": str(tmp_path / "ledger.db")}
@@ -326,16 +328,16 @@ def test_cri_o_with_an_image_volume(tmp_path: Path) -> None:
     assert deviations(plan, PLAN) == deviations(sweep, SWEEP) == []
     check_crio_plan(plan)
     outcomes = {eviction["id"]: (eviction["outcome"], eviction["error"]) for eviction in sweep["evictions"]}
-    refusal = f"RemoveImage: UNKNOWN: {lab_crio.REFUSAL}"
+    rejection = f"RemoveImage: UNKNOWN: {lab_crio.REFUSAL}"
     images = lab_crio.IMAGES
-    assert outcomes == {images["old"].id: ("evicted", None), images["refused"].id: ("spared", refusal)}
+    assert outcomes == {images["old"].id: ("evicted", None), images["refused"].id: ("spared", rejection)}
     assert sweep["kept"] == {"in_use": 2, "pinned": 1, "unexpired": 1, "not_reached": 0}
     assert "1 of the kept images have no known pull time" in sweep["notices"][0]
     assert set(server.images) == {image.id for name, image in images.items() if name != "old"}
 
 
 def check_crio_plan(plan: Document) -> None:
-    """Pull times are not known, so all that matches is recent, and the plan says on what that rests."""
+    """Pull times are not known, so all that matches is recent, and the plan says why."""
     reasons = {image["id"]: image["reason"] for image in plan["images"]}
     expected = {"mounted": "in_use", "running": "in_use", "pause": "pinned"}
     assert reasons == {image.id: expected.get(name, "recent") for name, image in lab_crio.IMAGES.items()}

@@ -1,4 +1,4 @@
-"""What exact bytes change: which images go, when it stops, and what is said; on real containerds."""
+"""What exact bytes change: which images are evicted, when it stops, and what is said; on real containerds."""
 
 import json
 import threading
@@ -69,7 +69,7 @@ def worn_node() -> Iterator[tuple[Lab, Node]]:
 
 
 def sweep(lab: Lab, node: Node) -> SweepEnded:
-    """A pressure sweep that has to free about 30 MiB; its high mark is reached though a few become free before."""
+    """A pressure sweep that has to free about 30 MiB; its high watermark is reached though a few become free before."""
     used = lab.usage().used_percent
     low = used - 100 * 30 * MIB / lab.usage().capacity_bytes
     watermarks = Watermarks(WatermarkPair(used - 0.1, low), WatermarkPair(100, 99))
@@ -84,13 +84,13 @@ def sweep(lab: Lab, node: Node) -> SweepEnded:
 
 
 def test_images_that_free_nothing_are_spared() -> None:
-    """Where the oldest images free nothing they stay, and the low mark is reached with fewer evictions than blindly."""
+    """If the oldest images free nothing they stay, and fewer evictions reach the low watermark than blindly."""
     with worn_node() as (lab, node):
         seeing = sweep(lab, node).report
     with worn_node() as (lab, node):
         blind = sweep(lab, replace(node, runtime=Blind(node.runtime))).report  # type: ignore[arg-type]
     counts = [sum(e.outcome is EvictionOutcome.EVICTED for e in report.evictions) for report in (seeing, blind)]
-    print(f"evictions until the low mark: {counts[0]} with exact bytes, {counts[1]} oldest first")
+    print(f"evictions until the low watermark: {counts[0]} with exact bytes, {counts[1]} oldest first")
     assert seeing.low_watermark_met
     assert seeing.plan is not None
     kept = {verdict.image.tags[0] for verdict in seeing.plan.kept if verdict.reason is KeepReason.NO_GAIN}
@@ -99,9 +99,9 @@ def test_images_that_free_nothing_are_spared() -> None:
 
 
 def test_a_sweep_while_others_pull_adds_up() -> None:
-    """While somebody pulls without end, what was foretold is what the graph before and after says, to the byte.
+    """While images are pulled without end, estimates are what the graph before and after says, to the byte.
 
-    The sweep goes on once a pull has begun and ended in its midst, so that at least that one is in its way.
+    The sweep continues once a pull has begun and ended in its midst, so that at least that one overlaps.
     """
     stop = threading.Event()
     burst: list[str] = []
@@ -139,12 +139,12 @@ def test_a_sweep_while_others_pull_adds_up() -> None:
     gone = [e for e in ended.report.evictions if e.outcome is EvictionOutcome.EVICTED]
     estimated = sum(e.estimated_bytes or 0 for e in gone)
     graph = reclaimable(before, [e.verdict.image.id for e in gone]).bytes
-    vanished = sum_of(before, before.sizes.keys() - after.sizes.keys()).bytes
+    removed = sum_of(before, before.sizes.keys() - after.sizes.keys()).bytes
     pulls = len(after.images.keys() - before.images.keys())
-    print(f"{len(gone)} evictions, {pulls} pulls: estimated {estimated}, by the graph {graph}, vanished {vanished}")
+    print(f"{len(gone)} evictions, {pulls} pulls: estimated {estimated}, by the graph {graph}, removed {removed}")
     assert len(gone) == 30
     assert pulls > 0
-    assert (estimated, graph) == (vanished, vanished)
+    assert (estimated, graph) == (removed, removed)
 
 
 def layers_of(runtime: CriRuntime) -> Layers:
@@ -153,14 +153,14 @@ def layers_of(runtime: CriRuntime) -> Layers:
     return layers
 
 
-def test_plan_and_dry_run_end_at_the_low_mark() -> None:
-    """`plan --trigger pressure` and a dry run list as many images as the low mark needs, and say that it can be met."""
+def test_plan_and_dry_run_end_at_the_low_watermark() -> None:
+    """`plan --trigger pressure` and a dry run list as many images as the low watermark needs, and say that it fits."""
     with Lab(version="1.6", size_mib=400) as lab:
         for number in range(8):
             pull(lab, f"app{number}", 90 - number, Layer(6 * MIB, number))
         used = lab.usage().used_percent
         low = used - 100 * 20 * MIB / lab.usage().capacity_bytes
-        # Reached though some blocks become free before the sweep looks.
+        # Reached though some blocks become free before the sweep measures.
         watermarks = {"grace": "0s", "bytes": {"high": used - 0.1, "low": low}}
         rules = {"grace": "0s", "rules": [{"name": "company", "match": [f"{REGISTRY}/**"], "max_age": "30d"}]}
         text = config_text(policy=rules, pressure=watermarks)
@@ -177,8 +177,8 @@ def test_plan_and_dry_run_end_at_the_low_mark() -> None:
 
 
 @pytest.mark.parametrize("local", [True, False])
-def test_an_image_with_only_its_id_can_go(local: bool) -> None:
-    """A record that is named only by its id goes by a rule with `<none>` and `local: true`, and by no other."""
+def test_an_image_with_only_its_id_can_be_evicted(local: bool) -> None:
+    """A record that is named only by its id is evicted by a rule with `<none>` and `local: true`, and by no other."""
     with Lab(version="1.6", size_mib=400) as lab:
         image_id = pull(lab, "stranded", 60, Layer(MIB, 1))
         for reference in lab.list_references(image_id):
@@ -192,7 +192,7 @@ def test_an_image_with_only_its_id_can_go(local: bool) -> None:
 
 
 def test_a_socket_that_serves_cri_only_has_no_bytes(tmp_path: Path) -> None:
-    """Without containerd's API every figure is null, one line of the log says so, and images go all the same."""
+    """Without containerd's API every figure is null, one line of the log says so, and images are still evicted."""
     created = (datetime.now(UTC) - timedelta(days=60)).isoformat()
     names = ("registry.gitlab.com/golem-ai/app:v1", f"registry.gitlab.com/golem-ai/app@sha256:{'a' * 64}")
     image = ServedImage("b" * 64, (names[0],), (names[1],), created=created)

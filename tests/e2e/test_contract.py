@@ -17,11 +17,11 @@ from lab.waiting import wait_until
 from support.lab_node import disk_of, runtime_of
 
 BEGUN_BYTES = 1 << 19
-"""A pull in progress is held after this many bytes. Every layer that it still has to fetch is larger."""
+"""A pull in progress is stopped after this many bytes. Every layer that it still has to fetch is larger."""
 
 
 class LabBench:
-    """A lab, looked at through the product's client."""
+    """A lab, read through the product's client."""
 
     def __init__(self, lab: Lab, runtime: CriRuntime, disk: MountedDisk) -> None:
         self.pause_reference = lab.pause_reference
@@ -43,14 +43,14 @@ class LabBench:
     @contextmanager
     def pulling(self, reference: str) -> Iterator[None]:
         with self._lab.throttled(math.inf) as road, ThreadPoolExecutor(1) as pool:
-            # The hold keeps the pull in progress, however late and however long a promise looks at it.
-            road.hold_at(BEGUN_BYTES)
+            # The stop keeps the pull in progress, however late and however long a promise reads it.
+            road.stop_at(BEGUN_BYTES)
             try:
                 pulling = pool.submit(self._lab.pull, reference)
                 wait_until(lambda: any(pull.snapshot_bytes for pull in self.runtime.read_pulls()), "the pull has begun")
                 yield
             finally:
-                road.hold_at(math.inf)
+                road.stop_at(math.inf)
             pulling.result()
 
     def load(self, build: Build, name: str) -> str:

@@ -1,4 +1,4 @@
-"""The boards on what the real daemon says at work on a real containerd, scraped by a real Prometheus."""
+"""The boards with metrics of the real daemon on a real containerd, scraped by a real Prometheus."""
 
 import math
 import time
@@ -29,52 +29,52 @@ scrape_configs:
         labels: {{cluster: lab, environment: test, pool: lab, node: lab-node, instance: lab-node}}
 """
 GRAFANAS = {"__range": "1h", "__rate_interval": "1h", "__interval": "1s"}
-"""Windows that hold all of the test, however long it takes."""
-NO_BEFORE = "it was never without the cleaner"
-NO_FAULT = "nothing failed, vanished or was away"
+"""Windows that cover the whole test, however long it takes."""
+NO_BEFORE = "the agent was there from the start"
+NO_FAULT = "nothing failed, was removed externally or was unavailable"
 EMPTY = {
-    "impact / Gain, in times / A": NO_BEFORE,
-    "impact / Space won / A": NO_BEFORE,
+    "impact / Gain factor / A": NO_BEFORE,
+    "impact / Space gained / A": NO_BEFORE,
     "impact / Before and after / A": NO_BEFORE,
     "impact / Before and after / C": NO_BEFORE,
     "impact / Before and after / D": NO_BEFORE,
     "node / Sweeps / B": NO_FAULT,
     "node / Requests to the runtime / B": NO_FAULT,
     "node / annotation Sweep failed": NO_FAULT,
-    "node / annotation Runtime away": NO_FAULT,
-    "node / annotation Images vanished": NO_FAULT,
+    "node / annotation Runtime unavailable": NO_FAULT,
+    "node / annotation Images removed externally": NO_FAULT,
 }
-"""What shows nothing on this node, and why that is right; what the cluster says of it is not here either."""
+"""Queries without a result on this node, and why that is right; series of the cluster do not exist here either."""
 
 BY_CHANCE = {
-    "fleet / Shortest runway / A": "there is a forecast where a scrape saw the disk fill",
-    "fleet / First to be full / A": "as above",
-    "fleet / First to be full / B": "as above",
+    "fleet / Shortest time to kubelet threshold / A": "there is a forecast where a scrape saw the disk fill",
+    "fleet / First node to fill up / A": "as above",
+    "fleet / First node to fill up / B": "as above",
     "node / Forecast / A": "as above",
     "node / Forecast / B": "as above",
 }
-"""What may show something, depending on the moment; on the made-up fleet all of it does."""
+"""Queries that may have a result, depending on the moment; on the generated fleet all of them have."""
 
 
 @pytest.fixture(scope="module")
 def lab_version() -> str:
-    """One containerd: which one it is changes no metric."""
+    """One containerd: the version changes no metric."""
     return "2"
 
 
 @dataclass(frozen=True)
 class Scraped:
-    """What Prometheus has of a daemon, from before its sweep until a scrape after it."""
+    """The metrics of a daemon in Prometheus, from before its sweep until a scrape after it."""
 
     server: PrometheusServer
     sweeps: list[SweepTrace]
-    """All that there were until that scrape: one, or more where the first began while the disk was being filled."""
+    """All sweeps until that scrape: one, or more if the first began while the disk was being filled."""
     began: int
     at: float
-    """The time of that scrape: what rose until then is shown as it is, stretched by no part of an interval."""
+    """The time of that scrape: increases until then are exact, with no interval to extrapolate."""
 
     def ask(self, query: BoardQuery, values: Mapping[str, str]) -> list[Any]:
-        """What Grafana would get; a point each second in place of each hour where it averages over time."""
+        """Return what Grafana would get, averaging over one point per second instead of one per hour."""
         expr = interpolate(query.expr, values).replace(":1h]", ":1s]")
         if query.is_instant:
             return self.server.query(expr, self.at)
@@ -84,7 +84,7 @@ class Scraped:
 
 @pytest.fixture(scope="module", params=PROMETHEUSES)
 def scraped(lab: Lab, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
-    """Prometheus after a pressure sweep that it saw begin and end, and the sweep."""
+    """A Prometheus that scraped the start and the end of a pressure sweep, and the sweep."""
     folder = tmp_path_factory.mktemp("live")
     lab.drop_ballast()  # of one that failed
     specs = [ImageSpec(f"golem-ai/app-{number}", "v1", (Layer(6 * MB, number),), LAST_YEAR) for number in range(6)]
@@ -109,7 +109,7 @@ def scraped(lab: Lab, request: pytest.FixtureRequest, tmp_path_factory: pytest.T
 
 
 def between_sweeps(daemon: DaemonProcess, server: PrometheusServer) -> tuple[list[SweepTrace], float] | None:
-    """All sweeps until a scrape after which it is known that none was under way, and its time."""
+    """All sweeps until a scrape, and its time; None if a sweep was in progress then."""
     daemon.wait_for_checks(1)
     ended, now = len(daemon.events("sweep_ended")), time.time()
     latest = "timestamp(image_cleaner_build_info)"
@@ -130,14 +130,14 @@ def _value(found: list[Any]) -> float:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_query_answers(scraped: Scraped, name: str) -> None:
-    """No query is an error, and whatever is ours has something to show but for what has a reason."""
+    """No query fails, and each query of the agent's series has a result, except for those with a reason."""
     values = values_at_first(read_board(name)) | GRAFANAS
     empty = {query.where for query in queries_of(name) if not scraped.ask(query, values) and "kube" not in query.expr}
     assert empty - BY_CHANCE.keys() == {where for where in EMPTY if where.startswith(f"{name} /")}
 
 
-def test_the_boards_say_what_the_daemon_did(scraped: Scraped) -> None:
-    """Evictions, measured bytes and the time of the sweep are those of its log."""
+def test_the_boards_show_what_the_daemon_did(scraped: Scraped) -> None:
+    """Evictions, reclaimed bytes and the time of the sweep match the log."""
     shown = {query.where: query.expr for query in queries_of("node")}
     values = values_at_first(read_board("node")) | GRAFANAS
 
@@ -149,7 +149,7 @@ def test_the_boards_say_what_the_daemon_did(scraped: Scraped) -> None:
     print(f"\nevicted {evicted} images: {reclaimed_bytes} bytes")
     assert evicted
     assert value_of("node / Images evicted / A") == pytest.approx(evicted)
-    assert value_of("node / Foretold beside measured / B") == pytest.approx(reclaimed_bytes)
+    assert value_of("node / Estimated and reclaimed bytes / B") == pytest.approx(reclaimed_bytes)
     last = scraped.sweeps[-1].ended
     began, logged = (datetime.fromisoformat(last[key]).timestamp() for key in ("started_at", "timestamp"))
     assert began < value_of("node / annotation Sweep") / 1000 <= logged

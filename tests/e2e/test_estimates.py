@@ -1,4 +1,4 @@
-"""What a removal frees is foretold from containerd's reference graph, and then measured on the disk itself.
+"""What a removal frees is estimated from containerd's reference graph, and then measured on the disk itself.
 
 `pytest -rP` prints every removal with both figures.
 """
@@ -37,9 +37,9 @@ class Row:
     size_bytes: int
     """As CRI says."""
     planned: Size
-    """Foretold before the first removal, given those before it."""
+    """Estimated before the first removal, given those before it."""
     estimated: Size
-    """Foretold right before it."""
+    """Estimated right before it."""
     measured: Size
 
 
@@ -102,7 +102,7 @@ def test_unlisted_container(lab: Lab, built: dict[str, BuiltImage]) -> None:
 
 
 def test_removals(lab: Lab, built: dict[str, BuiltImage]) -> None:
-    """Each removal frees what was foretold, and so does the whole sweep."""
+    """Each removal frees what was estimated, and so does the whole sweep."""
     order = sorted(built)
     random.Random(20).shuffle(order)  # noqa: S311 - an order, not a secret
     with runtime_of(lab) as runtime:
@@ -119,12 +119,12 @@ def test_removals(lab: Lab, built: dict[str, BuiltImage]) -> None:
 
 
 def sweep(runtime: CriRuntime, disk: MountedDisk, image_ids: dict[str, str]) -> Iterator[Row]:
-    """Remove images one by one, each foretold anew."""
-    images, layers = look(runtime)
+    """Remove images one by one, each estimated anew."""
+    images, layers = inspect(runtime)
     sizes = {image.id: image.size_bytes for image in images}
     planned = marginal(layers, list(image_ids.values()))
     for name, image_id in image_ids.items():
-        estimated = reclaimable(look(runtime)[1], [image_id])
+        estimated = reclaimable(inspect(runtime)[1], [image_id])
         before = disk.read_settled_usage()
         runtime.remove_image(image_id)
         assert runtime.read_image(image_id) is None
@@ -135,8 +135,8 @@ def sweep(runtime: CriRuntime, disk: MountedDisk, image_ids: dict[str, str]) -> 
         yield Row(name, sizes[image_id], planned[image_id], estimated, measured)
 
 
-def look(runtime: CriRuntime) -> tuple[tuple[Image, ...], Layers]:
-    """The images and what holds which bytes, now."""
+def inspect(runtime: CriRuntime) -> tuple[tuple[Image, ...], Layers]:
+    """The images and the layers, now."""
     images = runtime.list_images()
     layers = runtime.read_layers(images)
     assert layers is not None, runtime.layers_error

@@ -1,4 +1,4 @@
-"""Disks that are full of something else, or to the last byte: it does what it can, and does not go round in circles."""
+"""Disks that are full of non-image data, or to the last byte: the agent does what it can, and makes no loop."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -16,8 +16,8 @@ COMPANY = "registry.gitlab.com"
 RULES = {"grace": "0s", "rules": [{"name": "company", "match": [f"{COMPANY}/golem-ai/**"], "max_age": "30d"}]}
 TODAY = datetime.now(UTC)
 SAMPLE_EVERY = "30s"
-"""Longer than a second, which a sweep that could not help waits where the kubelet is about to act, and shorter than the
-minute where it is not: who waits too long, or for no reason, counts an image that came before it sweeps."""
+"""Between the backoff of a second, while the kubelet is about to act, and that of a minute otherwise: an agent that
+waits too long, or for no reason, counts a new image before it sweeps."""
 TRIES = 10
 
 
@@ -33,8 +33,8 @@ def push_aged(lab: Lab, number: int, size_bytes: int) -> str:
     return image.reference(COMPANY)
 
 
-def test_full_of_something_else(tmp_path: Path) -> None:
-    """What images cannot free is tried, said, and not tried again and again; an image that comes goes at once."""
+def test_full_of_non_image_data(tmp_path: Path) -> None:
+    """A sweep that cannot help runs once and is not repeated; an image that is pulled then is evicted at once."""
     with Lab(version="2", size_mib=300) as lab:
         ids = [pull_aged(lab, number) for number in range(2)]
         lab.fill(94.0)
@@ -51,9 +51,9 @@ def test_full_of_something_else(tmp_path: Path) -> None:
             assert sweep.ended["level"] == "warning"
             assert sweep.ended["used_percent_after"] > 84
             assert_no_loop(daemon, evicted=2)
-            came = assert_newcomer_goes_at_once(lab, daemon, first=2)
+            pulled = assert_newcomer_is_evicted_at_once(lab, daemon, first=2)
             assert daemon.scrape().by_label("sweep_ends_total").keys() == {"done"}
-        newcomer = pull_aged(lab, 2 + came)
+        newcomer = pull_aged(lab, 2 + pulled)
         by_hand = run_cleaner(
             ["sweep", "--trigger", "pressure", "-o", "json"],
             lab,
@@ -66,14 +66,14 @@ def test_full_of_something_else(tmp_path: Path) -> None:
         assert lab.find_image(newcomer) is None
 
 
-def assert_newcomer_goes_at_once(lab: Lab, daemon: DaemonProcess, first: int) -> int:
-    """An image that comes is evicted by the next sweep, before it is ever counted; how many came.
+def assert_newcomer_is_evicted_at_once(lab: Lab, daemon: DaemonProcess, first: int) -> int:
+    """An image that is pulled is evicted by the next sweep, before it is ever counted; gives how many were pulled.
 
-    A check in the midst of its pull sees a disk that fills, and nothing yet to evict: then another one has to come.
+    A check in the midst of its pull sees a disk that fills, and nothing yet to evict: then another one is pulled.
     """
     for number in range(first, first + TRIES):
         reference = push_aged(lab, number, 2 * MB)
-        # The next check is a second away.
+        # The next check is in a second.
         daemon.wait_for_checks(1)
         swept, counted = len(daemon.events("sweep_ended")), len(daemon.events("images_inventoried"))
         newcomer = lab.pull(reference)
@@ -86,9 +86,9 @@ def assert_newcomer_goes_at_once(lab: Lab, daemon: DaemonProcess, first: int) ->
 
 
 def assert_no_loop(daemon: DaemonProcess, evicted: int) -> None:
-    """Once so many images have gone, one more sweep finds nothing, and none comes after it while nothing changes.
+    """After this many evictions one more sweep finds nothing, and none follows it while nothing changes.
 
-    That one more comes without a check in between, which would count images.
+    That one more starts without a check in between, which would count images.
     """
 
     def in_vain() -> bool:
@@ -107,7 +107,7 @@ def assert_no_loop(daemon: DaemonProcess, evicted: int) -> None:
 
 @pytest.mark.parametrize("version", ["1.6", "2"])
 def test_not_a_byte_free(version: str, tmp_path: Path) -> None:
-    """With every block taken, root's reserve too, images still go, and the disk gets to its low mark."""
+    """With every block used, root's reserve too, images are still evicted, and the disk gets to its low watermark."""
     with Lab(version=version, size_mib=300) as lab:
         ids = [pull_aged(lab, number) for number in range(12)]
         lab.fill_completely()

@@ -1,4 +1,4 @@
-"""Inodes on a real node: they are a resource of their own, and only what ran out is driven down."""
+"""Inodes on a real node: they are a resource of their own, and only the exhausted one is driven down."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +10,7 @@ COMPANY = "registry.gitlab.com"
 RULE = {"name": "company", "match": [f"{COMPANY}/golem-ai/**"], "max_age": "30d"}
 INODES = {"high": 80, "low": 55}
 BYTES = {"high": 90, "low": 5}
-"""The disk is far above this low mark all the time, and never at this high one."""
+"""The disk is far above this low watermark all the time, and never at this high one."""
 IMAGES = 10
 FILES = 250
 
@@ -24,7 +24,7 @@ def pull_image_of_many_files(lab: Lab, number: int) -> str:
 
 
 def test_inodes_alone(tmp_path: Path) -> None:
-    """A disk without free inodes is driven to the low mark of inodes, while its bytes stay above theirs."""
+    """A disk without free inodes is driven to the low watermark of inodes, while its bytes stay above theirs."""
     with Lab(version="1.7", size_mib=300, inodes=3000) as lab:
         ids = [pull_image_of_many_files(lab, number) for number in range(IMAGES)]
         lab.fill(60.0)

@@ -29,7 +29,7 @@ RULES = [{"name": "company", "match": [f"{COMPANY}/golem-ai/**"], "max_age": "30
 
 
 def test_kills(tmp_path: Path) -> None:
-    """After each kill a look at the node settles what was under way: gone means evicted, and what is there is not.
+    """After each kill an inspection settles what was under way: a missing image was evicted, one that is there was not.
 
     The ledger opens each time, and has the clocks of the sweep that was killed.
     """
@@ -70,7 +70,7 @@ def test_kills(tmp_path: Path) -> None:
                 inspect_images(node)
         count = sum(past.outcome == "evicted" for past in ledger.history())
         ledger.close()
-    print(f"\n{kills} kills: {count} evictions of {len(evicted)} images, {settled} settled as gone by the next look,")
+    print(f"\n{kills} kills: {count} evictions of {len(evicted)} images, {settled} settled by the next inspection,")
     print(f"{left_alone} that had not begun")
     assert kills >= KILLS
     assert (settled > 0, left_alone > 0) == (True, True)
@@ -87,7 +87,7 @@ def pull_old(lab: Lab) -> dict[str, str]:
 
 
 def kill_a_sweep(lab: Lab, config: Path, after_seconds: float) -> bool:
-    """Kill it so long after it began to evict, wherever that is; whether it was not over by then."""
+    """Kill it this long after it began to evict, wherever that is; whether it was not over by then."""
     command: list[str | Path] = [CLEANER, "sweep", "-o", "json", "--grace", "0s", "--config", config]
     sweep = subprocess.Popen(
         command, env=environment_of(lab.endpoint), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -102,7 +102,7 @@ def kill_a_sweep(lab: Lab, config: Path, after_seconds: float) -> bool:
 
 
 def inspect(path: Path) -> tuple[set[str], float]:
-    """As the dead left it: images whose eviction was under way, and when its clocks were noted; it must be whole."""
+    """As the killed process left it: images whose eviction was under way, and when clocks were stored; it is whole."""
     with sqlite3.connect(path) as ledger:
         assert ledger.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         pending = {row[0] for row in ledger.execute("SELECT image_id FROM eviction WHERE outcome = 'pending'")}

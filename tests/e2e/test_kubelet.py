@@ -1,6 +1,6 @@
-"""Beside a kubelet, on a real containerd: its marks are read and collide, and what somebody else removes is told.
+"""Beside a kubelet, on a real containerd: its thresholds are read and collide, and external removals are reported.
 
-No kubelet runs here: its configuration is a file, and its deeds are removals by other clients of the same containerd.
+No kubelet runs here: its configuration is a file, and other clients of the same containerd make its removals.
 """
 
 import json
@@ -78,7 +78,7 @@ def wait_until_seen(daemon: DaemonProcess, images: int) -> None:
 
 
 def wait_until_counted(daemon: DaemonProcess) -> None:
-    """A look is over, and the next one a second away: in the midst of a removal it would see some names only."""
+    """An inspection is over, and the next one a second away: in the midst of a removal it would see some names only."""
     daemon.wait_for_event("images_inventoried", len(daemon.events("images_inventoried")) + 1)
 
 
@@ -97,10 +97,10 @@ def watched(lab: Lab, tmp_path: Path) -> Iterator[Watched]:
 
 
 @ONE_VERSION
-def test_marks_that_collide_are_said(watched: Watched) -> None:
-    """A kubelet that collects at 70 % comes before our 75 %: a warning in the log, a metric, and a finding.
+def test_limits_that_collide_are_reported(watched: Watched) -> None:
+    """A kubelet that collects at 70 % acts before our 75 %: a warning in the log, a metric, and a finding.
 
-    Its threshold of 18 % of inodes is 2 points above our high mark, and close.
+    Its threshold of 18 % of inodes is 2 points above our high watermark, and close.
     """
     file = watched.folder / "kubelet.yaml"
     file.write_text(KUBELET)
@@ -122,7 +122,7 @@ def test_marks_that_collide_are_said(watched: Watched) -> None:
 @ONE_VERSION
 @pytest.mark.parametrize("content", [None, "kind: [", "kind: ServiceAccount\n"])
 def test_a_file_that_cannot_be_read_stops_nothing(watched: Watched, content: str | None) -> None:
-    """Not there, broken, or something else: the defaults are assumed, said once, and the agent goes on."""
+    """Missing, invalid, or no file: the defaults are assumed, said once, and the agent runs on."""
     file = watched.folder / "kubelet.yaml"
     if content is not None:
         file.write_text(content)
@@ -138,15 +138,15 @@ def test_a_file_that_cannot_be_read_stops_nothing(watched: Watched, content: str
         assert len(daemon.events("kubelet_read")) == 1
 
 
-def test_what_somebody_else_removes_is_told(watched: Watched) -> None:
-    """By containerd's own API and by CRI, while the agent runs and while it does not; what a sweep takes is ours."""
+def test_external_removals_are_reported(watched: Watched) -> None:
+    """By containerd's own API and by CRI, while the agent runs and while it does not; what a sweep evicts is ours."""
     lab = watched.lab
     by_ctr, by_cri, away, ours, stays = pull(lab, "by-ctr", "by-cri", "away", "ours", "stays")
     with watched.daemon() as first:
         wait_until_seen(first, 5)
         wait_until_counted(first)
         remove_by_cri(lab, by_cri)
-        # Its tag goes last: a look in between sees that name of it.
+        # Its tag is removed last: an inspection in between sees that name of it.
         others = [name for name in lab.list_references(by_ctr.reference(COMPANY)) if name != by_ctr.reference(COMPANY)]
         lab.ctr("images", "rm", "--sync", *others, by_ctr.image_id, by_ctr.reference(COMPANY))
         first.wait_for_value(2, "images_removed_externally_total")

@@ -44,7 +44,7 @@ def left_behind(base: Path) -> list[str]:
     loops = "".join(text_of(path) for path in Path("/sys/block").glob("loop*/loop/backing_file"))
     found = [name for name, text in {"mounts": mounts, "loop devices": loops}.items() if str(base) in text]
     found += [f"process {pid}" for pid in Path("/proc").glob("[0-9]*") if names(pid, base)]
-    # os.walk skips folders that vanish meanwhile; Path.glob raises.
+    # os.walk skips folders that are removed meanwhile; Path.glob raises.
     found += [f"{parent}/{base.name}" for parent, folders, _ in os.walk("/sys/fs/cgroup") if base.name in folders]
     return found + ([str(base)] if base.exists() else [])
 
@@ -55,7 +55,7 @@ def mounts_of(process: str) -> str:
 
 
 def text_of(path: Path) -> str:
-    """Return a file's text, or nothing if it has vanished, since other processes end while a test looks."""
+    """Return a file's text, or nothing if it is gone, since other processes end while a test searches."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -75,7 +75,7 @@ def test_version_is_the_one_asked_for(lab: Lab) -> None:
 
 
 def test_a_throttled_pull(lab: Lab) -> None:
-    """A pull through the slow road lasts as its rate says, stands still at none, and breaks where the road is cut."""
+    """A pull through the slow road lasts as its rate says, stops at a rate of 0, and fails where the road is cut."""
     slow, broken = lab.push(
         ImageSpec("golem-ai/slow", layers=(Layer(MIB, 70),)), ImageSpec("golem-ai/broken", layers=(Layer(MIB, 71),))
     )
@@ -94,18 +94,18 @@ def test_a_throttled_pull(lab: Lab) -> None:
     assert lab.pull(broken.reference("registry.gitlab.com")) == broken.image_id
 
 
-def test_a_held_pull(lab: Lab) -> None:
-    """A hold lets an image's manifest and config pass, but only the beginning of its layers."""
-    [image] = lab.push(ImageSpec("golem-ai/held", layers=(Layer(MIB, 73),)))
+def test_a_stopped_pull(lab: Lab) -> None:
+    """A stopped pull gets an image's manifest and config, but only the beginning of its layers."""
+    [image] = lab.push(ImageSpec("golem-ai/stopped", layers=(Layer(MIB, 73),)))
     with lab.throttled(math.inf) as road, ThreadPoolExecutor(1) as pool:
-        road.hold_at(0)
+        road.stop_at(0)
         pull = pool.submit(lab.pull, image.reference("registry.gitlab.com"))
         try:
             wait_until(lambda: image.image_id in lab.ctr("content", "ls", "-q"), "the config is there")
             assert not pull.done()
             assert road.served_bytes < MIB
         finally:
-            road.hold_at(math.inf)
+            road.stop_at(math.inf)
         assert pull.result() == image.image_id
 
 
@@ -128,7 +128,7 @@ def test_pull_by_tag_and_by_digest(lab: Lab) -> None:
 
 
 def test_docker_hub_and_unknown_names(lab: Lab) -> None:
-    """A name that nobody listed, and the name without a registry, lead to the local registry too."""
+    """A name that is not listed, and the name without a registry, lead to the local registry too."""
     [nginx] = lab.push(ImageSpec("library/nginx", "latest", (Layer(1_000, 4),)))
     assert lab.pull("nginx") == nginx.image_id
     assert lab.pull(nginx.reference("registry.invalid:8443")) == nginx.image_id
@@ -151,7 +151,7 @@ def test_created_is_written_as_it_is(lab: Lab) -> None:
         assert ('"created"' in config) == (image.spec.created is not None)
 
 
-def test_pods_go_on_over_a_restart(lab: Lab) -> None:
+def test_pods_run_on_over_a_restart(lab: Lab) -> None:
     """A pod starts from a pulled image, outlives containerd's crash, and its stopped container stays."""
     [app] = lab.push(APP)
     reference = app.reference("registry.gitlab.com")
@@ -189,7 +189,7 @@ def test_image_without_base_starts_no_pod(lab: Lab) -> None:
 
 
 def test_loaded_image_and_tags(lab: Lab) -> None:
-    """An imported image has no digest; a tag comes and goes without the image."""
+    """An imported image has no digest; a tag is added and removed without the image."""
     image = lab.load(ImageSpec("built", "here", (Layer(1_000, 6),)), "localhost/built:here")
     assert lab.list_references(image.image_id) == ["localhost/built:here"]
     lab.tag("localhost/built:here", "docker.io/golem-ai/built:too")
@@ -209,7 +209,7 @@ def test_stopped_registry(lab: Lab) -> None:
 
 @pytest.mark.parametrize("filesystem", ["ext4", "xfs"])
 def test_fill(filesystem: str) -> None:
-    """The usage goes up and down to the percentage that is asked for, within a MiB, on a disk that is nobody else's."""
+    """The usage rises and falls to the requested percentage, within a MiB, on a disk of its own."""
     with bare_disk(DiskSpec(filesystem, size_mib=400)) as disk:
         ballast, empty = Ballast(disk), read_usage(disk)
         for percent in (60.0, 85.0, 84.5):
@@ -217,11 +217,11 @@ def test_fill(filesystem: str) -> None:
             assert percent <= read_usage(disk).used_percent <= percent + 100 * MIB / empty.capacity_bytes
         ballast.drop()
         # xfs frees what was unlinked a moment later.
-        wait_until(lambda: read_usage(disk).used_percent < 50, "what the ballast took is free")
+        wait_until(lambda: read_usage(disk).used_percent < 50, "the ballast's space is free")
 
 
 def test_fill_completely(lab: Lab) -> None:
-    """A disk that is completely full takes no block more, not even from root."""
+    """A disk that is completely full accepts no block more, not even from root."""
     lab.fill_completely()
     assert lab.usage().available_bytes == 0
     with pytest.raises(OSError, match="No space left"):
@@ -231,7 +231,7 @@ def test_fill_completely(lab: Lab) -> None:
 
 
 def test_xfs_with_a_pod() -> None:
-    """A lab on xfs runs a pod and fills up until the next block is refused."""
+    """A lab on xfs runs a pod and fills up until the next block does not fit."""
     with Lab(version="1.7", filesystem="xfs", size_mib=400) as lab:
         [app] = lab.push(APP)
         lab.start_pod(lab.pull(app.reference("quay.io")))
@@ -243,7 +243,7 @@ def test_xfs_with_a_pod() -> None:
 
 
 def test_inodes() -> None:
-    """A disk has about as many inodes as asked for, and a layer of many files takes them."""
+    """A disk has about as many inodes as asked for, and a layer of many files uses them."""
     with Lab(inodes=3000) as lab:
         assert 3000 <= lab.usage().inodes < 4000
         before = lab.usage().free_inodes
@@ -264,7 +264,7 @@ def test_nothing_is_left(version: str) -> None:
 
 
 @pytest.mark.usefixtures("_alone")
-def test_a_second_disk_goes_too() -> None:
+def test_a_second_disk_is_removed_too() -> None:
     """A content store with a disk of its own leaves nothing behind either; blobs lie there, snapshots do not."""
     lab = Lab(version="2", content_mib=60)
     with lab:
@@ -353,7 +353,7 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What does not let go by itself is not waited for, nor told at the end of the run."""
+    """What does not end by itself is not waited for, nor reported at the end of the run."""
     monkeypatch.setattr(LEFTOVERS, "patience_seconds", 1.0)
     monkeypatch.setattr(LEFTOVERS, "_late", {})
 
@@ -374,7 +374,7 @@ def unshared() -> Iterator[Callable[..., "subprocess.Popen[bytes]"]]:
 
 @pytest.mark.usefixtures("_alone", "_impatient")
 def test_a_disk_that_another_namespace_has(unshared: Callable[..., "subprocess.Popen[bytes]"]) -> None:
-    """A process with mounts of its own, which are a copy of the lab's too, holds up nothing."""
+    """A process with mounts of its own, which are a copy of the lab's too, delays nothing."""
     with Lab(version="2") as lab:
         process = unshared(Path("/"))
         assert f"/{lab.folder.name}/disk " in Path(f"/proc/{process.pid}/mountinfo").read_text()
@@ -402,9 +402,9 @@ def test_a_disk_that_another_namespace_uses(
 @pytest.mark.usefixtures("_alone", "_impatient")
 def test_a_disk_that_is_in_use(capfd: pytest.CaptureFixture[str]) -> None:
     """A disk in which a process stands is left with its mount, and the process is named; the next lab removes it."""
-    with ExitStack() as held:
+    with ExitStack() as stack:
         with bare_disk(DiskSpec(size_mib=8)) as disk:
-            process = held.enter_context(running("sleep", "infinity", folder=disk))
+            process = stack.enter_context(running("sleep", "infinity", folder=disk))
         base = disk.parent
         assert f"process {process.pid} (sleep) is using {disk}" in why_left(base)
         assert f"lab: cannot remove {base} yet, will retry" in capfd.readouterr().err

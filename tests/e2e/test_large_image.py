@@ -17,10 +17,10 @@ from support.large_image import HIGH, LARGE_POLICY, LARGE_PRESSURE, REGISTRY, La
 from support.usage_watch import UsageWatch
 
 FIRST_BYTES = 4 * MOVED_BYTES
-"""The pull is held after this many bytes, less than a tenth of the large image's blob.
+"""The pull is stopped after this many bytes, less than a tenth of the large image's blob.
 
-The agent looks for pulls once the usage has changed by `MOVED_BYTES`. containerd 2.1 writes a layer by whole MiB,
-so a pull that is held after 1 MiB may have written nothing.
+The agent reads the pulls once the usage has changed by `MOVED_BYTES`. containerd 2.1 writes a layer by whole MiB,
+so a pull that is stopped after 1 MiB may have written nothing.
 """
 
 
@@ -45,10 +45,10 @@ def test_large_image(lab_version: str, tmp_path: Path) -> None:
 
 
 def pull_once_there_is_room(daemon: DaemonProcess, node: LargeImageNode) -> datetime:
-    """Hold the pull at its first bytes until the sweep that they bring is over; when the pull was done."""
+    """Stop the pull at its first bytes until the sweep that they start is over; when the pull was done."""
     lab = node.lab
     with lab.throttled(math.inf) as road, ThreadPoolExecutor(1) as pool:
-        road.hold_at(FIRST_BYTES)
+        road.stop_at(FIRST_BYTES)
         try:
             pull = pool.submit(lab.pull, node.large.reference(REGISTRY))
             daemon.wait_for(lambda: bool(daemon.events("sweep_ended")) or pull.done(), "a sweep")
@@ -57,13 +57,13 @@ def pull_once_there_is_room(daemon: DaemonProcess, node: LargeImageNode) -> date
             # All of the room is there while all but the first bytes are still to come.
             assert node.lab.usage().available_bytes >= node.needs_bytes - FIRST_BYTES
         finally:
-            road.hold_at(math.inf)
+            road.stop_at(math.inf)
         pull.result()
     print(f"\ncontainerd {lab.version}: {sweep.ended['used_percent_before']:.1f} % used at {FIRST_BYTES >> 20} MiB,")
     print(
         f"{len(sweep.evictions)} images evicted down to {sweep.ended['used_percent_after']:.1f} %, then it was pulled"
     )
-    # Nothing but the pull can have begun it: the disk itself is far below the high mark.
+    # Nothing but the pull can have begun it: the disk itself is far below the high watermark.
     assert sweep.ended["used_percent_before"] < HIGH - 20
     assert sweep.evictions
     return datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""A ledger that cannot be read or written takes memory only: pressure goes on, nights wait, and it is said once."""
+"""A ledger that cannot be read or written costs memory only: pressure sweeps continue, nightly runs are suspended."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -100,10 +100,8 @@ def daemon_of(lab: Lab, state: State, folder: Path, grace: str) -> DaemonProcess
 
 
 @pytest.mark.parametrize("fault", [no_room, read_only, newer], ids=lambda fault: fault.__name__)
-def test_memory_fails_and_comes_back(
-    fault: Callable[[State], Callable[[], None]], state: State, tmp_path: Path
-) -> None:
-    """Pressure evicts, no night is swept for, it is said once; once mended, it is known what was evicted meanwhile."""
+def test_memory_fails_and_is_mended(fault: Callable[[State], Callable[[], None]], state: State, tmp_path: Path) -> None:
+    """Pressure evicts, there is no nightly sweep, it is said once; once mended, evictions made meanwhile are known."""
     with Lab(version="2", size_mib=300) as lab:
         pull_aged(lab, range(12))
         mend = fault(state)
@@ -127,18 +125,18 @@ def test_memory_fails_and_comes_back(
 
 
 def test_zeros_are_set_aside(state: State, tmp_path: Path) -> None:
-    """A ledger of zeros is kept under another name, never deleted, and a new one begun, by which nights wait."""
+    """A ledger of zeros is renamed, never deleted, and a new one begun, with which nightly runs are suspended."""
     zeros = bytes(100_000)
     state.ledger.write_bytes(zeros)
     with Lab(version="2", size_mib=300) as lab:
         pull_aged(lab, range(12))
         with daemon_of(lab, state, tmp_path, grace="24h") as daemon:
             assert trace_sweep(daemon).ended["stop_reason"] == "low_watermark"
-            held = daemon.wait_for_event("nightly_suspended")
+            suspended = daemon.wait_for_event("nightly_suspended")
             daemon.wait_for_checks(5)
             [up] = daemon.events("ledger_up")
-            print(f"\nset aside as {up['set_aside']}, watching since {held['watched_since']}")
+            print(f"\nset aside as {up['set_aside']}, watching since {suspended['watched_since']}")
             assert Path(up["set_aside"]).read_bytes() == zeros
-            assert (up["level"], held["watched_since"]) == ("warning", up["installed_at"])
+            assert (up["level"], suspended["watched_since"]) == ("warning", up["installed_at"])
             scrape = daemon.scrape()
             assert (scrape.value("ledger_up"), scrape.value("sweeps_total", trigger="nightly")) == (1, 0)

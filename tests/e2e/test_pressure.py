@@ -1,4 +1,4 @@
-"""Pressure on a real node: the daemon evicts in order, one by one, and not one image more than it takes."""
+"""Pressure on a real node: the daemon evicts in order, one by one, and stops at the low watermark."""
 
 import os
 from collections.abc import Sequence
@@ -40,14 +40,14 @@ DAYS: dict[str, int | None] = {
 }
 """Every image of the node, and how long ago it was built."""
 EARLY = ("oldest", "tied-a", "tied-b", "weeks", "shared-a", "shared-b", "undated")
-"""Pulled before the long grace: expired ones go first, then the others; what has no date is as old as its pull."""
+"""Pulled before the long grace: expired ones are evicted first; what has no date is as old as its pull."""
 LATE = ("late-expired", "late-a", "late-b", "late-c", "late-d")
 """Pulled within the long grace: after all others, in the same order."""
 KEPT = ("running", "exited", "created", "keep", "foreign", "two-names")
 
 APARTS = [timedelta(seconds=seconds) for seconds in (12, 60, 240)]
-"""Between the early pulls and the late ones: the long grace ends in between. A sweep has to begin within so long after
-the last pull; a machine on which it does not gets another node, with more time."""
+"""Between the early pulls and the late ones: the long grace ends in between. A sweep has to begin within this time
+after the last pull; a machine on which it does not gets another node, with more time."""
 
 
 def name_of(image: str) -> str:
@@ -64,7 +64,7 @@ def spec_of(image: str) -> ImageSpec:
 
 @dataclass(frozen=True)
 class FullNode:
-    """A disk past its high mark."""
+    """A disk past its high watermark."""
 
     lab: Lab
     ids: dict[str, str]
@@ -79,7 +79,7 @@ class FullNode:
         return datetime.fromisoformat(sweep.started["timestamp"]) < self.late_at + self.grace
 
     def order(self) -> list[str]:
-        """All that may go, in the order of its going."""
+        """All candidates, in the order of eviction."""
         tied = sorted(("tied-a", "tied-b"), key=lambda image: self.ids[image])
         return ["oldest", *tied, *EARLY[3:], *LATE]
 
@@ -93,7 +93,7 @@ class FullNode:
 
 
 def fill_node(lab: Lab, apart: timedelta) -> FullNode:
-    """Pull until the disk is past its high mark; some early, some just now, some in use."""
+    """Pull until the disk is past its high watermark; some early, some just now, some in use."""
     ids = {built.spec.repository.removeprefix("golem-ai/"): built.image_id for built in lab.push(*map(spec_of, DAYS))}
     lab.fill(40.0)
     pull(lab, COMPANY, EARLY)
@@ -130,7 +130,7 @@ def daemon_of(folder: Path, node: FullNode) -> DaemonProcess:
 
 
 def test_pressure(lab_version: str, tmp_path: Path) -> None:
-    """A full disk is driven to its low mark, oldest images first, and then left alone."""
+    """A full disk is driven to its low watermark, oldest images first, and then left alone."""
     for apart in APARTS:
         with Lab(version=lab_version) as lab:
             node = fill_node(lab, apart)
@@ -163,11 +163,11 @@ def show(lab: Lab, sweep: SweepTrace) -> None:
 
 
 def assert_order(node: FullNode, sweep: SweepTrace) -> None:
-    """What went is the beginning of the order, and the beginning goes into the late ones and not to their end."""
+    """The evicted images are the beginning of the order, which reaches into the late ones and not to their end."""
     order = [f"{image}:v1" for image in node.order()]
     assert sweep.names == order[: len(sweep.names)]
     assert len(EARLY) < len(sweep.names) < len(order)
-    # Foretold before the first went: just as many as it then took.
+    # Estimated before the first eviction: just as many as it then evicted.
     assert sweep.started["to_evict"] == len(sweep.names)
     assert sweep.started["not_needed"] == len(order) - len(sweep.names)
     assert sweep.started["low_watermark_reachable"] is True
@@ -178,7 +178,7 @@ def assert_order(node: FullNode, sweep: SweepTrace) -> None:
 
 
 def assert_stopped_at_low(lab: Lab, sweep: SweepTrace, low: float) -> None:
-    """It went on above the low mark, and ended with the first measurement that was not."""
+    """It continued above the low watermark, and ended with the first measurement that was not."""
     assert all(used > low for used in sweep.used_after_each()[:-1])
     assert sweep.used_before_last() > low
     assert sweep.ended["used_percent_after"] <= low
@@ -202,12 +202,12 @@ def assert_metrics(scrape: Scrape, sweep: SweepTrace, log_text: str) -> None:
     assert scrape.total("sweep_failures_total") == 0
     assert scrape.value("eviction_failures_total") == 0
     assert scrape.value("evictions_spared_total") == 0
-    # A machine that stood still for longer than a call may take is no fault of the agent.
+    # A machine that stopped for longer than a call may take is no fault of the agent.
     assert scrape.total("runtime_request_failures_total") == 0 or "DEADLINE_EXCEEDED" in log_text
 
 
 def assert_nothing_more(daemon: DaemonProcess, node: FullNode) -> None:
-    """Below the high mark nothing goes, however often it looks."""
+    """Below the high watermark nothing is evicted, however often it checks."""
     before = (daemon.scrape().total("sweeps_total"), len(daemon.events("eviction")), node.present())
     daemon.wait_for_checks(3)
     assert (daemon.scrape().total("sweeps_total"), len(daemon.events("eviction")), node.present()) == before
@@ -215,7 +215,7 @@ def assert_nothing_more(daemon: DaemonProcess, node: FullNode) -> None:
 
 @pytest.mark.parametrize("filesystem", ["xfs", "btrfs"])
 def test_pressure_where_space_is_freed_later(tmp_path: Path, filesystem: str) -> None:
-    """On a filesystem that frees after the fact, it stops at the first settled measurement at or below the low mark."""
+    """On a filesystem that frees late, it stops at the first settled measurement at or below the low watermark."""
     with Lab(version="2", filesystem=filesystem, size_mib=400) as lab:
         pull_aged(lab, 12)
         os.sync()  # btrfs counts what was written only once it is on the disk

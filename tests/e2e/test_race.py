@@ -1,4 +1,4 @@
-"""It never takes an image that is needed, however fast a node changes: proved from every call that it made."""
+"""It never evicts an image that is in use, however fast a node changes: proved from every call that it made."""
 
 import random
 import statistics
@@ -29,13 +29,13 @@ COMPANY = "registry.gitlab.com"
 WATERMARKS = Watermarks(bytes=WatermarkPair(high=99, low=98), inodes=WatermarkPair(high=99, low=98))
 EVICTED, SPARED = EvictionOutcome.EVICTED, EvictionOutcome.SPARED
 RACE_SECONDS = 8.0
-"""At least: it goes on until the sweeps have both evicted and spared."""
+"""At least: it continues until the sweeps have both evicted and spared."""
 LIVING_PODS = 4
 APPS = 24
 
 
 def settings_of(repository: str) -> SweepSettings:
-    """All unused images of a repository may go, however young."""
+    """All unused images of a repository may be evicted, however young."""
     rule = Rule("race", (parse_pattern(f"{COMPANY}/{repository}"),), max_age=timedelta(0))
     policy = Policy((rule,), grace=timedelta(0), pressure_grace=timedelta(0))
     return SweepSettings(policy, WATERMARKS, failures_per_sweep=1000)
@@ -134,18 +134,18 @@ class Once:
         self.runtime.before[self.before] = self
 
     def __call__(self, subject: str) -> None:
-        """Reading the image, which comes after the plan, begins its last look: two calls on it is still that look."""
-        looked_at = {subject, *(call.subject for call in self.runtime.calls[-2:])}
-        if not self.happened and self.image_id in looked_at:
+        """Reading the image after the plan begins its final check, which also has the next two calls."""
+        checked = {subject, *(call.subject for call in self.runtime.calls[-2:])}
+        if not self.happened and self.image_id in checked:
             self.happened = True
             self.happen()
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_change_before_the_last_look(change: str, lab: Lab) -> None:
+def test_change_before_the_final_check(change: str, lab: Lab) -> None:
     """What begins to need an image after the plan, or changes it, saves it."""
     happen, against = CHANGES[change]
-    image = push(lab, f"golem-ai/look-{change}")
+    image = push(lab, f"golem-ai/before-check-{change}")
     lab.pull(image.reference(COMPANY))
     with recorded(lab) as (node, runtime):
         Once(lambda: happen(lab, image), runtime, image.image_id, before="read_image")
@@ -157,9 +157,9 @@ def test_change_before_the_last_look(change: str, lab: Lab) -> None:
     assert lab.find_image(image.image_id) == image.image_id
 
 
-def test_pod_within_the_last_look(lab: Lab) -> None:
-    """A pod that starts while the last look is on its way is seen: containers are listed last."""
-    image = push(lab, "golem-ai/within-look")
+def test_pod_within_the_final_check(lab: Lab) -> None:
+    """A pod that starts during the final check is seen: containers are listed last."""
+    image = push(lab, "golem-ai/within-check")
     lab.pull(image.reference(COMPANY))
     with recorded(lab) as (node, runtime):
         Once(lambda: start_pod(lab, image), runtime, image.image_id, before="list_containers")
@@ -168,9 +168,9 @@ def test_pod_within_the_last_look(lab: Lab) -> None:
     assert lab.find_image(image.image_id) == image.image_id
 
 
-def test_pod_after_the_last_look(lab: Lab) -> None:
-    """A pod that starts in the moment between look and removal loses its image's name, and runs on."""
-    image = push(lab, "golem-ai/after-look")
+def test_pod_after_the_final_check(lab: Lab) -> None:
+    """A pod that starts in the moment between final check and removal loses its image's name, and runs on."""
+    image = push(lab, "golem-ai/after-check")
     lab.pull(image.reference(COMPANY))
     pods: list[Pod] = []
 
@@ -211,8 +211,8 @@ class Kubelet(threading.Thread):
     images: list[BuiltImage]
     over: threading.Event
     started: list[StartedPod] = field(default_factory=list)
-    refused: int = 0
-    """Pods that did not start, since their image went between its pull and the container."""
+    not_started: int = 0
+    """Pods that did not start, since their image was evicted between its pull and the container."""
 
     def __post_init__(self) -> None:
         super().__init__(name="kubelet", daemon=True)
@@ -232,7 +232,7 @@ class Kubelet(threading.Thread):
                 self.lab.pull(image.reference(COMPANY))
             pod = self.lab.start_pod(image.reference(COMPANY), run=run)
         except LabError:
-            self.refused += 1
+            self.not_started += 1
             return
         self.started.append(StartedPod(pod, image.image_id, run and not stop, time.monotonic()))
         if stop:
@@ -270,7 +270,7 @@ class Registrar(threading.Thread):
                 act(self._dice.choice(self.images))
                 self.done[act.__name__] += 1
             except LabError:
-                # Its image went, or is going: nothing to tag.
+                # Its image was evicted, or is being evicted: nothing to tag.
                 self.done["in vain"] += 1
 
     def pull(self, image: BuiltImage) -> None:
@@ -296,7 +296,7 @@ class Outcome:
     evictions: list[Eviction]
     decisions: list[Decision]
     started: list[StartedPod]
-    refused: int
+    not_started: int
     done: Counter[str]
 
 
@@ -312,7 +312,7 @@ def race(lab: Lab) -> Outcome:
         registrar.start()
         try:
             began = time.monotonic()
-            while goes_on(time.monotonic() - began, evictions):
+            while must_continue(time.monotonic() - began, evictions):
                 lab.pull_all(image.reference(COMPANY) for image in images if lab.find_image(image.image_id) is None)
                 evictions += sweep(node, "golem-ai/race-*")
                 rounds += 1
@@ -321,17 +321,17 @@ def race(lab: Lab) -> Outcome:
             kubelet.join()
             registrar.join()
         found = list(decisions(runtime.calls))
-    return Outcome(rounds, evictions, found, kubelet.started, kubelet.refused, registrar.done)
+    return Outcome(rounds, evictions, found, kubelet.started, kubelet.not_started, registrar.done)
 
 
-def goes_on(seconds: float, evictions: list[Eviction]) -> bool:
+def must_continue(seconds: float, evictions: list[Eviction]) -> bool:
     """What is proved is proved of both: when they come is for the machine to say, so the time alone ends no race."""
     seen_both = {eviction.outcome for eviction in evictions} >= {EVICTED, SPARED}
     return seconds < (RACE_SECONDS if seen_both else DEADLINE_SECONDS)
 
 
 def test_race(lab: Lab) -> None:
-    """Against pods, pulls and tags at full speed, each removal follows a look that showed no need and no change."""
+    """Against pods, pulls and tags at full speed, each removal follows a final check without a use or a change."""
     outcome = race(lab)
     show(lab, outcome)
     for decision in outcome.decisions:
@@ -350,28 +350,29 @@ def test_race(lab: Lab) -> None:
 
 def certain_users(decision: Decision, started: list[StartedPod]) -> list[StartedPod]:
     """Pods by the test's own book: their container was there from before the list was asked for until it came."""
-    look = decision.look
+    final_check = decision.final_check
     return [
         pod
         for pod in started
         if pod.image_id == decision.planned.id
-        and pod.exists_from < look.containers_began
-        and look.ended < pod.exists_until
+        and pod.exists_from < final_check.containers_began
+        and final_check.ended < pod.exists_until
     ]
 
 
 def show(lab: Lab, outcome: Outcome) -> None:
-    """What happened, and how long an image went unwatched before its removal."""
+    """What happened, and how long an image was unwatched before its removal."""
     outcomes = Counter(eviction.outcome.value for eviction in outcome.evictions)
     reasons = Counter(eviction.error for eviction in outcome.evictions if eviction.outcome is SPARED)
     failures = Counter(eviction.error for eviction in outcome.evictions if eviction.outcome is EvictionOutcome.FAILED)
     print(f"\ncontainerd {lab.version}: {outcome.rounds} sweeps, {dict(outcomes)}")
     print(f"  spared: {dict(reasons)}; failed: {dict(failures)}")
-    print(f"  {len(outcome.started)} pods started, {outcome.refused} did not; {dict(outcome.done)}")
+    print(f"  {len(outcome.started)} pods started, {outcome.not_started} did not; {dict(outcome.done)}")
     removed = [decision for decision in outcome.decisions if decision.removal]
-    show_spans("end of the last look to RemoveImage", [began_of(d) - d.look.ended for d in removed])
+    show_spans("end of the final check to RemoveImage", [began_of(d) - d.final_check.ended for d in removed])
     show_spans(
-        "begin of its list of containers to RemoveImage", [began_of(d) - d.look.containers_began for d in removed]
+        "begin of its list of containers to RemoveImage",
+        [began_of(d) - d.final_check.containers_began for d in removed],
     )
     living = [started for started in outcome.started if started.exists_until == float("inf")]
     nameless = [started for started in living if lab.find_image(started.image_id) is None]

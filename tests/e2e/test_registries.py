@@ -1,4 +1,4 @@
-"""Real registries that are stopped and started: their images stay meanwhile, others go, and they go the next night."""
+"""Real registries that are stopped and started: their images stay until the next nightly run, others are evicted."""
 
 import json
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from support.lab_node import config_text, run_cleaner
 MB = 1_000_000
 LAST_YEAR = "2025-06-01T00:00:00Z"
 UNREACHABLE = f"127.0.0.1:{reserve_port()}"
-"""Nobody ever listens there; its images are pulled through containerd's hosts."""
+"""No server ever listens there; its images are pulled through containerd's hosts."""
 LATE = "no answer in time"
 """What is said of a registry that answers after more than 2 or 3 s, as one that is up may on a busy machine."""
 TRIES = 10
@@ -27,7 +27,7 @@ TRIES = 10
 EACH_MINUTE = {"schedule": "* * * * *", "splay": "0s", "window": "1h"}
 
 FULL_PERCENT = 93
-"""Above the kubelet's mark whatever goes, so that all that may go does."""
+"""Above the kubelet's threshold whatever is evicted, so that all candidates are."""
 
 
 @dataclass
@@ -84,8 +84,8 @@ class Town:
         pytest.fail(f"a registry that is up was late {TRIES} times")
 
     @contextmanager
-    def night(self, folder: Path) -> Iterator[DaemonProcess]:
-        """A daemon after its first night, in which no registry that is up was late: it would believe that for minutes.
+    def nightly_daemon(self, folder: Path) -> Iterator[DaemonProcess]:
+        """A daemon after its first nightly run, in which no registry that is up was late: that would last for minutes.
 
         Each one has a ledger of its own, so it sweeps at once.
         """
@@ -96,7 +96,7 @@ class Town:
                 if not any(map(self._is_late, down)):
                     yield daemon
                     return
-        pytest.fail(f"a registry that is up was late {TRIES} nights")
+        pytest.fail(f"a registry that is up was late in {TRIES} nightly runs")
 
     def _is_late(self, said: str) -> bool:
         """Whether this is said of a registry that is up, or has a mirror that is: its name is the first in it."""
@@ -155,7 +155,7 @@ pytestmark = [
 
 
 def test_by_hand(town: Town) -> None:
-    """`plan`, `check` and `sweep` say who is down; its images stay, also those with a mirror there, and others go."""
+    """`plan`, `check` and `sweep` say which registry is down; its images stay, also with a mirror; others do not."""
     here, there = town.pull("hand")
     town.stop_other()
     plan = town.run("plan")
@@ -179,11 +179,11 @@ def test_by_hand(town: Town) -> None:
     assert town.present(there) == set()
 
 
-def test_night_by_night(town: Town, tmp_path: Path) -> None:
-    """The daemon keeps at night what hangs on the registry that is down, shows it, and takes it once it is up again."""
+def test_nightly_runs(town: Town, tmp_path: Path) -> None:
+    """A nightly run keeps the images of a registry that is down, shows them, and evicts them once it is up again."""
     here, there = town.pull("night")
     town.stop_other()
-    with town.night(tmp_path) as daemon:
+    with town.nightly_daemon(tmp_path) as daemon:
         lines = daemon.events("registry_down")
         print("", *(f"{line['registry']}: {line['reason']}" for line in lines), sep="\n")
         assert {line["registry"] for line in lines} == {town.away, UNREACHABLE}
@@ -193,7 +193,7 @@ def test_night_by_night(town: Town, tmp_path: Path) -> None:
         assert len(daemon.events("registry_down")) == len(lines)
         assert town.present(there) == there
     town.start_other()
-    with town.night(tmp_path) as daemon:
+    with town.nightly_daemon(tmp_path) as daemon:
         assert town.present(there) == set()
         daemon.wait_for_value(0, "images", state="registry_down")
         assert daemon.scrape().value("evictions_total", reason="expired") == len(there)
@@ -201,7 +201,7 @@ def test_night_by_night(town: Town, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ignores", [True, False])
 def test_under_pressure(town: Town, ignores: bool) -> None:
-    """Pressure takes images of a registry that is down, unless pressure.ignore_registries is false."""
+    """Pressure evicts images of a registry that is down, unless pressure.ignore_registries is false."""
     _, there = town.pull("pressure")
     town.stop_other()
     town.lab.fill(FULL_PERCENT)

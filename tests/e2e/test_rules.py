@@ -1,9 +1,9 @@
 """Recording rules and alerts on real Prometheuses: they load and evaluate them on 30 days of a fleet that end now.
 
-What they are asked is asked of the end of the history, so that nothing hangs on how long the test took since.
+What they are asked is asked of the end of the history, so that nothing depends on how long the test took since.
 
 In the last hours a few nodes of it are ill (tests/support/ill_fleet.py), so that each alert has something to say. Some
-rules look back at what is recorded: of the last hours promtool makes it of the rules.
+rules read what is recorded: for the last hours promtool makes it of the rules.
 """
 
 import json
@@ -28,7 +28,7 @@ from support.rule_servers import Asked, config_of, evaluations_of, name_of
 MINUTE = 60
 ALL = rules_in(RULES) + rules_in(ALERTS)
 EMPTY = {"ImageCleanerAbsent": "agents are up"}
-"""What has nothing to say of a fleet on which all else goes wrong."""
+"""What has nothing to say of a fleet on which all other things fail."""
 
 
 @dataclass(frozen=True)

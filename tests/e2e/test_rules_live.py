@@ -8,8 +8,8 @@ The rules are loaded as they are. Only for the way of an alert is each `for` of 
 for a group are a tenth of a second, and the receivers a web server of the test. All is scraped and evaluated each
 second or two, and an alert is sent again after two: an older Prometheus loses what it sends just after it was reloaded.
 
-A scrape that fails on a busy machine makes a target look down, and what a rule reads go away. So what holds is read of
-a moment before which none failed (`PrometheusServer.steady_moment`), and what was told counts by what was told last.
+A scrape that fails on a busy machine makes a target look down, and removes what a rule reads. So active alerts are read
+at a moment before which none failed (`PrometheusServer.steady_moment`), and only the last notifications count.
 """
 
 import re
@@ -37,7 +37,7 @@ LAST_YEAR = "2025-06-01T00:00:00Z"
 NODE, YOUNG = "lab-node", "lab-young"
 HIGH, LOW = 60, 50
 OVER_THE_KUBELETS, OVER_OURS = 88, 70
-"""Percent used: above the kubelet's mark, which is 84, and between ours and that."""
+"""Percent used: above the kubelet's threshold, which is 84, and between our high watermark and that."""
 SECTIONS: dict[str, Any] = {
     "policy": {"grace": "0s", "rules": [{"name": "company", "match": [f"{COMPANY}/golem-ai/**"], "max_age": "30d"}]},
     "pressure": {"check_every": "1s", "grace": "0s", "bytes": {"high": HIGH, "low": LOW}},
@@ -51,8 +51,8 @@ RECLAIM, UNREACHABLE, IMMINENT = (
     "ImageCleanerLowWatermarkUnreachable",
     "ImageCleanerKubeletEvictionImminent",
 )
-HOLD = {RECLAIM, UNREACHABLE, IMMINENT}
-"""What is true of a disk that is fuller than the kubelet allows, whatever goes."""
+ACTIVE = {RECLAIM, UNREACHABLE, IMMINENT}
+"""What is true of a disk that is fuller than the kubelet allows, whatever is evicted."""
 BY_CHANCE = {
     "ImageCleanerDiskPressureForecast": "it extrapolates the seconds in which the test filled the disk",
     "ImageCleanerDiskFillsTooFast": "the same",
@@ -60,7 +60,7 @@ BY_CHANCE = {
 EMPTY = {
     "cluster_node:image_cleaner_hurt_pods:count": "no pod has waited for ten minutes",
     "instance:image_cleaner_reclaimed_of_estimated:ratio_increase1h": "no gigabyte was evicted, and others wrote",
-    "cluster_pool:image_cleaner_repulls:ratio_increase7d": "less than twenty images went",
+    "cluster_pool:image_cleaner_repulls:ratio_increase7d": "less than twenty images were evicted",
 }
 """What is not recorded here, and why that is right; on the made-up fleet of test_rules.py all of it is."""
 
@@ -77,7 +77,7 @@ class Chain:
     told: RealAlertmanager
 
     def shown(self, *flags: str) -> set[str]:
-        """The node's alerts that Alertmanager shows: those that are not held back, or those that are."""
+        """The node's alerts that Alertmanager shows: those that are not inhibited, or those that are."""
         alerts = self.told.query(*flags) or ()
         return {alert["labels"]["alertname"] for alert in alerts if alert["labels"].get("node") == NODE}
 
@@ -134,19 +134,21 @@ def hasty_routes(receiver_url: str) -> str:
 
 @pytest.fixture(scope="module")
 def asked(chain: Chain) -> Asked:
-    """What Prometheus says once the disk is beyond the kubelet's mark, whatever the agent evicted."""
+    """What Prometheus says once the disk is beyond the kubelet's threshold, whatever the agent evicted."""
     chain.server.steady_moment(USED)  # it has seen that nothing is evicted
     chain.lab.fill(OVER_THE_KUBELETS)
-    sweep = chain.daemon.wait_for(lambda: first_at_the_mark(chain.daemon), "a sweep begins at or above the high mark")
+    sweep = chain.daemon.wait_for(
+        lambda: first_at_the_watermark(chain.daemon), "a sweep begins at or above the high watermark"
+    )
     print(f"\n{sweep.ended['used_percent_before']:.2f} % -> {sweep.ended['used_percent_after']:.2f} %", end=" ")
-    print(f"by {len(sweep.evictions)} images, all that may go: {sweep.ended['stop_reason']}")
+    print(f"by {len(sweep.evictions)} images, all candidates: {sweep.ended['stop_reason']}")
     assert (sweep.started["low_watermark_reachable"], sweep.ended["low_watermark_met"]) == (False, False)
     chain.daemon.wait_for_checks(1)
     return Asked(chain.server, chain.server.steady_moment(USED))
 
 
-def first_at_the_mark(daemon: DaemonProcess) -> SweepTrace | None:
-    """The first sweep that began at the high mark; one may begin early, while the disk is being filled."""
+def first_at_the_watermark(daemon: DaemonProcess) -> SweepTrace | None:
+    """The first sweep that began at the high watermark; one may begin early, while the disk is being filled."""
     sweeps = (trace_sweep(daemon, number) for number in range(1, len(daemon.events("sweep_ended")) + 1))
     return next((sweep for sweep in sweeps if sweep.ended["used_percent_before"] >= HIGH), None)
 
@@ -168,32 +170,34 @@ def test_what_a_rule_counts_on_is_there(asked: Asked) -> None:
 
 
 def test_every_rule_finds_something(asked: Asked) -> None:
-    """Each record has something to say, but for those listed; of the alerts only those that are true hold."""
+    """Each record has something to say, but for those listed; of the alerts only those that are true are active."""
     assert {name_of(rule) for rule in rules_in(RULES) if not asked.query(rule["expr"])} == EMPTY.keys()
-    held = {name_of(rule) for rule in rules_in(ALERTS) if asked.query(rule["expr"])}
-    assert held - BY_CHANCE.keys() == HOLD
+    active = {name_of(rule) for rule in rules_in(ALERTS) if asked.query(rule["expr"])}
+    assert active - BY_CHANCE.keys() == ACTIVE
 
 
-def test_a_full_disk_is_told_until_there_is_space(chain: Chain, asked: Asked) -> None:
-    """The agent cannot reach its low mark: it is a ticket with its page, and over once there is space."""
+def test_a_full_disk_is_reported_until_there_is_space(chain: Chain, asked: Asked) -> None:
+    """The agent cannot reach its low watermark: it is a ticket with its page, and over once there is space."""
     chain.lab.fill(OVER_OURS)
     near = "filesystem_resource:image_cleaner_kubelet_near:ratio"
-    wait_for(lambda: not chain.server.query(near, chain.server.steady_moment(USED)), "the kubelet's mark is far away")
+    wait_for(
+        lambda: not chain.server.query(near, chain.server.steady_moment(USED)), "the kubelet's threshold is far away"
+    )
     began = time.monotonic()
     chain.alerts.write_text(re.sub(r"\bfor: \w+", "for: 1s", chain.alerts.read_text("utf-8")), "utf-8")
     chain.server.reload()
     fired = wait_for(lambda: fired_of(chain.server, RECLAIM, UNREACHABLE), "Prometheus sends both")
     group = chain.told.wait_for_notification("firing", RECLAIM)
-    told_seconds = time.monotonic() - began
+    sent_seconds = time.monotonic() - began
     assert (group["receiver"], group["groupLabels"]) == ("tickets", {"alertname": RECLAIM, "cluster": "lab"})
     (sent,) = group["alerts"]
     assert_as_written(sent, fired[RECLAIM], figures_of(chain.server))
     assert chain.daemon.scrape().value("low_watermark_reachable") == 0
-    wait_for(lambda: UNREACHABLE in chain.shown("--inhibited"), "what follows from it is held back")
-    # What else there is to tell fires by then, as what was to fire at the same time did.
+    wait_for(lambda: UNREACHABLE in chain.shown("--inhibited"), "what follows from it is inhibited")
+    # Any other alert fires by then, as those that were to fire at the same time did.
     chain.server.wait_for_rules()
     chain.server.wait_for_rules()
-    wait_for(lambda: chain.shown() - BY_CHANCE.keys() == {RECLAIM}, "nothing else is told")
+    wait_for(lambda: chain.shown() - BY_CHANCE.keys() == {RECLAIM}, "no other alert is sent")
 
     chain.told.wait_until_last_told(**{RECLAIM: "firing"})
     began = time.monotonic()
@@ -201,7 +205,7 @@ def test_a_full_disk_is_told_until_there_is_space(chain: Chain, asked: Asked) ->
     chain.told.wait_until_last_told(**{RECLAIM: "resolved"})
     over_seconds = time.monotonic() - began
     wait_for(lambda: RECLAIM not in firing(chain.server).keys() | chain.shown(), "neither has it")
-    print(f"\ntold {told_seconds:.1f} s after the rules were loaded, over {over_seconds:.1f} s after there was space")
+    print(f"\nsent {sent_seconds:.1f} s after the rules were loaded, over {over_seconds:.1f} s after there was space")
 
 
 def fired_of(server: PrometheusServer, *names: str) -> dict[str, Any] | None:

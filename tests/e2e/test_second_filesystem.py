@@ -29,7 +29,7 @@ def pull_aged(lab: Lab, number: int) -> str:
 
 
 def test_a_content_store_apart(tmp_path: Path) -> None:
-    """It is driven below its own low mark when it reaches its high one, while the images' filesystem is below both."""
+    """It is driven below its low watermark when it reaches its high one, while the images' filesystem is below both."""
     with Lab(version="2", size_mib=400, content_mib=120) as lab:
         ids = [pull_aged(lab, number) for number in range(IMAGES)]
         images, content = read_usage(lab.disk), read_usage(lab.content)
@@ -37,11 +37,11 @@ def test_a_content_store_apart(tmp_path: Path) -> None:
         assert images.used_percent < low
         pressure = {"check_every": "1s", "grace": "0s", "bytes": {"high": high, "low": low}}
         assert_plan(lab, pressure, images, content)
-        foretold = [foretold_of(lab, ids[:number]) for number in range(IMAGES + 1)]
+        estimates = [estimate_of(lab, ids[:number]) for number in range(IMAGES + 1)]
         with DaemonProcess(tmp_path, lab.endpoint, mode="pressure", policy=RULES, pressure=pressure) as daemon:
             sweep = trace_sweep(daemon)
             images_after, content_after = read_usage(lab.disk), read_usage(lab.content)
-            size = foretold[len(sweep.names)]
+            size = estimates[len(sweep.names)]
             freed = images_after.available_bytes - images.available_bytes
             content_freed = content_after.available_bytes - content.available_bytes
             print(
@@ -49,7 +49,7 @@ def test_a_content_store_apart(tmp_path: Path) -> None:
                 end=" ",
             )
             print(f"images {images.used_percent:.2f} % -> {images_after.used_percent:.2f} %, {len(sweep.names)} images")
-            print(f"foretold {size.content_bytes:,} and {size.bytes - size.content_bytes:,} bytes,", end=" ")
+            print(f"estimated {size.content_bytes:,} and {size.bytes - size.content_bytes:,} bytes,", end=" ")
             print(f"measured {content_freed:,} and {freed:,}")
             assert sweep.names == [f"app:v{number:02}" for number in range(len(sweep.names))]
             assert 0 < len(sweep.names) < IMAGES
@@ -64,8 +64,8 @@ def test_a_content_store_apart(tmp_path: Path) -> None:
             assert_metrics(daemon.scrape(), lab, high, low)
 
 
-def foretold_of(lab: Lab, ids: list[str]) -> Size:
-    """What the product foretells of these images together."""
+def estimate_of(lab: Lab, ids: list[str]) -> Size:
+    """What the product estimates for these images together."""
     with node_of(lab) as node:
         layers = inspect_node(node).trusted_layers
         assert layers is not None
@@ -91,7 +91,7 @@ def assert_plan(lab: Lab, pressure: Mapping[str, object], images: Usage, content
 
 
 def assert_metrics(scrape: Scrape, lab: Lab, high: float, low: float) -> None:
-    """Each filesystem has its size, what is available, and its marks."""
+    """Each filesystem has its size, what is available, and its watermarks."""
     for name, path in (("images", lab.disk), ("content", lab.content)):
         now = read_usage(path)
         assert scrape.value("filesystem_size_bytes", filesystem=name) == now.capacity_bytes

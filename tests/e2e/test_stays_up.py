@@ -28,7 +28,7 @@ TODAY = datetime.now(UTC)
 
 @pytest.fixture(scope="module")
 def lab(require_lab: None) -> Iterator[Lab]:
-    """One for the module: each test has images of its own, and marks that fit the disk as it finds it."""
+    """One for the module: each test has images of its own, and watermarks that fit the disk as it finds it."""
     with Lab(version="1.7", size_mib=400) as lab:
         yield lab
 
@@ -61,7 +61,7 @@ def remaining(lab: Lab, ids: list[str]) -> list[str]:
 
 
 def pressure_of(lab: Lab, points: float) -> dict[str, object]:
-    """Marks so that the disk is just past the high one, and the low one so many points below."""
+    """Watermarks such that the disk is just past the high one, and the low one the given points below."""
     used = lab.usage().used_percent
     return {"check_every": "1s", "grace": "0s", "bytes": {"high": used - 0.5, "low": used - points}}
 
@@ -72,12 +72,12 @@ def probes(daemon: DaemonProcess) -> tuple[int, int]:
 
 
 def wait_for_probes(daemon: DaemonProcess, live: int, ready: int) -> None:
-    """They are told last of what happens, after the log and the metrics."""
+    """They receive each event last, after the log and the metrics."""
     daemon.wait_for(lambda: probes(daemon) == (live, ready), f"/livez is {live} and /readyz {ready}")
 
 
-def test_runtime_comes_and_goes(lab: Lab, tmp_path: Path) -> None:
-    """A runtime that is away, comes, crashes and comes back is waited for, and served whenever it is there."""
+def test_runtime_that_is_restarted(lab: Lab, tmp_path: Path) -> None:
+    """A runtime that is missing, starts, crashes and starts again is waited for, and used whenever it is there."""
     ids = pull_aged(lab, "first", 6, 6 * MB)
     pressure = pressure_of(lab, 8)
     lab.stop()
@@ -90,7 +90,7 @@ def test_runtime_comes_and_goes(lab: Lab, tmp_path: Path) -> None:
         wait_for_probes(daemon, OK, OK)
         first = trace_sweep(daemon)
         assert first.ended["stop_reason"] == "low_watermark"
-        # Past the count of images after a sweep: reads wait ten seconds for a runtime that is gone.
+        # Past the count of images after a sweep: reads wait ten seconds for an unavailable runtime.
         daemon.wait_for_checks(1)
         lab.kill()
         daemon.wait_for_value(0, "runtime_up")
@@ -104,7 +104,7 @@ def test_runtime_comes_and_goes(lab: Lab, tmp_path: Path) -> None:
         assert first.names + second.names == [f"first:v{index:02}" for index in range(6 - len(remaining(lab, ids)))]
         ups, downs = daemon.events("runtime_up"), daemon.events("runtime_down")
         print(f"\nup {len(ups)} times, down {len(downs)} times; evicted {first.names}, then {second.names}")
-        # A machine that stood still for longer than a call may take is told as well; both of ours are refused calls.
+        # A machine that stopped for longer than a call may take is reported as well; both of ours are rejected calls.
         ours = [line for line in downs if "DEADLINE_EXCEEDED" not in line["error"]]
         turns = [line["event"] for line in daemon.lines() if line["event"] in {"runtime_up", "runtime_down"}]
         assert len(ours) == 2
@@ -114,7 +114,7 @@ def test_runtime_comes_and_goes(lab: Lab, tmp_path: Path) -> None:
 
 
 def test_list_that_fails(lab: Lab, folder: Path) -> None:
-    """While the containers cannot be listed, a sweep fails and nothing goes; once they can, it goes on."""
+    """While the containers cannot be listed, a sweep fails and nothing is evicted; once they can, it continues."""
     images = [served(number) for number in range(5)]
     with CrioServer(folder / "cri.sock", images=images) as server:
         server.fail("ListContainers", grpc.StatusCode.INTERNAL, "no list today")
@@ -194,7 +194,7 @@ def standing_still(lab: Lab) -> Iterator[None]:
 
 
 def assert_stopped(daemon: DaemonProcess, lab: Lab, ids: list[str], told_at: datetime) -> None:
-    """At most one image after the signal, and what is gone is what the log says."""
+    """At most one image after the signal, and the log names the removed ones."""
     [ended] = daemon.events("sweep_ended")
     assert ended["stop_reason"] == "stop_requested"
     assert daemon.lines()[-1]["event"] == "daemon_stopped"
@@ -230,7 +230,7 @@ def test_stop_while_idle(number: signal.Signals, runtime: str, lab: Lab, folder:
 
 
 def test_port_that_is_taken(folder: Path) -> None:
-    """A second daemon at the same port says so in one line and ends; the first one goes on."""
+    """A second daemon at the same port says so in one line and ends; the first one runs on."""
     endpoint = f"unix://{folder}/none.sock"
     with DaemonProcess(folder, endpoint, policy=RULES) as first:
         config = folder / "second.yaml"
@@ -249,7 +249,7 @@ def test_port_that_is_taken(folder: Path) -> None:
 
 
 def test_second_daemon_of_a_node(folder: Path) -> None:
-    """A second daemon with the same state says so in one line and ends; the first one goes on."""
+    """A second daemon with the same state says so in one line and ends; the first one runs on."""
     endpoint, state = f"unix://{folder}/none.sock", {"path": str(folder / "ledger.db")}
     with DaemonProcess(folder, endpoint, policy=RULES, state=state) as first:
         config = folder / "second.yaml"

@@ -1,4 +1,4 @@
-"""A container that lives two seconds is noticed on real containerds, and nothing else wakes who watches."""
+"""A container that lives two seconds is noticed on real containerds, and nothing else wakes the watching thread."""
 
 import threading
 import time
@@ -43,39 +43,39 @@ def uses_of(image: BuiltImage, uses: tuple[Container, ...]) -> set[str]:
 
 
 def live_shortly(lab: Lab, reference: str) -> str:
-    """A pod that is gone again, with its container; gives the container's id."""
+    """A pod that is removed again, with its container; gives the container's id."""
     pod = lab.start_pod(reference)
     pod.stop()
     pod.remove()
     return pod.container_id
 
 
-def wait_until_told(runtime: CriRuntime, container_id: str) -> None:
+def wait_until_reported(runtime: CriRuntime, container_id: str) -> None:
     """Events come on their own way: a call that ended later than a container was made may be answered before."""
     wait_until(lambda: container_id in runtime._uses._made, f"the thread is told of {container_id}")
 
 
 @pytest.mark.parametrize("named", ["by tag", "by id"])
 def test_short_life(lab: Lab, image: BuiltImage, runtime: CriRuntime, named: str) -> None:
-    """A container that is gone before anybody looks is told with its image, however it named that, and once."""
+    """A container that is removed before an inspection is reported with its image, however it named that, and once."""
     runtime.disconnect()
     container_id = live_shortly(lab, image.reference(COMPANY) if named == "by tag" else image.image_id)
-    wait_until_told(runtime, container_id)
+    wait_until_reported(runtime, container_id)
     assert container_id not in {container.id for container in runtime.list_containers()}
     assert uses_of(image, runtime.drain_created_containers()) == {container_id}
     assert runtime.drain_created_containers() == ()
 
 
-def test_container_past_cri(lab: Lab, image: BuiltImage, runtime: CriRuntime) -> None:
-    """A container that CRI does not know is told as well, if it is of CRI's namespace."""
+def test_container_outside_cri(lab: Lab, image: BuiltImage, runtime: CriRuntime) -> None:
+    """A container that CRI does not know is reported as well, if it is of CRI's namespace."""
     create_container(lab, image.reference(COMPANY), "past-cri")
     lab.ctr("containers", "rm", "past-cri")
-    wait_until_told(runtime, "past-cri")
+    wait_until_reported(runtime, "past-cri")
     assert uses_of(image, runtime.drain_created_containers()) == {"past-cri"}
 
 
 def test_restart(lab: Lab, image: BuiltImage, runtime: CriRuntime) -> None:
-    """After containerd was restarted, or crashed, what is made is told again."""
+    """After containerd was restarted, or crashed, what is made is reported again."""
     for end in (lab.stop, lab.kill):
         end()
         wait_until(lambda: not runtime._uses.connected, "the end is noticed")
@@ -83,14 +83,14 @@ def test_restart(lab: Lab, image: BuiltImage, runtime: CriRuntime) -> None:
         wait_until(lambda: runtime._uses.connected, "containerd is watched again")
         assert uses_of(image, runtime.drain_created_containers()) == set()
         container_id = live_shortly(lab, image.reference(COMPANY))
-        wait_until_told(runtime, container_id)
+        wait_until_reported(runtime, container_id)
         assert uses_of(image, runtime.drain_created_containers()) == {container_id}
 
 
 def test_nothing_else_wakes_it(lab: Lab, image: BuiltImage, runtime: CriRuntime) -> None:
     """In quiet seconds, and while probes run, images come and containers end, the thread does not wake once."""
     pod = lab.start_pod(image.reference(COMPANY))
-    wait_until_told(runtime, pod.container_id)
+    wait_until_reported(runtime, pod.container_id)
     settled = wakings_of(runtime)
     threading.Event().wait(QUIET_SECONDS)
     assert wakings_of(runtime) == settled
@@ -105,7 +105,7 @@ def test_nothing_else_wakes_it(lab: Lab, image: BuiltImage, runtime: CriRuntime)
 
 
 def wakings_of(runtime: CriRuntime) -> int:
-    """How often the thread went to sleep, once it sleeps until containerd says something.
+    """How often the thread fell asleep, once it sleeps until containerd says something.
 
     A thread that waits for a lock, such as the interpreter's own, sleeps too, and is about to wake: so it has to be
     in a system call whose first argument is its connection. Before and after that the count must be the same: then it
@@ -125,13 +125,13 @@ def wakings_of(runtime: CriRuntime) -> int:
 
 
 def switches_of(task: Path) -> int:
-    """How often a thread gave the processor away by itself."""
+    """How often a thread gave up the processor by itself."""
     lines = (task / "status").read_text("utf-8").splitlines()
     return int(dict(line.split(":\t", 1) for line in lines)["voluntary_ctxt_switches"])
 
 
 def test_stopping(runtime: CriRuntime) -> None:
-    """The thread ends with the client, which waits for that: for so long only, as the machine may be busy."""
+    """The thread ends with the client, which waits for that, but not for ever, as the machine may be busy."""
     thread = runtime._uses._thread
     began = time.monotonic()
     runtime.close()

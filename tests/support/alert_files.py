@@ -1,4 +1,4 @@
-"""The rules, the tests of promtool and the documents around them, as values."""
+"""The rules, the tests for promtool and the documents about them, as values."""
 
 import re
 from pathlib import Path
@@ -20,16 +20,16 @@ def read(path: Path) -> Any:
 
 
 def rules_in(path: Path) -> list[Any]:
-    """All rules of a file's groups, in their order."""
+    """All rules of a file's groups, in order."""
     return [rule for group in read(path)["groups"] for rule in group["rules"]]
 
 
 def labels_shown_by(alert: Any) -> set[str]:
-    """Labels that an alert's annotations show; a recording rule has none."""
+    """Labels that the annotations of an alert show; none for a recording rule."""
     return set(re.findall(r"\$labels\.(\w+)", str(alert.get("annotations", ""))))
 
 
 def queries_in(path: Path) -> list[str]:
-    """The queries of a document's promql blocks; an empty line is between two."""
+    """The queries of a document's promql blocks, separated by empty lines."""
     blocks = re.findall(r"^```promql\n(.*?)^```", path.read_text("utf-8"), re.DOTALL | re.MULTILINE)
     return [query.strip() for block in blocks for query in re.split(r"\n\s*\n", block) if query.strip()]

@@ -30,7 +30,7 @@ class Received:
 class AlertmanagerServer:
     """Answers with one status after another, the last one for ever; in a with-block.
 
-    Its port is nobody else's afterwards: whoever asks it then is refused.
+    Its port is reserved afterwards: a connection to it is refused.
     """
 
     def __init__(

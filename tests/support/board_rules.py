@@ -1,6 +1,6 @@
-"""The 17 rules of grafana/dashboard-linter by its names, and what our boards are excluded from.
+"""The 17 rules of grafana/dashboard-linter under its names, and the exclusions for these boards.
 
-Refuses more than the linter does: its rules of panels leave out bar gauges, its rules of targets leave out annotations.
+They are stricter than the linter, whose rules for panels skip bar gauges and whose rules for targets skip annotations.
 """
 
 import re
@@ -13,22 +13,22 @@ from support.boards import interpolate, name_of, panels_of, queries_in, values_a
 from support.promql import calls_of, nodes_of, selectors_of
 
 Rule: TypeAlias = Callable[[Any], Iterator[str]]
-"""What it has to say against a board, each with the place."""
+"""Yields the faults of a board, each with its place."""
 
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 UNITS = {"short", "none", "percentunit", "bytes", "s", "reqps", "bool_yes_no"}
-"""Of those that the linter knows, the ones that a board may use."""
+"""The units, of those that the linter knows, that a board may use."""
 RATES = ("rate", "irate", "increase")
 _WINDOW = re.compile(r"\b(rate|irate|increase)\(\w+\{[^}]*\}\[([^\]]+)\]")
 
 
 @dataclass(frozen=True)
 class Exclusion:
-    """What the linter would be told in a file `.lint`."""
+    """An entry that the linter would read from a file `.lint`."""
 
     rule: str
     finding: str
-    """A pattern of the whole finding."""
+    """A pattern for the whole finding."""
     reason: str
 
 
@@ -39,18 +39,18 @@ EXCLUSIONS = (
         "the board shows exactly one node",
     ),
     Exclusion("target-job-rule", r".*: (node_filesystem|kube|kubelet)_.*", "other exporters have jobs of their own"),
-    Exclusion("target-instance-rule", r".*: (kube|kubelet)_.*", "their instance is not the node that they tell of"),
+    Exclusion("target-instance-rule", r".*: (kube|kubelet)_.*", "their instance is not the node that they describe"),
 )
 
 
 def lint(rule: str, board: Any) -> list[str]:
-    """What a rule finds in a board, without what is excluded."""
+    """Return the findings of a rule in a board, without the exclusions."""
     patterns = [exclusion.finding for exclusion in EXCLUSIONS if exclusion.rule == rule]
     return [found for found in RULES[rule](board) if not any(re.fullmatch(pattern, found) for pattern in patterns)]
 
 
 def template_datasource(board: Any) -> Iterator[str]:
-    """The first variable chooses the data source, under the name and label that everybody uses."""
+    """The first variable chooses the data source, under the usual name and label."""
     first = board["templating"]["list"][0]
     if (first["type"], first["name"], first["label"]) != ("datasource", "datasource", "Data source"):
         yield f"{name_of(board)}: {first['type']} {first['name']} {first['label']} comes first"
@@ -59,13 +59,13 @@ def template_datasource(board: Any) -> Iterator[str]:
 
 
 def template_of(label: str) -> Rule:
-    """A label is chosen from what Prometheus has, several values at once, and all at first."""
-    wanted: dict[str, Any] = {"type": "query", "label": label.capitalize(), "datasource": SOURCE}
-    wanted |= {"multi": True, "includeAll": True, "allValue": ".+"}
+    """A label is chosen from the values in Prometheus, several at once, all by default."""
+    expected: dict[str, Any] = {"type": "query", "label": label.capitalize(), "datasource": SOURCE}
+    expected |= {"multi": True, "includeAll": True, "allValue": ".+"}
 
     def rule(board: Any) -> Iterator[str]:
         found: Any = next((variable for variable in variables_of(board) if variable["name"] == label), {})
-        for key, value in wanted.items():
+        for key, value in expected.items():
             if found.get(key) != value:
                 yield f"{name_of(board)} / {label}: {key} is {found.get(key)}"
 
@@ -73,7 +73,7 @@ def template_of(label: str) -> Rule:
 
 
 def template_label_promql(board: Any) -> Iterator[str]:
-    """Every variable of labels asks for series that parse."""
+    """Every variable of labels has a selector that parses."""
     for variable in variables_of(board):
         if variable["type"] == "query":
             query = variable["query"]["query"]
@@ -83,14 +83,14 @@ def template_label_promql(board: Any) -> Iterator[str]:
 
 
 def template_on_time_change_reload(board: Any) -> Iterator[str]:
-    """Variables of labels are read anew with each time range: nodes come and go."""
+    """Variables of labels are reloaded with each time range, since nodes join and leave."""
     for variable in variables_of(board):
         if variable["type"] == "query" and variable["refresh"] != 2:
             yield f"{name_of(board)} / {variable['name']}: refresh is {variable['refresh']}"
 
 
 def panel_datasource(board: Any) -> Iterator[str]:
-    """Panels and their queries have the chosen data source."""
+    """Panels and their queries use the chosen data source."""
     for panel in panels_of(board):
         for part in (panel, *panel["targets"]):
             if part["datasource"] != SOURCE:
@@ -105,7 +105,7 @@ def panel_title_description(board: Any) -> Iterator[str]:
 
 
 def panel_units(board: Any) -> Iterator[str]:
-    """Panels have a unit, and columns no other than a known one."""
+    """Panels have a unit, and panels and columns use only known units."""
     for panel in panels_of(board):
         config = panel["fieldConfig"]
         columns = [part for override in config["overrides"] for part in override["properties"] if part["id"] == "unit"]
@@ -115,14 +115,14 @@ def panel_units(board: Any) -> Iterator[str]:
 
 
 def panel_no_targets(board: Any) -> Iterator[str]:
-    """Panels ask for something."""
+    """Panels have at least one query."""
     for panel in panels_of(board):
         if not panel["targets"]:
             yield f"{name_of(board)} / {panel['title']}: no query"
 
 
 def target_logql(board: Any) -> Iterator[str]:
-    """LogQL parses: there is none, since nothing here could tell."""
+    """LogQL parses: the boards have none, since no parser for it is here."""
     for panel, target in _targets_of_loki(board):
         yield f"{name_of(board)} / {panel['title']} / {target['refId']}: LogQL"
 
@@ -143,30 +143,30 @@ def target_promql(board: Any) -> Iterator[str]:
 
 
 def target_rate_interval(board: Any) -> Iterator[str]:
-    """A rate is over $__rate_interval; an increase over that, the time shown, or the days that its title names."""
+    """A rate is over $__rate_interval; an increase over that, the range shown, or the days in its title."""
     for query in queries_in(board):
         windows = _WINDOW.findall(query.expr)
         if len(windows) != len(calls_of(interpolate(query.expr, values_at_first(board)), RATES)):
-            yield f"{query.where}: a rate of something else than series"
+            yield f"{query.where}: a rate of an expression that is no series"
         for function, window in windows:
             if window not in {"$__rate_interval"} | ({"$__range", "1d", "7d"} if function == "increase" else set()):
                 yield f"{query.where}: {function} over {window}"
 
 
 def target_matcher(label: str) -> Rule:
-    """Every series is chosen by the label's variable."""
+    """Every series is selected by the variable of the label."""
 
     def rule(board: Any) -> Iterator[str]:
         for query in queries_in(board):
             for series in selectors_of(interpolate(query.expr, words_at_first(board))):
                 if series.written.get(label) != f'=~"${label}"':
-                    yield f"{query.where}: {series.name} is not chosen by ${label}"
+                    yield f"{query.where}: {series.name} is not selected by ${label}"
 
     return rule
 
 
 def target_counter_agg(board: Any) -> Iterator[str]:
-    """A counter is shown as what it rose by, never as it stands; and only counters are."""
+    """A counter is shown as its increase, never as its value, and only counters are."""
     for query in queries_in(board):
         expr = interpolate(query.expr, values_at_first(board))
         risen = Counter(
@@ -179,11 +179,11 @@ def target_counter_agg(board: Any) -> Iterator[str]:
             each.name for each in selectors_of(expr) if re.search("_(total|bucket|count|sum)$", each.name)
         )
         if risen != counters:
-            yield f"{query.where}: {dict(counters)} rise, {dict(risen)} are shown so"
+            yield f"{query.where}: {dict(counters)} are counters, {dict(risen)} are shown as increases"
 
 
 def uneditable_dashboard(board: Any) -> Iterator[str]:
-    """Whoever edits a board edits the generator."""
+    """A board is not editable: changes belong into the generator."""
     if board["editable"] is not False:
         yield f"{name_of(board)}: editable is {board['editable']}"
 

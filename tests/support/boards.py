@@ -1,6 +1,6 @@
-"""The committed boards as a test sees them: every query in them, and what Grafana would make of its variables.
+"""The committed boards for tests: their queries, and the values that Grafana gives their variables.
 
-Refuses to know how they are generated: what is read is the JSON that people import.
+Tests read the JSON that users import, not the generator.
 """
 
 import json
@@ -15,15 +15,15 @@ FOLDER = Path(__file__).parents[2] / "dashboards"
 DOCS = FOLDER.parent / "docs"
 NAMES = ("impact", "fleet", "node")
 TARGET_LABELS = {"job", "instance", "node", "cluster", "environment", "pool"}
-"""What Prometheus puts on every series of a node."""
+"""Labels that Prometheus adds to every series of a node."""
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::\w+)?\}|(\w+))")
 GRAFANAS = {"__range": "30d", "__rate_interval": "8h", "__interval": "2h"}
-"""What Grafana itself knows, for 30 days in steps of two hours that are scraped every two hours."""
+"""Grafana's own variables, for 30 days in steps of two hours, scraped every two hours."""
 
 
 @dataclass(frozen=True)
 class BoardQuery:
-    """A PromQL expression of a board, and where it stands."""
+    """A PromQL expression of a board, and its place."""
 
     where: str
     """Such as `fleet / Bytes used / A`."""
@@ -50,7 +50,7 @@ def variables_of(board: Any) -> list[Any]:
 
 
 def changed(board: Any, path: str, value: Any) -> Any:
-    """A copy with one value replaced; `panels/Coverage/targets/A` goes into lists by name, title or letter."""
+    """A copy with one value replaced; `panels/Coverage/targets/A` addresses list items by name, title or letter."""
     copy = deepcopy(board)
     *parents, last = path.split("/")
     place = copy
@@ -72,7 +72,7 @@ def queries_of(name: str) -> Iterator[BoardQuery]:
 
 
 def queries_in(board: Any) -> Iterator[BoardQuery]:
-    """All PromQL of a board, panels first; variables are asked for otherwise (`label_queries_of`)."""
+    """All PromQL of a board, panels first; `label_queries_of` has the queries of variables."""
     name = name_of(board)
     for panel in panels_of(board):
         for target in panel["targets"]:
@@ -91,7 +91,7 @@ def label_queries_of(name: str) -> Iterator[tuple[str, str, str]]:
 
 
 def values_at_first(board: Any) -> dict[str, str]:
-    """What each variable stands for when the board is opened; one that is chosen from labels without All: anything."""
+    """The initial value of each variable; one that is chosen from labels without All matches anything."""
     return {
         variable["name"]: variable.get("allValue") or variable.get("current", {}).get("value", ".+")
         for variable in variables_of(board)
@@ -99,7 +99,7 @@ def values_at_first(board: Any) -> dict[str, str]:
 
 
 def words_at_first(board: Any) -> dict[str, str]:
-    """The same of those variables only that are chosen from fixed words: the rest stays `$job` when interpolated."""
+    """The same, only for variables with fixed words: the others stay `$job` when interpolated."""
     values = values_at_first(board)
     return {
         variable["name"]: values[variable["name"]] for variable in variables_of(board) if variable["type"] == "custom"
@@ -107,6 +107,6 @@ def words_at_first(board: Any) -> dict[str, str]:
 
 
 def interpolate(expr: str, values: Mapping[str, str]) -> str:
-    """The expression with all variables replaced; a name that nobody knows stays, as Grafana leaves it."""
+    """The expression with all variables replaced; an unknown name stays, as in Grafana."""
     known = GRAFANAS | dict(values)
     return _VARIABLE.sub(lambda match: known.get(match[1] or match[2], match[0]), expr)

@@ -3,8 +3,8 @@
 Names, labels and values are those of kube-state-metrics 2 (internal/store/node.go and pod.go: a reason to wait is 1
 while it holds, a condition has a series for each status) and of the kubelet (pkg/kubelet/metrics).
 
-Refuses to follow what happens on the node: no pod of these ever starts, and this kubelet removes no image. A pod that
-waits is soon replaced by another one, so that none has waited for ten minutes, however long a test takes.
+It does not follow what happens on the node: none of these pods ever starts, and this kubelet removes no image. A pod
+that waits is soon replaced by another one, so none has waited for ten minutes, however long a test takes.
 """
 
 import time

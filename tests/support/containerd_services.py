@@ -1,6 +1,6 @@
 """The services of containerd's own API that tell what holds which bytes, over plain values that a test may change.
 
-Refuses garbage collection: what a test holds stays until the test takes it away.
+It collects no garbage: what a test puts here stays until the test removes it.
 """
 
 # ruff: noqa: N802 - the methods of a servicer have the names of the API
@@ -105,8 +105,8 @@ class Namespace:
     leases: list[Lease] = field(default_factory=list)
     ingests: list[Ingest] = field(default_factory=list)
     containers: list[OwnContainer] = field(default_factory=list)
-    vanished: set[str] = field(default_factory=set)
-    """Names of snapshots, leases and blobs that are listed or known, and gone when they are asked about or read."""
+    gone: set[str] = field(default_factory=set)
+    """Names of snapshots, leases and blobs that are listed or known, and not found when they are read."""
 
 
 Namespaces = dict[str, Namespace]
@@ -117,7 +117,7 @@ class Exchange:
     """Hands events to who has subscribed; it does not filter."""
 
     filters: list[list[str]] = field(default_factory=list)
-    """What each subscriber wanted, as soon as it is told of events; those that are gone too."""
+    """What each subscriber asked for, as soon as it is told of events; also of those that have left."""
     subscribers: list["queue.SimpleQueue[events_pb.Envelope | None]"] = field(default_factory=list)
 
     def publish(
@@ -188,7 +188,7 @@ class _Content(content_grpc.ContentServicer):
     def Read(
         self, request: content_pb.ReadContentRequest, context: Context
     ) -> Iterator[content_pb.ReadContentResponse]:
-        if request.digest in _of(self._namespaces, context).vanished:
+        if request.digest in _of(self._namespaces, context).gone:
             context.abort(grpc.StatusCode.NOT_FOUND, f"content {request.digest}: not found")
         document = self._find(request.digest, context).document
         for start in range(0, len(document), _READ_BYTES):
@@ -232,7 +232,7 @@ class _Snapshots(snapshots_grpc.SnapshotsServicer):
         raise AssertionError
 
     def Usage(self, request: snapshots_pb.UsageRequest, context: Context) -> snapshots_pb.UsageResponse:
-        gone = _of(self._namespaces, context).vanished
+        gone = _of(self._namespaces, context).gone
         for one in self._all(request.snapshotter, context):
             if one.name == request.key and one.name not in gone:
                 return snapshots_pb.UsageResponse(size=one.size, inodes=one.inodes)
@@ -269,7 +269,7 @@ class _Leases(leases_grpc.LeasesServicer):
     ) -> leases_pb.ListResourcesResponse:
         namespace = _of(self._namespaces, context)
         for one in namespace.leases:
-            if one.id == request.id and one.id not in namespace.vanished:
+            if one.id == request.id and one.id not in namespace.gone:
                 resources = [leases_pb.Resource(id=known, type=kind) for known, kind in one.resources.items()]
                 return leases_pb.ListResourcesResponse(resources=resources)
         context.abort(grpc.StatusCode.NOT_FOUND, f"lease {request.id}: not found")

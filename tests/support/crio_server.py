@@ -2,7 +2,7 @@
 
 A containerd serves its own API too, from the plain values of `containerd_services`.
 
-Refuses to be a runtime: nothing is pulled, run or stored. What it holds are plain values that a test may change.
+It is no runtime: nothing is pulled, run or stored. It serves plain values that a test may change.
 """
 
 # ruff: noqa: N802 - the methods of a servicer have the names of the API
@@ -159,8 +159,8 @@ class CrioServer:
         """Status(verbose) info["config"]."""
         self.streams = False
         """Whether the lists exist as streams; two items a message."""
-        self.vanished: set[str] = set()
-        """Ids that are listed, and gone when they are asked about."""
+        self.gone: set[str] = set()
+        """Ids that are listed, and not found when they are asked about."""
         self.speechless: set[str] = set()
         """Ids of containers whose status is empty."""
         self.listed_twice: list[ServedImage] = []
@@ -195,7 +195,7 @@ class CrioServer:
         self._server = server
 
     def stop(self) -> None:
-        """End, and take the socket away."""
+        """End, and remove the socket."""
         if self._server is not None:
             self._server.stop(None).wait()
             self._server = None
@@ -238,7 +238,7 @@ class CrioServer:
         self.on_remove(image.id)
 
     def play(self, call: Call, context: Context) -> None:
-        """Note a call, and let it fail or hang where that was asked for."""
+        """Record a call, and let it fail or hang where that was asked for."""
         self.calls.append(call)
         self.before_call(call.method)
         if call.method in self._hanging:
@@ -323,7 +323,7 @@ class _RuntimeService(cri_grpc.RuntimeServiceServicer):
 
     def ContainerStatus(self, request: pb.ContainerStatusRequest, context: Context) -> pb.ContainerStatusResponse:
         container = self._server.containers.get(request.container_id)
-        if container is None or container.id in self._server.vanished:
+        if container is None or container.id in self._server.gone:
             _abort(context, grpc.StatusCode.NOT_FOUND, f"could not find container {request.container_id!r}")
         if container.id in self._server.speechless:
             return pb.ContainerStatusResponse()
@@ -335,7 +335,7 @@ class _RuntimeService(cri_grpc.RuntimeServiceServicer):
 
     def PodSandboxStatus(self, request: pb.PodSandboxStatusRequest, context: Context) -> pb.PodSandboxStatusResponse:
         sandbox = self._server.sandboxes.get(request.pod_sandbox_id)
-        if sandbox is None or sandbox.id in self._server.vanished:
+        if sandbox is None or sandbox.id in self._server.gone:
             _abort(context, grpc.StatusCode.NOT_FOUND, f"could not find pod {request.pod_sandbox_id!r}")
         told = request.verbose and sandbox.info is not None
         return pb.PodSandboxStatusResponse(info={"info": sandbox.info or ""} if told else {})
@@ -358,7 +358,7 @@ class _ImageService(cri_grpc.ImageServiceServicer):
 
     def ImageStatus(self, request: pb.ImageStatusRequest, context: Context) -> pb.ImageStatusResponse:
         image = self._server.find_image(request.image.image)
-        if image is None or image.id in self._server.vanished:
+        if image is None or image.id in self._server.gone:
             return pb.ImageStatusResponse()
         return pb.ImageStatusResponse(image=image.message(), info=image.verbose() if request.verbose else {})
 

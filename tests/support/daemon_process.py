@@ -1,6 +1,6 @@
 """The real daemon as a process of its own: started, read by its log and its port, always ended.
 
-Refuses to look inside: what it did is known by its log, its metrics, its probes and its exit status.
+It does not look inside: what the daemon did is known by its log, its metrics, its probes and its exit status.
 """
 
 import http.client
@@ -72,7 +72,7 @@ def wait_for(condition: Callable[[], Value | None], what: str, seconds: float = 
 
 
 class DaemonProcess:
-    """`cleaner run`; in a with-block it serves its port, and is gone afterwards, its log shown if the block failed."""
+    """`cleaner run`; in a with-block it serves its port, and is ended afterwards, its log shown if the block failed."""
 
     command: tuple[str, ...] = (str(CLEANER), "run")
     """What takes `--config`."""
@@ -161,17 +161,17 @@ class DaemonProcess:
 
         return self.wait_for(found, f"line {number} of {name}")
 
-    def wait_for_value(self, wanted: float, name: str, **labels: str) -> Scrape:
+    def wait_for_value(self, expected: float, name: str, **labels: str) -> Scrape:
         """The first scrape in which a sample has this value."""
 
         def reached() -> Scrape | None:
             scrape = self.scrape()
-            return scrape if scrape.value(name, **labels) == wanted else None
+            return scrape if scrape.value(name, **labels) == expected else None
 
-        return self.wait_for(reached, f"{name}{labels or ''} is {wanted:g}")
+        return self.wait_for(reached, f"{name}{labels or ''} is {expected:g}")
 
     def wait_for_checks(self, number: int, seconds: float = DEADLINE_SECONDS) -> None:
-        """Return once the loop went round so many times more: each round asks the runtime for its version."""
+        """Return once the loop has made this many more rounds: each round asks the runtime for its version."""
         first = self._rounds()
         # One more, since the round that is under way began before.
         self.wait_for(lambda: self._rounds() > first + number, f"{number} checks", seconds)
@@ -213,7 +213,7 @@ class WithoutPulls(DaemonProcess):
 
 
 class AtTheLevel(DaemonProcess):
-    """A daemon that goes by the level only: it counts no pulls, and looks as often as configured."""
+    """A daemon that goes by the level only: it counts no pulls, and checks as often as configured."""
 
     command = (*WithoutPulls.command, "--even")
 
@@ -224,7 +224,7 @@ class SweepTrace:
 
     started: Line
     evictions: list[Line]
-    """Those that took an image, in order."""
+    """Those that evicted an image, in order."""
     ended: Line
     capacity_bytes: int
 
@@ -235,7 +235,7 @@ class SweepTrace:
 
     @property
     def available_before(self) -> int:
-        """Bytes, as they were measured before anything went; percentages are exact to less than a byte."""
+        """Bytes, as measured before the first eviction; percentages are exact to less than a byte."""
         return self._available(self.ended["used_percent_before"])
 
     @property

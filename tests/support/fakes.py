@@ -20,7 +20,7 @@ from cleaner.ledger.in_memory import InMemoryLedger
 
 NOON = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
 WATCHED_SINCE = NOON - timedelta(days=100)
-LAST_NIGHT = NightlyRun(NOON - timedelta(hours=12), NOON - timedelta(hours=12))
+LAST_NIGHTLY_RUN = NightlyRun(NOON - timedelta(hours=12), NOON - timedelta(hours=12))
 E = TypeVar("E", bound=Event)
 
 
@@ -86,7 +86,7 @@ Failures = dict[str, list[CleanerError | None]]
 
 @dataclass
 class ScriptedRuntime:
-    """A runtime in front of another: fails calls as scripted, notes them, and lets things happen between them."""
+    """A runtime in front of another: fails calls as scripted, records them, and lets things happen between them."""
 
     inner: Runtime
     failures: Failures = field(default_factory=dict)
@@ -101,15 +101,15 @@ class ScriptedRuntime:
     blind: bool = False
     """Whether it cannot tell what images share."""
     layers: list[Layers | None] = field(default_factory=list)
-    """What the next looks find that images share; then what the other runtime says."""
+    """What images share by the next readings; then what the other runtime says."""
     images: list[Image | None] = field(default_factory=list)
-    """What the next looks at one image find; None for what the other runtime says."""
+    """What the next readings of one image find; None for what the other runtime says."""
     leftovers: list[tuple[str, ...]] = field(default_factory=list)
     """What the next removals leave of their images; then what the other runtime says."""
     made: list[tuple[Container, ...]] = field(default_factory=list)
     """What was made before the next questions for it; then what the other runtime says."""
     pulls: list[tuple[Pull, ...]] = field(default_factory=list)
-    """What the next looks find being pulled; then what the other runtime says."""
+    """What is being pulled by the next readings; then what the other runtime says."""
 
     @property
     def layers_error(self) -> str | None:
@@ -219,7 +219,7 @@ class ScriptedDisk:
 
 
 class ScriptedLedger(InMemoryLedger):
-    """A ledger that says what a test wants of it, and notes what it was told.
+    """A ledger that says what a test scripts, and records what it was told.
 
     It has watched the node before the test: an image was first seen when it was pulled.
     """
@@ -228,24 +228,24 @@ class ScriptedLedger(InMemoryLedger):
         super().__init__(since)
         self.since: datetime | None = since
         self.before: StoredTimes | None = None
-        """What was noted before the start."""
-        self.night: NightlyRun | None = LAST_NIGHT
+        """What was stored before the start."""
+        self.nightly_run: NightlyRun | None = LAST_NIGHTLY_RUN
         self.evicted: int | None = 0
         self.news_to_come: list[News] = []
         self.busy = 0
-        """So many turns are somebody else's."""
+        """How many turns another process has first."""
         self.regrets: dict[str, Regret] = {}
         self.shifts: list[timedelta] = []
         self.told: list[Event] = []
 
     def store_images(self, images: tuple[Image, ...], in_use: frozenset[str], now: datetime) -> Memory:
-        held = {event.rule: event.until for event in self.told if isinstance(event, RuleOnHold)}
+        on_hold = {event.rule: event.until for event in self.told if isinstance(event, RuleOnHold)}
         memory = super().store_images(images, in_use, now)
         pulled = {image.id: image.pulled_at for image in images if image.pulled_at}
         self._first_seen_at = {i: min(at, pulled.get(i, at)) for i, at in memory.first_seen_at.items()}
         since = self.since if self.error is None else None
         memory = replace(memory, first_seen_at=dict(self._first_seen_at), since=since, installed_at=since)
-        return replace(memory, regrets=self.regrets, on_hold_until=held)
+        return replace(memory, regrets=self.regrets, on_hold_until=on_hold)
 
     def stored_times(self) -> StoredTimes | None:
         return self.before
@@ -255,7 +255,7 @@ class ScriptedLedger(InMemoryLedger):
         self.shifts.append(offset)
 
     def last_nightly_run(self) -> NightlyRun | None:
-        return self.night
+        return self.nightly_run
 
     def evicted_since(self, _occurrence: datetime) -> int | None:
         return self.evicted

@@ -1,6 +1,6 @@
 """Thirty days of the fleet of fleet_nodes.py as a Prometheus would have them: all targets, all metrics of ours.
 
-Refuses names of its own: ours are those of the golden scrape, so a metric that goes takes its history along.
+It has no list of names: ours are those of the golden scrape, so a removed metric has no history either.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -160,10 +160,10 @@ def _gauges(node: HistoryNode, at: int, used: float) -> dict[str, float]:
         "image_cleaner_kubelet_config_read": 1.0,
         "image_cleaner_low_watermark_reachable": 1.0,
         "image_cleaner_images": used * node.size_bytes // _IMAGE_BYTES,
-        "image_cleaner_reclaimable_bytes": node.size_bytes * used * _HELD["evictable"],
+        "image_cleaner_reclaimable_bytes": node.size_bytes * used * _HOLDER_SHARES["evictable"],
         "image_cleaner_filesystem_held_bytes": node.size_bytes * used,
         "image_cleaner_time_to_high_watermark_seconds": node.until(HIGH, at),
-        "image_cleaner_time_to_kubelet_threshold_seconds": node.until(KUBELET + used * _HELD["evictable"], at),
+        "image_cleaner_time_to_kubelet_threshold_seconds": node.until(KUBELET + used * _HOLDER_SHARES["evictable"], at),
         "image_cleaner_last_sweep_timestamp_seconds": last,
         "image_cleaner_last_sweep_success_timestamp_seconds": last,
         "image_cleaner_next_nightly_timestamp_seconds": node.next_sweep(at),
@@ -172,10 +172,17 @@ def _gauges(node: HistoryNode, at: int, used: float) -> dict[str, float]:
 
 _BOUNDS = {"0.01": 0.6, "0.1": 0.95, "1.0": 1.0, "10.0": 1.0, "60.0": 0.5}
 """Of buckets: what share lies below; 1 above the largest that is named."""
-_HELD = {"in_use": 0.40, "kept": 0.20, "evictable": 0.25, "non_image": 0.12, "other_namespaces": 0.01, "unlisted": 0.02}
+_HOLDER_SHARES = {
+    "in_use": 0.40,
+    "kept": 0.20,
+    "evictable": 0.25,
+    "non_image": 0.12,
+    "other_namespaces": 0.01,
+    "unlisted": 0.02,
+}
 _STATES = {"in_use": 0.45, "recent": 0.12, "newest": 0.10, "unexpired": 0.05, "protected": 0.03, "evictable": 0.25}
 _LEVELS = {"info": 0.9, "warning": 0.08, "error": 0.02}
-_AT_NIGHT = {("trigger", "nightly"), ("reason", "done")}
+_NIGHTLY = {("trigger", "nightly"), ("reason", "done")}
 _UNDER_PRESSURE = {("trigger", "pressure"), ("reason", "low_watermark")}
 _DONE = {"image_cleaner_sweep_ends_total", "image_cleaner_sweeps_total", "image_cleaner_sweep_failures_total"}
 _EVICTED = {
@@ -192,7 +199,7 @@ _WHOLE = {
 
 
 def _share(name: str, labels: dict[str, str], mode: str) -> float:
-    """A series' share of the sum over all of its name; of marks, infos and buckets, which are no parts, the whole."""
+    """A series' share of the sum over all of its name; 1 for watermarks, infos and buckets, which are no parts."""
     pressure = mode == "pressure"
     if "le" in labels:
         return _BOUNDS.get(labels["le"], 1.0)
@@ -201,10 +208,10 @@ def _share(name: str, labels: dict[str, str], mode: str) -> float:
     if name in _EVICTED:
         return float(labels["reason"] == ("pressure" if pressure else "expired"))
     if name in _DONE:
-        return float(labels.items() <= (_UNDER_PRESSURE if pressure else _AT_NIGHT))
+        return float(labels.items() <= (_UNDER_PRESSURE if pressure else _NIGHTLY))
     shares = {
         "image_cleaner_images": _STATES,
-        "image_cleaner_filesystem_held_bytes": _HELD,
+        "image_cleaner_filesystem_held_bytes": _HOLDER_SHARES,
         "image_cleaner_log_messages_total": _LEVELS,
     }
     if name in shares:

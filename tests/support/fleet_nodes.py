@@ -1,7 +1,7 @@
 """Seven nodes of a small fleet that is made up: full, until after ten of thirty days the cleaner comes to them.
 
 Available space becomes three times what it was, in staging four times, as in the article that Impact is after.
-Refuses chance: the same figures every time, so a picture or a test of them can be compared.
+Nothing is random: the figures are the same every time, so pictures and tests of them can be compared.
 """
 
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ START = END - DAYS * DAY
 CAME = START + 10 * DAY
 """A Friday."""
 HIGH, LOW, KUBELET = 0.75, 0.65, 0.85
-_FIRST_NIGHT = CAME + 2 * HOUR
+_FIRST_NIGHTLY_RUN = CAME + 2 * HOUR
 _KUBELETS_LOW = 0.80
 _KUBELETS_CYCLE = 3 * DAY
 """From one time that the kubelet collects to the next."""
 _PRESSURE_CYCLE = 30 * HOUR
-"""From one time that a node reaches its high mark to the next."""
+"""From one time that a node reaches its high watermark to the next."""
 _RISES = (0.05, 0.02, 0.02, 0.05, 0.05, 0.05, 0.05)
 """What is pulled in a day, from Friday on: less at weekends. A share of the disk."""
 
@@ -49,7 +49,7 @@ class HistoryNode:
         return known | {"instance": self.name, "node": self.name}
 
     def used(self, at: float) -> float:
-        """The share used: between the kubelet's marks, and once the cleaner swept between ours or far below."""
+        """The share used: between the kubelet's thresholds; after the first sweep between our watermarks or below."""
         done = self.sweeps(at)
         if done == 0 or self.mode == "observe":
             return _KUBELETS_LOW + (KUBELET - _KUBELETS_LOW) * (self._kubelets_cycles(at) % 1)
@@ -95,7 +95,7 @@ class HistoryNode:
 
     @property
     def _first_sweep(self) -> int:
-        return _FIRST_NIGHT + self._splay
+        return _FIRST_NIGHTLY_RUN + self._splay
 
     @property
     def cycle(self) -> int:

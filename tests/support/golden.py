@@ -1,4 +1,4 @@
-"""Golden files: what a program printed when somebody last looked at it. UPDATE_GOLDEN=1 writes them anew."""
+"""Golden files: what a program printed when its output was last reviewed. UPDATE_GOLDEN=1 writes them anew."""
 
 import os
 from pathlib import Path

@@ -19,7 +19,7 @@ def make_layers(images: Mapping[str, str], sizes: Mapping[str, int], **changes: 
 
 
 def reach(layers: Layers, roots: Iterable[str]) -> set[str]:
-    """All that the roots hold, by following every edge until nothing is new."""
+    """All that the roots reach, by following every edge until nothing is new."""
     reached: set[str] = set()
     found = set(roots)
     while found - reached:
@@ -33,7 +33,7 @@ def roots_of(layers: Layers, ids: Iterable[str]) -> set[str]:
 
 
 def keys_freed(layers: Layers, gone: Iterable[str]) -> set[str]:
-    """Reachable now and no longer once the records are gone; of what takes something."""
+    """Reachable now and no longer once the records are removed; of what takes something."""
     others = layers.containers | layers.other_namespaces | layers.unlisted
     now = reach(layers, others | roots_of(layers, layers.images))
     then = reach(layers, others | roots_of(layers, set(layers.images) - set(gone)))

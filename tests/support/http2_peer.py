@@ -1,6 +1,6 @@
-"""A runtime that speaks HTTP/2 as a test scripts it, wrongly where that is wanted.
+"""A runtime that speaks HTTP/2 as a test scripts it, wrongly where the test asks for that.
 
-Refuses gRPC's own server, which says nothing wrong and cuts no message.
+gRPC's own server cannot do that: it says nothing wrong and cuts no message.
 """
 
 import socket

@@ -1,6 +1,6 @@
 """What goes wrong on nodes of a cluster of their own in the last hours of the history: all that an alert is there for.
 
-Refuses figures of its own for what is well: those are the healthy fleet's.
+It has no figures of its own for what is well: those are the healthy fleet's.
 """
 
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ def _rounds(at: int) -> int:
 
 
 def _troubles(at: int) -> dict[str, float]:
-    """The figures of a node that is ill: it fills, and what it does fails or comes back."""
+    """The figures of a node that is ill: it fills, and what it does fails or is re-pulled."""
     rounds = _rounds(at)
     used = 0.70 + 0.16 * rounds * OFTEN_SECONDS / (END - ILL_SINCE)
     return {

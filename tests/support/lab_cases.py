@@ -34,9 +34,9 @@ class Case:
     name: str
     reference: str
     built: timedelta | str | None
-    """So long ago; or what its config says instead; or nothing."""
+    """How long ago; or what its config says instead; or nothing."""
     expected: str
-    """`expired`, which goes, or the reason to keep it."""
+    """`expired`, which is evicted, or the reason to keep it."""
     why: str
     way: Way = Way.BY_TAG
     also_pulled: str | None = None
@@ -44,7 +44,7 @@ class Case:
     user: User | None = None
 
     @property
-    def goes(self) -> bool:
+    def is_evicted(self) -> bool:
         return self.expected == "expired"
 
     @property

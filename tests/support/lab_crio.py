@@ -38,7 +38,7 @@ CONTAINER = ServedContainer(
 
 
 def crio_node(socket: Path) -> CrioServer:
-    """A server with all of these, which refuses to remove the one whose container no list shows."""
+    """A server with all of these, which rejects the removal of the one whose container no list shows."""
     server = CrioServer(socket, images=IMAGES.values(), containers=[CONTAINER])
     server.fail("RemoveImage", grpc.StatusCode.UNKNOWN, REFUSAL, about=IMAGES["refused"].id)
     return server

@@ -39,13 +39,13 @@ class LargeImageNode:
     """Free space while the node has only the small images and no ballast."""
 
     def refill(self) -> None:
-        """Pull the evicted images again and restore the same free space, once leftovers of a failed pull are gone."""
+        """Pull the evicted images again and restore the same free space, without leftovers of a failed pull."""
         self.lab.drop_ballast()
         self.lab.pull_all(self.small)
         # A failed pull leaves blobs and snapshots until containerd collects garbage. This removal makes it collect.
         self.lab.tag(self.small[0], _TEMPORARY_NAME)
         self.lab.remove_tag(_TEMPORARY_NAME)
-        # containerd stops listing them before it has removed their files, so only the disk tells when they are gone.
+        # containerd stops listing them before it has removed their files, so only the disk shows when they are removed.
         wait_until(
             lambda: self.lab.usage().available_bytes >= self.bare_bytes - _DATABASE_BYTES,
             "leftovers of the failed pull are gone",

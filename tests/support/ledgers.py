@@ -33,7 +33,7 @@ def make_ledger(
     writable: bool = True,
     tells: bool = False,
 ) -> SqliteLedger:
-    """Of a file `ledger.db`; a clock that nobody moves stands at NOON."""
+    """A ledger of a file `ledger.db`; a clock that no test moves stands at NOON."""
     return SqliteLedger(
         folder / "ledger.db",
         keep=keep,
@@ -46,8 +46,8 @@ def make_ledger(
     )
 
 
-def look(ledger: SqliteLedger, timer: Timer, *images: Image, used: Iterable[Image] = ()) -> Memory:
-    """One look at a node now."""
+def inspect(ledger: SqliteLedger, timer: Timer, *images: Image, used: Iterable[Image] = ()) -> Memory:
+    """Store one inspection of a node at this time."""
     return ledger.store_images(images, frozenset(image.id for image in used), timer.now())
 
 
@@ -149,7 +149,7 @@ def sweep_once(ledger: SqliteLedger, at: datetime, *images: Image, trigger: Trig
     end_sweep(ledger, at, trigger)
 
 
-def inspect_node(ledger: SqliteLedger, at: datetime, *images: Image) -> None:
+def observe_sweep(ledger: SqliteLedger, at: datetime, *images: Image) -> None:
     """A sweep of mode observe that would have evicted these images."""
     start_sweep(ledger, at, dry_run=True)
     planned = [make_eviction(image, EvictionOutcome.PLANNED) for image in images]

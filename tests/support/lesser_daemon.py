@@ -1,6 +1,6 @@
-"""The daemon as it would be without what looks ahead: what each of the parts is worth is measured beside it.
+"""The daemon without its forecasts, to measure what each of its parts is worth.
 
-Refuses switches in the product for that: whatever is missing here is left out by the parts that it is built from.
+The product has no switches for that: this daemon is built from the same parts, and some of them are left out.
 """
 
 import argparse
@@ -27,27 +27,27 @@ from cleaner.runtime.client import CriRuntime
 
 
 class NoPulls(CriRuntime):
-    """A runtime that tells of no pull, as one that is no containerd."""
+    """A runtime that reports no pulls, as one that is not containerd."""
 
     def read_pulls(self) -> tuple[Pull, ...]:
         return ()
 
 
-class EvenLookAhead(Forecaster):
-    """Looks as often as configured, however near a mark is."""
+class EvenForecaster(Forecaster):
+    """Checks as often as configured, however near a watermark is."""
 
-    def pause(self, usage: Usage, longest: timedelta) -> float:
+    def seconds_to_next_check(self, usage: Usage, longest: timedelta) -> float:
         return longest.total_seconds()
 
 
 class EvenDaemon(Daemon):
-    """A daemon that never looks sooner."""
+    """A daemon that never checks sooner."""
 
     def __init__(
         self, connect: Callable[[], Node], settings: DaemonSettings, host: Host, outlets: Iterable[Outlet]
     ) -> None:
         super().__init__(connect, settings, host, outlets)
-        self._forecaster = EvenLookAhead(settings.sweep.watermarks, settings.horizon, self._timer, self._emit)
+        self._forecaster = EvenForecaster(settings.sweep.watermarks, settings.horizon, self._timer, self._emit)
 
 
 def run(config: Config, daemon_type: type[Daemon]) -> None:

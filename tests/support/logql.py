@@ -1,6 +1,6 @@
 """The LogQL of the pages, applied to lines as Loki would: just what they use of it.
 
-Refuses the rest: a stage that is not known here is an error, so a query cannot be half applied.
+A stage that is not known here is an error, so a query cannot be half applied.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What the daemon does with its clock and its triggers, round by round, on a node that has nothing else to do."""
+"""What the daemon does with its clock and its triggers, round by round, on a node where nothing else happens."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -50,9 +50,12 @@ def make_nightly(
 
 
 def make_triggers(
-    calendar: Calendar | None = None, grace: timedelta = DAY, night: NightlyRun | None = None, mode: Mode = Mode.FULL
+    calendar: Calendar | None = None,
+    grace: timedelta = DAY,
+    nightly_run: NightlyRun | None = None,
+    mode: Mode = Mode.FULL,
 ) -> Triggers:
-    return Triggers(mode, WATERMARKS, calendar or KnownCalendar(make_nightly(), timedelta(0)), grace, night)
+    return Triggers(mode, WATERMARKS, calendar or KnownCalendar(make_nightly(), timedelta(0)), grace, nightly_run)
 
 
 def occurrences(schedule: str, timezone: ZoneInfo, start: datetime, end: datetime) -> list[datetime]:
@@ -68,33 +71,35 @@ def occurrences(schedule: str, timezone: ZoneInfo, start: datetime, end: datetim
 
 
 @dataclass
-class Notes:
+class StoredState:
     """What a ledger keeps of one process for the next."""
 
     since: datetime | None
-    night: NightlyRun | None = None
-    noted: StoredTimes | None = None
+    nightly_run: NightlyRun | None = None
+    times: StoredTimes | None = None
     earliest: timedelta = timedelta(0)
-    """How far the note that is most too early is before its true time: an image looks so much older."""
+    """How far the earliest wrong time is before its true time: an image looks older by as much."""
 
     def shift(self, correction: timedelta) -> None:
         self.since = self.since and self.since + correction
-        self.night = self.night and replace(self.night, ended_at=self.night.ended_at + correction)
-        if self.noted:
-            sampled_at = self.noted.sampled_at and self.noted.sampled_at + correction
-            self.noted = replace(self.noted, newest=self.noted.newest + correction, sampled_at=sampled_at)
+        self.nightly_run = self.nightly_run and replace(
+            self.nightly_run, ended_at=self.nightly_run.ended_at + correction
+        )
+        if self.times:
+            sampled_at = self.times.sampled_at and self.times.sampled_at + correction
+            self.times = replace(self.times, newest=self.times.newest + correction, sampled_at=sampled_at)
         self.earliest += correction
 
     def boot(self) -> None:
-        """What the machine's seconds said is of another boot."""
-        self.noted = self.noted and StoredTimes(self.noted.newest)
+        """The stored seconds are of another boot."""
+        self.times = self.times and StoredTimes(self.times.newest)
 
-    def note(self, now: datetime, true: datetime, monotonic: float) -> None:
-        self.noted = StoredTimes(max(now, self.noted.newest if self.noted else now), now, monotonic)
+    def store(self, now: datetime, true: datetime, monotonic: float) -> None:
+        self.times = StoredTimes(max(now, self.times.newest if self.times else now), now, monotonic)
         self.earliest = min(self.earliest, now - true)
 
 
-class NightTimer(FakeTimer):
+class MachineTimer(FakeTimer):
     """Both clocks."""
 
     def pass_by(self, time: timedelta) -> None:
@@ -109,21 +114,21 @@ class NightTimer(FakeTimer):
 
 @dataclass
 class Agent:
-    """One process of the daemon, as far as its nights go; each sweep is over at once."""
+    """The nightly runs of one process of the daemon; each sweep is over at once."""
 
     timer: FakeTimer
-    notes: Notes
+    stored: StoredState
     triggers: Triggers
     keeper: TrustedClock = field(init=False)
 
     def __post_init__(self) -> None:
-        self.keeper = TrustedClock(self.timer, self.notes.noted)
-        self.triggers = replace(self.triggers, nightly_run=self.notes.night)
+        self.keeper = TrustedClock(self.timer, self.stored.times)
+        self.triggers = replace(self.triggers, nightly_run=self.stored.nightly_run)
 
     def check(self) -> datetime | None:
         """One round: the occurrence that was swept for in it."""
         if correction := self.keeper.accept_correction():
-            self.notes.shift(correction)
+            self.stored.shift(correction)
             self.triggers = self.triggers.shifted(correction)
         now = self.keeper.now()
         if self.keeper.sense.sane:
@@ -136,10 +141,10 @@ class Agent:
         return occurrence
 
     def _moment(self, now: datetime) -> NodeState:
-        return NodeState(now, self.timer.monotonic(), CALM, 1, self.keeper.sense.sane, self.notes.since)
+        return NodeState(now, self.timer.monotonic(), CALM, 1, self.keeper.sense.sane, self.stored.since)
 
     def _keep(self, triggers: Triggers) -> None:
-        self.triggers, self.notes.night = triggers, triggers.nightly_run
+        self.triggers, self.stored.nightly_run = triggers, triggers.nightly_run
 
 
 def make_report(
@@ -165,12 +170,12 @@ def make_report(
 
 
 @dataclass
-class NightNode:
-    """A node with a right clock: up or down, and every so often looked at."""
+class NightlyNode:
+    """A node with a right clock: up or down, and checked at regular intervals."""
 
     triggers: Triggers
-    timer: NightTimer
-    notes: Notes
+    timer: MachineTimer
+    stored: StoredState
     agent: Agent | None = None
     sweeps: list[tuple[datetime, datetime]] = field(default_factory=list)
     """(when, for which occurrence) of each."""
@@ -181,11 +186,11 @@ class NightNode:
 
     def up(self, until: datetime, step: timedelta = 5 * MINUTE) -> None:
         """Run until then; that moment itself is left out."""
-        self.agent = self.agent or Agent(self.timer, self.notes, self.triggers)
+        self.agent = self.agent or Agent(self.timer, self.stored, self.triggers)
         while self.timer.wall < until:
             if occurrence := self.agent.check():
                 self.sweeps.append((self.timer.wall, occurrence))
-            self.notes.note(self.timer.wall, self.timer.wall, self.timer.seconds)
+            self.stored.store(self.timer.wall, self.timer.wall, self.timer.seconds)
             self.timer.pass_by(min(step, until - self.timer.wall))
 
     def down(self, until: datetime) -> None:
@@ -194,16 +199,16 @@ class NightNode:
         self.timer.pass_by(until - self.timer.wall)
 
 
-def make_night_node(
+def make_nightly_node(
     calendar: Calendar,
     now: datetime,
     *,
     since: timedelta = 365 * DAY,
-    night: NightlyRun | None = None,
+    nightly_run: NightlyRun | None = None,
     grace: timedelta = DAY,
-) -> NightNode:
-    """A node that has been watched for so long before `now`."""
-    return NightNode(make_triggers(calendar, grace), NightTimer(now), Notes(now - since, night))
+) -> NightlyNode:
+    """A node that has been watched from `since` before `now`."""
+    return NightlyNode(make_triggers(calendar, grace), MachineTimer(now), StoredState(now - since, nightly_run))
 
 
 def every(step: timedelta, start: datetime, end: datetime) -> Iterator[datetime]:

@@ -1,6 +1,6 @@
 """A real Prometheus of some version on 127.0.0.1 that is asked over its HTTP API.
 
-Refuses to outlive its with-block: it is ended by its own process, and its log shown where the block failed.
+It does not outlive its with-block: it is ended by its own process, and its log is shown if the block failed.
 """
 
 import signal
@@ -22,7 +22,7 @@ BLOCK_SECONDS = 7200
 """Of the blocks that Prometheus and promtool make, which begin at multiples of it."""
 
 
-class QueryRefusedError(AssertionError):
+class QueryRejectedError(AssertionError):
     """An expression that Prometheus cannot evaluate, in its own words."""
 
 
@@ -79,7 +79,7 @@ class PrometheusServer:
         return f"http://127.0.0.1:{self._port}"
 
     def query(self, expr: str, at: float) -> list[Any]:
-        """What an expression is at one time; QueryRefusedError with Prometheus's words where it is refused."""
+        """What an expression is at one time; QueryRejectedError with Prometheus's words where it is rejected."""
         return list(self._ask("query", {"query": expr, "time": str(at)})["result"])
 
     def query_range(self, expr: str, start: float, end: float, step_seconds: float) -> list[Any]:
@@ -94,7 +94,7 @@ class PrometheusServer:
         return list(_data(answer))
 
     def rules(self) -> list[Any]:
-        """All rules of all groups, with how their last evaluation went and the alerts that they have."""
+        """All rules of all groups, with the outcome of their last evaluation and the alerts that they have."""
         answer = self._session.get(self._url("rules"), timeout=DEADLINE_SECONDS)
         return [rule for group in _data(answer)["groups"] for rule in group["rules"]]
 
@@ -178,6 +178,6 @@ def _time(text: str) -> datetime:
 def _data(answer: requests.Response) -> Any:
     found = answer.json()
     if found["status"] != "success":
-        raise QueryRefusedError(found["error"])
+        raise QueryRejectedError(found["error"])
     assert not found.get("warnings"), found["warnings"]
     return found["data"]

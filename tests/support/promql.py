@@ -1,6 +1,6 @@
 """What PromQL asks for, read by a real parser.
 
-Refuses to guess: an expression that does not parse is a ValueError that says where.
+It does not guess: an expression that does not parse is a ValueError that says where.
 """
 
 import re

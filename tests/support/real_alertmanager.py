@@ -1,6 +1,6 @@
 """A real Alertmanager of some version on 127.0.0.1: started, killed, stopped, asked by its own amtool.
 
-Refuses to tell anybody but a web server of the test, which receives its notifications.
+Its only receiver is a web server of the test.
 """
 
 import json
@@ -20,11 +20,11 @@ from support.alertmanager_server import AlertmanagerServer
 from support.daemon_process import wait_for
 
 _SHORTEST = "100ms"
-"""A group waits for so long before its first notification, and before each other: by default half a minute and five."""
+"""How long a group waits before its first notification, and before each other: by default half a minute and five."""
 
 
 class RealAlertmanager:
-    """In a with-block it runs, and is gone afterwards; `notifications` holds what it sent to its receiver."""
+    """In a with-block it runs, and is ended afterwards; `notifications` has what it sent to its receiver."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class RealAlertmanager:
             )
 
     def kill(self) -> None:
-        """End it as a crash would; what it knew of alerts is gone."""
+        """End it as a crash would; what it knew of alerts is lost."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -129,13 +129,13 @@ class RealAlertmanager:
         return wait_for(shown, f"amtool shows {names or 'none'}")
 
     def wait_until_inhibited(self, name: str, **labels: str) -> None:
-        """Return once an alert with these labels is held back."""
-        wanted = {"alertname": name} | labels
+        """Return once an alert with these labels is inhibited."""
+        expected = {"alertname": name} | labels
 
         def inhibited() -> bool:
-            return any(wanted.items() <= alert["labels"].items() for alert in self.query("--inhibited") or ())
+            return any(expected.items() <= alert["labels"].items() for alert in self.query("--inhibited") or ())
 
-        wait_for(inhibited, f"{wanted} is held back")
+        wait_for(inhibited, f"{expected} is inhibited")
 
     def wait_for_notification(self, status: str, *names: str, after: int = 0) -> Any:
         """The first group with all of these alerts in a status, after so many notifications."""

@@ -1,6 +1,6 @@
 """Every call of a runtime with its answer and its times, so that a test can prove what was known before a removal.
 
-Refuses to judge by the product's own rules: an image is needed where a container's names hold its id
+It does not judge by the product's own rules: an image is in use if a container's names include its id
 or one of its names.
 """
 
@@ -34,7 +34,7 @@ class Call:
 
 @dataclass
 class RecordedRuntime:
-    """A runtime in front of another, which notes each call, and lets things happen just before it."""
+    """A runtime in front of another, which records each call, and lets things happen just before it."""
 
     inner: Runtime
     calls: list[Call] = field(default_factory=list)
@@ -50,42 +50,42 @@ class RecordedRuntime:
         return self.inner.pulls_error
 
     def read_pulls(self) -> tuple[Pull, ...]:
-        return self._noted("read_pulls", self.inner.read_pulls)
+        return self._recorded("read_pulls", self.inner.read_pulls)
 
     def read_layers(self, images: tuple[Image, ...]) -> Layers | None:
-        return self._noted("read_layers", lambda: self.inner.read_layers(images))
+        return self._recorded("read_layers", lambda: self.inner.read_layers(images))
 
     def list_leftovers(self, image: Image) -> tuple[str, ...]:
-        return self._noted("list_leftovers", lambda: self.inner.list_leftovers(image), image.id)
+        return self._recorded("list_leftovers", lambda: self.inner.list_leftovers(image), image.id)
 
     def disconnect(self) -> None:
-        self._noted("disconnect", self.inner.disconnect)
+        self._recorded("disconnect", self.inner.disconnect)
 
     def read_version(self) -> RuntimeVersion:
-        return self._noted("read_version", self.inner.read_version)
+        return self._recorded("read_version", self.inner.read_version)
 
     def read_filesystems(self) -> Mapping[Filesystem, str]:
-        return self._noted("read_filesystems", self.inner.read_filesystems)
+        return self._recorded("read_filesystems", self.inner.read_filesystems)
 
     def list_images(self) -> tuple[Image, ...]:
-        return self._noted("list_images", self.inner.list_images)
+        return self._recorded("list_images", self.inner.list_images)
 
     def list_containers(self) -> tuple[Container, ...]:
-        return self._noted("list_containers", self.inner.list_containers)
+        return self._recorded("list_containers", self.inner.list_containers)
 
     def drain_created_containers(self) -> tuple[Container, ...]:
-        return self._noted("drain_created_containers", self.inner.drain_created_containers)
+        return self._recorded("drain_created_containers", self.inner.drain_created_containers)
 
     def list_sandbox_images(self) -> frozenset[str]:
-        return self._noted("list_sandbox_images", self.inner.list_sandbox_images)
+        return self._recorded("list_sandbox_images", self.inner.list_sandbox_images)
 
     def read_image(self, image_id: str) -> Image | None:
-        return self._noted("read_image", lambda: self.inner.read_image(image_id), image_id)
+        return self._recorded("read_image", lambda: self.inner.read_image(image_id), image_id)
 
     def remove_image(self, image_id: str) -> None:
-        return self._noted("remove_image", lambda: self.inner.remove_image(image_id), image_id)
+        return self._recorded("remove_image", lambda: self.inner.remove_image(image_id), image_id)
 
-    def _noted(self, method: str, call: Callable[[], Answer], subject: str = "") -> Answer:
+    def _recorded(self, method: str, call: Callable[[], Answer], subject: str = "") -> Answer:
         if hook := self.before.get(method):
             hook(subject)
         began = time.monotonic()
@@ -99,7 +99,7 @@ class RecordedRuntime:
 
 
 @dataclass(frozen=True)
-class Look:
+class FinalCheck:
     """The three calls before a decision on one image, and what they answered."""
 
     image: Image | None
@@ -109,7 +109,7 @@ class Look:
     ended: float
 
     def need(self) -> str | None:
-        """What needs the image by this look; None where nothing does."""
+        """What needs the image by this check; None where nothing does."""
         if self.image is None:
             return "it is gone"
         names = {self.image.id, *self.image.references}
@@ -123,21 +123,21 @@ class Look:
 
 @dataclass(frozen=True)
 class Decision:
-    """What came of one last look."""
+    """The outcome of one final check."""
 
     planned: Image
     """As the sweep's list had it."""
-    look: Look
+    final_check: FinalCheck
     removal: Call | None
     """The very next call, where that was RemoveImage."""
     used: frozenset[str] = frozenset()
-    """Image names of all containers that looks have shown since the list."""
+    """Image names of all containers that final checks have shown since the list."""
 
     def reason_to_stay(self) -> str | None:
-        """By the looks alone: a need now or since the list, or a change; None where it may go."""
-        if need := self.look.need():
+        """By the final checks alone: a need now or since the list, or a change; None if it may be evicted."""
+        if need := self.final_check.need():
             return need
-        now = self.look.image
+        now = self.final_check.image
         assert now is not None
         if self.used & {now.id, *now.references}:
             return "used since the list"
@@ -147,7 +147,7 @@ class Decision:
 
 
 def decisions(calls: Sequence[Call]) -> Iterator[Decision]:
-    """All of them; AssertionError where an image was removed without a last look right before."""
+    """All of them; AssertionError where an image was removed without a final check right before."""
     planned: dict[str, Image] = {}
     used: set[str] = set()
     for index, call in enumerate(calls):
@@ -155,18 +155,18 @@ def decisions(calls: Sequence[Call]) -> Iterator[Decision]:
             planned = {image.id: image for image in call.answer}
             used = set()
         elif call.method == "remove_image":
-            assert look_at(calls[max(0, index - 3) : index]) is not None, "a removal without a last look"
-        elif (look := look_at(calls[max(0, index - 2) : index + 1])) is not None:
+            assert final_check_of(calls[max(0, index - 3) : index]) is not None, "a removal without a final check"
+        elif (final_check := final_check_of(calls[max(0, index - 2) : index + 1])) is not None:
             next_call = calls[index + 1] if index + 1 < len(calls) else None
             removal = next_call if next_call is not None and next_call.method == "remove_image" else None
             subject = calls[index - 2].subject
-            assert removal is None or removal.subject == subject, "another image was looked at than removed"
-            used |= {name for container in look.containers for name in container.image_names}
-            yield Decision(planned[subject], look, removal, frozenset(used))
+            assert removal is None or removal.subject == subject, "another image was checked than removed"
+            used |= {name for container in final_check.containers for name in container.image_names}
+            yield Decision(planned[subject], final_check, removal, frozenset(used))
 
 
-def look_at(calls: Sequence[Call]) -> Look | None:
-    """The look that the last three calls are, if they are one and all were answered."""
+def final_check_of(calls: Sequence[Call]) -> FinalCheck | None:
+    """The final check that the last three calls are, if they are one and all were answered."""
     if [call.method for call in calls[-3:]] != ["read_image", "list_sandbox_images", "list_containers"]:
         return None
     image, sandboxes, containers = calls[-3:]
@@ -175,4 +175,4 @@ def look_at(calls: Sequence[Call]) -> Look | None:
     assert image.answer is None or isinstance(image.answer, Image)
     assert isinstance(sandboxes.answer, frozenset)
     assert isinstance(containers.answer, tuple)
-    return Look(image.answer, sandboxes.answer, containers.answer, containers.began, containers.ended)
+    return FinalCheck(image.answer, sandboxes.answer, containers.answer, containers.began, containers.ended)

@@ -1,7 +1,7 @@
-"""What a rule's expression takes for granted, as questions to a Prometheus: its series, its labels, its joins.
+"""The assumptions of a rule's expression, as questions to a Prometheus: its series, its labels, its joins.
 
-An expression that names what nobody exposes gives nothing, which is no error, and looks as if all were well. One of
-these questions then has no answer. Refuses to judge figures: whether a threshold is passed is nothing to it.
+An expression that names a missing series returns nothing. That is no error, and looks as if all were well. One of these
+questions then has no answer. The questions ignore thresholds.
 """
 
 import re
@@ -14,13 +14,13 @@ import promql_parser as promql
 _COMPARISONS = {"==", "!=", "<", "<=", ">", ">="}
 _PLAIN_WORDS = re.compile(r"\w+(\|\w+)*")
 _WORD = re.compile(r"(?<![\w:.])[a-zA-Z_][\w:]+(?![\w:])(?!\s*\(|\s+(?:by|without)\b)")
-"""Of two letters or more, and neither a function nor a number."""
+"""Words of two letters or more that are neither functions nor numbers."""
 _KEYWORDS = {"and", "or", "unless", "bool", "offset", "Inf", "inf"}
 
 
 @dataclass(frozen=True)
 class Question:
-    """It is answered by any series, or by one that has a label."""
+    """A query that any series answers, or only one that has a label."""
 
     query: str
     label: str | None = None
@@ -29,12 +29,12 @@ class Question:
         return self.query if self.label is None else f"{self.query}: any with label {self.label}"
 
     def is_answered_by(self, found: list[Any]) -> bool:
-        """Whether what Prometheus found is what the expression counts on."""
+        """Whether the series that Prometheus found answer the question."""
         return any(self.label is None or self.label in series["metric"] for series in found)
 
 
 def questions_of(expression: str, shown: Iterable[str] = ()) -> Iterator[Question]:
-    """The expression without its thresholds, with labels that are shown, and what each part of it counts on."""
+    """The expression without its thresholds, with the labels that it shows, and the assumptions of each part."""
     parsed = promql.parse(expression)
     yield from (Question(_loosened(parsed), label) for label in (None, *shown))
     nodes: list[Any] = []
@@ -49,7 +49,7 @@ def questions_of(expression: str, shown: Iterable[str] = ()) -> Iterator[Questio
 
 
 def misspellings_of(expression: str) -> Iterator[str]:
-    """The expression with each name of a series, each label and each label's value misspelt in turn."""
+    """The expression with each series name, label and label value misspelt in turn."""
     text = promql.parse(expression).prettify()
     for word in _WORD.finditer(text):
         if word[0] not in _KEYWORDS:
@@ -57,7 +57,7 @@ def misspellings_of(expression: str) -> Iterator[str]:
 
 
 def _of_selector(selector: promql.VectorSelector) -> Iterator[Question]:
-    """Series with each of the labels and values that are named, those that are to be left out too."""
+    """Series with each label and value that the selector names, excluded ones too."""
     yield Question(_now(selector))
     for matcher in selector.matchers.matchers:
         yield Question(str(selector.name), matcher.name)
@@ -69,7 +69,7 @@ def _of_selector(selector: promql.VectorSelector) -> Iterator[Question]:
 
 
 def _of_join(join: promql.BinaryExpr) -> Iterator[Question]:
-    """Both sides of an `or`; labels to join on are on both sides, those to be ignored or taken over on one."""
+    """Both sides of an `or`; labels to join on exist on both sides, ignored or copied labels on one."""
     left, right = _loosened(join.lhs), _loosened(join.rhs)
     if str(join.op) == "or":
         yield from (Question(left), Question(right))
@@ -86,7 +86,7 @@ def _of_join(join: promql.BinaryExpr) -> Iterator[Question]:
 
 
 def _loosened(expression: promql.Expr) -> str:
-    """The same, but nothing is left out by a comparison, an `unless` or an `absent`, and all is asked of now."""
+    """The same, but no comparison, `unless` or `absent` drops a series, and offsets are removed."""
     return str(promql.transform(expression, None, _loosen))
 
 
@@ -99,7 +99,7 @@ def _loosen(node: promql.Expr) -> promql.Expr | None:
         return None
     operator, modifier = str(node.op), node.modifier or ""
     if operator == "unless":
-        # What is to be left out has to be found by the same labels.
+        # The series to exclude must have the same labels.
         return promql.parse(f"{node.lhs} and {modifier} {node.rhs}")
     if operator in _COMPARISONS and not (node.modifier and node.modifier.return_bool):
         return promql.parse(f"{node.lhs} {operator} bool {modifier} {node.rhs}")

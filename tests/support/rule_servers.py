@@ -1,6 +1,6 @@
 """A Prometheus with the rules loaded: whether it evaluates them, and what it answers to questions about them.
 
-Refuses to ask the same twice: all is asked of one moment.
+It asks nothing twice: all is asked of one moment.
 """
 
 import json
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from support.prometheus_server import PrometheusServer, QueryRefusedError
+from support.prometheus_server import PrometheusServer, QueryRejectedError
 from support.rule_questions import Question
 
 EVERY = "1s"
@@ -28,7 +28,7 @@ def name_of(rule: Any) -> str:
 
 
 def evaluations_of(server: PrometheusServer) -> list[tuple[str, str]]:
-    """Each rule that it has, by name, with `ok` or what went wrong when it was last evaluated."""
+    """Each rule that it has, by name, with `ok` or the error of its last evaluation."""
     return sorted((rule["name"], rule.get("lastError") or rule["health"]) for rule in server.rules())
 
 
@@ -46,7 +46,7 @@ class Asked:
         return len(self._known)
 
     def query(self, expression: str) -> list[Any]:
-        """What an expression gives; QueryRefusedError where it is an error."""
+        """What an expression gives; QueryRejectedError where it is an error."""
         if expression not in self._known:
             self._known[expression] = self.server.query(expression, self._at)
         return self._known[expression]
@@ -55,16 +55,16 @@ class Asked:
         """Why an expression is an error, with itself; None where it is none."""
         try:
             self.query(expression)
-        except QueryRefusedError as error:
+        except QueryRejectedError as error:
             return f"{expression} ({error})"
         return None
 
     def unanswered(self, questions: Iterable[Question]) -> list[str]:
-        """Those that it has no answer to, or refuses."""
+        """Those that it has no answer to, or rejects."""
         return [f"{question}{why}" for question in questions if (why := self._why_not(question)) is not None]
 
     def _why_not(self, question: Question) -> str | None:
         try:
             return None if question.is_answered_by(self.query(question.query)) else ""
-        except QueryRefusedError as error:
+        except QueryRejectedError as error:
             return f" ({error})"

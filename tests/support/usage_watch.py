@@ -1,6 +1,6 @@
 """How full a lab's disk was, read many times a second in a thread beside whatever a test or a benchmark does.
 
-Refuses to smooth: each reading is kept, and a figure is made of the readings themselves.
+Nothing is smoothed: each reading is kept, and figures are made of the readings themselves.
 """
 
 import threading
@@ -14,7 +14,7 @@ from lab import Lab
 
 @dataclass(frozen=True)
 class Reading:
-    """One look at the disk."""
+    """One reading of the disk."""
 
     at: float
     """Unix seconds, as in a log."""
@@ -33,7 +33,7 @@ class UsageWatch:
         self._thread = threading.Thread(target=self._read, daemon=True)
 
     def __enter__(self) -> Self:
-        self.readings.append(self._look())
+        self.readings.append(self._reading())
         self._thread.start()
         return self
 
@@ -61,10 +61,10 @@ class UsageWatch:
             highest[number] = max(reading.used_percent, highest.get(number, 0.0))
         return [(number * step, percent) for number, percent in sorted(highest.items())]
 
-    def _look(self) -> Reading:
+    def _reading(self) -> Reading:
         usage = self._lab.usage()
         return Reading(time.time(), usage.used_percent, usage.available_bytes)
 
     def _read(self) -> None:
         while not self._ended.wait(self._period):
-            self.readings.append(self._look())
+            self.readings.append(self._reading())

@@ -35,7 +35,7 @@ def make_image(
     readable: bool = True,
     pinned: bool = False,
 ) -> Image:
-    """An image of the company's, `created` and `pulled` so long before NOW."""
+    """An image of the company's, `created` and `pulled` this long before NOW."""
     if references is None:
         references = (f"{COMPANY}/app{number}:1", f"{COMPANY}/app{number}@{make_digest(number)}")
     texts = sorted(references)
@@ -66,7 +66,7 @@ def make_policy(*rules: Rule, protect: Iterable[str] = ()) -> Policy:
     return Policy(rules or (make_rule(),), tuple(map(parse_pattern, protect)))
 
 
-def make_observation(
+def make_inspection(
     *images: Image,
     used: Iterable[str] = (),
     sandbox: Iterable[str] = (),

@@ -103,7 +103,7 @@ def test_packages_are_imported_by_their_public_interface(module: Path) -> None:
 
 
 def _outermost_package(imported: str, importer: str) -> str | None:
-    """The outermost package with an interface that holds what is imported, and not the importer."""
+    """The outermost package with an interface that contains what is imported, and not the importer."""
     around = (p for p in WITH_INTERFACE if _lies_in(imported, p) and not _lies_in(importer, p))
     return min(around, key=len, default=None)
 
@@ -150,6 +150,6 @@ def test_the_daemon_does_not_load_what_only_tables_need() -> None:
     [("history", "grpc"), ("history", "h2"), ("run", "cleaner.simulation"), ("run", "requests"), ("check", "requests")],
 )
 def test_a_command_loads_only_its_own_parts(command: str, unneeded: str) -> None:
-    """Memory and time are paid for what is used: history asks no runtime, and without alerts nobody needs requests."""
+    """Memory and time are paid for what is used: history asks no runtime; without alerts `requests` is not loaded."""
     code = f"import sys, cleaner.cli.commands.{command}; sys.exit({unneeded!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""The boards under the rules of Grafana's own linter, and that each rule can be broken."""
+"""The boards under the rules of Grafana's own linter, each of which finds a broken board."""
 
 import re
 from typing import Any
@@ -50,25 +50,25 @@ BROKEN = [
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("rule", RULES)
-def test_every_board_keeps(rule: str, name: str) -> None:
-    """The rule finds nothing but what is excluded."""
+def test_every_board_passes(rule: str, name: str) -> None:
+    """The rule finds nothing apart from the exclusions."""
     assert lint(rule, read_board(name)) == []
 
 
 @pytest.mark.parametrize(("rule", "path", "value"), BROKEN)
 def test_a_broken_board_is_found(rule: str, path: str, value: Any) -> None:
-    """The rule finds what was broken, whatever is excluded."""
+    """The rule finds the fault, despite the exclusions."""
     assert lint(rule, changed(read_board("fleet"), path, value))
 
 
 def test_every_rule_can_be_broken() -> None:
-    """Each of the linter's 17 rules has a board that breaks it."""
+    """Each of the linter's 17 rules has a board that violates it."""
     assert len(RULES) == 17
     assert {rule for rule, _, _ in BROKEN} == set(RULES)
 
 
 @pytest.mark.parametrize("exclusion", EXCLUSIONS, ids=lambda exclusion: exclusion.rule)
 def test_every_exclusion_is_needed(exclusion: Exclusion) -> None:
-    """Without it the rule would find something."""
+    """Without the exclusion, the rule would find something."""
     found = [finding for name in NAMES for finding in RULES[exclusion.rule](read_board(name))]
     assert any(re.fullmatch(exclusion.finding, finding) for finding in found)

@@ -1,4 +1,4 @@
-"""The boards against the schema of Grafana's own types, tools/board_schema/, and that it refuses what is wrong."""
+"""The boards against the schema of Grafana's own types, tools/board_schema/, which rejects faulty boards."""
 
 import json
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ BROKEN = [
 
 
 def overridden(panel: Any) -> Iterator[Any]:
-    """The panel once for each of its overrides, whose properties are then the defaults: the schema knows those."""
+    """The panel once for each override, with its properties as defaults: the schema checks only defaults."""
     for override in panel["fieldConfig"]["overrides"]:
         copy = deepcopy(panel)
         for part in override["properties"]:
@@ -62,7 +62,7 @@ def overridden(panel: Any) -> Iterator[Any]:
 
 
 def check(board: Any) -> None:
-    """Raise for what the schema refuses, in overrides too."""
+    """Raise if the schema rejects the board or one of its overrides."""
     check_board(board)
     for panel in panels_of(board):
         for copy in overridden(panel):
@@ -71,20 +71,20 @@ def check(board: Any) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_board_is_valid(name: str) -> None:
-    """Nothing in it is unknown to Grafana, or of another type; options and fields are those of the panel's type."""
+    """Grafana knows every field and its type; options and fields fit the type of the panel."""
     check(read_board(name))
 
 
-@pytest.mark.parametrize(("path", "value", "refusal"), BROKEN)
-def test_a_broken_board_is_refused(path: str, value: Any, refusal: str) -> None:
-    """The schema says what is wrong, and where."""
-    with pytest.raises(fastjsonschema.JsonSchemaValueException) as refused:
+@pytest.mark.parametrize(("path", "value", "message"), BROKEN)
+def test_a_broken_board_is_rejected(path: str, value: Any, message: str) -> None:
+    """The schema names the fault and its place."""
+    with pytest.raises(fastjsonschema.JsonSchemaValueException) as raised:
         check(changed(read_board("fleet"), path, value))
-    assert refusal in refused.value.message
+    assert message in raised.value.message
 
 
 def test_the_schema_is_of_the_pinned_package() -> None:
-    """It says its source and licence, of the version that `make board-schema` installs, from wherever npm does."""
+    """The schema names its source, licence and pinned version; the lock file names no registry."""
     version = json.loads((FOLDER / "package.json").read_text("utf-8"))["devDependencies"]["@grafana/schema"]
     assert f"@grafana/schema {version}, Apache-2.0" in SCHEMA["$comment"]
     packages = json.loads((FOLDER / "package-lock.json").read_text("utf-8"))["packages"]

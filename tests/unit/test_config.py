@@ -90,7 +90,7 @@ def documented() -> dict[str, str]:
 
 
 def test_one_rule_is_enough(tmp_path: Path) -> None:
-    """A file with one rule has the defaults for everything else."""
+    """A file with one rule has the defaults for all other keys."""
     config = load(tmp_path, ONE_RULE)
     assert config.policy.rules == (Rule("a", (parse_pattern("ghcr.io/**"),), timedelta(days=30)),)
     without_rules = effective(config) | {"policy": effective(default_config({}))["policy"]}
@@ -126,7 +126,7 @@ def test_the_defaults() -> None:
         ("high: 80", None, (None, None)),
     ],
 )
-def test_marks_in_bytes(
+def test_watermarks_in_bytes(
     tmp_path: Path, written: str, watermark: AvailableWatermarks | None, shown: tuple[object, ...]
 ) -> None:
     """They stand beside the percents, the low one 1.4 times the high one where it is not written; and are shown."""
@@ -195,7 +195,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
 
 
 def test_an_alertmanager_by_its_address_alone(tmp_path: Path) -> None:
-    """One address is enough, and may stand without a list; without the section nobody is told."""
+    """One address is enough, and may stand without a list; without the section no alert is sent."""
     assert load(tmp_path, ONE_RULE).alertmanager is None
     config = load(tmp_path, ONE_RULE + ALERTS)
     assert config.alertmanager == AlertmanagerKeys(("http://alertmanager:9093",))
@@ -221,8 +221,8 @@ def test_an_empty_section_is_an_absent_one(tmp_path: Path, section: str) -> None
     assert load(tmp_path, f"{ONE_RULE}{section}:\n") == load(tmp_path, ONE_RULE)
 
 
-def test_empty_lists_and_marks_are_absent_ones(tmp_path: Path) -> None:
-    """A list, a pair of marks or the regret with nothing in it has its default, each its own."""
+def test_empty_lists_and_watermarks_are_absent_ones(tmp_path: Path) -> None:
+    """A list, a pair of watermarks or the regret with nothing in it has its default, each its own."""
     text = ONE_RULE.replace("{rules", "{protect: , regret: , rules")
     text += "pressure: {bytes: , inodes: }\nregistries: {also: , plain_http: }\n"
     assert load(tmp_path, text) == load(tmp_path, ONE_RULE)
@@ -267,7 +267,7 @@ def test_an_empty_variable_is_unset(tmp_path: Path) -> None:
 
 
 def test_a_bad_variable_is_named() -> None:
-    """A variable that is no endpoint is refused under its own name."""
+    """A variable that is no endpoint is rejected under its own name."""
     with pytest.raises(ConfigError) as raised:
         default_config({"IMAGE_SERVICE_ENDPOINT": "tcp://10.0.0.1:1"})
     (line,) = raised.value.problems
@@ -276,7 +276,7 @@ def test_a_bad_variable_is_named() -> None:
 
 @pytest.mark.parametrize("rules", ["", "mode: full", "policy:", "policy: {rules: }", "policy: {rules: []}"])
 def test_rules_are_required_where_something_is_evicted(tmp_path: Path, rules: str) -> None:
-    """A file without rules is refused with an example, unless the caller can do without."""
+    """A file without rules is rejected with an example, unless the caller can do without."""
     path = tmp_path / "cleaner.yaml"
     path.write_text(f"limits:\n{rules}\n")
     with pytest.raises(ConfigError) as raised:
@@ -333,7 +333,7 @@ def test_documented_defaults_of_a_rule(tmp_path: Path) -> None:
 
 
 def test_documented_defaults_of_an_alertmanager(tmp_path: Path) -> None:
-    """It needs an address, a user needs a name and a file; all else has the default of its row."""
+    """It needs an address, a user needs a name and a file; each other key has the default of its row."""
     yaml = YAML(typ="safe", pure=True)
     written = {key: default for key, default in documented().items() if key.startswith("alertmanager.")}
     required = {key for key, default in written.items() if default == "required"}

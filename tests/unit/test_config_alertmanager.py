@@ -8,7 +8,7 @@ from cleaner.config.settings import load_config
 from cleaner.core.errors import ConfigError
 
 URL = "url: http://a"
-REFUSED_ALERTS = [
+REJECTED_ALERTS = [
     ("labels: {}", "alertmanager.url: (absent): is required; write url: http://alertmanager.monitoring.svc:9093"),
     ("url: null", "alertmanager.url: null: is empty; write text"),
     ("url: []", "alertmanager.url: []: names no server; write one address"),
@@ -87,8 +87,8 @@ def problems_in(tmp_path: Path, text: str) -> tuple[str, ...]:
     return ()
 
 
-@pytest.mark.parametrize(("text", "line"), REFUSED_ALERTS)
-def test_a_refused_alertmanager_is_one_line(tmp_path: Path, text: str, line: str) -> None:
+@pytest.mark.parametrize(("text", "line"), REJECTED_ALERTS)
+def test_a_rejected_alertmanager_is_one_line(tmp_path: Path, text: str, line: str) -> None:
     """One mistake about an Alertmanager is one line that says what to write."""
     (problem,) = problems_in(tmp_path, f"alertmanager: {{{text}}}")
     assert problem.startswith(line)
@@ -96,7 +96,7 @@ def test_a_refused_alertmanager_is_one_line(tmp_path: Path, text: str, line: str
 
 @pytest.mark.parametrize(("section", "line"), WITH_SECRET)
 def test_a_secret_in_the_wrong_place_is_not_repeated(tmp_path: Path, section: str, line: str) -> None:
-    """Whoever writes a secret where a file or an address belongs is told so without it."""
+    """A secret in place of a file or an address is an error that does not repeat it."""
     (problem,) = problems_in(tmp_path, f"alertmanager: {section}")
     assert problem.startswith(line)
     assert "cret" not in problem.replace("secret", "")
@@ -104,5 +104,5 @@ def test_a_secret_in_the_wrong_place_is_not_repeated(tmp_path: Path, section: st
 
 @pytest.mark.parametrize("section", ACCEPTED)
 def test_the_last_accepted_section(tmp_path: Path, section: str) -> None:
-    """Values next to a refused one are accepted."""
+    """Values next to a rejected one are accepted."""
     assert problems_in(tmp_path, f"alertmanager: {section}") == ()

@@ -1,4 +1,4 @@
-"""What a configuration file may not say, and how each problem is told: path, value, rule."""
+"""What a configuration file may not say, and how each problem is reported: path, value, rule."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def of_rule(text: str) -> str:
     return f"policy: {{rules: [{{{text}}}]}}\n"
 
 
-REFUSED = [
+REJECTED = [
     ("mode: ful", 'mode: "ful": is unknown here; write full'),
     ("mode: none", 'mode: "none": is unknown here; write observe or pressure or full'),
     ("mode: null", "mode: null: is unknown here; write observe or pressure or full"),
@@ -193,7 +193,7 @@ REFUSED = [
 ]
 
 NO_SHARE = 'is no share; write a number with its sign, such as "5%"'
-REFUSED_REGRETS = [
+REJECTED_REGRETS = [
     ("limit: 5", f"policy.regret.limit: 5: {NO_SHARE}"),
     ("limit: 0.05", f"policy.regret.limit: 0.05: {NO_SHARE}"),
     ("limit: '5'", f'policy.regret.limit: "5": {NO_SHARE}'),
@@ -211,7 +211,7 @@ REFUSED_REGRETS = [
     ("share: 5%", "policy.regret.share: (unknown key): "),
 ]
 
-REFUSED_RULES = [
+REJECTED_RULES = [
     ('match: ["ghcr.io/**"], max_age: 1d', "policy.rules[0].name: (absent): is required; write name: company"),
     ("name: a, max_age: 1d", "policy.rules[0].match: (absent): is required; write match: ["),
     ('name: a, match: ["ghcr.io/**"]', "policy.rules[0].max_age: (absent): is required; write max_age: 30d"),
@@ -272,22 +272,22 @@ ACCEPTED = [
 ]
 
 
-@pytest.mark.parametrize(("text", "line"), REFUSED)
-def test_a_refused_value_is_one_line(tmp_path: Path, text: str, line: str) -> None:
+@pytest.mark.parametrize(("text", "line"), REJECTED)
+def test_a_rejected_value_is_one_line(tmp_path: Path, text: str, line: str) -> None:
     """One wrong value is one line that begins with its path, the value and what is wrong."""
     (problem,) = problems_in(tmp_path, with_rule(text))
     assert problem.startswith(line)
 
 
-@pytest.mark.parametrize(("text", "line"), REFUSED_RULES)
-def test_a_refused_rule_is_one_line(tmp_path: Path, text: str, line: str) -> None:
+@pytest.mark.parametrize(("text", "line"), REJECTED_RULES)
+def test_a_rejected_rule_is_one_line(tmp_path: Path, text: str, line: str) -> None:
     """One mistake in a rule is one line that begins with its path, the value and what is wrong."""
     (problem,) = problems_in(tmp_path, of_rule(text))
     assert problem.startswith(line)
 
 
-@pytest.mark.parametrize(("text", "line"), REFUSED_REGRETS)
-def test_a_refused_regret_is_one_line(tmp_path: Path, text: str, line: str) -> None:
+@pytest.mark.parametrize(("text", "line"), REJECTED_REGRETS)
+def test_a_rejected_regret_is_one_line(tmp_path: Path, text: str, line: str) -> None:
     """A share is written with its sign, and is none of more than the whole."""
     (problem,) = problems_in(tmp_path, f"policy: {{regret: {{{text}}}, rules: [{RULE}]}}\n")
     assert problem.startswith(line)
@@ -308,7 +308,7 @@ def test_the_last_accepted_shares(tmp_path: Path, limit: str) -> None:
         ("100.001%", '"100.001%": is more than the whole; write 100% or less'),
     ],
 )
-def test_a_refused_duty_is_one_line(tmp_path: Path, duty_cycle: str, line: str) -> None:
+def test_a_rejected_duty_cycle_is_one_line(tmp_path: Path, duty_cycle: str, line: str) -> None:
     """A sweep that never worked would never end."""
     assert problems_in(tmp_path, with_rule(f"nightly: {{duty_cycle: {duty_cycle}}}")) == (
         f"nightly.duty_cycle: {line}",
@@ -316,14 +316,14 @@ def test_a_refused_duty_is_one_line(tmp_path: Path, duty_cycle: str, line: str) 
 
 
 @pytest.mark.parametrize("duty_cycle", ["0.001%", "20%", "100%"])
-def test_the_last_accepted_duties(tmp_path: Path, duty_cycle: str) -> None:
+def test_the_last_accepted_duty_cycles(tmp_path: Path, duty_cycle: str) -> None:
     """From next to nothing to the whole."""
     assert problems_in(tmp_path, with_rule(f"nightly: {{duty_cycle: {duty_cycle}}}")) == ()
 
 
 @pytest.mark.parametrize("text", ACCEPTED)
 def test_the_last_accepted_value(tmp_path: Path, text: str) -> None:
-    """Values next to a refused one are accepted."""
+    """Values next to a rejected one are accepted."""
     assert problems_in(tmp_path, with_rule(text)) == ()
 
 
@@ -340,8 +340,8 @@ def test_the_last_accepted_value(tmp_path: Path, text: str) -> None:
         (f"policy: {{rules: [{RULE}, {RULE}]}}", 'policy.rules[1].name: "a": is the name of policy.rules[0] too'),
     ],
 )
-def test_a_refused_policy_is_one_line(tmp_path: Path, text: str, line: str) -> None:
-    """What is no policy, no list or no rule is told once, and not as missing rules."""
+def test_a_rejected_policy_is_one_line(tmp_path: Path, text: str, line: str) -> None:
+    """What is no policy, no list or no rule is reported once, and not as missing rules."""
     (problem,) = problems_in(tmp_path, text)
     assert problem.startswith(line)
 
@@ -393,7 +393,7 @@ def test_missing_rules_come_with_the_other_problems(tmp_path: Path) -> None:
 
 
 def test_a_variable_comes_after_the_file(tmp_path: Path) -> None:
-    """A bad variable is told together with what is wrong in the file."""
+    """A bad variable is reported together with what is wrong in the file."""
     path = tmp_path / "cleaner.yaml"
     path.write_text("mode: x")
     with pytest.raises(ConfigError) as raised:
@@ -402,7 +402,7 @@ def test_a_variable_comes_after_the_file(tmp_path: Path) -> None:
 
 
 def test_each_duplicate_key_has_its_lines(tmp_path: Path) -> None:
-    """Keys that are written twice are told with both lines, in sections and in rules, all of them."""
+    """Keys that are written twice are reported with both lines, in sections and in rules, all of them."""
     rule = 'policy:\n  rules:\n  - name: a\n    match: ["**"]\n    max_age: 1d\n    name: b\n'
     assert problems_in(tmp_path, f"{rule}mode: full\nmode: full\n'mode': full\n") == (
         "policy.rules[0].name: (duplicate key): is in line 3 and again in line 6; write it once",
@@ -419,13 +419,13 @@ def test_anchors_and_merges_work(tmp_path: Path) -> None:
 
 
 def test_long_values_are_cut(tmp_path: Path) -> None:
-    """A value takes at most 80 characters of its line, and a proposal that repeats it at most 240."""
+    """A value uses at most 80 characters of its line, and a proposal that repeats it at most 240."""
     (problem,) = problems_in(tmp_path, of_rule(f"name: a, match: [{'a/' * 5000}a], max_age: 1d"))
     _, shown, rule = problem.split(": ")
     assert (len(shown), len(rule)) == (80, 240)
 
 
-def test_what_lists_and_mappings_hold_is_not_shown(tmp_path: Path) -> None:
+def test_the_content_of_lists_and_mappings_is_not_shown(tmp_path: Path) -> None:
     """A secret in a section that is not known here does not get into a log."""
     lines = problems_in(
         tmp_path, with_rule("alertmanagr: {token: hunter2}\nmode: [hunter2]\nweb: {listen: {a: hunter2}}")
@@ -475,7 +475,7 @@ def test_the_largest_file_is_read(tmp_path: Path) -> None:
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
-    """A file that is not there is refused where rules are required, and is the defaults where not."""
+    """A missing file is rejected where rules are required, and means the defaults where not."""
     path = tmp_path / "cleaner.yaml"
     with pytest.raises(ConfigError) as raised:
         load_config(path, {}, rules_required=True)
@@ -485,14 +485,14 @@ def test_a_missing_file(tmp_path: Path) -> None:
 
 
 def test_a_directory(tmp_path: Path) -> None:
-    """A directory is refused, rules required or not."""
+    """A directory is rejected, rules required or not."""
     with pytest.raises(ConfigError) as raised:
         load_config(tmp_path, {}, rules_required=False)
     assert raised.value.problems == (f"{tmp_path}: is a directory; name a file in it with --config",)
 
 
 def test_a_path_through_a_file(tmp_path: Path) -> None:
-    """What the system says about any other path is told."""
+    """What the system says about any other path is reported."""
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError) as raised:
         load_config(tmp_path / "file" / "cleaner.yaml", {}, rules_required=False)
@@ -500,7 +500,7 @@ def test_a_path_through_a_file(tmp_path: Path) -> None:
 
 
 def test_an_unreadable_file(tmp_path: Path) -> None:
-    """A file that this user may not read is refused, rules required or not; root is nobody for a moment."""
+    """A file that this user may not read is rejected, rules required or not; root becomes `nobody` for a moment."""
     path = tmp_path / "cleaner.yaml"
     path.touch(mode=0)
     user = os.geteuid()
@@ -514,7 +514,7 @@ def test_an_unreadable_file(tmp_path: Path) -> None:
 
 
 def test_aliases_of_aliases_do_not_grow(tmp_path: Path) -> None:
-    """A small file whose aliases would unfold to a billion values is refused at once."""
+    """A small file whose aliases would unfold to a billion values is rejected at once."""
     levels = "".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]\n" for n in range(1, 12))
     lines = problems_in(tmp_path, with_rule(f"l0: &l0 [x]\n{levels}"))
     assert len(lines) == 12
@@ -530,7 +530,7 @@ def test_durations_round_trip(seconds: int) -> None:
 
 @pytest.mark.parametrize("text", ["0s", "90s", "15m", "4h", "24h", "2d", "30d", "36500d", "25h", "1m", "1h"])
 def test_durations_are_written_as_people_write_them(text: str) -> None:
-    """The largest unit that leaves no rest is taken, but for a single day."""
+    """The largest unit without a remainder is used, but for a single day."""
     assert duration_text(parse_duration(text)) == text
 
 
@@ -546,7 +546,7 @@ def test_shares_round_trip(thousandths: int) -> None:
 
 
 @given(st.text(max_size=12))
-def test_other_durations_are_refused(text: str) -> None:
+def test_other_durations_are_rejected(text: str) -> None:
     """Text is a duration only as one plain number and one unit."""
     plain = text[:-1].isascii() and text[:-1].isdigit() and text[-1:] in {"s", "m", "h", "d"}
     try:
@@ -606,14 +606,16 @@ TREES = st.recursive(
 
 
 @given(tree=st.dictionaries(KEYS, TREES, max_size=6))
-def test_any_tree_is_loaded_or_told_in_lines(tmp_path_factory: pytest.TempPathFactory, tree: dict[str, object]) -> None:
-    """Whatever a file holds, it loads or each problem is one printable line."""
+def test_any_tree_is_loaded_or_reported_in_lines(
+    tmp_path_factory: pytest.TempPathFactory, tree: dict[str, object]
+) -> None:
+    """Whatever a file contains, it loads or each problem is one printable line."""
     lines = problems_in(tmp_path_factory.getbasetemp(), json.dumps(tree))
     assert all(line.isprintable() and len(line) < 700 for line in lines)
 
 
 @given(text=st.text(alphabet="abm01:{}[]-,#&*!|>'\"%@`? \n\t._~<=\\\u2028\x00", max_size=40))
-def test_any_text_is_loaded_or_told_in_lines(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+def test_any_text_is_loaded_or_reported_in_lines(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     """Whatever a file says, it loads or each problem is one printable line."""
     lines = problems_in(tmp_path_factory.getbasetemp(), text)
     assert all(line.isprintable() and len(line) < 700 for line in lines)

@@ -16,7 +16,7 @@ from support.fakes import NOON
 
 @dataclass
 class TickingTimer:
-    """A clock that is a second later with every look."""
+    """A clock that is a second later with every reading."""
 
     wall: datetime = NOON
 

@@ -1,6 +1,6 @@
-"""The boards: that the JSON is what the generator gives, that they hang together, and that they say what is so.
+"""The boards: their JSON is what the generator writes, and their parts are consistent.
 
-What Grafana's linter would say is in test_board_rules.py, what its schema says in test_board_schema.py.
+test_board_rules.py has the rules of Grafana's linter, test_board_schema.py the schema of Grafana's types.
 """
 
 import re
@@ -32,18 +32,18 @@ from support.promql import Selector, selectors_of
 ALL = [query for name in NAMES for query in queries_of(name)]
 PANELS = [(name, panel) for name in NAMES for panel in panels_of(read_board(name))]
 APPLIED_AT_MOST = 262_144
-"""Bytes that `kubectl apply` can keep in its annotation."""
+"""Bytes that fit into the annotation of `kubectl apply`."""
 
 
 def where(value: Any) -> str:
-    """What a case is called."""
+    """Name a test case."""
     if isinstance(value, BoardQuery):
         return value.where
     return f"{value['id']} {value['title']}" if isinstance(value, dict) else str(value)
 
 
 def selectors_in(query: BoardQuery) -> Iterator[Selector]:
-    """All series that a query reads; what is chosen from labels stands there as `$job`."""
+    """All series that a query reads; variables that are chosen from labels stay as `$job`."""
     return selectors_of(interpolate(query.expr, words_at_first(read_board(query.where.partition(" /")[0]))))
 
 
@@ -55,7 +55,7 @@ def test_regenerating_changes_nothing(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_board_is_found_and_linked(name: str) -> None:
-    """A stable uid, a tag that joins the boards, links that keep what is chosen, and few enough bytes."""
+    """A stable uid, a tag that joins the boards, links that keep the variables, and a size below the limit."""
     board = read_board(name)
     assert board["uid"] == f"node-image-cleaner-{name}"
     assert (board["tags"], board["graphTooltip"]) == ([TAG], 1)
@@ -68,36 +68,36 @@ def test_a_board_is_found_and_linked(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_ids_and_places_are_unique(name: str) -> None:
-    """Every panel has an id, a place that no other overlaps, and queries by letters from A."""
+    """Every panel has its own id and place, and queries lettered from A."""
     panels = read_board(name)["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
-    taken: Counter[tuple[int, int]] = Counter()
+    occupied: Counter[tuple[int, int]] = Counter()
     for panel in panels:
         place = panel["gridPos"]
         assert place["x"] + place["w"] <= 24, panel["title"]
         columns = range(place["x"], place["x"] + place["w"])
-        taken.update((x, y) for x in columns for y in range(place["y"], place["y"] + place["h"]))
-    assert max(taken.values()) == 1
+        occupied.update((x, y) for x in columns for y in range(place["y"], place["y"] + place["h"]))
+    assert max(occupied.values()) == 1
     for panel in panels_of(read_board(name)):
         letters = [target["refId"] for target in panel["targets"]]
         assert letters == [chr(ord("A") + number) for number in range(len(letters))]
 
 
-def test_variables_are_of_labels_that_there_are() -> None:
-    """Every variable is filled from a label that targets or our series have."""
+def test_variables_use_existing_labels() -> None:
+    """Every variable is filled from a label of the targets or of the agent's series."""
     labels = {label for name in NAMES for _, _, label in label_queries_of(name)}
     assert labels <= TARGET_LABELS | {"filesystem"}
 
 
 def test_the_board_node_shows_exactly_one() -> None:
-    """Its instance is chosen one at a time."""
+    """Its variable `instance` has one value at a time."""
     (variable,) = (known for known in variables_of(read_board("node")) if known["name"] == "instance")
     assert (variable["multi"], variable["includeAll"]) == (False, False)
 
 
 @pytest.mark.parametrize(("name", "panel"), PANELS, ids=where)
 def test_what_a_panel_shows_has_a_name(name: str, panel: Any) -> None:
-    """Every query has a legend, which graphs show; a figure is the last one."""
+    """Every query has a legend, graphs show legends, and a figure is the last value."""
     for target in panel["targets"]:
         assert target["legendFormat"] or panel["type"] == "table"
     if panel["type"] == "timeseries":
@@ -108,19 +108,19 @@ def test_what_a_panel_shows_has_a_name(name: str, panel: Any) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_annotations_have_the_chosen_data_source(name: str) -> None:
-    """Each mark has a name, a title and the data source, and is on."""
-    for mark in read_board(name)["annotations"]["list"]:
-        assert mark["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
-        assert (mark["enable"], mark["hide"]) == (True, False)
-        assert mark["name"]
-        assert mark["titleFormat"]
-        # Grafana takes a value as milliseconds; ours are seconds.
-        assert mark.get("useValueForTime", False) is mark["expr"].endswith("* 1000")
+    """Each annotation has a name, a title and the data source, and is on."""
+    for annotation in read_board(name)["annotations"]["list"]:
+        assert annotation["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+        assert (annotation["enable"], annotation["hide"]) == (True, False)
+        assert annotation["name"]
+        assert annotation["titleFormat"]
+        # Grafana reads a value as milliseconds; the metrics are in seconds.
+        assert annotation.get("useValueForTime", False) is annotation["expr"].endswith("* 1000")
 
 
 @pytest.mark.parametrize("query", ALL, ids=where)
 def test_series_are_chosen_by_every_variable(query: BoardQuery) -> None:
-    """Whatever is ours is chosen by all variables of the board's target labels, whatever is not by the cluster."""
+    """All variables of target labels select the agent's series; the cluster selects the other series."""
     chosen = {known["name"] for known in variables_of(read_board(query.where.partition(" /")[0]))} & TARGET_LABELS
     for series in selectors_in(query):
         labels = chosen if series.name.startswith(("image_cleaner_", "process_")) else {"cluster"}
@@ -129,7 +129,7 @@ def test_series_are_chosen_by_every_variable(query: BoardQuery) -> None:
 
 @pytest.mark.parametrize(("name", "panel"), PANELS, ids=where)
 def test_legends_name_labels_that_are_there(name: str, panel: Any) -> None:
-    """What a legend names, the query keeps: `by`, `$group`, or a label of the series themselves."""
+    """The query keeps each label that a legend names: by `by`, `$group`, or as a label of the series."""
     for target in panel["targets"]:
         for label in re.findall(r"\{\{([$\w]+)\}\}", target["legendFormat"]):
             kept = re.findall(r"\bby \(([^)]*)\)", target["expr"])
@@ -140,7 +140,7 @@ def test_legends_name_labels_that_are_there(name: str, panel: Any) -> None:
 
 
 def test_figures_of_several_series_keep_their_places() -> None:
-    """An instant vector has no order of its own: what shows more than one figure asks for one."""
+    """An instant vector has no order, so each panel with several figures sorts them."""
     several = [
         target["expr"]
         for _, panel in PANELS
@@ -153,14 +153,14 @@ def test_figures_of_several_series_keep_their_places() -> None:
 
 
 def test_titles_of_the_smallest_panels_are_short() -> None:
-    """On a laptop a panel of four columns shows 19 letters of its title."""
+    """On a laptop, a panel of four columns shows 19 letters of its title."""
     small = [panel["title"] for _, panel in PANELS if panel["gridPos"]["w"] == 4]
     assert small
     assert [title for title in small if len(title) > 19] == []
 
 
-def test_a_group_comes_before_its_figures() -> None:
-    """In a table the first columns are labels: what has no place in the order would be the last column."""
+def test_label_columns_come_before_figures() -> None:
+    """The first columns of a table are labels: a column without a place in the order would be the last."""
     for _, panel in PANELS:
         if panel["type"] == "table":
             order = panel["transformations"][1]["options"]["indexByName"]
@@ -170,22 +170,23 @@ def test_a_group_comes_before_its_figures() -> None:
 
 
 def test_sweeps_are_marked_where_they_hide_nothing() -> None:
-    """Lines of sweeps are drawn in the first two rows of Node, not over the bars of what they did."""
+    """Sweep annotations appear in the first two rows of Node, not over the bars that show their results."""
     board = read_board("node")
     second = [number for number, panel in enumerate(board["panels"]) if panel["type"] == "row"][2]
-    (sweep,) = (mark for mark in board["annotations"]["list"] if mark["name"] == "Sweep")
+    annotations = board["annotations"]["list"]
+    (sweep,) = (annotation for annotation in annotations if annotation["name"] == "Sweep")
     assert sweep["filter"] == {"exclude": False, "ids": [panel["id"] for panel in board["panels"][:second]]}
-    assert [mark["name"] for mark in board["annotations"]["list"] if "filter" in mark] == ["Sweep"]
+    assert [annotation["name"] for annotation in annotations if "filter" in annotation] == ["Sweep"]
 
 
 def test_thresholds_are_series_or_zero_or_one() -> None:
-    """No panel repeats a mark of the configuration: colours change at 0 and 1 only."""
+    """No panel repeats a watermark of the configuration: colours change at 0 and 1 only."""
     steps = [step["value"] for _, panel in PANELS for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"]]
     assert set(steps) == {None, 0, 1}
 
 
 def test_questions_come_in_order() -> None:
-    """At three in the morning: who is full, why, what was done, what comes next, is it safe."""
+    """Both boards: which node is full, why, what was done, what comes next, is it safe."""
     for name in ("fleet", "node"):
         rows = [panel["title"] for panel in read_board(name)["panels"] if panel["type"] == "row"]
         assert rows[1:5] == ["Why?", "What was done?", "What comes next?", "Is it safe?"]
@@ -206,22 +207,22 @@ def test_the_kustomization_and_provisioning_have_every_board() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_variable_is_used(name: str) -> None:
-    """What can be chosen changes something."""
+    """Every variable occurs in a query."""
     exprs = " ".join(query.expr for query in queries_of(name))
     unused = {variable["name"] for variable in variables_of(read_board(name)) if f"${variable['name']}" not in exprs}
     assert unused == set()
 
 
-def test_the_documented_scrape_has_the_labels_that_boards_choose_by() -> None:
+def test_the_documented_scrape_sets_the_labels_of_the_variables() -> None:
     """The PodMonitor of docs/dashboards.md sets every target label, and scrapes the port that the DaemonSet names."""
     (text,) = re.findall(r"```yaml\n(.*?)```", (DOCS / "dashboards.md").read_text("utf-8"), re.DOTALL)
     reader = YAML(typ="safe", pure=True)
     (endpoint,) = reader.load(text)["spec"]["podMetricsEndpoints"]
     rules = endpoint["relabelings"]
     assert {rule["targetLabel"] for rule in rules if "targetLabel" in rule} == TARGET_LABELS - {"job"}
-    ours = reader.load(FOLDER.parent / "manifests" / "monitoring" / "podmonitor.yaml")["spec"]
-    assert all(rule in rules for rule in ours["podMetricsEndpoints"][0]["relabelings"])
-    assert reader.load(text)["spec"]["jobLabel"] == ours["jobLabel"]
+    shipped = reader.load(FOLDER.parent / "manifests" / "monitoring" / "podmonitor.yaml")["spec"]
+    assert all(rule in rules for rule in shipped["podMetricsEndpoints"][0]["relabelings"])
+    assert reader.load(text)["spec"]["jobLabel"] == shipped["jobLabel"]
     daemonset = reader.load(FOLDER.parent / "manifests" / "daemonset.yaml")
     (container,) = daemonset["spec"]["template"]["spec"]["containers"]
     assert endpoint["port"] in {port["name"] for port in container["ports"]}

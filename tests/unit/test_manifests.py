@@ -84,7 +84,7 @@ def test_nothing_but_the_state_directory_can_be_written(container: Any) -> None:
 
 
 def test_two_agents_never_share_a_node() -> None:
-    """A new pod begins once the old one has let go of the state directory's lock."""
+    """A new pod begins once the old one has released the state directory's lock."""
     strategy = read("daemonset.yaml")["spec"]["updateStrategy"]["rollingUpdate"]
     assert strategy["maxSurge"] == 0
     assert strategy["maxUnavailable"] != 0
@@ -124,7 +124,7 @@ def test_commands_are_found_in_the_pod() -> None:
 
 
 def test_the_kubelets_file_is_mounted_only_on_request(container: Any) -> None:
-    """As a component: the file alone, read-only, where the shipped configuration looks, and never made."""
+    """As a component: the file alone, read-only, at the path of the shipped configuration, and never made."""
     component = read("kubelet-config/kustomization.yaml")
     (patch,) = component["patches"]
     assert component["kind"] == "Component"

@@ -22,7 +22,7 @@ ROWS = re.findall(r"^\| `((?:image_cleaner|process)_\w+)` \| (\w+) \| (.*?) \| (
 
 
 def scraped() -> Mapping[str, Any]:
-    """The families of another registry, after a night, a burst and everything else that can happen."""
+    """The families of another registry, after a nightly run, a burst and all other events."""
     metrics = metrics_after(EVERYTHING, SEVERAL)
     families = {family.name: family for family in metrics.registry.collect()}
     return {name + "_total" * (family.type == "counter"): family for name, family in families.items()}
@@ -66,7 +66,7 @@ def test_labels_have_all_words_of_the_code() -> None:
 
 @pytest.mark.parametrize(("head", "words"), [("state", (EVICTABLE, *KeepReason)), ("holder", Holder)])
 def test_a_word_of_a_label_is_explained(head: str, words: tuple[str, ...]) -> None:
-    """Why an image stays and who holds the space: a row for each word, in the order of the code, holders in any."""
+    """Reasons to keep and holders: a row for each word, in the order of the code, holders in any."""
     table = TEXT.split(f"\n| {head} | |\n", 1)[1].split("\n\n", 1)[0]
     explained = re.findall(r"^\| `(\w+)` \| [^|]+ \|$", table, re.MULTILINE)
     assert sorted(explained) == sorted(words)
@@ -95,7 +95,7 @@ def test_a_unit_is_that_of_the_name_or_what_is_counted(name: str, unit: str) -> 
     assert unit_of(name) == unit
 
 
-def test_a_unit_that_nobody_said_is_an_error() -> None:
+def test_a_missing_unit_is_an_error() -> None:
     """A new metric without a unit in its name has to get one."""
     with pytest.raises(KeyError):
         unit_of("image_cleaner_something_new_total")
@@ -117,7 +117,7 @@ def test_a_page_with_holes_is_not_written(groups: Mapping[str, tuple[str, ...]],
 
 
 def test_series_belong_to_their_metric() -> None:
-    """A histogram has three kinds, everything else one of its own name."""
+    """A histogram has three kinds, each other metric one of its own name."""
     assert (
         metric_by_series()["image_cleaner_sweep_duration_seconds_bucket"].name == "image_cleaner_sweep_duration_seconds"
     )

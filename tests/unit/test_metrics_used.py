@@ -20,7 +20,7 @@ from support.boards import (
 from support.promql import Asked, Selector, selectors_of
 
 UNUSED = {
-    "process_cpu_seconds_total": "of every client: for whoever looks into what the agent costs",
+    "process_cpu_seconds_total": "of every client: shows what the agent costs",
     "process_max_fds": "as above",
     "process_open_fds": "as above",
     "process_virtual_memory_bytes": "of every client; says nothing of what the agent costs",
@@ -74,19 +74,19 @@ USED = {
 
 
 def test_every_metric_is_used_or_has_a_reason_not_to_be() -> None:
-    """What is exposed is on a board or in an alert; what is not is listed with the reason, and nothing else is."""
+    """What is exposed is on a board or in an alert; what is not is listed with the reason, and no other metric is."""
     assert set(exposed_metrics()) - USED == set(UNUSED)
     assert all(UNUSED.values())
 
 
 def test_all_that_is_ours_is_used() -> None:
-    """Only what every client of Prometheus exposes may go unused."""
+    """Only what every client of Prometheus exposes may be unused."""
     assert not [name for name in UNUSED if name.startswith("image_cleaner_")]
 
 
 @pytest.mark.parametrize(("where", "expr"), [*SHOWN, *asked_by_documents()], ids=lambda value: value[:60])
 def test_whatever_is_asked_for_can_be_there(where: str, expr: str) -> None:
-    """A series of ours is there, with each label that a query names, and each value: else it would show nothing."""
+    """A series of ours exists, with each label that a query names, and each value: otherwise it would show nothing."""
     for selector in selectors_of(expr):
         if selector.name.startswith(("image_cleaner_", "process_")):
             assert missing_in(selector) == [], where

@@ -1,4 +1,4 @@
-"""The simulated node's layers: what they foretell is what its disk measures."""
+"""The simulated node's layers: its disk measures what they estimate."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,27 +33,27 @@ def make_node(directory: Path, builds: list[frozenset[str]], used: set[int]) -> 
 
 
 @given(BUILDS, st.sets(NUMBERS, max_size=2), st.sets(NUMBERS, max_size=2), st.sets(NUMBERS))
-def test_what_is_foretold_is_what_is_measured(
+def test_what_is_estimated_is_what_is_measured(
     builds: list[frozenset[str]], used: set[int], lost: set[int], gone: set[int]
 ) -> None:
-    """However images share layers, and whatever containers hold, a removal frees the foretold bytes and inodes."""
+    """However images share layers, and whatever containers use, a removal frees the estimated bytes and inodes."""
     with TemporaryDirectory() as directory:
         node = make_node(Path(directory), builds, used)
         ids = [Build(tuple((n, LAYERS[n]) for n in sorted(b)), note=str(i)).image_id for i, b in enumerate(builds)]
         for number in lost:
             node.remove_image(ids[number])
         removed = [ids[number] for number in gone]
-        foretold = reclaimable(node.read_layers(node.list_images()), removed)
+        estimated = reclaimable(node.read_layers(node.list_images()), removed)
         before = node.read_usage()
         for image_id in removed:
             node.remove_image(image_id)
         after = node.read_usage()
     freed = Size(after.available_bytes - before.available_bytes, after.inodes_available - before.inodes_available)
-    assert freed == foretold
+    assert freed == estimated
 
 
-def test_an_image_that_came_after_the_list_holds_its_layers(tmp_path: Path) -> None:
-    """What was pulled between the list and the look at the layers is nobody's to free."""
+def test_an_image_that_came_after_the_list_keeps_its_layers(tmp_path: Path) -> None:
+    """What was pulled between the list and the reading of the layers is not freed."""
     node = make_node(tmp_path, [frozenset({"layer1"}), frozenset({"layer1", "layer2"})], set())
     first = [image for image in node.list_images() if reference(0) in image.tags]
     assert reclaimable(node.read_layers(tuple(first)), [first[0].id]) == Size(0, 0)
@@ -73,7 +73,7 @@ def test_nobody_watches(tmp_path: Path) -> None:
     assert node.drain_created_containers() == ()
 
 
-def test_a_pull_goes_on_until_it_ends(tmp_path: Path) -> None:
+def test_a_pull_is_in_progress_until_it_ends(tmp_path: Path) -> None:
     """A pull that was begun takes what is not there of its image, until it is pulled or aborted; shared layers once."""
     node = SimulatedNode(tmp_path, 100 * MB, FakeTimer())
     first, second = Build((("base", 40960), ("a", 8192))), Build((("base", 40960), ("b", 4096)))

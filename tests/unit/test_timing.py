@@ -1,4 +1,4 @@
-"""The report of `make test`: what took how long, and which tests were the slowest."""
+"""The report of `make test`: how long each step took, and which tests were the slowest."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def test_the_phases_of_a_test_are_added_up() -> None:
     assert added_up([]) == {}
 
 
-def test_files_are_told_slowest_first() -> None:
+def test_files_are_listed_slowest_first() -> None:
     """A file's seconds are those of all its tests."""
     assert list(by_file(TESTS).items()) == [("tests/e2e/test_b.py", 180.0), ("tests/e2e/test_a.py", 120.0)]
 
@@ -59,7 +59,7 @@ def test_a_run_is_reported_by_step_and_file() -> None:
 
 
 def test_a_run_that_failed_is_reported_too() -> None:
-    """The step that failed is marked, and what did not run is told."""
+    """The step that failed is named, and so are those that did not run."""
     steps = [Step("lint", 6.0), Step("types", 12.0, 2), Step("unit", None)]
     assert list(report(steps, frozenset({"e2e"}))) == [
         "minutes",
@@ -70,13 +70,13 @@ def test_a_run_that_failed_is_reported_too() -> None:
     ]
 
 
-@pytest.mark.parametrize(("status", "told"), [(130, "interrupted"), (143, "interrupted"), (2, "FAILED"), (1, "FAILED")])
-def test_what_was_interrupted_did_not_fail(status: int, told: str) -> None:
+@pytest.mark.parametrize(("status", "text"), [(130, "interrupted"), (143, "interrupted"), (2, "FAILED"), (1, "FAILED")])
+def test_what_was_interrupted_did_not_fail(status: int, text: str) -> None:
     """A step that Ctrl-C or SIGTERM ended is reported as interrupted."""
-    assert list(report([Step("unit", 6.0, status)], frozenset()))[1] == f"    0.1  unit: {told}"
+    assert list(report([Step("unit", 6.0, status)], frozenset()))[1] == f"    0.1  unit: {text}"
 
 
-def test_ten_tests_are_told_at_most() -> None:
+def test_ten_tests_are_listed_at_most() -> None:
     """Of eleven the fastest is left out."""
     lines = list(
         report([Step("unit", 1.0, tests={f"t{number:02}": float(number) for number in range(11)})], frozenset())

@@ -41,7 +41,7 @@ _BEFORE_AFTER = (
 
 
 def _largest_first(expr: str) -> Query:
-    """A figure for each group, sorted: Prometheus returns them in no order, so they would change places at each refresh."""
+    """A figure for each group, sorted: without an order, the figures would change places at each refresh."""
     return Query(f"sort_desc({expr})", "{{$group}}")
 
 

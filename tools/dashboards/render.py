@@ -16,7 +16,7 @@ from dashboards.panels import SOURCE, build_panel
 TAG = "node-image-cleaner"
 """The tag that joins the boards: each board links to all boards that have it."""
 _STRAY = ("auto", "auto_min", "auto_count", "placement")
-"""Fields that the library adds by itself: of interval variables, and of the menu that would hide links and annotations."""
+"""Fields that the library adds: those of interval variables, and the menu that would hide links and annotations."""
 
 
 def render(board: Board) -> str:

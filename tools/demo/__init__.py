@@ -1,4 +1,4 @@
 """`make demo`: the real daemon at work on a private containerd.
 
-It refuses the host's runtime; without root or Debian's packages it runs `cleaner demo` instead.
+It never uses the host's runtime. Without root or Debian's packages it runs `cleaner demo` instead.
 """

@@ -1,6 +1,6 @@
-"""Runs the demo and prints what went, what stayed and why.
+"""Runs the demo and prints what was evicted, what stayed and why.
 
-It refuses to show a figure that it did not read: plan, log and metrics are the real daemon's own.
+Every figure is one that it read: plan, log and metrics are the real daemon's own.
 """
 
 import json
@@ -50,7 +50,7 @@ def _show_real() -> int:
         settled = time.monotonic()
         _wait_until(lambda: time.monotonic() - settled > scenario.GRACE_SECONDS, "the grace of the settled images")
         scenario.pull_recent(lab)
-        _say(f"the node is ready: {lab.usage().used_percent:.1f} % used; high mark 75 %, low mark 65 %\n")
+        _say(f"the node is ready: {lab.usage().used_percent:.1f} % used; high watermark 75 %, low watermark 65 %\n")
         _run_daemon(lab)
     _say(f"\neverything is taken down again; {time.monotonic() - began:.0f} s in all")
     return 0
@@ -97,7 +97,7 @@ def _print_images(images: list[Record], evictions: dict[str, Record]) -> None:
                 short_id(image["id"]),
             )
         )
-    print_rows(("outcome", "reason", "rule", "size>", "foretold>", "freed>", "image", "id"), rows, sys.stdout)
+    print_rows(("outcome", "reason", "rule", "size>", "estimated>", "freed>", "image", "id"), rows, sys.stdout)
 
 
 def _records(log: Path, event: str) -> list[Record]:

@@ -1,6 +1,6 @@
-"""What is on the demo's node: one of each kind of image, on a disk past its high mark.
+"""What is on the demo's node: one of each kind of image, on a disk past its high watermark.
 
-It refuses surprises: what may go, and why the rest stays, can be read off the lists.
+The lists show which images may be evicted, and why the others stay.
 """
 
 from datetime import UTC, datetime, timedelta

@@ -1,6 +1,6 @@
 """A private, real containerd for tests, demo and benchmarks.
 
-It refuses to install anything: what the system lacks is fetched from Debian into a cache folder.
+It installs nothing: what the system lacks is fetched from Debian into a cache folder.
 """
 
 from lab.disk import Usage

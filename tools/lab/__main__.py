@@ -1,6 +1,6 @@
 """The lab by hand: prefetch what it runs, or bring one up until Ctrl-C.
 
-It refuses to leave anything behind: the end of `up`, by Ctrl-C or SIGTERM, removes the whole lab.
+It leaves nothing behind: the end of `up`, by Ctrl-C or SIGTERM, removes the whole lab.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Writes an image as an OCI archive, the file that a build without a registry leaves.
 
-It refuses compression of its own: the archive only gathers blobs that are compressed already.
+It compresses nothing: the archive only gathers blobs that are compressed already.
 """
 
 import io

@@ -1,6 +1,6 @@
 """Builds images into a folder of blobs that a registry's storage can be.
 
-It refuses to build a layer twice: a thousand images over one base pay for it once.
+It builds each layer once: a thousand images over one base pay for it once.
 """
 
 import json

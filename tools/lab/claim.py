@@ -1,6 +1,6 @@
 """Gives each lab a folder of its own, and finds the folders whose owners are dead.
 
-It refuses process ids as proof of life, since they are used again: an owner holds a lock, which ends with it.
+A process id is no proof of life, since ids are used again. So an owner holds a lock, which ends with its process.
 """
 
 import fcntl
@@ -31,7 +31,7 @@ def claim_folder() -> Iterator[Path]:
 def list_abandoned() -> Iterator[Path]:
     """Yield the folders whose owner is dead, each locked while the caller works on it.
 
-    The lab's own tests put labs in a claimed folder. It is yielded only once those labs are gone.
+    The lab's own tests put labs in a claimed folder. It is yielded only once those labs are removed.
     """
     yield from _list_abandoned(Path(tempfile.gettempdir()).resolve())
 

@@ -1,6 +1,6 @@
 """Removes all that one lab left on the machine: processes, mounts, loop devices, cgroups, sockets, its folder.
 
-It refuses to touch what does not name the lab's own folder. A lab whose process is dead is cleaned the same way.
+It touches only what names the lab's own folder. A lab whose process is dead is cleaned the same way.
 """
 
 import contextlib
@@ -98,7 +98,7 @@ def _kill_processes(folders: Folders, seconds: float) -> None:
                 os.kill(pid, signal.SIGKILL)
         return not pids
 
-    # Again until none is left: a shim may start a process between the look and the kill.
+    # Again until none is left: a shim may start a process between the listing and the kill.
     wait_until(none_left, "the lab's processes are gone", seconds)
 
 

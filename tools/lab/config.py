@@ -1,6 +1,6 @@
 """Writes the configuration of a private containerd: version 2 for 1.x, version 3 for 2.x.
 
-It refuses the host's folders: root, state, sockets, runc's state and the network's configuration are all the lab's.
+It uses none of the host's folders: root, state, sockets, runc's state and the network's configuration are the lab's.
 """
 
 from dataclasses import dataclass

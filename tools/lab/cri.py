@@ -1,6 +1,6 @@
 """The lab's own CRI calls: pull an image, run a pod, end it.
 
-It refuses to share the product's client: a test must not judge a client by that client.
+It does not share the product's client: a test must not judge a client by that client.
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
 """A private disk: a sparse file with a filesystem, mounted through a loop device.
 
-It refuses other disks: every path that it formats, mounts or fills is below the lab's folder.
+It touches no other disk: every path that it formats, mounts or fills is below the lab's folder.
 """
 
 import os
@@ -87,14 +87,14 @@ class Ballast:
         """Grow or shrink the file until the usage is just at or over a percentage."""
         for _ in range(20):
             usage = read_usage(self._disk)
-            wanted_available = int(usage.capacity_bytes * (1.0 - used_percent / 100.0))
-            missing = usage.available_bytes - wanted_available
+            target_available = int(usage.capacity_bytes * (1.0 - used_percent / 100.0))
+            missing = usage.available_bytes - target_available
             # One block over is exact: the file's own metadata takes blocks too.
             if -_MIB < missing <= 0:
                 return
             self._resize(missing)
             if missing > 0:
-                # Looking again would fill again what an agent has begun to empty meanwhile.
+                # A second reading would fill again what an agent has begun to empty meanwhile.
                 return
         raise LabError(f"the disk stays at {read_usage(self._disk).used_percent:.2f} %, not {used_percent} %")
 

@@ -1,6 +1,6 @@
 """What the lab raises: the machine cannot have a lab, or a lab that stands has failed.
 
-It refuses to carry other packages' exceptions: a caller of the lab catches these two and nothing else.
+It raises no other package's exceptions: a caller of the lab catches these two and nothing else.
 """
 
 

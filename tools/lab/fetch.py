@@ -1,6 +1,6 @@
 """Fetches Debian packages of any suite and unpacks them into a cache folder of our own.
 
-It refuses to install: no package's script is run and no file outside the cache folder changes.
+It installs nothing: no package's script is run and no file outside the cache folder changes.
 """
 
 import fcntl

@@ -1,6 +1,6 @@
 """What an image of the lab is: plain values, and the layers' bytes that follow from them.
 
-It refuses chance and clocks: the same value gives the same bytes, so the same digests, in every run.
+It uses neither chance nor clocks: the same value gives the same bytes, so the same digests, in every run.
 """
 
 import gzip
@@ -88,7 +88,7 @@ def base_tar(busybox: bytes) -> bytes:
 
 
 def pause_tar(busybox: bytes) -> bytes:
-    """Return the pause image's tar: not the base layer, which must be free to go with its images."""
+    """Return the pause image's tar: not the base layer, which must be removable together with its images."""
     return pack({"pause": b"", "sleep": busybox})
 
 

@@ -1,6 +1,6 @@
 """The lab: a private containerd on its own disk, with a registry, images and pods, and none of it left afterwards.
 
-It refuses the host's containerd, the internet and other people's processes.
+It uses neither the host's containerd nor the internet, and leaves other processes alone.
 """
 
 from collections.abc import Iterable, Iterator
@@ -56,7 +56,7 @@ class Lab:
         Versions are 1.6, 1.7 and 2. Content: a second disk for containerd's content store; None leaves it on the first.
         Durable: a sync waits for the machine's disk, for true timings. Reserved: for root, of ext4.
         """
-        self._wanted_version = version
+        self._requested_version = version
         self._disk_spec = DiskSpec(filesystem, size_mib, inodes, durable, reserved_percent)
         self._content_spec = None if content_mib is None else DiskSpec(size_mib=content_mib)
         self._debug = debug
@@ -67,7 +67,7 @@ class Lab:
         if reason := reason_unavailable():
             raise LabUnavailable(reason)
         LEFTOVERS.reap()
-        toolbox = fetch_toolbox(self._wanted_version)
+        toolbox = fetch_toolbox(self._requested_version)
         self.version = toolbox.version
         with ExitStack() as undo:
             self._folders = Folders(undo.enter_context(claim_folder()))

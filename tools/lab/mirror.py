@@ -1,6 +1,6 @@
 """Finds the Debian mirror that this machine's own apt already uses.
 
-It refuses to know a mirror by name: without one in the system's apt sources there is no lab.
+It knows no mirror by name: without one in the system's apt sources there is no lab.
 """
 
 import re

@@ -1,6 +1,6 @@
 """The private containerd of a lab: its process, its CRI channel and its ctr.
 
-It refuses to report ready before CRI answers.
+It reports ready only once CRI answers.
 """
 
 from lab.config import Folders

@@ -1,6 +1,6 @@
 """Pods of the lab: a sandbox on the host's network, with one container of an image.
 
-It refuses pod networks: without a network plugin only the host's network is there.
+It has no pod networks: without a network plugin only the host's network is there.
 """
 
 import itertools

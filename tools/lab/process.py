@@ -1,6 +1,6 @@
 """One long-running program of the lab, with its output in a file.
 
-It refuses to share our terminal's signals: Ctrl-C reaches the lab first, which then ends its programs in order.
+It does not get our terminal's signals: Ctrl-C reaches the lab first, which then ends its programs in order.
 """
 
 import signal

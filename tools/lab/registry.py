@@ -1,6 +1,6 @@
 """A local registry (Debian's docker-registry) with its storage off the loop disk.
 
-It refuses other addresses than 127.0.0.1, and uploads: images are laid into its storage, which takes a millisecond.
+It listens on 127.0.0.1 only and accepts no uploads: images are laid into its storage, which takes a millisecond.
 """
 
 import http.client

@@ -1,6 +1,6 @@
 """Says why this machine cannot have a lab, if it cannot.
 
-It refuses to fetch or mount anything: a test run asks this while it collects its tests.
+It fetches and mounts nothing: a test run asks this while it collects its tests.
 """
 
 import os

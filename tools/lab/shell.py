@@ -1,6 +1,6 @@
 """Runs the system's tools (mount, mkfs, apt-get, ctr) and turns their failures into LabError.
 
-It refuses shells: a command is a list of words, so no name is ever quoted or expanded.
+It uses no shell: a command is a list of words, so no name is ever quoted or expanded.
 """
 
 import os

@@ -1,6 +1,6 @@
-"""A slow road to the registry: all that is served through it comes at a set rate, so that a test can look at a pull.
+"""A slow road to the registry: all that is served through it comes at a set rate, so that a test can observe a pull.
 
-It refuses other addresses than 127.0.0.1, and to know HTTP: it passes bytes on, all connections together at one rate.
+It listens on 127.0.0.1 only and knows no HTTP: it passes bytes on, all connections together at one rate.
 """
 
 import math
@@ -42,20 +42,20 @@ class Throttle:
         return self._budget.taken_bytes
 
     def set_rate(self, bytes_per_second: float) -> None:
-        """Serve at another rate from now on; 0 holds everything where it is."""
+        """Serve at another rate from now on; 0 stops everything where it is."""
         self._budget.set_rate(bytes_per_second)
 
-    def hold_at(self, served_bytes: float) -> None:
-        """Hold all connections once this many bytes have passed in all; `math.inf` releases them.
+    def stop_at(self, served_bytes: float) -> None:
+        """Stop all connections once this many bytes have passed in all; `math.inf` lets them go on.
 
         Short answers always pass. Otherwise, of two pulls at once, one could wait for its manifest and config
-        because layers of the other are held.
+        because layers of the other are stopped.
         """
-        self._budget.hold_at(served_bytes)
+        self._budget.stop_at(served_bytes)
 
-    def wait_until_held(self) -> None:
-        """Return once the limit of `hold_at` is reached; the last parts may still be on their way."""
-        wait_until(lambda: self._budget.is_on_hold, "the throttle holds at its limit")
+    def wait_until_stopped(self) -> None:
+        """Return once the limit of `stop_at` is reached; the last parts may still be on their way."""
+        wait_until(lambda: self._budget.is_at_limit, "the throttle stops at its limit")
 
     def __enter__(self) -> Self:
         """Listen."""
@@ -84,7 +84,7 @@ class _Budget:
         self.ended = threading.Event()
         self.taken_bytes = 0
         self._rate = bytes_per_second
-        self._hold_at = math.inf
+        self._stop_at = math.inf
         self._free_at = 0.0
         self._changed = threading.Condition()
 
@@ -93,14 +93,14 @@ class _Budget:
             self._rate = bytes_per_second
             self._changed.notify_all()
 
-    def hold_at(self, taken_bytes: float) -> None:
+    def stop_at(self, taken_bytes: float) -> None:
         with self._changed:
-            self._hold_at = taken_bytes
+            self._stop_at = taken_bytes
             self._changed.notify_all()
 
     @property
-    def is_on_hold(self) -> bool:
-        return self.taken_bytes >= self._hold_at
+    def is_at_limit(self) -> bool:
+        return self.taken_bytes >= self._stop_at
 
     def end(self) -> None:
         with self._changed:
@@ -108,9 +108,9 @@ class _Budget:
             self._changed.notify_all()
 
     def take(self, count: int, *, is_short: bool) -> None:
-        """Return when so many bytes may pass, or at the end; a short answer is not held."""
+        """Return when so many bytes may pass, or at the end; a short answer is never stopped."""
         with self._changed:
-            while ((self.is_on_hold and not is_short) or not self._rate) and not self.ended.is_set():
+            while ((self.is_at_limit and not is_short) or not self._rate) and not self.ended.is_set():
                 self._changed.wait()
             now = time.monotonic()
             self._free_at = max(now, self._free_at) + count / max(self._rate, 1.0)

@@ -1,6 +1,6 @@
 """Says which Debian packages make up a lab of each containerd version, and where their programs are.
 
-It refuses the system's own containerd and runc: a lab runs what its version says on every machine.
+It does not use the system's own containerd and runc: a lab runs what its version says on every machine.
 """
 
 import platform
@@ -110,10 +110,10 @@ def library_environment(name: str) -> dict[str, str]:
     """
     environment = system_environment()
     known = run("ldconfig", "-p")
-    wanted = [package for library, package in _LIBRARIES.get(name, {}).items() if f"{library} " not in known]
-    if wanted:
+    missing = [package for library, package in _LIBRARIES.get(name, {}).items() if f"{library} " not in known]
+    if missing:
         triplet = f"usr/lib/{platform.machine()}-linux-gnu"
-        folders = [fetch.package(HOME_SUITE, package) / triplet for package in wanted]
+        folders = [fetch.package(HOME_SUITE, package) / triplet for package in missing]
         environment["LD_LIBRARY_PATH"] = ":".join(map(str, folders))
     return environment
 

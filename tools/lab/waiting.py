@@ -1,6 +1,6 @@
 """Waits for a condition with a deadline, so that no test waits for a time.
 
-It refuses to wait in silence: the error names what did not come true.
+It does not fail in silence: the error names what did not come true.
 """
 
 import time

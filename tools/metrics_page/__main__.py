@@ -1,6 +1,6 @@
 """Writes docs/metrics.md.
 
-It refuses another place: what is committed there is what people read.
+The page has no other place: what is committed there is what people read.
 """
 
 import sys

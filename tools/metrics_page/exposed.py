@@ -1,6 +1,6 @@
 """What the daemon exposes, as values: each metric with its type, labels, series and meaning.
 
-It refuses to keep a list of its own: all of it is read of the registry.
+It keeps no list of its own: all of it is read from the registry.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from cleaner.core.model import Mode
 from metrics_page.known import known_registry
 
 OPEN_LABELS = frozenset({"hash", "name", "revision", "version"})
-"""Labels of the `_info` metrics whose values nobody can list."""
+"""Labels of the `_info` metrics whose values cannot be listed."""
 _WORDS = {"mode": tuple(Mode)}
 """Labels of which a node shows one value at a time, and what that may be."""
 
@@ -26,7 +26,7 @@ class ExposedMetric:
     """A counter's with `_total`."""
     kind: str
     labels: Mapping[str, tuple[str, ...]]
-    """All values in their order; none where nobody can list them."""
+    """All values in their order; none where they cannot be listed."""
     series: tuple[str, ...]
     """Names of its series: of a histogram three, else its own."""
     meaning: str

@@ -1,6 +1,6 @@
 """Which question each metric answers, and what its figures count.
 
-It refuses a metric that it does not place: `page` says which one, and nothing is written.
+Every metric needs a place here: `page` names one that has none, and writes nothing.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """The daemon's registry on a node of which everything is known, so that each series is there to be read.
 
-It refuses figures that mean something: only names and labels are read of it.
+Its figures mean nothing: only names and labels are read from it.
 """
 
 from datetime import UTC, datetime

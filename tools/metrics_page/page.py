@@ -1,6 +1,6 @@
 """Puts the tables into template.md.
 
-It refuses a page with holes: a metric in no table or in two, one without a unit, a table without a place.
+It writes no page with holes: a metric in no table or in two, one without a unit, a table without a place.
 """
 
 from collections import Counter

@@ -1,4 +1,1 @@
-"""`make pictures`: the README's pictures, made from what the program prints.
-
-It refuses retouching: a picture is the output of a command, drawn.
-"""
+"""`make pictures`: the README's pictures, drawn from the unchanged output of commands."""

@@ -1,7 +1,4 @@
-"""Draws `cleaner demo` as an SVG.
-
-It refuses fonts from elsewhere: the drawing names the reader's own monospace font.
-"""
+"""Draws `cleaner demo` as an SVG, which uses the reader's own monospace font."""
 
 import re
 import subprocess
@@ -18,7 +15,7 @@ COLOURS = {"evicted": "green", "kept": "cyan", "not reached": "yellow"}
 
 
 def main() -> int:
-    """Run the demo, draw what it printed, without its progress lines and metrics."""
+    """Run the demo and draw its output, without the progress lines and metrics."""
     command: list[str | Path] = [Path(sys.executable).with_name("cleaner"), "demo"]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     lines = [line for line in printed.partition("METRIC")[0].splitlines() if not line.startswith("[")]

@@ -1,7 +1,7 @@
-"""Draws the committed boards as Grafana shows them: its own components in a browser, on a real Prometheus.
+"""Draws the committed boards as Grafana shows them: its own components in a browser, with a real Prometheus.
 
-The Prometheus holds the made-up fleet of the tests, and serves the page too. What the page is built of, 500 MB, is
-installed into the cache folder. It refuses to install a browser: Chromium and npm must be on PATH.
+The Prometheus holds the generated fleet of the tests, and serves the page too. The modules of the page, 500 MB, are
+installed into the cache folder. Chromium and npm must be on PATH.
 """
 
 import shutil
@@ -32,7 +32,7 @@ NEEDED = {
 
 @dataclass(frozen=True)
 class Shot:
-    """What of a board is shown."""
+    """The part of a board that a picture shows."""
 
     board: str
     start: int
@@ -43,7 +43,7 @@ class Shot:
 
     @property
     def query(self) -> str:
-        """As the page's address says it; times in milliseconds."""
+        """The query of the page's address; times in milliseconds."""
         span = {"from": self.start * 1000, "to": LAST * 1000, "scrape": self.scrape_seconds, "sections": self.sections}
         return urlencode({"board": self.board} | span | {f"var-{k}": word for k, word in self.variables.items()})
 
@@ -56,7 +56,7 @@ SHOTS = (
 
 
 def main() -> int:
-    """Draw one picture for each board, or say what is missing."""
+    """Draw one picture for each board, or report the missing programs."""
     programs = {name: next(filter(None, map(shutil.which, names)), None) for name, names in NEEDED.items()}
     missing = [name for name, program in programs.items() if program is None]
     if missing:
@@ -69,7 +69,7 @@ def main() -> int:
 
 
 def _draw(shot: Shot, page: Path, chromium: str) -> None:
-    """One picture, of a Prometheus that has the time shown and a day before."""
+    """Draw one picture from a Prometheus that has the time shown and a day before it."""
     picture = PICTURES / f"board-{shot.board}.png"
     flags = (lookback(shot.scrape_seconds), f"--web.user-assets={page / 'dist'}")
     with tempfile.TemporaryDirectory() as temporary:
@@ -81,7 +81,7 @@ def _draw(shot: Shot, page: Path, chromium: str) -> None:
 
 
 def _build_page(npm: str) -> Path:
-    """The folder where the page is built, its modules installed anew where the lock file changed."""
+    """Build the page and return its folder; modules are reinstalled when the lock file changed."""
     folder = cache_folder() / "board-pictures"
     lock, stamp = (SOURCE / "package-lock.json").read_bytes(), folder / "node_modules" / "installed-lock"
     shutil.copytree(SOURCE, folder, dirs_exist_ok=True)

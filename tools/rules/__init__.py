@@ -1,4 +1,4 @@
 """`make alerts`: the PrometheusRule object, made from the plain groups in alerts/.
 
-It refuses rules of its own: whoever has no operator loads the same groups.
+It has no rules of its own: a Prometheus without the operator loads the same groups.
 """

@@ -1,6 +1,6 @@
 """Writes the groups of alerts/*.yaml as one object for Prometheus' operator.
 
-It refuses to be edited: a test compares the committed file with what this makes.
+Do not edit the file: a test compares the committed file with what this makes.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """`cleaner check`: the configuration and the environment.
 
-Refuses to change anything.
+It must not change anything.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """`cleaner demo`: the real daemon on a simulated node.
 
-Refuses to touch the machine that it runs on.
+It must not touch the machine that it runs on.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from cleaner.simulation import DEMO_POLICY, UntilSwept, build_demo
 
 
 def execute(_arguments: argparse.Namespace, environ: Environ) -> int:
-    """The daemon on a simulated node, until its disk is at or below the low mark."""
+    """The daemon on a simulated node, until its disk is at or below the low watermark."""
     config = attrs.evolve(default_config({}), mode=Mode.PRESSURE, policy=DEMO_POLICY, startup_delay=timedelta(0))
     with TemporaryDirectory(prefix="cleaner-demo-") as directory:
         until = UntilSwept()

@@ -1,6 +1,6 @@
-"""`cleaner history`: what was evicted, when and why, and what went without us.
+"""`cleaner history`: what was evicted, when and why, and what was removed externally.
 
-Refuses to change anything, and to need a runtime.
+It must not change anything, nor need a runtime.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from cleaner.outlets.terminal import (
 
 
 def execute(arguments: argparse.Namespace, _environ: Environ) -> int:
-    """What the ledger tells of evictions; reads only."""
+    """What the ledger says of evictions; reads only."""
     config = load_config(arguments.config, {}, rules_required=False)
     ledger = history_of(config)
     since = SystemTimer().now() - arguments.since if arguments.since else None

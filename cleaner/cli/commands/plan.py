@@ -1,6 +1,6 @@
 """`cleaner plan`: what a sweep would do, and why.
 
-Refuses to change anything, the ledger too.
+It must not change anything, not even the ledger.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """`cleaner run`: the daemon.
 
-Refuses to wait for the runtime before its port is served.
+It must not wait for the runtime before its port is served.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from cleaner.outlets.web import Health, WebServer
 
 
 def execute(arguments: argparse.Namespace, environ: Environ) -> int:
-    """The daemon: its port first, then the runtime, however long that is away."""
+    """The daemon: its port first, then the runtime, however long that is unavailable."""
     hold_little_memory()
     stop = SignalStop()
     config = load_config(arguments.config, environ, rules_required=True)

@@ -1,6 +1,6 @@
 """`cleaner sweep`: one sweep now.
 
-Refuses to sweep beside another one: it waits its turn.
+It must not sweep while another process does: it waits its turn.
 """
 
 import argparse
@@ -8,12 +8,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from typing import TextIO
 
 from cleaner import Environ
 from cleaner.cli.console import DONE, FAILED, complain, print_json
 from cleaner.cli.ledgers import ledger_of, memory_of
-from cleaner.cli.wiring import node_of, outlet_of, runtime_of, sweep_settings_of, with_grace
-from cleaner.config import load_config
+from cleaner.cli.wiring import node_of, runtime_of, sweep_settings_of, with_grace
+from cleaner.config import Config, load_config
 from cleaner.core.errors import CleanerError
 from cleaner.core.events import SweepEnded
 from cleaner.core.kubelet import read_of, threshold_of
@@ -22,7 +23,8 @@ from cleaner.core.ports import Ledger, Node, Outlet, Stop
 from cleaner.core.pressure import KubeletThreshold
 from cleaner.core.report import SweepReport
 from cleaner.node import SignalStop
-from cleaner.outlets.terminal import memory_notices, mode_notices, print_sweep, sweep_document
+from cleaner.outlets.log import Logs, configure_logging
+from cleaner.outlets.terminal import ProgressLines, memory_notices, mode_notices, print_sweep, sweep_document
 from cleaner.sweep import Sweep, SweepRequest, SweepSettings
 
 TURN_SECONDS = 0.5
@@ -38,10 +40,12 @@ def execute(arguments: argparse.Namespace, environ: Environ) -> int:
     dry_run = arguments.dry_run or config.mode is Mode.OBSERVE
     request = SweepRequest(trigger, dry_run=dry_run, limit=arguments.limit)
     ledger = memory_of(config) if dry_run else ledger_of(config)
-    outlets = [ledger, outlet_of(config, sys.stderr)]
+    outlets = [ledger, _outlet_of(config, sys.stderr)]
     with runtime_of(config, stop) as runtime, closing(ledger), _turn(ledger, stop, wait=not dry_run):
         node = node_of(config, environ, runtime, stop, ledger)
-        report = _report_of(Sweep(node, settings, replace(request, kubelet=_kubelet_mark(node, settings))), outlets)
+        report = _report_of(
+            Sweep(node, settings, replace(request, kubelet=_kubelet_threshold(node, settings))), outlets
+        )
     notices = (*mode_notices(config.mode, trigger), *memory_notices(report.plan))
     if arguments.output == "json":
         print_json(sweep_document(report, notices))
@@ -50,16 +54,23 @@ def execute(arguments: argparse.Namespace, environ: Environ) -> int:
     return FAILED if any(e.outcome is EvictionOutcome.FAILED for e in report.evictions) else DONE
 
 
-def _kubelet_mark(node: Node, settings: SweepSettings) -> KubeletThreshold:
-    """From when on the kubelet acts by itself; its defaults where nobody is to look."""
+def _kubelet_threshold(node: Node, settings: SweepSettings) -> KubeletThreshold:
+    """From when on the kubelet acts by itself; its defaults where the agent is not to read its configuration."""
     if node.kubelet is None:
         return KubeletThreshold()
     return threshold_of(read_of(node.kubelet.read(), settings.watermarks, node.disk.read_usage()))
 
 
+def _outlet_of(config: Config, stream: TextIO) -> Outlet:
+    """Progress for a person in front of a terminal, the log for everything else."""
+    if stream.isatty():
+        return ProgressLines(stream)
+    return Logs(configure_logging(config.log.level, config.log.format, stream, lambda _level: None))
+
+
 @contextmanager
 def _turn(ledger: Ledger, stop: Stop, *, wait: bool) -> Iterator[None]:
-    """A sweep's turn, waited for; one that evicts nothing needs none."""
+    """Wait for a sweep's turn; a sweep that evicts nothing needs none."""
     told = False
     while wait:
         with ledger.sweep_turn() as ours:

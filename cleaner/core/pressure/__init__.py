@@ -1,4 +1,4 @@
-"""When a disk is under pressure, how far a sweep must go, and what is forecast.
+"""When a disk is under pressure, to which target a sweep lowers it, and what is forecast.
 
 Start at `watermarks.py`. Like all of the core, it must not read, wait or write.
 """

@@ -13,7 +13,7 @@ LONGEST_BACKOFF_SECONDS = 600.0
 
 
 DANGER_SHARE = 1 / 60
-"""Of a wait, while the kubelet is about to act: one second at first, and at most ten, as often as it looks itself."""
+"""Of a wait, while the kubelet is about to act: one second at first, at most ten, the interval of its own checks."""
 
 
 RISE_PERCENT = 1.0
@@ -21,7 +21,7 @@ RISE_PERCENT = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """A pressure sweep ended above its low mark: the next one waits for a reason to do better."""
+    """A pressure sweep ended above its low watermark: the next one waits until it may do better."""
 
     fingerprint: int
     """Of the images, containers and candidates that it ended with."""
@@ -33,9 +33,9 @@ class Backoff:
     measured: Usage | None = None
     """Without pulls; None where that is the same."""
     ahead: bool = False
-    """Whether that sweep came before any measurement was at a high mark: early, or for a pull."""
+    """Whether that sweep came before any measurement was at a high watermark: early, or for a pull."""
     lowest: Mapping[Part, float] = field(default_factory=dict)
-    """Used percents that were lower since; a pull that was given up, and files of others that are gone."""
+    """Used percents that were lower since: a pull was given up, or others deleted files."""
 
     def may_retry(
         self, usage: Usage, fingerprint: int, now: float, kubelet: KubeletThreshold, measured: Usage | None = None
@@ -68,9 +68,9 @@ class Backoff:
 
 
 def next_backoff(previous: Backoff | None, ended: Backoff) -> Backoff:
-    """The state after a sweep that ended above low again: the wait doubles, to ten minutes at most.
+    """The state after a sweep that ended above a low watermark again: the wait doubles, to ten minutes at most.
 
-    One that came ahead of a high mark does not lengthen the wait of one that did not.
+    A sweep that came ahead of a high watermark does not lengthen the wait of one that did not.
     """
     if previous is None or (previous.ahead and not ended.ahead):
         return ended

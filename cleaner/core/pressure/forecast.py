@@ -1,6 +1,6 @@
-"""What is coming: how soon each part of a node's filesystems reaches its high mark, and the kubelet's.
+"""The forecast: how soon each part of a node's filesystems reaches its high watermark, and the kubelet's threshold.
 
-Refuses to take a burst for a trend: a sweep ahead of the mark needs a steady rise (`core/pressure/fill_rate.py`).
+It must not mistake a burst for a trend: an early sweep needs a steady rise (`core/pressure/fill_rate.py`).
 """
 
 import math
@@ -17,36 +17,36 @@ from cleaner.core.reclaim import NOTHING, Size
 from cleaner.core.report import Eviction, SweepReport
 
 WINDOW = timedelta(minutes=5)
-"""So far back a rise is looked at."""
+"""How far back a rise is measured."""
 EARLY_EVERY_SECONDS = 60.0
-"""At least between two sweeps ahead of a mark: each takes what is needed for longer than that."""
+"""At least between two early sweeps: each evicts enough for longer than that."""
 LEAD_SECONDS = 1.5
-"""From one look to the next, and until its sweep has freed more than was written meanwhile, where a disk fills fast."""
+"""From one check to the next, and until its sweep has freed more than was written meanwhile, if a disk fills fast."""
 MARGIN = 1.1
-"""An early sweep takes so much more than the horizon needs: else the next look would begin another."""
+"""An early sweep frees this many times what the horizon needs: else the next check would begin another."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What is foretold at one look."""
+    """The forecast of one check."""
 
     projected: Usage
     """The usage as if the pulls in progress were done."""
     seconds_to_high_watermark: float = math.inf
-    """Until the first part reaches its high mark, at its steady rate; infinite where none fills."""
+    """Until the first part reaches its high watermark, at its steady rate; infinite where none fills."""
     seconds_to_kubelet_threshold: float = math.inf
-    """Until the first part reaches the kubelet's own mark, once everything evictable is gone."""
+    """Until the first part reaches the kubelet's threshold, once all candidates are evicted."""
     pulls_projected_bytes: int = 0
-    """What pulls in progress will still take."""
+    """What pulls in progress will still write."""
     early: Targets = field(default_factory=dict)
-    """Parts that are nearer to their high mark than the horizon, and down to which percent they are to go."""
+    """Targets of the parts that are nearer to their high watermark than the horizon."""
 
 
 class UsageForecaster:
-    """Remembers how fast each part fills."""
+    """Tracks how fast each part fills."""
 
     def __init__(self, watermarks: Watermarks, kubelet: KubeletThreshold, horizon: timedelta) -> None:
-        """A horizon of 0 foretells, but begins nothing early."""
+        """With a horizon of 0 it forecasts, but no sweep begins early."""
         self._watermarks = watermarks
         self.kubelet = kubelet
         """From when on the kubelet acts by itself; the daemon keeps it up to date."""
@@ -55,16 +55,16 @@ class UsageForecaster:
         self._early_at = 0.0
 
     def add_measurement(self, usage: Usage, monotonic: float) -> None:
-        """Take a measurement.
+        """Add a measurement.
 
-        What is used is looked at, not what is left: the capacity moves with each write on ZFS, as do XFS's inodes.
+        It counts what is used, not what is left: the capacity moves with each write on ZFS, as do XFS's inodes.
         """
         for part, each in _parts(usage).items():
             used = each.capacity(part.resource) - each.available(part.resource)
             self._fill_rates.setdefault(part, FillRate(WINDOW)).add_measurement(monotonic, used)
 
     def add_sweep(self, report: SweepReport, monotonic: float) -> None:
-        """What a sweep of ours gave back is no sign of emptying."""
+        """Add what a sweep freed: it must not read as emptying."""
         freed = sum((freed_by(eviction) for eviction in report.evictions), NOTHING)
         apart = report.filesystem_after.content_apart
         for part, fill_rate in self._fill_rates.items():
@@ -73,33 +73,36 @@ class UsageForecaster:
             self._early_at = monotonic + EARLY_EVERY_SECONDS
 
     def forecast(self, usage: Usage, pulls: Sequence[Pull], evictable: Size | None, monotonic: float) -> Forecast:
-        """What is foretold of this usage; `evictable` is what all candidates of a pressure sweep would free."""
-        high, runway = math.inf, math.inf
+        """The forecast for this usage; `evictable` is what all candidates of a pressure sweep would free."""
+        high, threshold = math.inf, math.inf
         early: dict[Part, float] = {}
         for part, each in _parts(usage).items():
             rate = self._fill_rates[part].steady_rate if part in self._fill_rates else 0.0
             to_high = self._seconds_to_high_watermark(each, part, rate)
-            high, runway = (
+            high, threshold = (
                 min(high, to_high),
-                min(runway, self._seconds_to_kubelet_threshold(usage, each, part, rate, evictable)),
+                min(threshold, self._seconds_to_kubelet_threshold(usage, each, part, rate, evictable)),
             )
             if 0 < to_high < self._horizon and monotonic >= self._early_at:
                 early[part] = self._early_target(each, part, rate)
         nearing = {part: early[part] for part in above_low(usage, self._watermarks) if part in early}
-        return Forecast(projected_usage(usage, pulls), high, runway, total_bytes(pulls), nearing)
+        return Forecast(projected_usage(usage, pulls), high, threshold, total_bytes(pulls), nearing)
 
     def seconds_to_next_check(self, usage: Usage, longest: timedelta) -> float:
-        """Seconds until the next look: the sooner the nearer a mark may be, at the fastest rate seen lately."""
-        pacer = [longest.total_seconds()]
+        """Seconds until the next check: the sooner the nearer a limit may be, at the fastest recent rate."""
+        pauses = [longest.total_seconds()]
         for part, each in _parts(usage).items():
             watermarks = self._watermarks.pair_for(each, part.resource).high, self.kubelet.danger(part)
             rooms = [room for watermark in watermarks if (room := _room(each, part, watermark)) > 0]
             rate = self._fill_rates[part].latest_rate
-            pacer += [pause_before(seconds_until(room, rate), longest.total_seconds()) for room in rooms]
-        return min(pacer)
+            pauses += [pause_before(seconds_until(room, rate), longest.total_seconds()) for room in rooms]
+        return min(pauses)
 
     def kubelet_threshold_at(self, usage: Usage) -> KubeletThreshold:
-        """The kubelet's marks, with the danger as far below as a rise that lasts gets meanwhile; not below our own."""
+        """The kubelet's thresholds, with the danger as far below as a sustained rise gets meanwhile.
+
+        The danger never begins below our own high watermark.
+        """
         safety = {}
         for part, each in _parts(usage).items():
             rate = self._fill_rates[part].sustained_rate if part in self._fill_rates else 0.0
@@ -121,15 +124,15 @@ class UsageForecaster:
         return seconds_until(_room(usage, part, self.kubelet.percent_of(part.resource)) + freed, rate)
 
     def _early_target(self, usage: Usage, part: Part, rate: float) -> float:
-        """Just as far below the high mark as the horizon is long, and never below the low mark."""
+        """As far below the high watermark as the part rises within the horizon, and never below the low watermark."""
         watermark, capacity = self._watermarks.pair_for(usage, part.resource), usage.capacity(part.resource)
         return max(watermark.low, watermark.high - 100 * rate * self._horizon * MARGIN / capacity)
 
 
 def freed_by(eviction: Eviction) -> Size:
-    """What one eviction gave back: foretold, or measured bytes where they are more.
+    """What one eviction freed: as estimated, or the measured bytes where they are more.
 
-    What was written meanwhile is missing in those, and would be missing in the rate.
+    What was written meanwhile is missing in the measured bytes, and would be missing in the rate.
     """
     if eviction.outcome is not EvictionOutcome.EVICTED:
         return NOTHING

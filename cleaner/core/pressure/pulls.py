@@ -1,7 +1,7 @@
-"""What pulls that are in progress will still take on the disk, once fetched and unpacked.
+"""What pulls in progress will still write to the disk, until they are fetched and unpacked.
 
-Refuses absurd claims: a ratio has bounds, what stands still for too long counts no more, and what several pulls share
-counts once.
+A projection must not be absurd: a ratio has bounds, a pull that stands still for too long counts no more, and what
+several pulls share counts once.
 """
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -18,14 +18,14 @@ unpacked (Zhao et al., Large-Scale Analysis of the Docker Hub Dataset, IEEE CLUS
 
 @dataclass(frozen=True, slots=True)
 class Pull:
-    """An image that is being pulled, and what it will still take."""
+    """An image that is being pulled, and what it will still write."""
 
     digest: str
     """Of its manifest, or of the layer alone where the manifest is not known."""
     content_bytes: int
     """Of blobs that are still to be fetched, rounded up to blocks."""
     snapshot_bytes: int
-    """What its layers that are not unpacked yet are foretold to take as snapshots."""
+    """What its layers that are not unpacked yet are projected to write as snapshots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +44,11 @@ class PendingLayer:
 
     @property
     def content_bytes(self) -> int:
-        """What the rest of its blob will take."""
+        """What the rest of its blob will write."""
         return max(0, rounded_up(self.size_bytes) - rounded_up(self.fetched_bytes))
 
     def snapshot_bytes(self, ratio: float) -> int:
-        """What the rest of its snapshot is foretold to take."""
+        """What the rest of its snapshot is projected to write."""
         whole = round(rounded_up(self.size_bytes) * (ratio if self.compressed else 1.0))
         return max(0, whole - self.unpacked_bytes)
 
@@ -65,7 +65,7 @@ def ratio_of(snapshot_bytes: int, blob_bytes: int) -> float:
 
 
 def project_pulls(pending: PendingPulls, ratio: float) -> tuple[Pull, ...]:
-    """The pulls by digest, without those that will take nothing more; what several share counts for the first."""
+    """The pulls by digest, without those that will write nothing more; what several share counts for the first."""
     blobs: set[str] = set()
     snapshots = {""}
     pulls = []
@@ -84,7 +84,7 @@ class Movement:
     """Since when each pull has stood still."""
 
     def __init__(self, patience_seconds: float) -> None:
-        """Whoever stands still for so long has been given up."""
+        """A pull that stands still for this long counts as given up."""
         self._patience_seconds = patience_seconds
         self._seen: dict[str, tuple[Hashable, float]] = {}
 
@@ -100,7 +100,7 @@ class Movement:
 
 
 def total_bytes(pulls: Iterable[Pull]) -> int:
-    """What all of them together will still take."""
+    """What all of them together will still write."""
     return sum(pull.content_bytes + pull.snapshot_bytes for pull in pulls)
 
 
@@ -110,9 +110,9 @@ def projected_usage(usage: Usage, pulls: Sequence[Pull]) -> Usage:
 
 
 def pulls_fit(usage: Usage, pulls: Sequence[Pull], reclaimable: Size | None) -> bool:
-    """Whether they have room once everything evictable is gone.
+    """Whether they have room once all candidates are evicted.
 
-    Where what that frees is not known: on an empty disk.
+    Where what that frees is not known: whether they have room on an empty disk.
     """
     by_filesystem, apart = {each.filesystem: each for each in usage.all}, usage.content_apart
 
@@ -136,7 +136,7 @@ class GivenUp:
     def without(
         self, pulls: Sequence[Pull], usage: Usage, evictable: Size | None, fingerprint: int
     ) -> tuple[Pull, ...]:
-        """The others; all where the node has changed, or something else has left the disk."""
+        """The other pulls; all where the node has changed, or non-image data has left the disk."""
         if fingerprint != self.fingerprint or pulls_fit(usage, pulls, evictable):
             return tuple(pulls)
         return tuple(pull for pull in pulls if pull.digest not in self.digests)

@@ -1,6 +1,6 @@
-"""What a plan is foretold to do to a filesystem: how much of it the low mark needs, and who holds the rest.
+"""The targets of a pressure sweep, and how much of a plan it needs to reach them.
 
-Refuses figures where the runtime cannot tell what images share: None then, never a guess.
+It must not guess: a figure is None where the runtime cannot tell what images share.
 """
 
 import math
@@ -23,7 +23,7 @@ from cleaner.core.reclaim import NOTHING, Size
 
 
 def targets_now(usage: Usage, watermarks: Watermarks) -> Targets:
-    """What a pressure sweep would drive down now; where nothing is at its high mark, everything, as if one came."""
+    """The targets of a pressure sweep now; where no part is at its high watermark, those of all parts."""
     return low_targets(usage, watermarks, at_high(usage, watermarks) or None)
 
 
@@ -36,9 +36,9 @@ def excess_of(usage: Usage, targets: Targets) -> Mapping[Part, int]:
 
 
 def limit_to_targets(planned: Plan, usage: Usage, targets: Targets) -> Plan:
-    """A pressure plan that ends where what it is foretold to free reaches the targets.
+    """A pressure plan that ends where what it is estimated to free reaches the targets.
 
-    The whole order where nothing is to be freed, where all of it is not enough, or where nothing is foretold.
+    The whole order where nothing is to be freed, where all of it is not enough, or without estimates.
     """
     if planned.reclaimable is None:
         return planned
@@ -47,11 +47,11 @@ def limit_to_targets(planned: Plan, usage: Usage, targets: Targets) -> Plan:
         return replace(planned, low_watermark_reachable=True)
     freed = accumulate(verdict.reclaimable or NOTHING for verdict in planned.evictions)
     covering = (number for number, size in enumerate(freed, 1) if _covers(size, excess, apart=apart))
-    needed = next(covering, len(planned.evictions))
+    count = next(covering, len(planned.evictions))
     return replace(
         planned,
-        evictions=planned.evictions[:needed],
-        not_reached=planned.evictions[needed:],
+        evictions=planned.evictions[:count],
+        not_reached=planned.evictions[count:],
         low_watermark_reachable=_covers(planned.reclaimable, excess, apart=apart),
     )
 
@@ -63,7 +63,7 @@ def out_of_reach(usage: Usage, targets: Targets, freed: Size) -> frozenset[Part]
 
 
 def left_after(planned: Plan, done: int) -> Size | None:
-    """What the candidates after the first `done` are foretold to free; None where nothing is."""
+    """What the candidates after the first `done` are estimated to free; None without estimates."""
     if planned.reclaimable is None:
         return None
     candidates = planned.evictions + planned.not_reached
@@ -79,30 +79,33 @@ def _covers(freed: Size, excess: Mapping[Part, int], *, apart: bool) -> bool:
 
 
 class SweepTargets:
-    """What one pressure sweep drives down; it grows while the sweep measures."""
+    """The targets of one pressure sweep; they grow while the sweep measures."""
 
     def __init__(self, watermarks: Watermarks, kubelet: KubeletThreshold, early: Targets) -> None:
-        """`early`: parts to be driven though they have not reached their high mark, and how far."""
+        """`early`: targets of parts that are to be lowered though they have not reached their high watermark."""
         self.targets: dict[Part, float] = dict(early)
         self.early = bool(early)
-        """Whether nothing has reached its high mark yet."""
+        """Whether no part has reached its high watermark yet."""
         self._early = early
         self._in_vain = False
         """Whether there is nothing that would help."""
         self._confined: frozenset[Part] = frozenset()
-        """Parts whose low mark cannot be reached: only what keeps the kubelet from acting goes for them."""
+        """Parts whose low watermark is not reachable: only what keeps the kubelet from acting is evicted for them."""
         self._watermarks = watermarks
         self._kubelet = kubelet
         self._fallback_targets: dict[Part, float] = {}
-        """Down to where a part is held that is confined, by the latest usage."""
+        """The targets of parts that are confined, by the latest usage."""
 
     @property
     def confined(self) -> bool:
-        """Whether the low mark of any part cannot be reached."""
+        """Whether the low watermark of any part is not reachable."""
         return bool(self._confined) or self._in_vain
 
     def add_measurement(self, usage: Usage) -> bool:
-        """What reaches its high mark is driven from then on, also when it does so during the sweep; whether any did."""
+        """Add a measurement; whether any part has newly reached its high watermark.
+
+        The sweep lowers such a part from then on, also where it got there during the sweep.
+        """
         self._fallback_targets = fallback_targets(usage, self._watermarks, self._kubelet)
         reached = at_high(usage, self._watermarks)
         self.early = self.early and not reached
@@ -111,35 +114,35 @@ class SweepTargets:
         return grew
 
     def is_met(self, usage: Usage) -> bool:
-        """Whether every part that is driven is at or below its target."""
+        """Whether every part that has a target is at or below it."""
         return not above(usage, self.targets)
 
     def is_low_watermark_met(self, usage: Usage) -> bool:
-        """Whether the marks themselves are met; never where the goal is confined."""
+        """Whether the low watermarks themselves are met; never where a target is confined."""
         return not self.confined and self.is_met(usage)
 
     def restart(self, usage: Usage) -> None:
-        """What had been noted is not so: pulls that have no room do not count. Where nothing is left, nothing goes."""
+        """Begin again, without pulls that have no room. Where no target is left, the sweep evicts nothing."""
         self.targets, self.early, self._confined = dict(self._early), bool(self._early), frozenset()
         self.add_measurement(usage)
         self._in_vain = not self.targets
 
     def confine(self, parts: Collection[Part] | None = None) -> None:
-        """Only what keeps the kubelet from acting goes for these parts: more would be in vain; for all without any."""
+        """Evict for these parts, or for all, only what keeps the kubelet from acting: more would be in vain."""
         self._confined |= frozenset(self.targets if parts is None else parts)
         self.targets |= self._confined_targets(self._confined)
 
     def confine_beyond(self, usage: Usage, left: Size) -> None:
-        """Confined where not even all that is left to go would be enough for it."""
+        """Confine the parts for which not even all that is left to evict would be enough."""
         self.confine(out_of_reach(usage, self.targets, left))
 
     def limit_plan(self, planned: Plan, usage: Usage) -> Plan:
         """The plan as far as the targets need it; confined where all of it would not be enough."""
-        foreseen = limit_to_targets(planned, usage, self.targets)
-        if foreseen.low_watermark_reachable is False:
+        limited = limit_to_targets(planned, usage, self.targets)
+        if limited.low_watermark_reachable is False:
             self.confine(out_of_reach(usage, self.targets, planned.reclaimable or NOTHING))
         if not self.confined:
-            return foreseen
+            return limited
         if excess_of(usage, self.targets):
             return replace(limit_to_targets(planned, usage, self.targets), low_watermark_reachable=False)
         return replace(planned, evictions=(), not_reached=planned.evictions, low_watermark_reachable=False)

@@ -1,6 +1,6 @@
-"""When a filesystem is under pressure, where that is driven down to, and when to try again.
+"""When a filesystem is under pressure, and to which target a sweep lowers it.
 
-Refuses to measure: usages come in as values. All is decided for each part, bytes and inodes of each filesystem.
+It must not measure: callers pass usages. All is decided for each part, bytes and inodes of each filesystem.
 """
 
 from collections.abc import Collection, Mapping
@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from cleaner.core.disk_usage import Part, Resource, Usage, percents
 
 SAFETY_PERCENT = 1.0
-"""So far below the kubelet's own mark a disk is held at least that is full of something else."""
+"""A disk that is full of non-image data is kept at least this far below the kubelet's threshold."""
 MOST_OF_A_DISK = 0.5
-"""Marks that want more than this share of a filesystem available were written for a larger one."""
+"""Watermarks that require more than this share of a filesystem available were written for a larger one."""
 
 Targets = Mapping[Part, float]
-"""Down to which used percent each part is driven."""
+"""The used percent to which a sweep lowers each part."""
 
 
 @dataclass(frozen=True, slots=True)
 class WatermarkPair:
-    """From where on a resource is driven down, and to where; used percent, low < high."""
+    """From where on a sweep lowers a resource, and to where; used percent, low < high."""
 
     high: float
     low: float
@@ -27,7 +27,7 @@ class WatermarkPair:
 
 @dataclass(frozen=True, slots=True)
 class AvailableWatermarks:
-    """The same in bytes that must stay available; the low mark is where more of them are."""
+    """The same in bytes that must stay available; the low watermark is where more of them are."""
 
     high_bytes: int
     low_bytes: int
@@ -42,7 +42,7 @@ class AvailableWatermarks:
 
 @dataclass(frozen=True, slots=True)
 class Watermarks:
-    """The marks of every filesystem's resources."""
+    """The watermarks of every filesystem's resources."""
 
     bytes: WatermarkPair
     inodes: WatermarkPair
@@ -50,7 +50,7 @@ class Watermarks:
     """In place of `bytes`, where the filesystem is large enough."""
 
     def pair_for(self, usage: Usage, resource: Resource) -> WatermarkPair:
-        """The mark of one resource of one filesystem, in percent."""
+        """The watermarks of one resource of one filesystem, in percent."""
         if resource is Resource.INODES:
             return self.inodes
         return (self.available and self.available.pair_on(usage.capacity_bytes)) or self.bytes
@@ -65,25 +65,25 @@ class KubeletThreshold:
     inodes: float = 95.0
     """100 less evictionHard's inodesFree."""
     safety: Mapping[Part, float] = field(default_factory=dict)
-    """So far below them danger begins where a part fills fast: as far as it gets until something is done."""
+    """How far below them danger begins where a part fills fast: as far as it rises until a sweep helps."""
 
     def percent_of(self, resource: Resource) -> float:
-        """The mark of one resource."""
+        """The threshold of one resource."""
         return self.bytes if resource is Resource.BYTES else self.inodes
 
     def danger(self, part: Part) -> float:
-        """Down to here a part is held whose low mark cannot be reached."""
+        """Above this the kubelet is about to act; a part whose low watermark is not reachable is lowered to it."""
         return self.percent_of(part.resource) - self.safety.get(part, SAFETY_PERCENT)
 
 
 def at_high(usage: Usage, watermarks: Watermarks) -> frozenset[Part]:
-    """The parts at or above their high mark; one without a limit never is."""
+    """The parts at or above their high watermark; one without a limit never is."""
     used, watermark = percents(usage), _watermarks_of(usage, watermarks)
     return frozenset(part for part, percent in used.items() if percent >= watermark[part].high)
 
 
 def low_targets(usage: Usage, watermarks: Watermarks, parts: Collection[Part] | None = None) -> dict[Part, float]:
-    """The low marks of some parts; of all where none are given."""
+    """The low watermarks of some parts; of all where none are given."""
     return {
         part: watermark.low
         for part, watermark in _watermarks_of(usage, watermarks).items()
@@ -98,15 +98,16 @@ def above(usage: Usage, targets: Targets) -> frozenset[Part]:
 
 
 def above_low(usage: Usage, watermarks: Watermarks) -> frozenset[Part]:
-    """The parts that are above their low mark."""
+    """The parts that are above their low watermark."""
     return above(usage, low_targets(usage, watermarks))
 
 
 def fallback_targets(usage: Usage, watermarks: Watermarks, kubelet: KubeletThreshold) -> dict[Part, float]:
-    """Down to where each part is held whose low mark cannot be reached: below the kubelet's own mark.
+    """The target of each part if its low watermark is not reachable: where the kubelet's danger begins.
 
-    At our high mark where that danger begins at our low mark or below: it is as much out of reach, so that everything
-    would go in vain, and a kubelet that had really acted there would have left nothing to take.
+    Where that is at our low watermark or below, the target is our high watermark. The danger is then not reachable
+    either, so the sweep would evict everything in vain. A kubelet that had really acted there would have left nothing
+    to evict.
     """
     return {
         part: _fallback_target(watermark, kubelet.danger(part))

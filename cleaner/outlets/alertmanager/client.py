@@ -1,6 +1,7 @@
 """Alertmanager's API v2 over HTTP: one request at a time, with credentials from files.
 
-Refuses redirects, proxies and netrc files, which could carry credentials elsewhere; no error text holds a secret.
+It must not use redirects, proxies and netrc files, which could carry credentials elsewhere; no error text holds a
+secret.
 """
 
 import json
@@ -31,7 +32,7 @@ _TRANSIENT = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS
 
 
 class AlertmanagerError(Exception):
-    """It did not take or answer a request; the text is one line. `passing`: worth another try at once."""
+    """It did not accept or answer a request; the text is one line. `transient`: worth another try at once."""
 
     def __init__(self, text: str, *, transient: bool) -> None:
         super().__init__(text)
@@ -61,11 +62,11 @@ class AlertmanagerApi:
         self._access = access
 
     def post(self, alerts: Posted) -> None:
-        """Tell it of alerts: it keeps one of equal labels, with the newest annotations."""
+        """Send it alerts: it keeps one of equal labels, with the newest annotations."""
         self._request("POST", "alerts", alerts)
 
     def check(self) -> Finding:
-        """Whether it answers; an error where that will not pass by itself."""
+        """Whether it answers; an error where the failure is permanent."""
         try:
             version = self._read_version()
         except AlertmanagerError as error:
@@ -93,7 +94,7 @@ class AlertmanagerApi:
                 with response:
                     _require_ok(response.status_code)
                     return response.raw.read(LARGEST_STATUS_BYTES, decode_content=True) if body is None else b""
-            # ValueError: names and headers that are refused without an error of their own.
+            # ValueError: names and headers that are rejected without an error of their own.
             except (requests.RequestException, HTTPError, OSError, ValueError) as error:
                 raise _translated(error, timeout) from error
 

@@ -1,6 +1,6 @@
 """Which alerts hold on this node, as events move them: pure state on a clock that is given.
 
-Refuses to send anything, and text without a bound: an alert counts images and names none.
+It must not send anything, see `outlet.py`, nor hold text without a bound: an alert counts images and names none.
 """
 
 from collections import Counter
@@ -17,10 +17,11 @@ from cleaner.core.report import SweepReport, kept_counts
 from cleaner.outlets.units import human_percent, one_line, rfc3339
 
 CALM_SECONDS = 300.0
-"""Below the high marks for so long ends the alert about them: a node that fills and empties all the time has one."""
+"""Usage below the high watermarks for 5 minutes ends the alert about them: a node that fills and empties all the time
+has one alert."""
 FAILURES = 3
 FAILING_SECONDS = 300.0
-"""So many failed sweeps in a row, or failures for so long, are an alert."""
+"""Three failed sweeps in a row, or failures for 5 minutes, are an alert."""
 LONGEST_ERROR = 300
 
 
@@ -60,7 +61,7 @@ class Alerts:
         self._states = (_Reclaim(timer, watermarks), _Runtime(timer, runtime_down_for), _Sweeps(timer, watermarks))
 
     def record(self, event: Event) -> None:
-        """Take one event; each of them is also a look at the clock."""
+        """Take one event; with each of them the clock is read too."""
         for state in self._states:
             state.record(event)
 
@@ -103,7 +104,7 @@ class _Reclaim:
         self.alert = _held(AlertName.CANNOT_RECLAIM, self.alert, self.timer, description)
 
     def _check_usage(self, usage: Usage) -> None:
-        """At or below every low mark it is over at once, as the daemon's own backoff is."""
+        """At or below every low watermark the alert ends at once, as the daemon's own backoff does."""
         now = self.timer.monotonic()
         if at_high(usage, self.watermarks):
             self._calm_since = None
@@ -116,7 +117,7 @@ class _Reclaim:
 
 @dataclass
 class _Runtime:
-    """A runtime that is gone for a while; a restart is none of anybody's business."""
+    """A runtime that is unavailable for a while; a restart is no alert."""
 
     timer: Timer
     down_for: timedelta
@@ -134,7 +135,7 @@ class _Runtime:
                 pass
 
     def _record_down(self, event: RuntimeDown) -> None:
-        """Told in each round, so that no timer is needed."""
+        """The daemon reports it in each round, so no timer is needed."""
         now = self.timer.monotonic()
         self._down_since = now if self._down_since is None else self._down_since
         if now - self._down_since >= self.down_for.total_seconds():
@@ -189,7 +190,7 @@ def _held(name: AlertName, before: Alert | None, timer: Timer, description: str)
 
 
 def _is_pressing(event: Checked, usage: Usage, watermarks: Watermarks) -> bool:
-    """Whether a pressure sweep may be due: by what is measured, for a pull, or ahead of a mark."""
+    """Whether a pressure sweep may be due: by what is measured, for a pull, or ahead of a watermark."""
     if event.forecast is None:
         return bool(at_high(usage, watermarks))
     return bool(at_high(event.forecast.projected, watermarks) or event.forecast.early)

@@ -1,6 +1,6 @@
-"""An outlet that tells Alertmanagers what needs a person: each from a thread of its own, asleep while nothing does.
+"""An outlet that sends alerts to Alertmanagers: to each from a thread of its own, which sleeps while there are none.
 
-Refuses to keep the sweep waiting: an event changes a value and wakes a thread, whatever the other side does.
+It must not keep the sweep waiting: an event changes a value and wakes a thread, whatever the other side does.
 """
 
 import threading
@@ -19,7 +19,7 @@ from cleaner.outlets.alertmanager.conditions import Alert, Alerts
 from cleaner.outlets.alertmanager.pending_alerts import PendingAlerts, PostingTime
 
 VALID_REPEATS = 4
-"""What is told holds for so many repeats, and the time that one post may take: one that is missed ends nothing."""
+"""A posted alert holds for this many repeats, and the time that one post may take: a missed post ends no alert."""
 SHORTEST_PAUSE_SECONDS = 0.2
 """Before another try; the longest is the time between two repeats. Drawn by lot: a fleet does not knock in step."""
 
@@ -35,12 +35,12 @@ class Delivery:
 
     @property
     def lasts(self) -> timedelta:
-        """After this an alert that is not told again ends by itself."""
+        """After this an alert that is not sent again ends by itself."""
         return VALID_REPEATS * self.repeat_every + self.timeout
 
 
 class Alertmanager:
-    """An outlet; one thread for each Alertmanager of a cluster, since each has to be told."""
+    """An outlet; one thread for each Alertmanager of a cluster, since each has to receive every alert."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Alertmanager:
         self._posters = [Poster(api, delivery, timer, logger) for api in apis]
 
     def record(self, event: Event) -> None:
-        """Take one event; what changed by it is told by others."""
+        """Take one event; the threads of the posters send what it changed."""
         self._alerts.record(event)
         active = self._alerts.active
         if active != self._sent:
@@ -66,15 +66,15 @@ class Alertmanager:
     def close(self) -> None:
         """End the threads without waiting for anybody.
 
-        What holds is not called resolved: an agent that ends has not mended it. Its successor tells it on, and without
-        one it ends by itself.
+        An alert that holds is not sent as resolved: an agent that ends has not mended the cause. The agent's successor
+        sends the alert again, and without one it ends by itself.
         """
         for poster in self._posters:
             poster.close()
 
 
 class Poster:
-    """Tells one Alertmanager the latest state, until it took it; its thread is a daemon, so no exit waits for it."""
+    """Sends one Alertmanager the latest state, until it accepts; its thread is a daemon, so no exit waits for it."""
 
     def __init__(self, api: AlertmanagerApi, delivery: Delivery, timer: Timer, logger: FilteringBoundLogger) -> None:
         self._api = api
@@ -99,18 +99,18 @@ class Poster:
                 self._news.notify()
 
     def close(self) -> None:
-        """Tell nothing more; a request that is under way is not waited for."""
+        """Send nothing more; a request that is under way is not waited for."""
         with self._news:
             self._is_closed = True
             self._news.notify_all()
 
     def _run(self) -> None:
         while self._sleep():
-            with suppress(AlertmanagerError):  # noted; what a try at once does not mend is tried with the next repeat
+            with suppress(AlertmanagerError):  # logged; what a try at once does not mend is tried with the next repeat
                 self._retrying()(self._post)
 
     def _sleep(self) -> bool:
-        """Until there is something to tell, for the first time or again; False once closed."""
+        """Until there is something to send, for the first time or again; False once closed."""
         with self._news:
             self._news.wait_for(lambda: self._is_new or self._is_closed, self._seconds_to_repeat())
             return not self._is_closed
@@ -121,7 +121,7 @@ class Poster:
         return None if self._pending.is_empty else self._delivery.repeat_every.total_seconds()
 
     def _retrying(self) -> Retrying:
-        """As long as it takes: there is an end to it only where there is nothing left to tell."""
+        """As long as it takes: there is an end to it only where there is nothing left to send."""
         longest = self._delivery.repeat_every.total_seconds()
         return Retrying(
             retry=retry_if_exception(lambda error: isinstance(error, AlertmanagerError) and error.transient),

@@ -1,6 +1,7 @@
-"""What an Alertmanager is still to be told: alerts that hold, and alerts that ended.
+"""What is still to be sent to an Alertmanager: alerts that hold, and alerts that ended.
 
-Refuses to send it, and to grow: an alert that ended is forgotten once Alertmanager has ended it by itself.
+It must not send anything, see `outlet.py`, nor grow: an alert that ended is dropped once Alertmanager has ended it by
+itself.
 """
 
 from collections.abc import Mapping
@@ -21,12 +22,12 @@ class Ended:
     alert: Alert
     at: datetime
     until: float
-    """Monotonic seconds: by then Alertmanager has ended it without being told."""
+    """Monotonic seconds: by then Alertmanager has ended it by itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class PostingTime:
-    """Both clocks, and how long what is told now is to hold."""
+    """Both clocks, and how long an alert that is sent now is to hold."""
 
     now: datetime
     monotonic: float
@@ -42,11 +43,11 @@ class PendingAlerts:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to tell."""
+        """Whether there is nothing to send."""
         return not self.active and not self.ended
 
     def updated(self, active: tuple[Alert, ...], moment: PostingTime) -> "PendingAlerts":
-        """What is to be told once these hold; one that holds again has not ended."""
+        """What is to be sent once these hold; one that holds again has not ended."""
         names = {alert.name for alert in active}
         until = moment.monotonic + moment.lasts.total_seconds()
         over = tuple(Ended(alert, moment.now, until) for alert in self.active if alert.name not in names)
@@ -54,11 +55,11 @@ class PendingAlerts:
         return PendingAlerts(active, before + over)
 
     def after_sending(self, told: "PendingAlerts") -> "PendingAlerts":
-        """What is left once something was told: what holds is told again and again, its end once."""
+        """What is left once something was sent: an alert that holds is sent again and again, its end once."""
         return replace(self, ended=tuple(ended for ended in self.ended if ended not in told.ended))
 
     def without_expired(self, monotonic: float) -> "PendingAlerts":
-        """Without what need not be told any more."""
+        """Without what need not be sent any more."""
         return replace(self, ended=tuple(ended for ended in self.ended if monotonic < ended.until))
 
     def body(self, labels: Mapping[str, str], moment: PostingTime) -> Posted:
@@ -68,7 +69,7 @@ class PendingAlerts:
 
 
 def _posted(alert: Alert, labels: Mapping[str, str], now: datetime, ends_at: datetime) -> dict[str, object]:
-    """Alertmanager refuses an end before the start, which a clock that was set back would make."""
+    """Alertmanager rejects an end before the start, which a clock that was set back would make."""
     return {
         "labels": {**labels, "alertname": alert.name.value, "severity": "warning"},
         "annotations": {"summary": alert.summary, "description": alert.description},

@@ -1,6 +1,6 @@
 """The keys of the log's lines, which docs/logs.md lists.
 
-Refuses to write a line, and to leave a key out: what is not known is None.
+It must not write a line, see `outlet.py`, nor leave a key out: what is not known is None.
 """
 
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from cleaner.outlets.units import rfc3339
 
 Keys = dict[str, object]
 NAMED = 5
-"""So many of the images that vanished are named in a line; `history` knows them all."""
+"""How many of the images that were removed externally are named in a line; `history` shows them all."""
 
 
 def satisfies(report: SweepReport) -> bool:
-    """Whether nobody needs to look: nothing failed, and pressure was met or not this sweep's business."""
+    """Whether the sweep needs no attention: nothing failed, and pressure was met or not this sweep's business."""
     failed = any(eviction.outcome is EvictionOutcome.FAILED for eviction in report.evictions)
     met = report.low_watermark_met or report.dry_run or report.trigger is not Trigger.PRESSURE
     return met and not failed and report.stop_reason is not StopReason.FAILURES
@@ -74,7 +74,7 @@ def past_keys(past: PastEviction) -> Keys:
 
 
 def regret_keys(past: PastEviction) -> Keys:
-    """How it was wanted again."""
+    """How, and how long after its eviction, the image was re-pulled or used."""
     return {
         "regretted_by": past.regretted_by,
         "regretted_after_seconds": past.regretted_after.total_seconds() if past.regretted_after is not None else None,
@@ -92,7 +92,7 @@ def foreign_sweep_keys(sweep: PastSweep) -> Keys:
 
 
 def external_removal_keys(images: Sequence[ExternallyRemovedImage]) -> Keys:
-    """What went without us, at one look."""
+    """Images that were removed externally, as one inspection found it."""
     used = [image.used_percent for image in images if image.used_percent is not None]
     return {
         "images": len(images),
@@ -105,12 +105,12 @@ def external_removal_keys(images: Sequence[ExternallyRemovedImage]) -> Keys:
 
 def kubelet_keys(event: KubeletRead) -> Keys:
     """From when on the kubelet acts, and by what; docs/logs.md lists the same keys."""
-    watermarks, keys = event.config.settings, {"config": event.config.path, "reason": event.config.reason}
+    settings, keys = event.config.settings, {"config": event.config.path, "reason": event.config.reason}
     acts = {resource: event.acts.get(resource) for resource in Resource}
     return keys | {
         **{f"{resource}_percent": act.above_percent if act else None for resource, act in acts.items()},
         **{f"{resource}_by": act.reason if act else None for resource, act in acts.items()},
-        "maximum_age_seconds": watermarks.maximum_age.total_seconds() if watermarks.maximum_age else None,
+        "maximum_age_seconds": settings.maximum_age.total_seconds() if settings.maximum_age else None,
         "collisions": [collision.text for collision in event.collisions],
     }
 

@@ -1,6 +1,6 @@
 """The log itself: its levels, its two forms, and what else on this machine may write to it.
 
-Refuses plain text beside it: what libraries log, warn or die of becomes a line of the same form.
+It must be the only output: what libraries log, warn or die of becomes a line of the same form.
 """
 
 import logging

@@ -1,6 +1,6 @@
 """The log's lines: one for each event that somebody may ask about later.
 
-Refuses repetition: a state is logged when it changes, and a round in which nothing happened not at all.
+It must not repeat itself: a state is logged when it changes, and a round in which nothing happened not at all.
 """
 
 import logging
@@ -63,7 +63,7 @@ from cleaner.outlets.units import rfc3339
 
 
 class Logs:
-    """An outlet that writes lines; remembers what it said of the runtime, the disk, the ledger and dry runs."""
+    """An outlet that writes lines; keeps what it last wrote of the runtime, the disk, the ledger and dry runs."""
 
     def __init__(self, logger: FilteringBoundLogger) -> None:
         self._logger = logger
@@ -89,7 +89,7 @@ class Logs:
             self._record_check: (Checked,),
             self._record_runtime: (RuntimeUp, RuntimeDown),
             self._record_disk: (DiskUnread,),
-            self._record_night: (NightlyRunEnded, NightlySuspended, ClockJumped, ClockTrusted),
+            self._record_nightly_run: (NightlyRunEnded, NightlySuspended, ClockJumped, ClockTrusted),
             self._record_ledger: (LedgerUp, LedgerDown),
             self._record_memory: (ForeignSweep, ForeignEviction, EvictionObserved, EvictionRegretted, RuleOnHold),
             self._record_others: (KubeletRead, ImagesRemovedExternally),
@@ -107,7 +107,7 @@ class Logs:
     def _record_sweep(self, event: SweepStarted | EvictionStarted | EvictionEnded | SweepEnded | SweepFailed) -> None:
         match event:
             case SweepStarted():
-                # What cannot be enough is said before the first one goes.
+                # The log says before the first eviction that the candidates cannot be enough.
                 in_vain = event.plan.low_watermark_reachable is False or event.given_up
                 level = logging.WARNING if in_vain else logging.INFO
                 self._logger.log(level, "sweep_started", **start_keys(event))
@@ -143,7 +143,7 @@ class Logs:
             case LoopFailed():
                 self._logger.error("loop_error", error=str(event.error), exc_info=event.error)
 
-    def _record_night(self, event: NightlyRunEnded | NightlySuspended | ClockJumped | ClockTrusted) -> None:
+    def _record_nightly_run(self, event: NightlyRunEnded | NightlySuspended | ClockJumped | ClockTrusted) -> None:
         match event:
             case NightlyRunEnded():
                 self._nightly_suspended = None
@@ -170,7 +170,7 @@ class Logs:
         if isinstance(event, LedgerDown):
             self._logger.error("ledger_down", reason=event.reason)
             return
-        # A broken one may be set aside, and a new one begun, between two looks.
+        # A broken one may be set aside, and a new one begun, between two events.
         level = logging.INFO if aside == was_aside else logging.WARNING
         self._logger.log(level, "ledger_up", installed_at=rfc3339(event.installed_at), set_aside=aside)
 
@@ -193,7 +193,7 @@ class Logs:
                 self._logger.warning("rule_on_hold", rule=event.rule, **regret, until=rfc3339(event.until))
 
     def _record_others(self, event: KubeletRead | ImagesRemovedExternally) -> None:
-        """What is not ours: the kubelet's marks, and images that went without us."""
+        """What the agent does not do: the kubelet's thresholds, and images that were removed externally."""
         if isinstance(event, ImagesRemovedExternally):
             self._logger.info("images_removed_externally", **external_removal_keys(event.images))
             return
@@ -226,7 +226,7 @@ class Logs:
             self._unobserved = event.error.kind
 
     def _record_space(self, event: SpaceInventoried) -> None:
-        """Once, until bytes are foretold again: all else works without."""
+        """Once, until bytes are estimated again: all else works without."""
         if event.reason_without_estimates and not self._estimates_unavailable:
             self._logger.warning("estimates_unavailable", reason=event.reason_without_estimates)
         elif self._estimates_unavailable and not event.reason_without_estimates:
@@ -251,7 +251,7 @@ class Logs:
         self._logger.log(level, "sweep_ended", **end_keys(report))
 
     def _record_planned(self, report: SweepReport) -> None:
-        """What a dry run would take, each image once while it stays so: mode `observe` looks again and again."""
+        """What a dry run would evict, each image once while it stays so: mode `observe` plans again and again."""
         if not report.dry_run:
             return
         known = self._planned.get(report.trigger, frozenset())

@@ -1,6 +1,6 @@
 """The counters and histograms of the scrape: each family stands here once, with its help text.
 
-Refuses events: what a happening counts as is decided in `metrics`.
+It must not know events, see `outlet.py`: that decides what an event counts as.
 """
 
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ class SweepCounters:
         )
         self._failures = Counter(
             "image_cleaner_sweep_failures_total",
-            "Sweeps that could not read what they must know, or broke.",
+            "Sweeps that failed: a read failed, or an unexpected error ended them.",
             ["trigger"],
             registry=registry,
         )
@@ -60,7 +60,7 @@ class SweepCounters:
 
 
 class EvictionCounters:
-    """Images that went, stayed against our will, or were saved by the last look."""
+    """Images that were evicted, whose eviction failed, or that the final check spared."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._gone = Counter(
@@ -93,7 +93,7 @@ class EvictionCounters:
         begin_at_zero(self._estimated, EvictReason)
 
     def record(self, outcome: EvictionOutcome, reason: str, estimated: int | None, reclaimed: int | None) -> None:
-        """Count an eviction; bytes that nobody foretold or measured add nothing, to neither of what is compared."""
+        """Count an eviction; one without a measurement adds no estimated bytes either, since both are compared."""
         match outcome:
             case EvictionOutcome.EVICTED:
                 self._gone.labels(reason).inc()
@@ -108,7 +108,7 @@ class EvictionCounters:
 
 
 class LedgerCounters:
-    """Whether it lasts, and what it says of evictions that were a mistake."""
+    """Whether the ledger is stored on disk, and what it says of evictions that were a mistake."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.up = Gauge(
@@ -141,7 +141,7 @@ class LedgerCounters:
         )
 
     def record_regret(self, past: PastEviction) -> None:
-        """Count an image that was wanted after all."""
+        """Count an image that was re-pulled, or used although mode observe would have evicted it."""
         if past.outcome is EvictionOutcome.PLANNED:
             self._regretted.inc()
             return

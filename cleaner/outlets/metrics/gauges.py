@@ -1,6 +1,6 @@
 """Gauges that are put together when Prometheus asks, each from one consistent value.
 
-Refuses to invent: what is not known yet has no sample, so that `time() - x` is never half a century.
+What is not known yet has no sample, so that `time() - x` is never half a century.
 """
 
 from collections import Counter
@@ -21,7 +21,7 @@ from cleaner.core.pressure import Forecast, Watermarks
 from cleaner.core.reclaim import Holder, Size
 
 EVICTABLE = "evictable"
-"""Label value of images that the nightly sweep would take."""
+"""Label value of images that the nightly sweep would evict."""
 
 _Value = float | None
 
@@ -34,7 +34,7 @@ class Gauges(Collector):
         self._images = dict.fromkeys((EVICTABLE, *KeepReason), 0)
         self._reclaimable: Mapping[Trigger, Size | None] = {}
         self._held: Mapping[Holder, int] = {}
-        self._low_mark_reachable: bool | None = None
+        self._low_watermark_reachable: bool | None = None
         self._last_sweep: _Value = None
         self._last_success: _Value = None
         self.build: tuple[str, str] | None = None
@@ -48,7 +48,7 @@ class Gauges(Collector):
         registry.register(self)
 
     def record(self, event: ImagesInventoried | SpaceInventoried | KubeletRead) -> None:
-        """Take what was counted or read last."""
+        """Keep the latest inventory, or what was last read of the kubelet."""
         match event:
             case ImagesInventoried():
                 self.record_images(event.nightly)
@@ -63,13 +63,13 @@ class Gauges(Collector):
         self._images = {EVICTABLE: len(plan.evictions)} | {reason: counts[reason.value] for reason in KeepReason}
 
     def record_space(self, counted: SpaceInventoried) -> None:
-        """Take what is foretold; nothing of before stays where nothing is foretold now."""
+        """Keep the latest estimates; no earlier one stays where nothing is estimated now."""
         self._reclaimable = {plan.trigger: plan.reclaimable for plan in (counted.nightly, counted.pressure)}
         self._held = counted.held or {}
-        self._low_mark_reachable = counted.low_watermark_reachable
+        self._low_watermark_reachable = counted.low_watermark_reachable
 
     def record_sweep(self, at: float, *, success: bool) -> None:
-        """Note when the last sweep ended, in seconds since 1970, and whether it failed."""
+        """Keep when the last sweep ended, in seconds since 1970, and whether it failed."""
         self._last_sweep = at
         if success:
             self._last_success = at
@@ -131,7 +131,7 @@ class Gauges(Collector):
         return high, low
 
     def _kubelet(self) -> Iterator[GaugeMetricFamily]:
-        """Nothing while it was not looked at."""
+        """No samples until the kubelet's configuration was read."""
         read = self.kubelet
         watermark = GaugeMetricFamily(
             "image_cleaner_kubelet_threshold_ratio",
@@ -183,7 +183,7 @@ class Gauges(Collector):
         return family
 
     def _forecasts(self) -> Iterator[GaugeMetricFamily]:
-        forecast, reachable = self.forecast, self._low_mark_reachable
+        forecast, reachable = self.forecast, self._low_watermark_reachable
         for name, what, value in (
             (
                 "time_to_high_watermark_seconds",
@@ -192,8 +192,10 @@ class Gauges(Collector):
             ),
             (
                 "time_to_kubelet_threshold_seconds",
-                "Time until the kubelet would act at that rate, all candidates evicted; "
-                "+Inf where none fills steadily.",
+                (
+                    "Time until the kubelet would act at that rate, all candidates evicted; "
+                    "+Inf where none fills steadily."
+                ),
                 forecast.seconds_to_kubelet_threshold if forecast else None,
             ),
             (

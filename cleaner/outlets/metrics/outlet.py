@@ -1,6 +1,6 @@
 """What Prometheus reads of this node: counters that events move, and values that are read at the scrape.
 
-Refuses labels without a bound: no image, node or cluster; images are in the log, nodes are target labels.
+It must not use labels without a bound: no image, node or cluster; images are in the log, nodes are target labels.
 """
 
 from collections.abc import Callable, Iterable
@@ -120,7 +120,7 @@ class Metrics:
         self._readings.build = (version, revision)
 
     def record_config(self, mode: str, config_hash: str, watermarks: Watermarks) -> None:
-        """Show which configuration is in force, and its marks."""
+        """Show which configuration is in force, and its watermarks."""
         self._readings.config = (mode, config_hash)
         self._readings.watermarks = watermarks
 

@@ -10,7 +10,6 @@ from cleaner.outlets.terminal.notices import memory_notices, mode_notices, regis
 from cleaner.outlets.terminal.progress import ProgressLines
 from cleaner.outlets.terminal.removed_externally import print_removed_externally, removed_externally_document
 from cleaner.outlets.terminal.tables import (
-    MOST_ROWS,
     print_changes,
     print_check,
     print_holders,
@@ -19,7 +18,6 @@ from cleaner.outlets.terminal.tables import (
 )
 
 __all__ = [
-    "MOST_ROWS",
     "ProgressLines",
     "check_document",
     "history_document",

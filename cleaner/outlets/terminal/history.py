@@ -1,6 +1,6 @@
 """What `history` prints: past evictions as JSON for programs and as a table for people.
 
-Refuses guesses: what the ledger does not know is null or `-`, and a sum says how many are not in it.
+It must not guess: what the ledger does not know is null or `-`, and a sum says how many are not in it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,8 +12,17 @@ from typing import TextIO, TypeVar
 from cleaner.core.history import ExternallyRemovedImage, PastEviction
 from cleaner.core.model import EvictionOutcome
 from cleaner.outlets.terminal.json_documents import JsonDocument
-from cleaner.outlets.terminal.tables import MOST_ROWS, TableRow, print_rows
-from cleaner.outlets.units import human_age, human_bytes, human_percent, one_line, rfc3339, short_id, short_reference
+from cleaner.outlets.terminal.tables import TableRow, print_rows
+from cleaner.outlets.units import (
+    MOST_ROWS,
+    human_age,
+    human_bytes,
+    human_percent,
+    one_line,
+    rfc3339,
+    short_id,
+    short_reference,
+)
 
 _T = TypeVar("_T")
 WHEN, _OUTCOME, IMAGE = "when (utc)", "outcome", "image"
@@ -26,7 +35,7 @@ _READABLE_IMAGE = 40
 
 @dataclass(frozen=True, slots=True)
 class _Totals:
-    """Of the images that went, or would have gone; failed and spared ones are not among them."""
+    """Of the images that were evicted, or would have been; failed and spared ones are not among them."""
 
     evicted: int
     regretted: int
@@ -106,7 +115,7 @@ def _eviction(eviction: PastEviction) -> JsonDocument:
 
 
 def _age(eviction: PastEviction, since: datetime | None) -> timedelta | None:
-    """How old it was when it went; a time after that is no age."""
+    """How old the image was at its eviction; a time after that is no age."""
     return None if since is None else max(eviction.at - since, timedelta(0))
 
 
@@ -207,14 +216,14 @@ _COLUMNS: tuple[Column[PastEviction], ...] = (
     ("re-pulled", _repulled),
     (IMAGE, _which),
 )
-"""`created`, `pulled` and `used`: its ages when it went."""
+"""`created`, `pulled` and `used`: the ages of the image at its eviction."""
 
 _OBSERVED_COLUMNS: tuple[Column[PastEviction], ...] = (
     *(column for column in _COLUMNS[:-2] if column[0] not in (_OUTCOME, "reclaimed>")),
     ("since then", _since_then),
     (IMAGE, _which),
 )
-"""What only would have gone has no outcome and nothing to measure, and cannot come back."""
+"""An image that only would have been evicted has no outcome and nothing to measure, and cannot be re-pulled."""
 
 
 def _evicted_line(evictions: Sequence[PastEviction]) -> str:

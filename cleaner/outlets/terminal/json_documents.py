@@ -1,6 +1,6 @@
 """The JSON of `plan` and `sweep`: a contract that other programs read.
 
-Refuses to leave a key out: what is not known is null, and what there is none of is empty or 0.
+It must not leave a key out: what is not known is null, and what there is none of is empty or 0.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
 """Samples of a scrape as values, to say what changed between two.
 
-Refuses what changes by itself: times, latencies and the process's own figures.
+What changes by itself is left out: times, latencies and the process's own figures.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

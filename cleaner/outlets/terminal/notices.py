@@ -1,6 +1,6 @@
 """Sentences that `plan` and `sweep` add where a figure alone would mislead.
 
-Refuses what the tables say already.
+They must not repeat what the tables say.
 """
 
 from datetime import datetime, timedelta
@@ -23,11 +23,11 @@ def memory_notices(plan: Plan | None) -> tuple[str, ...]:
 
 
 def watch_notices(memory: Memory, mode: Mode, trigger: Trigger, grace: timedelta, now: datetime) -> tuple[str, ...]:
-    """Says that the daemon's nightly sweep waits until it knows the node."""
+    """Says that the daemon's nightly sweeps are suspended until it knows the node."""
     if mode is Mode.PRESSURE or trigger is Trigger.PRESSURE:
         return ()
     if memory.since is None:
-        return ("Nothing is remembered of this node, so last uses are not known: the daemon's nightly sweep waits.",)
+        return ("Nothing is stored about this node, so last uses are not known: the daemon's nightly sweep waits.",)
     known = now - memory.since
     if known >= grace:
         return ()

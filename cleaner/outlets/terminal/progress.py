@@ -1,6 +1,6 @@
-"""A sweep as it goes, line by line, for who waits in front of it.
+"""A sweep as it runs, line by line, for a person at a terminal.
 
-Refuses to redraw: lines that stay can be scrolled, copied and piped.
+It must not redraw: lines that stay can be scrolled, copied and piped.
 """
 
 from contextlib import suppress

@@ -1,6 +1,6 @@
-"""What `history` prints of images that went without us: the answer where no eviction is one.
+"""What `history` prints of images that were removed externally.
 
-Refuses to name who it was: nobody saw it. It says between which two looks, and how full the disk was.
+The agent cannot say who removed them. It says between which two inspections, and how full the disk was.
 """
 
 from collections.abc import Sequence
@@ -9,8 +9,7 @@ from typing import TextIO
 from cleaner.core.history import ExternallyRemovedImage
 from cleaner.outlets.terminal.history import IMAGE, WHEN, Column, minute_of, name_of, print_table
 from cleaner.outlets.terminal.json_documents import JsonDocument
-from cleaner.outlets.terminal.tables import MOST_ROWS
-from cleaner.outlets.units import human_percent, one_line, rfc3339, short_id
+from cleaner.outlets.units import MOST_ROWS, human_percent, one_line, rfc3339, short_id
 
 
 def removed_externally_document(removed: Sequence[ExternallyRemovedImage]) -> list[JsonDocument]:

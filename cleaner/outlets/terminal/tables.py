@@ -1,6 +1,7 @@
 """Plans and sweeps as tables for people, on a terminal or in a file.
 
-Refuses to cut a reference off: too long a line is folded, and only a digest is shortened. rich is imported by need.
+It must not cut a reference off: too long a line is folded, and only a digest is shortened. rich is imported where it is
+needed.
 """
 
 import json
@@ -14,6 +15,7 @@ from cleaner.core.reclaim import Holder
 from cleaner.core.report import SweepReport
 from cleaner.outlets.terminal.metric_changes import Samples, changes
 from cleaner.outlets.units import (
+    MOST_ROWS,
     human_age,
     human_bytes,
     human_duration,
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-MOST_ROWS = 50
-"""More kept images than these are grouped by reason."""
 _EXAMPLES = 3
 _FILE_WIDTH = 1000
 """Columns of what is no terminal: wide enough to leave each reference on one line, for grep."""
@@ -217,7 +217,7 @@ def _eviction_rows(report: SweepReport) -> Iterator[TableRow]:
 
 
 def _not_reached_rows(report: SweepReport, *, all_rows: bool) -> Iterator[TableRow]:
-    """Candidates that the sweep ended before, in the order in which they would have gone."""
+    """Candidates that the sweep did not reach, in the order in which it would have evicted them."""
     candidates = report.plan.evictions + report.plan.not_reached if report.plan else ()
     left = candidates[len(candidates) - report.not_reached :]
     if all_rows or len(left) <= MOST_ROWS:

@@ -1,6 +1,6 @@
 """Which containers containerd makes, as it makes them: one that lives two seconds is in no list that is read later.
 
-Refuses to wake while none is made, and to fail: whatever ends the stream, it is begun again after a pause.
+Its thread must not wake while none is made. Whatever ends the stream, the thread begins it again after a pause.
 """
 
 import socket
@@ -45,7 +45,7 @@ class ReconnectDelays:
 
 
 class ContainerEvents:
-    """What was made since it was last asked; one thread reads, any other may take."""
+    """Containers that were made since the last `drain`; one thread reads the stream, any other may drain."""
 
     connected: bool
     """Whether the runtime has read the subscription, and the connection is open."""
@@ -75,20 +75,20 @@ class ContainerEvents:
         with self._lock:
             self._ended.set()
             if self._wire is not None:
-                # The runtime may have gone a moment ago.
+                # The runtime may have ended a moment ago.
                 with suppress(OSError):
                     self._wire.shutdown(socket.SHUT_RDWR)
         if self._thread is not None:
             self._thread.join(_END_SECONDS)
 
     def drain(self) -> dict[str, str]:
-        """Container ids with the names of their images, oldest first; each is told once."""
+        """Container ids with the names of their images, oldest first; each is returned once."""
         with self._lock:
             made, self._made = self._made, {}
         return made
 
     def put_back(self, made: dict[str, str]) -> None:
-        """Have these told again: who took them could not use them."""
+        """Return these again from the next `drain`: the caller could not use them."""
         with self._lock:
             self._made = made | self._made
             self._forget_oldest()
@@ -130,7 +130,7 @@ class ContainerEvents:
         self.connected = True
 
     def _store(self, envelope: pb.Envelope) -> None:
-        """Keep what an event tells; containerd has filtered, and another runtime may not."""
+        """Keep the container of an event; containerd has filtered, and another runtime may not."""
         if (envelope.namespace, envelope.topic) != (CRI_NAMESPACE, _TOPIC):
             return
         made = pb.ContainerCreate.FromString(envelope.event.value)

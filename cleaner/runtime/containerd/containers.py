@@ -1,6 +1,6 @@
 """Containers as containerd itself has them, so also those that CRI does not list (`nerdctl -n k8s.io`, `ctr`).
 
-Refuses to leave one out: without that API there are none, and with it a failed read is an error.
+It must not leave one out: without that API there are none, and with it a failed read is an error.
 """
 
 from collections.abc import Iterator, Mapping

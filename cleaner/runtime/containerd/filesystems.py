@@ -1,6 +1,6 @@
 """Where a runtime keeps what fills the node: images, containerd's content store, containers' own layers.
 
-Refuses to derive a path from another: what the runtime does not name is not looked at.
+It must not derive a path from another: a filesystem that the runtime does not name is not measured.
 """
 
 from collections.abc import Mapping, Sequence

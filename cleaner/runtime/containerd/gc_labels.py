@@ -1,6 +1,6 @@
-"""What the labels of containerd's objects tell its garbage collector: who holds whom.
+"""What the labels of containerd's objects tell its garbage collector: which object holds which.
 
-Refuses what the collector itself ignores. `ref` names what an object holds, `bref` (2.x) what it is held by, and `root`
+It ignores what the collector ignores. `ref` names what an object holds, `bref` (2.x) what it is held by, and `root`
 needs no holder; a name may follow a dot or a slash. Source: containerd 1.6 `metadata/gc.go`, 2.x `core/metadata/gc.go`.
 """
 

@@ -1,8 +1,9 @@
 """containerd's reference graph, read over its own API: what holds which bytes on the disk.
 
-Refuses half a graph: a read that fails is an error, and without that API there is none. What comes between two of the
-lists seems to be held by nobody, and is no image's to free. Leases are read before records: a pull drops its lease only
-once its record is there, so one of the two tells what it shares. Source of the rules: containerd `core/metadata/gc.go`.
+It must not return half a graph: a read that fails is an error, and without that API there is none. An object that is
+created between two of the lists seems to have no holder, and no image is estimated to free it. Leases are read before
+records: a pull drops its lease only once its record is there, so one of the two tells what it shares. Source of the
+rules: containerd `core/metadata/gc.go`.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -55,7 +56,7 @@ def _utc_now() -> datetime:
 
 
 class GraphReader:
-    """Reads the graph anew each time; only what committed snapshots take is remembered."""
+    """Reads the graph anew each time; only the sizes of committed snapshots are kept."""
 
     def __init__(self, api: ContainerdApi, now: Callable[[], datetime] = _utc_now) -> None:
         """Read nothing yet; the clock tells which leases are over."""
@@ -133,7 +134,7 @@ class GraphReader:
         return sorted({namespace.name for namespace in (answer.namespaces if answer else ())} - {CRI_NAMESPACE})
 
     def _read_other_namespace(self, draft: GraphDraft, namespace: str) -> None:
-        """All that it has counts as held: its own garbage is collected without us."""
+        """All that it has counts as held: containerd collects its garbage by itself."""
         blobs = self._list_content(namespace)
         draft.other_namespaces.update(draft.add_blob(blob.digest, blob.size_bytes) for blob in blobs)
         snapshotters = frozenset[str]().union(*(blob.gc_labels.snapshotters for blob in blobs))

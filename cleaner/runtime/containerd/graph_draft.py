@@ -1,6 +1,6 @@
 """A reference graph while it is put together: CRI's namespace in full, of the others only that they hold.
 
-Refuses to ask anybody; `graph` reads, and this keeps what was read as keys and sizes.
+It must not call containerd, see `graph.py`: it keeps what was read as keys and sizes.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,7 @@
 """What a manifest and a config of containerd's store say of an image's layers.
 
-Refuses whatever no image has: such a document is worth None, and nothing is foretold from it. Sources: OCI image
-specification, `manifest.md` and `config.md`; Docker's schema 2 has the same fields.
+A document that no image can have is parsed as None, and no pull is projected from it. Sources: OCI image specification,
+`manifest.md` and `config.md`; Docker's schema 2 has the same fields.
 """
 
 import hashlib

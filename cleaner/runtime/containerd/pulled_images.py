@@ -1,6 +1,7 @@
 """The images behind the manifests and configs that pulls have fetched, before there is a record of them.
 
-Refuses to read anything twice, and what is no image's manifest: a digest fixes what it names, so each is judged once.
+It must not read anything twice: a digest fixes what it names, so each document is parsed once, also one that is no
+image's manifest.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -30,7 +31,7 @@ PulledImage = tuple[ImageLayer, ...]
 
 
 class PulledImages:
-    """Remembers what it read for as long as it is asked about."""
+    """Keeps what it read for as long as it is asked about."""
 
     def __init__(self, api: ContainerdApi) -> None:
         """Know nothing yet."""

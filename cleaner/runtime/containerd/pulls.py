@@ -1,9 +1,9 @@
 """Which images are being pulled, and how far: from the leases of their pulls, and what containerd is writing.
 
-Refuses to guess: an image counts once its manifest and its config are there and it is known what unpacks it, and not
-after its pull stood still for 10 minutes. containerd keeps a lease for each pull, from before the first blob until the
-image's record is there or the pull failed, and it names all blobs, ingests and snapshots of that pull (measured on 1.6,
-1.7 and 2.1).
+It must not guess: an image counts once its manifest and its config are there and its snapshotter is known, and no
+longer once its pull has made no progress for 10 minutes. containerd keeps a lease for each pull, from before the first
+blob until the image's record is there or the pull failed, and it names all blobs, ingests and snapshots of that pull
+(measured on 1.6, 1.7 and 2.1).
 """
 
 import time
@@ -25,10 +25,10 @@ from cleaner.runtime.pb import containerd_snapshots_pb2 as snapshots_pb
 from cleaner.runtime.rpc import ContainerdApi, MissingApiError, NotServingError, methods
 
 PATIENCE = timedelta(minutes=10)
-"""A pull that stood still for so long does not go on: a lease outlives a containerd that was killed by a day."""
+"""A pull without progress for 10 minutes has ended: a lease outlives a containerd that was killed by a day."""
 
 SLOW_SECONDS = 0.25
-"""Snapshots whose usage took so long count as whole from then on, so nothing more is claimed for them."""
+"""Snapshots whose usage took at least this long count as whole from then on, so nothing more is projected for them."""
 
 _EXTRACT = "extract-"
 """Before the name of a snapshot that a layer is being unpacked to: `extract-NUMBER CHAIN_ID` (containerd,
@@ -92,7 +92,7 @@ class PullReader:
         self._slow: set[_Key] = set()
 
     def calibrate(self, layers: Layers | None) -> None:
-        """Foretell from now on by these images; as before where they are not known."""
+        """Project pulls by these images from now on; as before where they are not known."""
         if layers is not None:
             self._ratio = read_ratio(layers)
             self._snapshotter = read_snapshotter(layers)

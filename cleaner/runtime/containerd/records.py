@@ -1,6 +1,6 @@
 """What the image records of containerd's own API tell: when an image was pulled, and which names are the same image.
 
-Refuses a guess: without that API there is no pull time, and with it a failed read is an error.
+It must not guess: without that API there is no pull time, and with it a failed read is an error.
 """
 
 from collections.abc import Collection, Iterable, Mapping

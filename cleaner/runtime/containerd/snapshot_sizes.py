@@ -1,6 +1,6 @@
 """What committed snapshots take on the disk, asked once for each: it never changes.
 
-Refuses snapshotters whose usage means something else than files on this disk.
+It must not be used for snapshotters whose usage is not files on this disk, see `TRUSTED`.
 """
 
 from collections.abc import Collection, Sequence
@@ -22,7 +22,7 @@ _NOTHING = Size(0, 0)
 
 
 class SnapshotSizes:
-    """Remembers what it read, by key."""
+    """Keeps what it read, by key."""
 
     def __init__(self, api: ContainerdApi) -> None:
         """Know nothing yet."""
@@ -41,7 +41,7 @@ class SnapshotSizes:
         return {key: self._known[key] for key in keys if key in self._known}
 
     def keep_only(self, keys: Collection[str]) -> None:
-        """Forget all others: a snapshot may come back as another."""
+        """Drop all others: a snapshot of the same name may later be another one."""
         self._known = {key: size for key, size in self._known.items() if key in keys}
 
 

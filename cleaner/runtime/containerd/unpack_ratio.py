@@ -1,6 +1,6 @@
 """What this node's images tell of those to come: how much larger layers are as snapshots, and of which snapshotter.
 
-Refuses images that are not there with all blobs and all snapshots, as where containerd drops blobs once unpacked.
+Images without all of their blobs and snapshots are left out, as where containerd drops blobs once unpacked.
 """
 
 from collections.abc import Iterator

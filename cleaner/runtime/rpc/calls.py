@@ -1,6 +1,6 @@
 """Making calls: deadlines, retries of reads, a report of each, and errors in `core`'s terms.
 
-Refuses to know what a call is for; `client` and `containerd` do.
+It must not know what a call is for, see `client.py` and `containerd`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -68,7 +68,7 @@ class Calls:
     def read_stream(
         self, method: Method[Request, Answer], request: Request, digest: Callable[[Iterator[Answer]], _Value]
     ) -> _Value:
-        """What `digest` makes of a stream's parts as they arrive; it begins anew where the stream broke off."""
+        """What `digest` makes of a stream's parts as they arrive; it begins anew where the stream failed."""
         value: _Value = self._retrying(self._digest, method, request, digest)
         return value
 
@@ -157,13 +157,13 @@ _Parameters = ParamSpec("_Parameters")
 
 
 class MissingApiError(RuntimeRejectedError):
-    """The runtime has no such service; who asks for it can do without."""
+    """The runtime has no such service; its callers can do without."""
 
 
 class ContainerdApi:
-    """Reads of services that may be missing; that one is, is remembered until nobody served a call.
+    """Reads of services that may be missing; a missing one is not asked again until a call finds no runtime.
 
-    Then another runtime may have come.
+    After that another runtime may have come.
     """
 
     def __init__(self, calls: Calls) -> None:

@@ -1,6 +1,6 @@
-"""Where a runtime listens: reading the address, and telling a runtime that is away from one that cannot be reached.
+"""Where a runtime listens: reading the address, and telling an unavailable runtime from a permanent problem.
 
-Refuses everything but Unix sockets: the CRI has no authentication, so it belongs on no network.
+Only Unix sockets are accepted: the CRI has no authentication, so it belongs on no network.
 """
 
 import errno
@@ -58,9 +58,10 @@ def _complaint(source: str, value: str, problem: str) -> str:
 
 
 def diagnose_endpoint(endpoint: Endpoint) -> None:
-    """Raise EnvironmentUnusableError for what will not pass by itself.
+    """Raise EnvironmentUnusableError for a permanent problem.
 
-    A missing socket in a directory that exists, a refused or an unanswered connection are a runtime that is away.
+    A runtime is only unavailable where its socket is missing in a directory that exists, or a connection is refused or
+    unanswered.
     """
     try:
         _connect(endpoint.path)

@@ -1,6 +1,6 @@
 """What a failed call means, in `core`'s errors.
 
-Refuses to let gRPC's own errors go further than this folder.
+gRPC's own errors must not leave this folder.
 """
 
 import grpc
@@ -14,10 +14,10 @@ _UNANSWERED = frozenset(
 )
 
 _IN_USE_TEXTS = ("image is in use", "image used by")
-"""CRI-O refuses with the code UNKNOWN, so only its words tell (measured on 1.36)."""
+"""CRI-O answers with the code UNKNOWN, so only its words tell (measured on 1.36)."""
 
 _STARTING_TEXT = "server is not initialized yet"
-"""containerd accepts calls before it has read its state, and refuses them with UNKNOWN (measured on 1.6, 1.7, 2.1)."""
+"""containerd accepts calls before it has read its state, and answers with UNKNOWN (measured on 1.6, 1.7, 2.1)."""
 
 
 class NotServingError(RuntimeUnavailableError):

@@ -1,6 +1,6 @@
 """Every call that this program can make to a runtime, with its deadline.
 
-Refuses to make one: that is in `calls`. What is not in this table cannot be asked of a runtime.
+It must not make one, see `calls.py`. What is not in this table cannot be asked of a runtime.
 """
 
 from collections.abc import Mapping

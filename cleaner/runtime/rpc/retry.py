@@ -1,6 +1,6 @@
 """When a read that nobody served is tried again, and when no longer.
 
-Refuses removals: nothing here knows what a call does, so `calls` uses it for reads only.
+It must not be used for removals: nothing here knows what a call does, so `calls.py` retries reads only.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ READ_ATTEMPTS = 9
 
 
 def retrying(stop: Stop) -> Retrying:
-    """The policy: only what nobody served, about 10 s in all, and not past a stop request.
+    """The policy: only what nobody served, about 10 s in all, and not after a stop request.
 
     A passed deadline is not tried again: it had its time, and a runtime that is late is not helped by more calls.
     """

@@ -1,7 +1,7 @@
 """One gRPC call whose answers come for as long as the connection lasts, read by the thread that waits for them.
 
-Refuses all else that gRPC does: threads, timers, keep-alive, reconnecting. An open grpcio channel wakes its threads ten
-times a second; here nobody wakes before the runtime has something to say.
+It has no threads, timers, keep-alive or reconnecting. An open grpcio channel wakes its threads ten times a second; here
+the caller's thread wakes only when the runtime sends something.
 """
 
 import socket
@@ -81,7 +81,7 @@ class ServerStream:
             (":method", "POST"),
             (":scheme", "http"),
             (":path", self._method.path),
-            # As in `channel`: Go's gRPC server refuses a socket's path.
+            # As in `channel.py`: Go's gRPC server rejects a socket's path.
             (":authority", "localhost"),
             ("te", "trailers"),
             ("content-type", "application/grpc"),
@@ -98,7 +98,7 @@ class ServerStream:
     def _flush(self) -> None:
         """Send what HTTP/2 wants answered: settings, pings, room for more data.
 
-        A runtime that has gone takes nothing any more; what it said before is still to be read, and then its end.
+        A runtime that has ended accepts nothing any more; what it sent before is still to be read, and then its end.
         """
         if data := self._http2.data_to_send():
             with suppress(OSError):

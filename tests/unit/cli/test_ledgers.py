@@ -15,7 +15,7 @@ def config_of(folder: Path) -> Config:
     return attrs.evolve(config, state=attrs.evolve(config.state, path=str(folder / "ledger.db")))
 
 
-def test_each_command_knows_the_latest_look_of_this_boot(tmp_path: Path) -> None:
+def test_each_command_knows_the_latest_sample_of_this_boot(tmp_path: Path) -> None:
     """What the daemon sampled tells the next daemon, a sweep by hand and a plan what time it ought to be."""
     config, timer = config_of(tmp_path), SystemTimer()
     daemon = ledger_of(config, daemon=True)
@@ -23,7 +23,7 @@ def test_each_command_knows_the_latest_look_of_this_boot(tmp_path: Path) -> None
     daemon.close()
     for ledger in (ledger_of(config, daemon=True), ledger_of(config), memory_of(config), history_of(config)):
         assert isinstance(ledger, SqliteLedger)
-        noted = ledger.stored_times()
+        stored = ledger.stored_times()
         ledger.close()
-        assert noted is not None
-        assert (noted.sampled_at == noted.newest) is (read_boot() is not None)
+        assert stored is not None
+        assert (stored.sampled_at == stored.newest) is (read_boot() is not None)

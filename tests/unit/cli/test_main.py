@@ -22,7 +22,7 @@ from support.alertmanager_server import AlertmanagerServer
 from support.crio_server import Call, CrioServer, ServedContainer, ServedImage
 from support.fakes import FakeTimer
 from support.golden import assert_golden
-from support.ledgers import A, B, look, make_ledger
+from support.ledgers import A, B, inspect, make_ledger
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 RULES = 'policy: {rules: [{name: company, match: ["registry.example.com/**"], max_age: 30d}]}\n'
@@ -102,7 +102,7 @@ def test_bad_usage_is_answered(words: list[str], capsys: pytest.CaptureFixture[s
     assert words[2] in capsys.readouterr().err
 
 
-def test_plan_says_what_would_go_and_touches_nothing(run: Run, server: CrioServer) -> None:
+def test_plan_says_what_would_be_evicted_and_touches_nothing(run: Run, server: CrioServer) -> None:
     """A plan lists every image once, reads only, and says where first seen decides."""
     status, out, _ = run("plan", "-o", "json", text=RULES.replace("policy: {", "policy: {grace: 0s, "))
     document = json.loads(out)
@@ -197,14 +197,14 @@ def test_a_sweep_evicts_and_reports(run: Run, server: CrioServer, own_signals: N
 
 
 def test_a_dry_run_evicts_nothing(run: Run, server: CrioServer, own_signals: None) -> None:
-    """A dry run lists what would go as `planned`."""
+    """A dry run lists what would be evicted as `planned`."""
     status, out, _ = run(*sweep("--grace", "0s", "--dry-run"))
     assert (status, [e["outcome"] for e in json.loads(out)["evictions"]]) == (0, ["planned"])
     assert hexed(1) in server.images
 
 
 def test_a_failed_eviction_is_status_1(run: Run, server: CrioServer, own_signals: None) -> None:
-    """An eviction that the runtime refuses makes the status 1, and the report says why."""
+    """An eviction that the runtime rejects makes the status 1, and the report says why."""
     import grpc  # noqa: PLC0415 - only for the code
 
     server.fail("RemoveImage", grpc.StatusCode.INTERNAL, "disk on fire")
@@ -215,7 +215,7 @@ def test_a_failed_eviction_is_status_1(run: Run, server: CrioServer, own_signals
 
 
 def test_a_failed_list_is_status_1(run: Run, server: CrioServer, own_signals: None) -> None:
-    """A list that the runtime refuses evicts nothing and is told in a line."""
+    """A list that the runtime rejects evicts nothing and is reported in a line."""
     import grpc  # noqa: PLC0415 - only for the code
 
     server.fail("ListContainers", grpc.StatusCode.INTERNAL, "no list today")
@@ -225,7 +225,7 @@ def test_a_failed_list_is_status_1(run: Run, server: CrioServer, own_signals: No
 
 
 def test_pressure_below_high_is_not_needed(run: Run, server: CrioServer, own_signals: None) -> None:
-    """A pressure sweep of a disk below its high mark does nothing, with status 0."""
+    """A pressure sweep of a disk below its high watermark does nothing, with status 0."""
     watermarks = "pressure: {bytes: {high: 100, low: 99}, inodes: {high: 100, low: 99}}\n"
     status, out, _ = run(*sweep("--trigger", "pressure"), text=RULES + watermarks)
     assert (status, json.loads(out)["stop_reason"]) == (0, "not_needed")
@@ -261,8 +261,8 @@ def test_a_missing_socket_directory_is_status_3(run: Run, command: str, own_sign
 
 
 @pytest.mark.parametrize("command", ["sweep", "plan", "check"])
-def test_a_runtime_that_is_away_is_status_3(run: Run, server: CrioServer, command: str, own_signals: None) -> None:
-    """A socket that nobody serves is told in a line."""
+def test_an_unavailable_runtime_is_status_3(run: Run, server: CrioServer, command: str, own_signals: None) -> None:
+    """A socket without a server is reported in a line."""
     server.stop()
     status, out, err = run(command)
     assert status == 3
@@ -278,7 +278,7 @@ def test_a_path_that_is_no_filesystem_is_status_3(run: Run, path: str, says: str
     assert len(err.splitlines()) == 1
 
 
-def test_check_looks_at_everything(run: Run) -> None:
+def test_check_inspects_everything(run: Run) -> None:
     """A check of a good configuration on a good node is status 0 and shows the settings in force."""
     status, out, _ = run("check", "-o", "json")
     document = json.loads(out)
@@ -304,7 +304,7 @@ def test_check_shows_what_it_found_before_an_error(run: Run, server: CrioServer)
 
 
 def test_the_demo_runs_anywhere(capsys: pytest.CaptureFixture[str]) -> None:
-    """`cleaner demo` reaches the low mark on a simulated node, and shows what went, what stayed and why."""
+    """`cleaner demo` reaches the low watermark on a simulated node, and shows what was evicted, what stayed and why."""
     assert main(["demo"], {"CONTAINER_RUNTIME_ENDPOINT": "tcp://no.socket"}) == 0
     out = capsys.readouterr().out
     for reason in ("expired", "in_use", "protected", "unmatched", "local", "recent", "newest", "sandbox"):
@@ -322,13 +322,13 @@ def findings_of(out: str) -> dict[str, tuple[str, str]]:
 
 
 def test_check_asks_the_alertmanager(run: Run) -> None:
-    """With an Alertmanager configured the check says whether it answers; one that is away is a note."""
+    """With an Alertmanager configured the check says whether it answers; one that is unavailable is a note."""
     with AlertmanagerServer() as alertmanager:
         status, out, _ = run("check", "-o", "json", text=alerting(alertmanager.url))
     assert (status, findings_of(out)["alertmanager"]) == (0, ("ok", f"{alertmanager.url}: Alertmanager 0.33.1"))
     status, out, _ = run("check", "-o", "json", text=alerting(alertmanager.url))
-    away = f"{alertmanager.url}: cannot be reached (Connection refused)"
-    assert (status, findings_of(out)["alertmanager"]) == (0, ("note", away))
+    unavailable = f"{alertmanager.url}: cannot be reached (Connection refused)"
+    assert (status, findings_of(out)["alertmanager"]) == (0, ("note", unavailable))
 
 
 def test_check_fails_for_a_secret_that_is_not_there(run: Run) -> None:
@@ -366,7 +366,7 @@ def test_the_outlet_is_built_from_the_configuration(tmp_path: Path) -> None:
 
 
 def test_no_outlet_without_the_section() -> None:
-    """Without the section there is no outlet, no thread and nobody to ask."""
+    """Without the section there is no outlet, no thread and no request."""
     logger = make_logger("info", "json", io.StringIO(), lambda _level: None)
     before = set(threading.enumerate())
     assert alertmanagers_of(default_config({}), {}, FakeTimer(), logger) == ()
@@ -375,7 +375,7 @@ def test_no_outlet_without_the_section() -> None:
 
 
 @pytest.mark.parametrize(("kubelet", "grades"), [("", ["note"]), ("kubelet: {config: null}\n", [])])
-def test_check_looks_for_the_kubelet_unless_nobody_is_to(run: Run, kubelet: str, grades: list[str]) -> None:
+def test_check_reads_the_kubelets_file_unless_it_is_switched_off(run: Run, kubelet: str, grades: list[str]) -> None:
     """Where its file is not mounted that is a note."""
     missing = f"{RULES}{kubelet or 'kubelet: {config: /nonexistent/config.yaml}'}\n"
     status, out, _ = run("check", "-o", "json", text=missing)
@@ -383,13 +383,13 @@ def test_check_looks_for_the_kubelet_unless_nobody_is_to(run: Run, kubelet: str,
     assert (status, found) == (0, grades)
 
 
-def test_history_tells_what_went_without_us(run: Run, tmp_path: Path) -> None:
+def test_history_shows_what_was_removed_externally(run: Run, tmp_path: Path) -> None:
     """Under the evictions, as a list of its own in JSON; what was only observed has nothing to do with it."""
     timer = FakeTimer(datetime.now(UTC) - timedelta(hours=1))
     ledger = make_ledger(tmp_path, timer)
-    look(ledger, timer, A, B)
+    inspect(ledger, timer, A, B)
     timer.move(minutes=1)
-    look(ledger, timer, B)
+    inspect(ledger, timer, B)
     ledger.close()
     name = A.references[0].rpartition(":")[0]
     status, out, _ = run("history", "--image", name, "--since", "2h")

@@ -1,4 +1,4 @@
-"""`check`: what it finds on a node, printed as it was when somebody last looked."""
+"""`check`: what it finds on a node, printed as in the golden file."""
 
 import io
 from dataclasses import dataclass, replace
@@ -47,7 +47,7 @@ CONTAINERS = replace(CONTENT, path="/containers", filesystem=Filesystem.CONTAINE
 
 
 def test_check_says_what_each_filesystem_is_like(tmp_path: Path) -> None:
-    """Others have findings of their own: usage of all, marks of those that can be driven, and what is not seen."""
+    """Others have findings of their own: usage of all, watermarks of those that can be driven, and what is not seen."""
     world = make_world(tmp_path)
     world.disk.stuck = replace(world.simulated.read_usage(), others=(CONTENT, CONTAINERS))
     world.disk.inner = UnseeingDisk(world.disk.inner, "/elsewhere")
@@ -60,12 +60,12 @@ def test_check_says_what_each_filesystem_is_like(tmp_path: Path) -> None:
         "bytes 75 down to 65 %, reached now; inodes 80 down to 75 %",
     )
     assert about["watermarks"][0] is Grade.OK
-    assert "marks (containers)" not in about
+    assert "watermarks (containers)" not in about
     (unseen,) = [detail for subject, _, detail in found if subject == "filesystem" and "not seen" in detail]
     assert unseen.startswith("/elsewhere is not seen here")
 
 
-def test_check_says_where_marks_in_bytes_do_not_count(tmp_path: Path) -> None:
+def test_check_says_where_watermarks_in_bytes_do_not_count(tmp_path: Path) -> None:
     """600 MB are more than half of one filesystem and not of the other: the percents of each are shown."""
     world = make_world(tmp_path)
     world.disk.stuck = replace(world.simulated.read_usage(), others=(CONTENT,))
@@ -109,7 +109,7 @@ def subjects(findings: list[Finding]) -> dict[str, Grade]:
 
 
 def test_check_notes_what_deserves_a_thought(tmp_path: Path) -> None:
-    """A reached mark, late freeing and images that nothing matches are notes."""
+    """A reached watermark, late freeing and images that no rule matches are notes."""
     world = make_world(tmp_path)
     world.simulated.write_file("logs", 800 * MB)
     world.simulated.measures_removals = False
@@ -122,20 +122,20 @@ def test_check_notes_what_deserves_a_thought(tmp_path: Path) -> None:
     ("layers", "grade"),
     [(None, Grade.NOTE), (replace(NO_LAYERS, complete=False), Grade.NOTE), (NO_LAYERS, Grade.OK)],
 )
-def test_check_says_whether_bytes_are_foretold(tmp_path: Path, layers: Layers | None, grade: Grade) -> None:
+def test_check_says_whether_bytes_are_estimated(tmp_path: Path, layers: Layers | None, grade: Grade) -> None:
     """A runtime that cannot tell what images share, or not well enough, is worth a note."""
     world = make_world(tmp_path)
     world.runtime.layers = [layers]
     assert subjects(list(check_node(world.node, POLICY, TRIGGERS)))["reclaimable bytes"] is grade
 
 
-def test_check_says_that_a_mode_has_no_nights() -> None:
+def test_check_says_that_a_mode_has_no_nightly_runs() -> None:
     """In mode pressure there is no next nightly sweep."""
     finding = check_schedule(replace(TRIGGERS, mode=Mode.PRESSURE), make_world(Path()).timer.now())
     assert finding.grade is Grade.NOTE
 
 
-def test_check_notes_a_sandbox_image_that_nobody_names(tmp_path: Path) -> None:
+def test_check_notes_a_sandbox_image_without_a_name(tmp_path: Path) -> None:
     """Where the runtime neither names nor pins its sandbox image, the check says what to do."""
     world = make_world(tmp_path)
     world.simulated.sandbox_image = ""
@@ -153,10 +153,10 @@ def test_check_notes_a_sandbox_image_that_nobody_names(tmp_path: Path) -> None:
         (24, "no room", Grade.NOTE, "no room; no nightly sweep until"),
     ],
 )
-def test_check_says_what_is_remembered(
+def test_check_says_what_is_in_memory(
     tmp_path: Path, hours: float | None, refusal: str | None, grade: Grade, says: str
 ) -> None:
-    """Memory as old as grace is fine; younger, none, or a ledger that cannot be read is a note that says what waits."""
+    """Memory as old as grace is fine; younger, none, or an unreadable ledger is a note that says what is suspended."""
     world = make_world(tmp_path)
     world.pull_old("app")
     world.simulated.start_container("registry.example.com/app:v1")

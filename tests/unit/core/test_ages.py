@@ -19,7 +19,7 @@ def times(
     last_used_at: datetime | None = None,
     since: datetime | None = None,
 ) -> Times:
-    """`since`: where it is not given, the image was there at the agent's first look."""
+    """`since`: where it is not given, the image was there at the agent's first inspection."""
     memory = Memory(
         since=since or first_seen_at or NOW,
         first_seen_at={ID: first_seen_at} if first_seen_at else {},
@@ -81,7 +81,7 @@ def test_a_pull_long_before_a_watched_arrival_is_not_believed(late: timedelta, b
 
 
 @pytest.mark.parametrize(("seen_after", "believed"), [(-MICROSECOND, True), (timedelta(0), True), (MICROSECOND, False)])
-def test_what_was_there_at_the_first_look_came_before(seen_after: timedelta, believed: bool) -> None:
+def test_what_was_there_at_the_first_inspection_came_before(seen_after: timedelta, believed: bool) -> None:
     """Only of an image that was first seen after the watch began it is known when it came."""
     since, pulled_at = NOW - DAY, NOW - 60 * DAY
     known = times(pulled_at=pulled_at, first_seen_at=since + seen_after, since=since)
@@ -239,7 +239,7 @@ def test_grace_counts_from_the_later_of_arrival_and_use() -> None:
 
 
 def test_first_seen_does_not_count_where_the_pull_is_known() -> None:
-    """An agent that has just started does not take old images for new ones."""
+    """An agent that has just started does not mistake old images for new ones."""
     assert not is_recent(times(pulled_at=NOW - 2 * DAY, first_seen_at=NOW), DAY, NOW)
 
 

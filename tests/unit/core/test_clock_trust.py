@@ -25,7 +25,7 @@ def jumped(by: timedelta) -> ClockSense:
 
 
 def after(sense: ClockSense, time: timedelta, jump: timedelta = NOTHING) -> ClockSense:
-    """The next look, when so much time has passed."""
+    """The next reading of the clocks, after this time."""
     return sense.updated(sense.wall + time + jump, sense.monotonic + time.total_seconds())
 
 
@@ -63,12 +63,12 @@ def test_jumps_may_leave_ten_minutes(left: timedelta, sane: bool, sign: int) -> 
 
 
 def test_time_that_passes_is_no_jump() -> None:
-    """A look after a week that both clocks counted finds nothing odd."""
+    """A reading after a week that both clocks counted finds nothing odd."""
     sense = after(sense_at_start(NOW, STARTED, None), 7 * DAY)
     assert (sense.sane, sense.believed) == (True, NOW + 7 * DAY)
 
 
-def test_a_jump_back_takes_the_jump_away() -> None:
+def test_a_jump_back_undoes_the_jump() -> None:
     """A clock that returns to where it was is sane at once."""
     back = after(jumped(DAY), SECOND, -DAY)
     assert (back.sane, back.deviation) == (True, NOTHING)
@@ -124,20 +124,20 @@ def test_another_jump_starts_the_day_again() -> None:
         (365 * DAY, False),
     ],
 )
-def test_a_clock_has_to_fit_what_was_noted(ahead: timedelta, sane: bool) -> None:
-    """Behind the newest note by more than ten minutes, or ahead by more than four days, a clock is doubted."""
+def test_a_clock_has_to_fit_the_stored_times(ahead: timedelta, sane: bool) -> None:
+    """Behind the newest stored time by more than ten minutes, or ahead by more than four days, a clock is doubted."""
     sense = sense_at_start(NOW, STARTED, StoredTimes(NOW - ahead))
     assert (sense.sane, sense.deviation) == (sane, NOTHING if sane else ahead)
     assert sense.believed == (NOW if sane else NOW - ahead)
 
 
-def test_without_notes_there_is_nothing_to_doubt() -> None:
-    """The first start on a node takes its clock as it is."""
+def test_without_stored_times_there_is_nothing_to_doubt() -> None:
+    """The first start on a node believes its clock as it is."""
     assert sense_at_start(NOW, STARTED, None) == ClockSense(NOW, STARTED, unsure_since=STARTED)
 
 
 @pytest.mark.parametrize("ahead", [-HOUR, -365 * DAY, 365 * DAY])
-def test_in_doubt_time_goes_on_from_what_was_noted(ahead: timedelta) -> None:
+def test_in_doubt_time_continues_from_the_stored_time(ahead: timedelta) -> None:
     """Nothing but time that passes makes anything older in doubt, whatever the wall clock does."""
     sense = sense_at_start(NOW, STARTED, StoredTimes(NOW - ahead))
     for jump in (NOTHING, 5 * MINUTE, -5 * MINUTE, HOUR, -DAY):
@@ -158,7 +158,7 @@ def test_in_doubt_time_goes_on_from_what_was_noted(ahead: timedelta) -> None:
     ],
 )
 def test_a_doubted_clock_that_is_set_right_is_believed(ahead: timedelta, absence: timedelta, fits: bool) -> None:
-    """Once it fits the notes and the time since the start, the wall clock is taken; the notes follow the absence."""
+    """Once it fits the stored times and the time since the start, the wall clock is believed, whatever the absence."""
     doubted = after(sense_at_start(NOW, STARTED, StoredTimes(NOW - ahead)), 5 * HOUR)
     right = after(doubted, MINUTE, absence - ahead)
     assert not right.sane
@@ -170,13 +170,13 @@ def test_a_doubted_clock_that_is_set_right_is_believed(ahead: timedelta, absence
 @pytest.mark.parametrize("ahead", [-HOUR, 365 * DAY])
 @pytest.mark.parametrize(("short_of", "sane"), [(MICROSECOND, False), (NOTHING, True)])
 def test_a_doubted_clock_is_believed_after_a_day(ahead: timedelta, short_of: timedelta, sane: bool) -> None:
-    """A clock that never fitted and ran true for 24 hours since the start is taken as it is."""
+    """A clock that never fitted and ran true for 24 hours since the start is believed as it is."""
     sense = after(sense_at_start(NOW, STARTED, StoredTimes(NOW - ahead)), BELIEVED_AFTER - short_of)
     assert sense.settled().sane is sane
 
 
 def test_a_clock_an_hour_behind_does_not_come_to_fit_by_waiting() -> None:
-    """What was noted is compared with as it would be now: after an hour it is an hour behind still."""
+    """The stored time is compared with as it would be now: after an hour the clock is still an hour behind."""
     sense = sense_at_start(NOW, STARTED, StoredTimes(NOW + HOUR))
     for _ in range(23):
         sense = after(sense, HOUR).settled()
@@ -192,18 +192,18 @@ def test_slewing_sets_a_doubted_clock_right_too() -> None:
     assert sense.settled().sane
 
 
-# ---- the start, in the boot in which something was noted
+# ---- the start, in the boot in which something was stored
 
 
-def noted(expected: datetime, since: timedelta = 2 * MINUTE, newest: datetime | None = None) -> StoredTimes:
-    """A look of this boot, so long before the start, by which it should be `expected` then."""
+def stored(expected: datetime, since: timedelta = 2 * MINUTE, newest: datetime | None = None) -> StoredTimes:
+    """The times of a sample of this boot, `since` before the start, which make `expected` the time of the start."""
     return StoredTimes(newest or expected - since, expected - since, STARTED - since.total_seconds())
 
 
 def test_the_time_to_expect() -> None:
-    """It is the time of the latest look and the seconds since; in another boot nobody knows what to expect."""
-    assert noted(NOW).expected(STARTED) == NOW
-    assert noted(NOW).expected(STARTED + 3600) == NOW + HOUR
+    """It is the time of the latest sample and the seconds since; in another boot no time is expected."""
+    assert stored(NOW).expected(STARTED) == NOW
+    assert stored(NOW).expected(STARTED + 3600) == NOW + HOUR
     assert StoredTimes(NOW).expected(STARTED) is None
 
 
@@ -220,8 +220,8 @@ def test_the_time_to_expect() -> None:
     ],
 )
 def test_a_jump_before_the_start_is_one(by: timedelta, sane: bool, sign: int, since: timedelta) -> None:
-    """In the boot of the latest look a clock that moved by more than ten minutes since has jumped, however long ago."""
-    sense = sense_at_start(NOW, STARTED, noted(NOW - sign * by, since))
+    """In the boot of the latest sample a clock that moved by more than ten minutes has jumped, however long ago."""
+    sense = sense_at_start(NOW, STARTED, stored(NOW - sign * by, since))
     assert (sense.sane, sense.doubted) == (sane, False)
     assert sense.believed == (NOW if sane else NOW - sign * by)
     back = after(sense, MINUTE, -sign * by).settled()
@@ -232,24 +232,24 @@ def test_a_jump_before_the_start_is_one(by: timedelta, sane: bool, sign: int, si
 @pytest.mark.parametrize(("short_of", "sane"), [(MICROSECOND, False), (NOTHING, True)])
 def test_a_jump_before_the_start_is_believed_after_a_day(by: timedelta, short_of: timedelta, sane: bool) -> None:
     """Of a clock that ran true since the start; a day counts anew with each start."""
-    sense = after(sense_at_start(NOW, STARTED, noted(NOW - by)), BELIEVED_AFTER - short_of)
+    sense = after(sense_at_start(NOW, STARTED, stored(NOW - by)), BELIEVED_AFTER - short_of)
     assert sense.settled().sane is sane
     assert sense.settled().believed - sense.believed == (by if sane else NOTHING)
 
 
 @pytest.mark.parametrize("newest", [NOW - 300 * DAY, NOW + 300 * DAY])
 def test_in_this_boot_the_newest_time_says_nothing(newest: datetime) -> None:
-    """What was noted by a clock that was wrong once is no reason to doubt one that runs as it did at the last look."""
-    assert sense_at_start(NOW, STARTED, noted(NOW, newest=newest)).sane
+    """Times stored by a clock that was wrong once are no reason to doubt one that runs as it did at the last sample."""
+    assert sense_at_start(NOW, STARTED, stored(NOW, newest=newest)).sane
 
 
-def test_an_absurd_look_says_nothing() -> None:
-    """A spoilt time of the latest look leaves the newest time, which is as absurd."""
-    assert sense_at_start(NOW, STARTED, noted(NOW + ABSURD)).deviation == -ABSURD
-    assert sense_at_start(NOW, STARTED, noted(NOW + ABSURD + 2 * DAY)).sane
+def test_an_absurd_sample_says_nothing() -> None:
+    """A spoilt time of the latest sample leaves the newest time, which is as absurd."""
+    assert sense_at_start(NOW, STARTED, stored(NOW + ABSURD)).deviation == -ABSURD
+    assert sense_at_start(NOW, STARTED, stored(NOW + ABSURD + 2 * DAY)).sane
 
 
-def test_an_absurd_note_says_nothing() -> None:
+def test_an_absurd_stored_time_says_nothing() -> None:
     """A spoilt ledger with a time at the end of the calendar must not stop the agent."""
     sense = sense_at_start(NOW, 0.0, StoredTimes(datetime.max.replace(tzinfo=UTC)))
     assert sense.sane

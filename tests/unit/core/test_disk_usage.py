@@ -32,7 +32,7 @@ def test_what_a_removal_can_free(others: tuple[Usage, ...], *, apart: bool, free
 
 
 def test_shares_are_those_of_what_can_be_freed() -> None:
-    """Each resource with a limit has its share, of each filesystem by itself; containers' own are nobody's to drive."""
+    """Each resource with a limit has its share, of each filesystem by itself; containers' own is never driven."""
     assert percents(ALL) == {
         Part(Filesystem.IMAGES, Resource.BYTES): 50,
         Part(Filesystem.IMAGES, Resource.INODES): 20,
@@ -51,7 +51,7 @@ def test_a_resource_without_a_limit_has_nothing(resource: str, capacity: int, av
 
 
 @pytest.mark.parametrize(("before", "after", "freed"), [(100, 99, -1), (100, 100, 0), (100, 101, 1), (0, 300, 300)])
-def test_what_others_wrote_is_taken_off_what_was_freed(before: int, after: int, freed: int) -> None:
+def test_what_others_wrote_is_subtracted_from_what_was_freed(before: int, after: int, freed: int) -> None:
     """Below 0 where it is more."""
     assert replace(IMAGES, free_bytes=after).freed_since(replace(IMAGES, free_bytes=before)) == freed
 
@@ -69,8 +69,8 @@ def test_bytes_are_freed_on_both_filesystems() -> None:
     assert after.freed_since(ALL) == 12
 
 
-def test_expected_bytes_count_as_used_where_they_will_lie() -> None:
-    """Each filesystem gets its own, one that nothing is expected on stays, and more than fits is more than 100 %."""
+def test_projected_bytes_count_as_used_where_they_will_lie() -> None:
+    """Each filesystem gets its own, one without projected bytes stays, and more than fits is more than 100 %."""
     less = ALL.less({Filesystem.IMAGES: 600_000, Filesystem.CONTENT: 100_000})
     assert [each.used_percent for each in less.all] == pytest.approx([110, 40, 90])
     assert less.freeable_bytes == ALL.freeable_bytes

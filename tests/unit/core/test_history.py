@@ -1,4 +1,4 @@
-"""What the ledger tells: how long an image was gone."""
+"""History from the ledger: how long an image was gone."""
 
 from datetime import timedelta
 
@@ -11,7 +11,7 @@ from support.values import DAY, MICROSECOND, NOW
 GONE = PastEviction("sha256:1", (), Trigger.NIGHTLY, "expired", "company", EvictionOutcome.EVICTED, None, NOW)
 
 
-def test_what_did_not_come_back_is_gone_for_no_time() -> None:
+def test_what_was_not_re_pulled_has_no_time_of_absence() -> None:
     """Nothing is said of how long an image will be gone."""
     assert GONE.regretted_after is None
 
@@ -20,7 +20,7 @@ def test_what_did_not_come_back_is_gone_for_no_time() -> None:
     ("later", "gone_for"), [(-MICROSECOND, timedelta(0)), (timedelta(0), timedelta(0)), (DAY, DAY)]
 )
 def test_gone_for(later: timedelta, gone_for: timedelta) -> None:
-    """An image is gone from its eviction until somebody wants it, and never for less than no time."""
+    """An image is gone from its eviction until its regret, and never for less than no time."""
     back = PastEviction(
         GONE.image_id,
         GONE.references,

@@ -1,4 +1,4 @@
-"""Who holds what is used: a partition by the first holder that reaches a key, on random graphs."""
+"""Bytes by holder: a partition by the first holder that reaches a key, on random graphs."""
 
 from dataclasses import replace
 from itertools import product
@@ -31,17 +31,17 @@ def graphs(draw: st.DrawFn) -> Layers:
     )
 
 
-def holds(layers: Layers, key: str) -> set[str]:
-    """The key and all that it holds."""
+def reachable(layers: Layers, key: str) -> set[str]:
+    """The key and all that it reaches."""
     found, reached = {key}, set[str]()
     while found - reached:
         reached |= found
-        found = {target for held_by in reached for target in layers.edges.get(held_by, ())}
+        found = {target for source in reached for target in layers.edges.get(source, ())}
     return reached
 
 
 def holder_of(layers: Layers, key: str, in_use: frozenset[str], evictable: frozenset[str]) -> Holder:
-    """The literal definition: the first holder with a root that holds the key."""
+    """The literal definition: the first holder with a root that reaches the key."""
 
     def images(ids: frozenset[str]) -> frozenset[str]:
         return frozenset(root for image_id in ids for root in layers.images.get(image_id, ()))
@@ -53,7 +53,7 @@ def holder_of(layers: Layers, key: str, in_use: frozenset[str], evictable: froze
         Holder.UNLISTED: layers.unlisted,
         Holder.EVICTABLE: images(evictable),
     }
-    found = (holder for holder, keys in roots.items() if any(key in holds(layers, root) for root in keys))
+    found = (holder for holder, keys in roots.items() if any(key in reachable(layers, root) for root in keys))
     return next(found, Holder.NON_IMAGE)
 
 
@@ -61,7 +61,7 @@ def holder_of(layers: Layers, key: str, in_use: frozenset[str], evictable: froze
 def test_a_key_counts_for_the_first_holder_that_reaches_it(
     layers: Layers, in_use: frozenset[str], evictable: frozenset[str]
 ) -> None:
-    """Each key is in the bytes of one holder, the first in order; what nobody reaches, and all else, is other."""
+    """Each key is in the bytes of one holder, the first in order; bytes that no holder reaches are non-image data."""
     expected = dict.fromkeys(Holder, 0)
     for key, size in BYTES.items():
         expected[holder_of(layers, key, in_use, evictable)] += size
@@ -87,7 +87,7 @@ def test_evictable_is_what_evicting_frees(layers: Layers, evictable: frozenset[s
     assert bytes_by_holder(layers, USED, [], evictable)[Holder.EVICTABLE] == reclaimable(layers, evictable).bytes
 
 
-def test_nothing_is_held_by_anyone_on_an_empty_node() -> None:
+def test_an_empty_node_has_no_bytes_of_any_holder() -> None:
     """Without images all that is used is other, and of nothing used nothing is."""
     nobody = dict.fromkeys(Holder, 0)
     assert bytes_by_holder(EMPTY, 0, [], []) == nobody
@@ -95,8 +95,8 @@ def test_nothing_is_held_by_anyone_on_an_empty_node() -> None:
 
 
 @pytest.mark.parametrize(("used_bytes", "other"), [(2, 0), (3, 0), (4, 1)], ids=["below", "at", "above"])
-def test_other_is_never_negative(used_bytes: int, other: int) -> None:
-    """Where images were read as taking more than is used, other is 0 and what they take stays as read."""
+def test_non_image_data_is_never_negative(used_bytes: int, other: int) -> None:
+    """Where images were read as taking more than is used, non-image data is 0 and what they take stays as read."""
     layers = replace(EMPTY, images={"kept": frozenset({"a", "b"})})
     found = bytes_by_holder(layers, used_bytes, [], [])
     assert (found[Holder.KEPT], found[Holder.NON_IMAGE]) == (3, other)
@@ -118,7 +118,7 @@ def test_the_order_of_holders_is_fixed() -> None:
 
 
 def test_an_image_both_in_use_and_evictable_is_in_use() -> None:
-    """If unsure, an image is in use; and what a container holds is, whether or not its image is."""
+    """If unsure, an image is in use; so is what a container has, whether or not its image is."""
     layers = replace(EMPTY, images={"old": frozenset("a")}, containers=frozenset("b"))
     found = bytes_by_holder(layers, USED, ["old"], ["old"])
     assert (found[Holder.IN_USE], found[Holder.EVICTABLE]) == (3, 0)

@@ -1,4 +1,4 @@
-"""Who needs an image, by whichever name; and the last look."""
+"""Whether an image is in use, by whichever name; and the final check."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -18,7 +18,7 @@ NGINX = Image(
 )
 CRIO = replace(NGINX, id=HEX)
 OTHER = make_image(2)
-NOBODY = image_users([], [])
+NO_USERS = image_users([], [])
 
 
 @pytest.mark.parametrize("image", [NGINX, CRIO], ids=["containerd", "cri-o"])
@@ -84,27 +84,27 @@ def test_use_comes_before_sandbox_and_sandbox_before_pin() -> None:
     user = [Container("c", frozenset({"nginx"}))]
     assert image_users(user, ["nginx"]).reason_to_keep(pinned) is KeepReason.IN_USE
     assert image_users([], ["nginx"]).reason_to_keep(pinned) is KeepReason.SANDBOX
-    assert NOBODY.reason_to_keep(pinned) is KeepReason.PINNED
-    assert NOBODY.reason_to_keep(NGINX) is None
+    assert NO_USERS.reason_to_keep(pinned) is KeepReason.PINNED
+    assert NO_USERS.reason_to_keep(NGINX) is None
 
 
 @pytest.mark.parametrize("name", [HEX, f"sha256:{HEX}", "nginx", f"nginx@{MANIFEST}"])
-def test_a_sandbox_image_is_needed_by_any_of_its_names(name: str) -> None:
+def test_a_sandbox_image_is_found_by_any_of_its_names(name: str) -> None:
     """The pause image is recognised as containers' images are, and is not in use."""
     needs = image_users([], [name])
     assert needs.reason_to_keep(NGINX) is KeepReason.SANDBOX
     assert not ids_in_use([NGINX], needs)
 
 
-def test_nobody_needs_anything_on_an_empty_node() -> None:
+def test_nothing_is_in_use_on_an_empty_node() -> None:
     """Without containers and sandboxes nothing is in use."""
-    assert NOBODY.reason_to_keep(NGINX) is None
-    assert not ids_in_use([], NOBODY)
+    assert NO_USERS.reason_to_keep(NGINX) is None
+    assert not ids_in_use([], NO_USERS)
 
 
-def test_the_last_look_lets_an_unchanged_image_go() -> None:
-    """An image that is as it was planned and that nobody needs may go."""
-    assert reason_to_spare(NGINX, replace(NGINX), NOBODY) is None
+def test_the_final_check_allows_the_eviction_of_an_unchanged_image() -> None:
+    """An image that is as it was planned and not in use may be evicted."""
+    assert reason_to_spare(NGINX, replace(NGINX), NO_USERS) is None
 
 
 @pytest.mark.parametrize(
@@ -120,27 +120,27 @@ def test_the_last_look_lets_an_unchanged_image_go() -> None:
         (replace(NGINX, pulled_at=NOW), "it was pulled again"),
     ],
 )
-def test_the_last_look_spares_what_changed(present: Image | None, why: str | None) -> None:
+def test_the_final_check_spares_what_changed(present: Image | None, why: str | None) -> None:
     """A pin, another reference or pull, or a status that cannot be read spares the image."""
-    assert reason_to_spare(NGINX, present, NOBODY) == why
+    assert reason_to_spare(NGINX, present, NO_USERS) == why
 
 
-def test_the_last_look_spares_what_is_needed_now() -> None:
+def test_the_final_check_spares_what_is_in_use_now() -> None:
     """A container or sandbox that came since the plan spares the image."""
     assert reason_to_spare(NGINX, NGINX, image_users([Container("c", frozenset({"nginx"}))], [])) == "now in_use"
     assert reason_to_spare(NGINX, NGINX, image_users([], ["nginx"])) == "now sandbox"
 
 
-def test_the_last_look_sees_names_that_the_image_got_since() -> None:
+def test_the_final_check_sees_names_that_the_image_got_since() -> None:
     """A container that uses the image by a tag that it got meanwhile needs it."""
     present = replace(NGINX, tags=(*NGINX.tags, "r.io/new:1"))
     assert reason_to_spare(NGINX, present, image_users([Container("c", frozenset({"r.io/new:1"}))], [])) == "now in_use"
 
 
-def test_the_last_look_spares_where_the_pull_time_is_no_longer_known() -> None:
+def test_the_final_check_spares_where_the_pull_time_is_no_longer_known() -> None:
     """A pull time that was known and is not any more may hide a new pull."""
     pulled = replace(NGINX, pulled_at=NOW - HOUR)
-    assert reason_to_spare(pulled, replace(pulled, pulled_at=None), NOBODY) == "it was pulled again"
+    assert reason_to_spare(pulled, replace(pulled, pulled_at=None), NO_USERS) == "it was pulled again"
 
 
 @pytest.mark.parametrize(
@@ -155,5 +155,5 @@ def test_the_last_look_spares_where_the_pull_time_is_no_longer_known() -> None:
 def test_what_was_used_after_the_plan_is_spared(image: Image, used_at: datetime, why: str | None) -> None:
     """A use that the plan knew of is in it; a later one counts, though no container has the image any more."""
     used = keys_used_after(NOW, {image.id: used_at, OTHER.id: NOW - HOUR})
-    assert reason_to_spare(image, image, replace(NOBODY, used=used)) == why
-    assert reason_to_spare(OTHER, OTHER, replace(NOBODY, used=used)) is None
+    assert reason_to_spare(image, image, replace(NO_USERS, used=used)) == why
+    assert reason_to_spare(OTHER, OTHER, replace(NO_USERS, used=used)) is None

@@ -1,4 +1,4 @@
-"""When a kubelet removes images, by its own configuration, and whether our high marks come too late."""
+"""When a kubelet removes images, by its own configuration, and whether our high watermarks come too late."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -101,7 +101,7 @@ def test_naming_one_threshold_switches_the_others_off() -> None:
     ],
 )
 def test_thresholds_are_shares_or_amounts(signal: str, text: str, expected: dict[str, tuple[float, str]]) -> None:
-    """Amounts count against the size of the filesystem; what the kubelet takes as off is off; other signals pass."""
+    """Amounts count against the filesystem's size; what the kubelet reads as off is off; other signals are ignored."""
     assert acts(evictionHard={signal: text}, imageGCHighThresholdPercent=100) == expected
 
 
@@ -218,14 +218,14 @@ def test_an_age_of_nothing_is_off(text: str, age: timedelta | None) -> None:
     ("high", "acts_first"),
     [(78.9, None), (79, None), (79.1, False), (83.9, False), (84, True), (84.1, True), (100, True)],
 )
-def test_a_high_mark_collides_at_the_kubelets_own(high: float, acts_first: bool | None) -> None:
+def test_a_high_watermark_collides_at_the_kubelets_threshold(high: float, acts_first: bool | None) -> None:
     """At or above it the kubelet acts first; less than 5 points below is close; 5 points below is fine."""
     found = collisions(KubeletSettings(), replace(WATERMARKS, bytes=WatermarkPair(high=high, low=10)), USAGE)
     assert [collision.acts_first for collision in found] == ([] if acts_first is None else [acts_first])
 
 
 def test_a_collision_says_what_stands_against_what() -> None:
-    """Both marks, their settings, and what to do, for each resource."""
+    """Both limits, their settings, and what to do, for each resource."""
     watermarks = Watermarks(bytes=WatermarkPair(high=81.5, low=65), inodes=WatermarkPair(high=95, low=75))
     close, first = collisions(KubeletSettings(), watermarks, USAGE)
     assert (close.resource, first.resource) == (BYTES, INODES)

@@ -14,7 +14,7 @@ from support.values import (
     NOW,
     make_digest,
     make_image,
-    make_observation,
+    make_inspection,
     make_policy,
     make_rule,
     verdicts_by_id,
@@ -29,7 +29,7 @@ def release(number: int, created: timedelta, pulled: timedelta = 60 * DAY, repos
 
 
 def kept_newest(policy: Policy, *images: Image, trigger: Trigger = Trigger.NIGHTLY, used: str = "") -> set[str]:
-    inspection = make_observation(*images, used=[used] if used else [])
+    inspection = make_inspection(*images, used=[used] if used else [])
     verdicts = verdicts_by_id(plan(inspection, policy, trigger, NOW))
     return {image_id for image_id, verdict in verdicts.items() if verdict.reason is KeepReason.NEWEST}
 
@@ -37,7 +37,7 @@ def kept_newest(policy: Policy, *images: Image, trigger: Trigger = Trigger.NIGHT
 @pytest.mark.parametrize("trigger", EVERY_TRIGGER)
 @pytest.mark.parametrize("keep", range(6))
 def test_so_many_of_the_newest_are_kept(keep: int, trigger: Trigger) -> None:
-    """keep_newest keeps the newest N of a repository under every trigger; the next one goes."""
+    """keep_newest keeps the newest N of a repository under every trigger; the next one is evicted."""
     images = [release(number, created=(40 + number) * DAY) for number in range(4)]
     policy = make_policy(make_rule(keep_newest=keep))
     assert kept_newest(policy, *images, trigger=trigger) == {image.id for image in images[:keep]}
@@ -60,17 +60,17 @@ def test_a_tie_at_the_last_place_is_kept() -> None:
 
 
 def test_images_in_use_count() -> None:
-    """An image in use takes one of the places: what runs is the newest, the one before may go."""
+    """An image in use takes one of the places: what runs is the newest, the one before may be evicted."""
     running, before = release(1, 40 * DAY), release(2, 50 * DAY)
     policy = make_policy(make_rule(keep_newest=1))
-    verdicts = verdicts_by_id(plan(make_observation(running, before, used=[running.id]), policy, Trigger.NIGHTLY, NOW))
+    verdicts = verdicts_by_id(plan(make_inspection(running, before, used=[running.id]), policy, Trigger.NIGHTLY, NOW))
     assert verdicts[running.id].reason is KeepReason.IN_USE
     assert verdicts[before.id].reason is EvictReason.EXPIRED
 
 
 @pytest.mark.parametrize("changes", [{"pinned": True}, {"created": 10 * DAY}, {"pulled": DAY / 2}])
 def test_images_kept_for_another_reason_count(changes: dict[str, timedelta]) -> None:
-    """Pinned, young and recent images take a place too: all images on the node count."""
+    """Pinned, young and recent images fill a place too: all images on the node count."""
     newer = make_image(1, [f"{COMPANY}/app:1"], **({"created": 40 * DAY} | changes))  # type: ignore[arg-type]
     older = release(2, 50 * DAY)
     assert not kept_newest(make_policy(make_rule(keep_newest=1)), newer, older)
@@ -90,7 +90,7 @@ def test_each_repository_counts_for_itself() -> None:
 
 
 def test_the_newest_of_any_of_its_repositories_is_kept() -> None:
-    """An image that is old news in one repository is kept as the newest of another."""
+    """An image that is not among the newest of one repository is kept as the newest of another."""
     newer = release(1, 40 * DAY)
     both = make_image(
         2, [f"{COMPANY}/app:2", f"{COMPANY}/mirror:2", f"{COMPANY}/app@{make_digest(2)}"], created=50 * DAY
@@ -98,7 +98,7 @@ def test_the_newest_of_any_of_its_repositories_is_kept() -> None:
     assert kept_newest(make_policy(make_rule(keep_newest=1)), newer, both) == {newer.id, both.id}
 
 
-def test_many_tags_take_one_place() -> None:
+def test_many_tags_fill_one_place() -> None:
     """An image with several tags in a repository is one image there."""
     many = make_image(
         1, [*(f"{COMPANY}/app:{tag}" for tag in "abc"), f"{COMPANY}/app@{make_digest(1)}"], created=40 * DAY
@@ -117,14 +117,14 @@ def test_newest_is_by_the_rules_clock() -> None:
 
 
 def test_an_image_known_by_digest_only_counts_in_its_repository() -> None:
-    """A repo digest without a tag is a place in the repository, to take and to hold."""
+    """A repo digest without a tag fills a place in the repository like any other."""
     newer = make_image(1, [f"{COMPANY}/app@{make_digest(1)}"], created=40 * DAY)
     older = release(2, 50 * DAY)
     assert kept_newest(make_policy(make_rule(keep_newest=1)), newer, older) == {newer.id}
 
 
-def test_unreadable_images_take_no_place() -> None:
-    """Whether an image that cannot be read is newer is not known, so it crowds nobody out."""
+def test_unreadable_images_fill_no_place() -> None:
+    """Whether an image that cannot be read is newer is not known, so it fills no place."""
     unreadable = make_image(1, [f"{COMPANY}/app:1"], created=None, pulled=None, readable=False)
     older = release(2, 50 * DAY)
     assert kept_newest(make_policy(make_rule(keep_newest=1)), unreadable, older) == {older.id}

@@ -1,4 +1,4 @@
-"""The nightly window: each occurrence is due once, in every kind of night."""
+"""The nightly window: each occurrence is due once, on every kind of day."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -34,7 +34,7 @@ def asked(calendar: Calendar, now: datetime, done: datetime | None = None) -> da
 
 
 def swept(calendar: Calendar, start: datetime, end: datetime, step: timedelta = MINUTE) -> list[tuple[str, str]]:
-    """(when, which occurrence) of each sweep of a daemon that looks every `step` and is done at once."""
+    """(when, which occurrence) of each sweep of a daemon that checks every `step` and is done at once."""
     done, sweeps = asked(calendar, start - step), []
     for now in every(step, start, end):
         occurrence = asked(calendar, now, done)
@@ -59,7 +59,7 @@ MIDNIGHT = datetime(2026, 6, 1, tzinfo=UTC)
     ],
 )
 def test_due_from_the_occurrence_until_the_window_ends(since: timedelta, due: bool) -> None:
-    """The window holds its first moment and not its last."""
+    """The window includes its first moment and not its last."""
     assert asked(make_calendar(), MIDNIGHT + since) == (MIDNIGHT if due else None)
 
 
@@ -90,10 +90,10 @@ def test_what_is_done_is_not_due_again(done: timedelta, due: bool) -> None:
 def test_what_was_missed_is_due_once_the_last_sweep_is_overdue(short_of: timedelta, due: bool) -> None:
     """After its window an occurrence is due from 48 hours after the end of the last nightly sweep on."""
     now = MIDNIGHT + 12 * HOUR
-    night = NightlyRun(MIDNIGHT - 2 * DAY, now - 48 * HOUR + short_of)
-    assert make_calendar().due(now, night, NOW - 365 * DAY) == (MIDNIGHT if due else None)
-    assert make_calendar().due(now, night, now - 48 * HOUR + MICROSECOND) is None
-    assert make_calendar().due(now, NightlyRun(MIDNIGHT, night.ended_at), NOW - 365 * DAY) is None
+    last = NightlyRun(MIDNIGHT - 2 * DAY, now - 48 * HOUR + short_of)
+    assert make_calendar().due(now, last, NOW - 365 * DAY) == (MIDNIGHT if due else None)
+    assert make_calendar().due(now, last, now - 48 * HOUR + MICROSECOND) is None
+    assert make_calendar().due(now, NightlyRun(MIDNIGHT, last.ended_at), NOW - 365 * DAY) is None
 
 
 @pytest.mark.parametrize(("late", "due"), [(-MICROSECOND, True), (NOTHING, True), (MICROSECOND, False)])
@@ -106,7 +106,7 @@ def test_what_could_not_have_been_swept_for_was_not_missed(late: timedelta, due:
 
 
 def test_only_the_latest_occurrence_counts() -> None:
-    """A daemon that was away does not catch up on windows that a later occurrence follows."""
+    """A daemon that was off does not catch up on windows that a later occurrence follows."""
     hourly = make_calendar("0 * * * *", window=4 * HOUR)
     assert asked(hourly, MIDNIGHT + 3 * HOUR + MINUTE) == MIDNIGHT + 3 * HOUR
 
@@ -180,7 +180,7 @@ def test_a_sweep_ends_with_the_window_that_it_began_in(since: timedelta, has_end
     ],
 )
 @pytest.mark.parametrize(("window", "delay"), [(10 * MINUTE, 9 * MINUTE), (4 * HOUR, NOTHING)])
-def test_each_night_has_one_sweep(  # noqa: PLR0917 a column of the table each
+def test_each_nightly_run_has_one_sweep(  # noqa: PLR0917 a column of the table each
     schedule: str,
     timezone: ZoneInfo,
     start: str,
@@ -189,7 +189,7 @@ def test_each_night_has_one_sweep(  # noqa: PLR0917 a column of the table each
     window: timedelta,
     delay: timedelta,
 ) -> None:
-    """Minute by minute, each occurrence is swept once and on time, in the nights that are longer or shorter too."""
+    """Minute by minute, each occurrence is swept once and on time, also on days that are longer or shorter."""
     calendar = make_calendar(schedule, timezone, window, delay)
     on_time = [(f"{at(text) + delay:%m-%d %H:%M}", text) for text in expected]
     assert swept(calendar, at(start), at(end)) == on_time
@@ -266,7 +266,7 @@ def test_a_delay_across_midnight_belongs_to_the_day_before() -> None:
 
 
 def test_seconds_do_not_hide_an_occurrence() -> None:
-    """A look a moment after the minute still finds the occurrence of that minute."""
+    """A check a moment after the minute still finds the occurrence of that minute."""
     for after in (NOTHING, MICROSECOND, SECOND / 2, SECOND, 59 * SECOND, MINUTE - MICROSECOND):
         assert asked(make_calendar(), MIDNIGHT + after) == MIDNIGHT
 

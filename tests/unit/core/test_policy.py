@@ -1,4 +1,4 @@
-"""The plan: every image exactly once, with the first reason of the design's list that holds."""
+"""The plan: every image exactly once, with the first reason of the design's list that applies."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -34,7 +34,7 @@ from support.values import (
     NOW,
     make_digest,
     make_image,
-    make_observation,
+    make_inspection,
     make_policy,
     make_rule,
     parts_cover,
@@ -49,10 +49,10 @@ DIGEST = make_digest(1)
 def verdict_on(
     image: Image, policy: Policy, trigger: Trigger = Trigger.NIGHTLY, inspection: Inspection | None = None
 ) -> Verdict:
-    return verdicts_by_id(plan(inspection or make_observation(image), policy, trigger, NOW))[image.id]
+    return verdicts_by_id(plan(inspection or make_inspection(image), policy, trigger, NOW))[image.id]
 
 
-def with_holds(inspection: Inspection, on_hold_until: Mapping[str, datetime]) -> Inspection:
+def with_rules_on_hold(inspection: Inspection, on_hold_until: Mapping[str, datetime]) -> Inspection:
     return replace(inspection, memory=replace(inspection.memory, on_hold_until=on_hold_until))
 
 
@@ -85,38 +85,38 @@ def test_reasons_win_in_the_order_of_the_design() -> None:
     down = frozenset({"registry.gitlab.com"})
     seen: list[Reason] = []
 
-    def look() -> None:
-        inspection = make_observation(image, used=user, sandbox=sandbox, layers=layers)
-        inspection = with_holds(replace(inspection, registries_down=down), {"company": NOW + HOUR})
+    def judge() -> None:
+        inspection = make_inspection(image, used=user, sandbox=sandbox, layers=layers)
+        inspection = with_rules_on_hold(replace(inspection, registries_down=down), {"company": NOW + HOUR})
         seen.append(verdict_on(image, make_policy(rule, protect=protect), trigger, inspection).reason)
 
-    look()
+    judge()
     image = replace(image, readable=True)
-    look()
+    judge()
     user.clear()
-    look()
+    judge()
     sandbox.clear()
-    look()
+    judge()
     image = replace(image, pinned=False)
-    look()
+    judge()
     protect.clear()
-    look()
+    judge()
     rule = make_rule(keep_newest=1)
-    look()
+    judge()
     image = replace(image, digests=(f"{COMPANY}/app@{DIGEST}",))
-    look()
+    judge()
     image = replace(image, pulled_at=NOW - DAY)
-    look()
+    judge()
     rule = make_rule()
-    look()
+    judge()
     image = replace(image, created_at=NOW - 30 * DAY)
-    look()
+    judge()
     trigger = Trigger.PRESSURE
-    look()
+    judge()
     down = frozenset()
-    look()
+    judge()
     layers = make_layers({image.id: "layer"}, {"layer": 1})
-    look()
+    judge()
     assert seen == [*KeepReason, EvictReason.EXPIRED]
 
 
@@ -129,7 +129,7 @@ def test_reasons_win_in_the_order_of_the_design() -> None:
     ],
 )
 def test_max_age(since_max_age: timedelta, nightly: Reason, pressure: Reason) -> None:
-    """At max_age itself an image expires; before that only pressure takes it, and says so."""
+    """At max_age itself an image expires; before that only pressure evicts it, and says so."""
     image = make_image(1, created=30 * DAY + since_max_age)
     assert verdict_on(image, make_policy()).reason is nightly
     assert verdict_on(image, make_policy(), Trigger.MANUAL).reason is nightly
@@ -146,7 +146,7 @@ def test_grace(trigger: str, grace: timedelta, since: timedelta) -> None:
     arrived = make_image(1, pulled=grace + since)
     assert (verdict_on(arrived, make_policy(), Trigger(trigger)).reason is KeepReason.RECENT) is recent
     used = make_image(1)
-    inspection = make_observation(used, last_used={used.id: NOW - grace - since})
+    inspection = make_inspection(used, last_used={used.id: NOW - grace - since})
     verdict = verdict_on(used, make_policy(), Trigger(trigger), inspection)
     assert (verdict.reason is KeepReason.RECENT) is recent
 
@@ -193,7 +193,7 @@ def test_implausible_builds_do_not_expire_images() -> None:
         (90, 90, 90, Clock.LAST_USED, EvictReason.EXPIRED, False),
     ],
 )
-def test_it_is_said_where_memory_keeps(  # noqa: PLR0917 a column of the table each
+def test_the_verdict_says_where_memory_keeps(  # noqa: PLR0917 a column of the table each
     created: int | None, pulled: int | None, seen: int, clock: Clock, reason: Reason, by_memory: bool
 ) -> None:
     """A verdict tells where an image stays only because first seen stands in for an unknown time."""
@@ -202,7 +202,7 @@ def test_it_is_said_where_memory_keeps(  # noqa: PLR0917 a column of the table e
         created=None if created is None else created * DAY,
         pulled=None if pulled is None else pulled * DAY,
     )
-    inspection = make_observation(image, first_seen={image.id: NOW - seen * DAY})
+    inspection = make_inspection(image, first_seen={image.id: NOW - seen * DAY})
     verdict = verdict_on(image, make_policy(make_rule(age_from=clock)), inspection=inspection)
     assert (verdict.reason, verdict.by_memory) == (reason, by_memory)
 
@@ -213,7 +213,7 @@ def test_a_use_keeps_what_was_first_seen_in_use(used: int | None, by_memory: boo
     for pulled, seen, clock in ((None, HOUR, Clock.CREATED), (90 * DAY, 2 * DAY, Clock.LAST_USED)):
         image = make_image(1, pulled=pulled)
         last_used = {} if used is None else {image.id: NOW - seen - used * MINUTE}
-        inspection = make_observation(image, first_seen={image.id: NOW - seen}, last_used=last_used)
+        inspection = make_inspection(image, first_seen={image.id: NOW - seen}, last_used=last_used)
         verdict = verdict_on(image, make_policy(make_rule(age_from=clock)), inspection=inspection)
         assert (verdict.evict, verdict.by_memory) == (False, by_memory)
 
@@ -227,7 +227,7 @@ def test_max_age_by_last_use(since: timedelta, trigger: Trigger) -> None:
     """An image expires when it has been idle for max_age itself, however long ago it was built and pulled."""
     image, policy = make_image(1, created=999 * DAY, pulled=900 * DAY), make_policy(make_rule(age_from=Clock.LAST_USED))
     first_seen = {image.id: NOW - 800 * DAY}
-    inspection = make_observation(image, first_seen=first_seen, last_used={image.id: NOW - 30 * DAY - since})
+    inspection = make_inspection(image, first_seen=first_seen, last_used={image.id: NOW - 30 * DAY - since})
     verdict = verdict_on(image, policy, trigger, inspection)
     assert (verdict.reason is EvictReason.EXPIRED) is (since >= timedelta(0))
     assert (verdict.age, verdict.last_used_at) == (30 * DAY + since, NOW - 30 * DAY - since)
@@ -240,17 +240,17 @@ def test_what_was_never_used_is_idle_since_it_came(never_used_since: str, since:
     old, at = 90 * DAY, 30 * DAY + since
     pulled, seen = (at, old) if never_used_since == "pulled" else (old, at)
     image = make_image(1, pulled=pulled)
-    inspection = make_observation(image, first_seen={image.id: NOW - seen})
+    inspection = make_inspection(image, first_seen={image.id: NOW - seen})
     verdict = verdict_on(image, make_policy(make_rule(age_from=Clock.LAST_USED)), inspection=inspection)
     assert verdict.age == at
     assert verdict.reason is (EvictReason.EXPIRED if since >= timedelta(0) else KeepReason.UNEXPIRED)
 
 
 def test_the_order_by_last_use() -> None:
-    """By night what has been idle for longest goes first, whatever its build says."""
+    """Nightly what has been idle for longest is evicted first, whatever its build says."""
     images = [make_image(number, created=(200 - number) * DAY) for number in range(1, 5)]
     last_used = {image.id: NOW - (40 + number) * DAY for number, image in enumerate(images)}
-    inspection = make_observation(*images, first_seen=dict.fromkeys(last_used, NOW - 99 * DAY), last_used=last_used)
+    inspection = make_inspection(*images, first_seen=dict.fromkeys(last_used, NOW - 99 * DAY), last_used=last_used)
     policy = make_policy(make_rule(age_from=Clock.LAST_USED))
     assert [verdict.image for verdict in plan(inspection, policy, Trigger.NIGHTLY, NOW).evictions] == images[::-1]
 
@@ -258,18 +258,18 @@ def test_the_order_by_last_use() -> None:
 @pytest.mark.parametrize("trigger", list(Trigger))
 @pytest.mark.parametrize(("since_end", "over"), [(-MICROSECOND, False), (timedelta(0), True), (MICROSECOND, True)])
 def test_a_rule_on_hold(trigger: Trigger, since_end: timedelta, over: bool) -> None:
-    """Until the end of the hold, that moment left out, the night keeps what is expired; nobody else does."""
+    """Until its end, that moment excluded, a hold keeps expired images from nightly evictions, and from no others."""
     image = make_image(1)
-    inspection = with_holds(make_observation(image), {"company": NOW - since_end})
-    held = trigger is Trigger.NIGHTLY and not over
+    inspection = with_rules_on_hold(make_inspection(image), {"company": NOW - since_end})
+    on_hold = trigger is Trigger.NIGHTLY and not over
     reason = verdict_on(image, make_policy(), trigger, inspection).reason
-    assert reason is (KeepReason.RULE_ON_HOLD if held else EvictReason.EXPIRED)
+    assert reason is (KeepReason.RULE_ON_HOLD if on_hold else EvictReason.EXPIRED)
 
 
 def test_a_hold_concerns_what_is_expired_only() -> None:
-    """What is kept anyway keeps its reason, and other rules' images go."""
+    """What is kept anyway keeps its reason, and other rules' images are evicted."""
     young, old = make_image(1, created=DAY), make_image(2)
-    inspection = with_holds(make_observation(young, old), {"company": NOW + HOUR, "gone": NOW + HOUR})
+    inspection = with_rules_on_hold(make_inspection(young, old), {"company": NOW + HOUR, "gone": NOW + HOUR})
     reasons = [verdict_on(image, make_policy(), Trigger.NIGHTLY, inspection).reason for image in (young, old)]
     assert reasons == [KeepReason.UNEXPIRED, KeepReason.RULE_ON_HOLD]
     other = make_policy(make_rule(name="other"))
@@ -277,12 +277,15 @@ def test_a_hold_concerns_what_is_expired_only() -> None:
 
 
 @pytest.mark.parametrize("swapped", [False, True])
-@pytest.mark.parametrize("held", ["short", "long"])
-def test_one_rule_on_hold_of_several_keeps(held: str, swapped: bool) -> None:
+@pytest.mark.parametrize("on_hold", ["short", "long"])
+def test_one_rule_on_hold_of_several_keeps(on_hold: str, swapped: bool) -> None:
     """Expired by all of its rules, an image stays if any of them is on hold; unexpired by one, that one keeps it."""
     image = make_image(1, ["r.io/a:1", "r.io/b:1", f"r.io/a@{DIGEST}"])
-    inspection = with_holds(make_observation(image), {held: NOW + HOUR})
-    for max_age, expected in ((40 * DAY, (held, KeepReason.RULE_ON_HOLD)), (91 * DAY, ("long", KeepReason.UNEXPIRED))):
+    inspection = with_rules_on_hold(make_inspection(image), {on_hold: NOW + HOUR})
+    for max_age, expected in (
+        (40 * DAY, (on_hold, KeepReason.RULE_ON_HOLD)),
+        (91 * DAY, ("long", KeepReason.UNEXPIRED)),
+    ):
         rules = [make_rule("r.io/a", name="short"), make_rule("r.io/b", name="long", max_age=max_age)]
         policy = make_policy(*(reversed(rules) if swapped else rules))
         verdict = verdict_on(image, policy, Trigger.NIGHTLY, inspection)
@@ -298,9 +301,9 @@ DOWN = frozenset({"registry.gitlab.com"})
 
 @pytest.mark.parametrize("trigger", list(Trigger))
 def test_an_image_whose_registry_is_down_is_kept(trigger: Trigger) -> None:
-    """What would go stays while its registry is down, under every trigger; its rule is told, and nobody else's stay."""
+    """A candidate stays while its registry is down, under every trigger; its rule is named; others do not stay."""
     gone, other = make_image(1), make_image(2, ["r.io/a:1", f"r.io/a@{DIGEST}"])
-    inspection = replace(make_observation(gone, other), registries_down=DOWN)
+    inspection = replace(make_inspection(gone, other), registries_down=DOWN)
     policy = make_policy(make_rule("**"))
     kept = verdict_on(gone, policy, trigger, inspection)
     assert (kept.reason, kept.rule, kept.age) == (KeepReason.REGISTRY_DOWN, "company", 90 * DAY)
@@ -308,17 +311,17 @@ def test_an_image_whose_registry_is_down_is_kept(trigger: Trigger) -> None:
 
 
 def test_one_of_several_registries_that_is_down_keeps() -> None:
-    """Nobody knows which of its registries has an image, so one that is down is enough."""
+    """It is not known which of its registries has an image, so one that is down is enough."""
     references = [f"{COMPANY}/a:1", "r.io/a:1", f"r.io/a@{DIGEST}"]
     image = make_image(1, references)
-    inspection = replace(make_observation(image), registries_down=DOWN)
+    inspection = replace(make_inspection(image), registries_down=DOWN)
     assert verdict_on(image, make_policy(make_rule("**")), inspection=inspection).reason is KeepReason.REGISTRY_DOWN
 
 
 def test_what_is_kept_anyway_keeps_its_reason() -> None:
-    """A registry that is down is the last reason at night: what is not yet due is not about registries."""
+    """A registry that is down is the last reason nightly: an unexpired image is not about registries."""
     image = make_image(1, created=DAY)
-    inspection = replace(make_observation(image), registries_down=DOWN)
+    inspection = replace(make_inspection(image), registries_down=DOWN)
     assert verdict_on(image, make_policy(), inspection=inspection).reason is KeepReason.UNEXPIRED
 
 
@@ -400,7 +403,7 @@ def test_the_first_rule_that_matches_a_reference_wins() -> None:
     ],
 )
 def test_of_several_rules_the_longest_keeping_decides(lasting: Rule, reason: Reason, swapped: bool) -> None:
-    """An image under two rules goes by the one that keeps longest, in whichever order they stand."""
+    """An image under two rules is judged by the one that keeps longest, in whichever order they stand."""
     rules = [make_rule("r.io/a", name="short"), lasting]
     image = make_image(1, ["r.io/a:1", "r.io/b:1", f"r.io/a@{DIGEST}"])
     verdict = verdict_on(image, make_policy(*(reversed(rules) if swapped else rules)))
@@ -425,40 +428,40 @@ def test_neighbours_of_the_company_are_not_the_company() -> None:
 
 
 def test_pressure_keeps_what_frees_no_layer() -> None:
-    """Images whose layers stay whatever goes are no_gain under pressure, and go at night all the same."""
+    """Images whose layers stay whatever is evicted are no_gain under pressure, and are evicted nightly all the same."""
     candidates = [make_image(number) for number in (1, 2, 3, 4)]
-    held, bare, unknown, gaining = (image.id for image in candidates)
+    based, bare, unknown, gaining = (image.id for image in candidates)
     layers = make_layers(
-        {held: "m1 base", bare: "m2", gaining: "m3 own"},
+        {based: "m1 base", bare: "m2", gaining: "m3 own"},
         {"m1": 5, "m2": 5, "m3": 5, "base": 1000, "own": 1},
         containers=frozenset({"base"}),
         metadata=frozenset({"m1", "m2", "m3"}),
     )
-    inspection = make_observation(*candidates, layers=layers)
+    inspection = make_inspection(*candidates, layers=layers)
     pressure = plan(inspection, make_policy(), Trigger.PRESSURE, NOW)
     assert [verdict.image.id for verdict in pressure.evictions] == [gaining]
-    assert {v.image.id: v.reason for v in pressure.kept} == dict.fromkeys((held, bare, unknown), KeepReason.NO_GAIN)
+    assert {v.image.id: v.reason for v in pressure.kept} == dict.fromkeys((based, bare, unknown), KeepReason.NO_GAIN)
     assert {verdict.rule for verdict in pressure.kept} == {"company"}
     for trigger in (Trigger.NIGHTLY, Trigger.MANUAL):
         assert len(plan(inspection, make_policy(), trigger, NOW).evictions) == len(candidates)
 
 
 def test_images_that_share_a_layer_gain_together() -> None:
-    """Of twins on the same layers neither frees anything alone, and both go."""
+    """Of twins on the same layers neither frees anything alone, and both are evicted."""
     twins = make_image(1), make_image(2)
     layers = make_layers({image.id: "shared" for image in twins}, {"shared": 7})
-    planned = plan(make_observation(*twins, layers=layers), make_policy(), Trigger.PRESSURE, NOW)
+    planned = plan(make_inspection(*twins, layers=layers), make_policy(), Trigger.PRESSURE, NOW)
     assert [verdict.reclaimable for verdict in planned.evictions] == [NOTHING, Size(7, 1)]
     assert planned.reclaimable == Size(7, 1)
 
 
 def test_a_layer_of_an_image_that_stays_is_no_gain() -> None:
     """What an image shares with one that is kept is not freed by it."""
-    going, kept = make_image(1), make_image(2, pinned=True)
-    layers = make_layers({going.id: "shared", kept.id: "shared own"}, {"shared": 7, "own": 3})
-    planned = plan(make_observation(going, kept, layers=layers), make_policy(), Trigger.PRESSURE, NOW)
+    unused, kept = make_image(1), make_image(2, pinned=True)
+    layers = make_layers({unused.id: "shared", kept.id: "shared own"}, {"shared": 7, "own": 3})
+    planned = plan(make_inspection(unused, kept, layers=layers), make_policy(), Trigger.PRESSURE, NOW)
     assert {verdict.image.id: (verdict.reason, verdict.reclaimable) for verdict in planned.kept} == {
-        going.id: (KeepReason.NO_GAIN, NOTHING),
+        unused.id: (KeepReason.NO_GAIN, NOTHING),
         kept.id: (KeepReason.PINNED, Size(3, 1)),
     }
     assert planned.reclaimable == NOTHING
@@ -469,8 +472,8 @@ def test_of_layers_that_are_not_to_be_trusted_nothing_is_made(trigger: Trigger) 
     """With an incomplete graph the plan is the one without any: no figure, no no_gain, no other order."""
     images = [make_image(number) for number in (1, 2, 3)]
     layers = make_layers({images[2].id: "own"}, {"own": 7}, complete=False)
-    blind = plan(make_observation(*images), make_policy(), trigger, NOW)
-    assert plan(make_observation(*images, layers=layers), make_policy(), trigger, NOW) == blind
+    blind = plan(make_inspection(*images), make_policy(), trigger, NOW)
+    assert plan(make_inspection(*images, layers=layers), make_policy(), trigger, NOW) == blind
     assert blind.reclaimable is None
     assert {verdict.reclaimable for verdict in blind.evictions} == {None}
     assert (blind.not_reached, blind.low_watermark_reachable) == ((), None)
@@ -482,20 +485,20 @@ def test_of_layers_that_are_not_to_be_trusted_nothing_is_made(trigger: Trigger) 
 def test_an_empty_node_has_an_empty_plan() -> None:
     """No images, nothing to do."""
     for trigger in Trigger:
-        empty = plan(make_observation(), make_policy(), trigger, NOW)
+        empty = plan(make_inspection(), make_policy(), trigger, NOW)
         assert (empty.trigger, empty.evictions, empty.kept) == (trigger, (), ())
 
 
-def test_without_rules_nothing_goes() -> None:
+def test_without_rules_nothing_is_evicted() -> None:
     """What may be evicted is said, never assumed."""
     for trigger in Trigger:
-        nothing = plan(make_observation(make_image(1), make_image(2)), Policy(()), trigger, NOW)
+        nothing = plan(make_inspection(make_image(1), make_image(2)), Policy(()), trigger, NOW)
         assert {verdict.reason for verdict in nothing.kept} == {KeepReason.UNMATCHED}
         assert not nothing.evictions
 
 
 def test_odd_images_break_nothing() -> None:
-    """Strange ids, names, times and durations give a plan, and take nobody's neighbour along."""
+    """Strange ids, names, times and durations give a plan, and change no other verdict."""
     images = (
         make_image(1),
         Image(""),
@@ -508,14 +511,14 @@ def test_odd_images_break_nothing() -> None:
     for max_age in (timedelta(0), timedelta(days=99_999_999), timedelta.max):
         policy = replace(make_policy(make_rule(max_age=max_age, keep_newest=1)), grace=max_age, pressure_grace=max_age)
         for trigger in Trigger:
-            assert len(verdicts_by_id(plan(make_observation(*images), policy, trigger, NOW))) == len(images)
+            assert len(verdicts_by_id(plan(make_inspection(*images), policy, trigger, NOW))) == len(images)
 
 
 def test_a_time_without_a_zone_evicts_nothing() -> None:
     """One naive time ends the plan with an error: no plan, no eviction."""
     naive = replace(make_image(1), created_at=datetime(2020, 1, 1))  # noqa: DTZ001 it is the point
     with pytest.raises(TypeError):
-        plan(make_observation(naive, make_image(2)), make_policy(), Trigger.NIGHTLY, NOW)
+        plan(make_inspection(naive, make_image(2)), make_policy(), Trigger.NIGHTLY, NOW)
 
 
 # ---- the design's table, read again, slowly
@@ -662,12 +665,12 @@ class Table:
         if any(self.is_newest(image, rule) for rule in rules):
             return KeepReason.NEWEST
         if all(self.age(image, rule.age_from) >= rule.max_age for rule in rules):
-            going: Reason = KeepReason.RULE_ON_HOLD if any(map(self.is_on_hold, rules)) else EvictReason.EXPIRED
+            decided: Reason = KeepReason.RULE_ON_HOLD if any(map(self.is_on_hold, rules)) else EvictReason.EXPIRED
         else:
-            going = EvictReason.PRESSURE if pressure else KeepReason.UNEXPIRED
-        if isinstance(going, KeepReason):
-            return going
-        return KeepReason.REGISTRY_DOWN if self.is_registry_down(image) else going
+            decided = EvictReason.PRESSURE if pressure else KeepReason.UNEXPIRED
+        if isinstance(decided, KeepReason):
+            return decided
+        return KeepReason.REGISTRY_DOWN if self.is_registry_down(image) else decided
 
     def order(self, verdict: Verdict) -> tuple[bool, bool, timedelta, int, str]:
         pressure = self.trigger is Trigger.PRESSURE
@@ -720,7 +723,7 @@ def random_entry(random: Random, name: str) -> Entry:
 
 
 def random_layers(random: Random) -> Layers | None:
-    """None, or manifests over layers that images, containers and others hold; now and then not to be trusted."""
+    """None, or manifests over layers that images, containers and others have; now and then not to be trusted."""
     if random.random() < 0.3:
         return None
     keys = [f"key{number}" for number in range(6)]
@@ -741,7 +744,7 @@ def random_table(seed: int) -> Table:
     """One node, policy and trigger of very many; the same for the same seed."""
     random = Random(seed)  # noqa: S311 no secret
     images = [random_image(random, image_id) for image_id in IDS[: random.randint(1, 6)]]
-    inspection = make_observation(
+    inspection = make_inspection(
         *images,
         used=some(random, [*IDS, *TAGS, *MANIFESTS], 1),
         sandbox=some(random, [*IDS, *TAGS, *MANIFESTS], 1),
@@ -753,7 +756,7 @@ def random_table(seed: int) -> Table:
     policy = make_policy(*(entry.rule for entry in entries), protect=protect)
     on_hold_until = {name: NOW + random.choice(SHIFTS) for name in ("one", "two") if random.random() < 0.6}
     down = frozenset(some(random, ["r.io", "q.io"], 1) if random.random() < 0.3 else ())
-    inspection = replace(with_holds(inspection, on_hold_until), registries_down=down)
+    inspection = replace(with_rules_on_hold(inspection, on_hold_until), registries_down=down)
     table = Table(inspection, entries, protect, policy, random.choice(list(Trigger)))
     layers, since = random_layers(random), random.choice([NOW - 365 * DAY, None, *TIMES])
     memory = replace(inspection.memory, since=since)
@@ -774,7 +777,7 @@ def evicted(table: Table) -> set[str]:
 
 
 def test_random_nodes_have_every_reason(tables: list[Table]) -> None:
-    """The nodes below are worth looking at: among their images is every reason to stay and to go."""
+    """The nodes below cover every case: among their images is every reason to keep and to evict."""
     assert {table.reason(image) for table in tables for image in table.inspection.images} == {
         *KeepReason,
         *EvictReason,
@@ -789,7 +792,7 @@ def test_every_image_ends_once_as_the_table_says(tables: list[Table]) -> None:
 
 
 def test_evictions_and_kept_images_are_told_apart_by_their_reason(tables: list[Table]) -> None:
-    """What goes has a reason to go, and what stays a reason to stay."""
+    """What is evicted has a reason to evict, and what stays a reason to keep."""
     for table in tables:
         assert all(isinstance(verdict.reason, EvictReason) and verdict.evict for verdict in planned(table).evictions)
         assert all(isinstance(verdict.reason, KeepReason) and not verdict.evict for verdict in planned(table).kept)
@@ -809,16 +812,16 @@ def test_the_order_of_the_lists_does_not_matter(tables: list[Table]) -> None:
         assert planned(replace(table, inspection=turned)) == planned(table)
 
 
-def test_a_registry_that_goes_down_only_takes_candidates_away(tables: list[Table]) -> None:
-    """With more registries down no image goes that would not have gone: one round of questions is enough."""
+def test_a_registry_that_is_down_only_removes_candidates(tables: list[Table]) -> None:
+    """With more registries down no other image is evicted: one round of questions is enough."""
     for table in tables:
         worse = replace(table.inspection, registries_down=frozenset({"r.io"}))
         up = replace(table.inspection, registries_down=frozenset())
         assert evicted(replace(table, inspection=worse)) <= evicted(replace(table, inspection=up))
 
 
-def test_what_is_needed_is_never_evicted(tables: list[Table]) -> None:
-    """No trigger takes an image that is unreadable, needed, protected, unmatched or local."""
+def test_what_is_in_use_is_never_evicted(tables: list[Table]) -> None:
+    """No trigger evicts an image that is unreadable, in use, protected, unmatched or local."""
     never = {*list(KeepReason)[: list(KeepReason).index(KeepReason.RECENT)]}
     for table in tables:
         for trigger in Trigger:
@@ -826,8 +829,8 @@ def test_what_is_needed_is_never_evicted(tables: list[Table]) -> None:
             assert not {either.reason(verdict.image) for verdict in planned(either).evictions} & never
 
 
-def test_pressure_takes_what_the_night_takes_and_more(tables: list[Table]) -> None:
-    """With a shorter grace, pressure leaves nothing that the nightly trigger would have taken, save what is no_gain."""
+def test_pressure_evicts_what_the_nightly_run_evicts_and_more(tables: list[Table]) -> None:
+    """With a shorter grace, pressure evicts all that the nightly trigger would have evicted, save what is no_gain."""
     for table in tables:
         pressure = planned(replace(table, trigger=Trigger.PRESSURE))
         gainless = {verdict.image.id for verdict in pressure.kept if verdict.reason is KeepReason.NO_GAIN}
@@ -835,8 +838,8 @@ def test_pressure_takes_what_the_night_takes_and_more(tables: list[Table]) -> No
         assert evicted(replace(table, trigger=Trigger.NIGHTLY)) <= taken | gainless
         manual = evicted(replace(table, trigger=Trigger.MANUAL))
         assert evicted(replace(table, trigger=Trigger.NIGHTLY)) <= manual
-        unheld = replace(table, inspection=with_holds(table.inspection, {}), trigger=Trigger.NIGHTLY)
-        assert evicted(unheld) == manual
+        without_holds = replace(table, inspection=with_rules_on_hold(table.inspection, {}), trigger=Trigger.NIGHTLY)
+        assert evicted(without_holds) == manual
 
 
 def test_bytes_are_those_of_the_definition(tables: list[Table]) -> None:
@@ -856,7 +859,7 @@ def test_bytes_are_those_of_the_definition(tables: list[Table]) -> None:
 
 
 def test_another_container_never_evicts_more(tables: list[Table]) -> None:
-    """Whatever a container uses in addition, the plan takes no image that it did not take before."""
+    """Whatever a container uses in addition, the plan evicts no image that it did not evict before."""
     for number, table in enumerate(tables):
         used = Container("new", frozenset({[*IDS, *TAGS, *MANIFESTS][number % 20]}))
         busier = replace(table.inspection, containers=(*table.inspection.containers, used))

@@ -1,4 +1,4 @@
-"""What removing images frees, against the slow and literal definition on random graphs, and who holds what is used."""
+"""What removing images frees, against the slow and literal definition on random graphs."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -57,7 +57,7 @@ def graphs(draw: st.DrawFn) -> Layers:
 
 
 def make_layers(images: Mapping[str, str], **edges: str) -> Layers:
-    """A graph written as words: image -> its keys, key -> what it holds; the n-th key takes 10^n bytes, n inodes."""
+    """A graph written as words: image -> its keys, key -> its references; the n-th key takes 10^n bytes, n inodes."""
     targets = {key: tuple(words.split()) for key, words in edges.items()}
     words = [word for text in (*images.values(), *edges.values()) for word in text.split()]
     keys = sorted({*words, *edges})
@@ -69,8 +69,8 @@ def make_layers(images: Mapping[str, str], **edges: str) -> Layers:
     )
 
 
-def held_elsewhere(layers: Layers, keys: set[str]) -> list[Layers]:
-    """The graph three times: the keys are held by a container, by another namespace, by what has no name."""
+def used_elsewhere(layers: Layers, keys: set[str]) -> list[Layers]:
+    """The graph three times: the keys are in use by a container, another namespace, or something unlisted."""
     roots = frozenset(keys)
     return [
         replace(layers, containers=roots),
@@ -101,16 +101,16 @@ def test_each_image_frees_what_its_removal_adds(layers: Layers, order: list[str]
 
 @given(graphs(), orders, orders)
 def test_the_order_moves_bytes_between_images_and_makes_none(layers: Layers, one: list[str], two: list[str]) -> None:
-    """Whatever the order of their going, the images of a set free the same in all."""
+    """Whatever the order of their eviction, the images of a set free the same in all."""
     sums = [sum(marginal(layers, order).values(), NOTHING) for order in (one, two)]
     assert sums == [reclaimable(layers, one)] * 2
 
 
 @given(graphs(), some_ids)
-def test_what_anything_else_holds_is_never_freed(layers: Layers, ids: frozenset[str]) -> None:
-    """Images free nothing that containers, other namespaces or what has no name hold."""
-    for holding in held_elsewhere(layers, roots_of(layers, layers.images)):
-        assert reclaimable(holding, ids) == NOTHING
+def test_what_another_holder_has_is_never_freed(layers: Layers, ids: frozenset[str]) -> None:
+    """Images free nothing that containers, other namespaces or unlisted holders have."""
+    for elsewhere in used_elsewhere(layers, roots_of(layers, layers.images)):
+        assert reclaimable(elsewhere, ids) == NOTHING
 
 
 @given(graphs(), some_ids, some_ids)
@@ -123,13 +123,13 @@ def test_more_images_never_free_less(layers: Layers, ids: frozenset[str], more: 
 
 @given(graphs())
 def test_alone_is_what_one_image_frees(layers: Layers) -> None:
-    """Each known image alone frees what it would free as the only one to go; an unknown one is not in the answer."""
+    """Each known image alone frees what it would free as the only eviction; an unknown one is not in the answer."""
     assert alone(layers) == {image_id: freed_by_definition(layers, [image_id]) for image_id in layers.images}
 
 
 @given(graphs(), some_ids)
 def test_an_image_gains_by_a_layer_that_all_together_free(layers: Layers, ids: frozenset[str]) -> None:
-    """Of a set those gain of which something else than manifest and config is freed once all of them are gone."""
+    """Of a set those gain of which more than manifest and config is freed once all of them are evicted."""
     assert gaining(layers, ids) == {image_id for image_id in ids if gains_by_definition(layers, image_id, ids)}
 
 
@@ -147,7 +147,7 @@ def test_sum_of_adds_what_has_a_size(layers: Layers, keys: list[str]) -> None:
 
 
 def test_metadata_counts_but_is_no_gain() -> None:
-    """A manifest that goes with its image is in the bytes, and yet no reason to take the image."""
+    """A manifest that is removed with its image is in the bytes, and yet no reason to evict the image."""
     layers = make_layers({"x": "a", "y": "b"}, a="c", b="c")
     layers = replace(layers, metadata=frozenset("ab"))
     assert reclaimable(layers, ["x"]) == Size(1, 0)
@@ -170,7 +170,7 @@ def test_an_unknown_image_frees_nothing() -> None:
 
 
 def test_an_image_without_records_frees_nothing() -> None:
-    """An image whose records were gone when the graph was read holds nothing."""
+    """An image whose records were removed when the graph was read reaches nothing."""
     assert marginal(make_layers({"app": ""}), ["app"]) == {"app": NOTHING}
 
 
@@ -182,7 +182,7 @@ def test_a_repeated_image_frees_once() -> None:
     assert reclaimable(layers, ["web", "app", "web"]) == Size(11, 1)
 
 
-def test_the_last_to_go_frees_the_shared_base() -> None:
+def test_the_last_to_be_evicted_frees_the_shared_base() -> None:
     """Of images on one base each frees its own layer, and only the last of them the base, in any order."""
     layers = make_layers({"x": "a", "y": "b", "z": "c"}, a="d", b="d", c="d", d="e")
     own = {"x": Size(1, 0), "y": Size(10, 1), "z": Size(100, 2)}
@@ -201,9 +201,9 @@ def test_of_two_ids_with_equal_roots_the_last_frees_all() -> None:
     assert reclaimable(layers, ["x"]) == NOTHING
 
 
-def test_an_image_frees_what_only_it_holds() -> None:
-    """Of an image that is held in part by a container, another namespace or a lease, only the rest is freed."""
-    for layers in held_elsewhere(make_layers({"app": "a"}, a="b c", b="d", c="e"), {"b"}):
+def test_an_image_frees_what_only_it_reaches() -> None:
+    """Of an image that a container, another namespace or a lease uses in part, only the rest is freed."""
+    for layers in used_elsewhere(make_layers({"app": "a"}, a="b c", b="d", c="e"), {"b"}):
         assert reclaimable(layers, ["app"]) == Size(10101, 6)
 
 
@@ -214,21 +214,21 @@ def test_an_image_that_runs_frees_none_of_its_snapshots() -> None:
     assert reclaimable(layers, ["app"]) == layers.sizes["manifest"]
 
 
-def test_a_key_that_is_gone_takes_nothing() -> None:
-    """A blob that went between two readings counts as nothing, as a root and as what others hold."""
+def test_a_key_that_is_gone_has_no_size() -> None:
+    """A blob that was removed between two readings counts as nothing, as a root and as a reference of others."""
     layers = make_layers({"app": "a z"}, a="b y")
     sizes = {key: size for key, size in layers.sizes.items() if key not in "yz"}
     assert reclaimable(replace(layers, sizes=sizes), ["app"]) == Size(11, 1)
 
 
 def test_garbage_is_no_images_bytes() -> None:
-    """What nothing held before a removal is not freed by it."""
+    """What had no holder before a removal is not freed by it."""
     layers = make_layers({"app": "b"}, a="b")
     assert reclaimable(layers, ["app"]) == Size(10, 1)
 
 
 def test_a_cycle_is_freed_whole_and_once() -> None:
-    """Keys that hold each other, or themselves, go with the last image that reaches them."""
+    """Keys that reference each other, or themselves, are freed with the last image that reaches them."""
     layers = make_layers({"x": "a", "y": "b"}, a="b", b="c c", c="a c")
     assert marginal(layers, ["x", "y"]) == {"x": NOTHING, "y": Size(111, 3)}
 

@@ -191,7 +191,7 @@ def test_names_of_one_image_share_a_key(one: str, other: str) -> None:
     ],
 )
 def test_names_of_different_images_share_no_key(one: str, other: str) -> None:
-    """Another tag, registry or digest is another image, and no name is nobody's."""
+    """Another tag, registry or digest is another image, and an empty name belongs to no image."""
     assert not identity_keys(one) & identity_keys(other)
 
 

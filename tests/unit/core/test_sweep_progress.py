@@ -1,4 +1,4 @@
-"""During a sweep: what the next removal is foretold to free, and whether removals still free anything."""
+"""During a sweep: what the next removal is estimated to free, and whether removals still free anything."""
 
 from collections.abc import Iterable
 
@@ -36,40 +36,40 @@ def go_through(layers: Layers | None, outcomes: Iterable[EvictionOutcome]) -> li
 
 
 @given(graphs)
-def test_while_all_go_the_estimates_are_the_marginal_figures(layers: Layers) -> None:
-    """Each image is foretold what it frees after those before it, those beyond the low mark included."""
+def test_while_all_are_evicted_the_estimates_are_the_marginal_figures(layers: Layers) -> None:
+    """Each image is estimated to free what it frees after those before it, also beyond the low watermark."""
     estimates = go_through(layers, [EvictionOutcome.EVICTED] * 4)
     assert estimates == [size.bytes for size in marginal(layers, IDS).values()]
 
 
 @given(graphs, endings)
-def test_after_an_image_that_stayed_the_rest_is_foretold_anew(layers: Layers, outcomes: list[EvictionOutcome]) -> None:
-    """Whatever stays, the estimates of those that went add up to what they freed together."""
+def test_after_an_image_that_stayed_the_rest_is_estimated_anew(layers: Layers, outcomes: list[EvictionOutcome]) -> None:
+    """Whatever stays, the estimates of the evicted images add up to what they freed together."""
     estimates = go_through(layers, outcomes)
     gone = [number for number, outcome in enumerate(outcomes) if outcome is EvictionOutcome.EVICTED]
     assert sum(estimates[number] or 0 for number in gone) == reclaimable(layers, [IDS[number] for number in gone]).bytes
 
 
 @pytest.mark.parametrize("outcome", STAYED)
-def test_a_layer_of_an_image_that_stayed_is_not_foretold(outcome: EvictionOutcome) -> None:
+def test_a_layer_of_an_image_that_stayed_is_not_estimated(outcome: EvictionOutcome) -> None:
     """Twins: once the first stays, the second frees nothing."""
     layers = make_layers({IDS[0]: "key3", IDS[1]: "key3", IDS[2]: "key1"}, KEYS)
     assert go_through(layers, [EvictionOutcome.EVICTED] * 4) == [0, 1000, 10, 0]
     assert go_through(layers, [outcome, *[EvictionOutcome.EVICTED] * 3]) == [0, 0, 10, 0]
 
 
-def test_without_layers_nothing_is_foretold() -> None:
+def test_without_layers_nothing_is_estimated() -> None:
     """Where the runtime cannot tell what images share, no estimate is 0: it is not known."""
     assert go_through(None, [EvictionOutcome.EVICTED, *STAYED, EvictionOutcome.EVICTED]) == [None] * 4
 
 
-def test_without_a_plan_nothing_is_foretold() -> None:
+def test_without_a_plan_nothing_is_estimated() -> None:
     """Before the plan is made there is no estimate."""
     assert RemovalEstimates(make_layers({IDS[0]: "key0"}, KEYS), None).bytes_of(VERDICTS[0]) is None
 
 
 def after(*removals: tuple[int | None, int | None], start: int = 0) -> RemovalProgress:
-    """Progress after removals, each (freed, estimated), on a disk where nobody else writes."""
+    """Progress after removals, each (freed, estimated), on a disk without other writes."""
     progress, free = RemovalProgress(), start
     for freed, estimated in removals:
         progress.record_removal(free, freed, estimated)
@@ -110,27 +110,27 @@ def test_what_others_write_hides_what_a_removal_freed(
     assert progress.is_stuck is is_stuck
 
 
-def test_nothing_removed_is_no_standstill() -> None:
-    """At the begin of a sweep nothing stands still."""
+def test_without_removals_the_sweep_is_not_stuck() -> None:
+    """At the start of a sweep it is not stuck."""
     assert not RemovalProgress().is_stuck
 
 
 @pytest.mark.parametrize(("freed", "is_stuck"), [(MIB - 1, True), (MIB, False), (MIB + 1, False)])
-def test_a_tenth_of_what_was_foretold_is_enough(freed: int, *, is_stuck: bool) -> None:
+def test_a_tenth_of_the_estimate_is_enough(freed: int, *, is_stuck: bool) -> None:
     """Three removals of less than a tenth each are a backoff; of exactly a tenth they are not."""
     assert after(*[(freed, ESTIMATE)] * 3).is_stuck is is_stuck
 
 
 @pytest.mark.parametrize(("estimated", "is_stuck"), [(MIB - 1, False), (MIB, True), (MIB + 1, True)])
-def test_little_that_was_foretold_is_not_judged(estimated: int, *, is_stuck: bool) -> None:
-    """A removal that was foretold less than 1 MiB says nothing."""
+def test_a_small_estimate_is_not_judged(estimated: int, *, is_stuck: bool) -> None:
+    """A removal with an estimate below 1 MiB says nothing."""
     assert WORTH_BYTES == MIB
     assert after(*[(0, estimated)] * 3).is_stuck is is_stuck
 
 
 @pytest.mark.parametrize(("count", "is_stuck"), [(1, False), (2, False), (3, True), (4, True)])
-def test_three_in_a_row_are_a_standstill(count: int, *, is_stuck: bool) -> None:
-    """Two fruitless removals go on; the third is the end."""
+def test_after_three_in_a_row_the_sweep_is_stuck(count: int, *, is_stuck: bool) -> None:
+    """After two fruitless removals the sweep continues; the third ends it."""
     assert after(*[FRUITLESS] * count).is_stuck is is_stuck
 
 
@@ -145,14 +145,14 @@ def test_what_is_not_fruitless_begins_anew(between: tuple[int | None, int | None
     ("moved", "is_stuck"),
     [(-QUIET_BYTES - 1, False), (-QUIET_BYTES, True), (0, True), (QUIET_BYTES, True), (QUIET_BYTES + 1, False)],
 )
-def test_somebody_else_who_writes_begins_anew(moved: int, *, is_stuck: bool) -> None:
-    """Free space that moved between two removals by more than 64 KiB was moved by somebody else, up or down."""
+def test_a_write_of_another_program_begins_anew(moved: int, *, is_stuck: bool) -> None:
+    """Free space that moved between two removals by more than 64 KiB was moved by another program, up or down."""
     progress = after(FRUITLESS, FRUITLESS, start=ESTIMATE)
     progress.record_removal((progress.free_bytes or 0) + moved, 0, ESTIMATE)
     assert progress.is_stuck is is_stuck
 
 
-def test_after_a_removal_that_was_not_measured_nobody_is_suspected() -> None:
+def test_after_a_removal_that_was_not_measured_no_write_is_assumed() -> None:
     """Where the last free space is not known, the next removal is judged by itself."""
     progress = after((None, ESTIMATE))
     for _ in range(3):

@@ -69,7 +69,7 @@ def test_reasons_are_the_words_of_the_design_in_its_order() -> None:
 
 
 def test_no_word_means_two_things() -> None:
-    """Reasons to stay and to go share no word, so a count by reason needs no second label."""
+    """Reasons to keep and to evict share no word, so a count by reason needs no second label."""
     assert not {reason.value for reason in KeepReason} & {reason.value for reason in EvictReason}
 
 
@@ -80,7 +80,7 @@ def test_references_are_tags_then_digests() -> None:
 
 
 def test_a_finding_is_graded_by_a_word() -> None:
-    """What `check` found is taken as it is graded, and the grade is the word that is shown."""
+    """A finding of `check` has a grade, and the grade is the word that is shown."""
     finding = Finding("socket", Grade.NOTE, "not found")
     assert f"{finding.subject}: {finding.grade}" == "socket: note"
 
@@ -102,15 +102,15 @@ def test_every_kind_of_error_has_its_class() -> None:
     assert {error.kind for error in subclasses(CleanerError)} == set(ErrorKind)
 
 
-def test_a_config_error_holds_a_line_for_each_problem() -> None:
+def test_a_config_error_has_a_line_for_each_problem() -> None:
     """All problems are kept one by one, and read as one text."""
     error = ConfigError("a: wrong", "b: wrong")
     assert error.problems == ("a: wrong", "b: wrong")
     assert str(error) == "a: wrong\nb: wrong"
 
 
-def test_an_image_in_use_is_a_refusal() -> None:
-    """Who handles refusals handles this one too."""
+def test_an_image_in_use_is_a_rejection() -> None:
+    """Code that handles rejections handles this one too."""
     assert issubclass(ImageInUseError, RuntimeRejectedError)
 
 

@@ -1,4 +1,4 @@
-"""When pulls in progress are asked for, and what a look ahead makes of them."""
+"""When pulls in progress are read, and how the forecaster projects them."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -21,14 +21,14 @@ def world(tmp_path: Path) -> World:
     return make_world(tmp_path)
 
 
-def make_look_ahead(world: World) -> Forecaster:
+def make_forecaster(world: World) -> Forecaster:
     events: list[Event] = []
     return Forecaster(WATERMARKS, timedelta(minutes=10), world.timer, events.append)
 
 
-def look(world: World, ahead: Forecaster) -> Usage:
+def check(world: World, forecaster: Forecaster) -> Usage:
     world.timer.move(seconds=5)
-    return ahead.forecast(world.node, world.simulated.read_usage(), None, 0).projected
+    return forecaster.forecast(world.node, world.simulated.read_usage(), None, 0).projected
 
 
 def asked(world: World) -> int:
@@ -37,27 +37,27 @@ def asked(world: World) -> int:
 
 @pytest.mark.parametrize(("written", "times"), [(MOVED_BYTES - 1, 1), (MOVED_BYTES, 2), (MOVED_BYTES + 1, 2)])
 def test_what_moves_slowly_adds_up(world: World, written: int, times: int) -> None:
-    """Pulls are asked for once a MiB moved since the last question, over however many looks."""
-    ahead = make_look_ahead(world)
-    look(world, ahead)
+    """Pulls are read once a MiB moved since the last reading, over however many checks."""
+    forecaster = make_forecaster(world)
+    check(world, forecaster)
     for number, size in enumerate((written // 2, written - written // 2)):
         world.simulated.write_file(f"log{number}", size)
-        look(world, ahead)
+        check(world, forecaster)
     assert asked(world) == times
 
 
 def test_nothing_is_asked_where_nothing_moves(world: World) -> None:
-    """An idle node is asked for pulls once."""
-    ahead = make_look_ahead(world)
+    """The pulls of an idle node are read once."""
+    forecaster = make_forecaster(world)
     for _ in range(10):
-        look(world, ahead)
+        check(world, forecaster)
     assert asked(world) == 1
 
 
-def test_a_pull_that_a_sweep_saw_is_seen_by_the_next_look(world: World) -> None:
-    """A pull that stands still is known to the next look too, or a night would give way to pressure for ever."""
-    ahead = make_look_ahead(world)
-    assert look(world, ahead).used_percent == 0
+def test_a_pull_that_a_sweep_saw_is_seen_by_the_next_check(world: World) -> None:
+    """A pull without progress is known to the next check too, or a nightly run would yield to pressure for ever."""
+    forecaster = make_forecaster(world)
+    assert check(world, forecaster).used_percent == 0
     world.runtime.pulls = [(PULL,)] * 2
-    assert ahead.project(world.node, world.simulated.read_usage(), None, 0).used_percent == 10
-    assert look(world, ahead).used_percent == 10
+    assert forecaster.project(world.node, world.simulated.read_usage(), None, 0).used_percent == 10
+    assert check(world, forecaster).used_percent == 10

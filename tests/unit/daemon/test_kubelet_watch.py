@@ -1,4 +1,4 @@
-"""When the kubelet's marks are looked at, and when they are told."""
+"""When the kubelet's thresholds are read, and when they are reported."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,42 +32,42 @@ class FakeKubelet:
 
 @dataclass
 class Watched:
-    """A watch, and what it told."""
+    """A watch, and what it reported."""
 
     watch: KubeletWatch
     kubelet: FakeKubelet
     node: Node
     timer: FakeTimer
-    told: Recorder
+    recorder: Recorder
 
-    def look(self, usage: Usage = USAGE) -> list[KubeletRead]:
-        self.told.events.clear()
+    def check(self, usage: Usage = USAGE) -> list[KubeletRead]:
+        self.recorder.events.clear()
         self.watch.check(self.node, usage)
-        return self.told.of(KubeletRead)
+        return self.recorder.of(KubeletRead)
 
 
 @pytest.fixture
 def watched(tmp_path: Path) -> Watched:
-    kubelet, timer, told = FakeKubelet(), FakeTimer(), Recorder()
+    kubelet, timer, recorder = FakeKubelet(), FakeTimer(), Recorder()
     node = replace(make_world(tmp_path).node, kubelet=kubelet)
-    return Watched(KubeletWatch(WATERMARKS, timer, told.record), kubelet, node, timer, told)
+    return Watched(KubeletWatch(WATERMARKS, timer, recorder.record), kubelet, node, timer, recorder)
 
 
-def test_it_is_told_once_until_it_changes(watched: Watched) -> None:
-    """At the first look, and then when a look an hour later or more finds something else."""
-    (first,) = watched.look()
+def test_it_is_reported_once_until_it_changes(watched: Watched) -> None:
+    """At the first check, and then when a check an hour later or more finds a change."""
+    (first,) = watched.check()
     assert (first.config, first.collisions) == (DEFAULTS, ())
     assert {resource: act.above_percent for resource, act in first.acts.items()} == {Resource.BYTES: 84}
     assert watched.watch.latest == first
     watched.kubelet.config = EARLY
     watched.timer.move(seconds=CHECK_EVERY_SECONDS - 1)
-    assert watched.look() == []
+    assert watched.check() == []
     assert watched.kubelet.reads == 1
     watched.timer.move(seconds=1)
-    (second,) = watched.look()
+    (second,) = watched.check()
     assert [collision.acts_first for collision in second.collisions] == [True]
     watched.timer.move(seconds=CHECK_EVERY_SECONDS)
-    assert watched.look() == []
+    assert watched.check() == []
     assert watched.kubelet.reads == 3
 
 
@@ -77,14 +77,14 @@ def test_a_filesystem_that_grew_is_another_share(watched: Watched) -> None:
     watched.kubelet.config = KubeletConfig("/config.yaml", KubeletSettings(gc_high_percent=100, thresholds=(ten,)))
     shares = []
     for size in (100, 200):
-        (read,) = watched.look(replace(USAGE, capacity_bytes=size * GIB))
+        (read,) = watched.check(replace(USAGE, capacity_bytes=size * GIB))
         shares.append(read.acts[Resource.BYTES].above_percent)
         watched.timer.move(seconds=CHECK_EVERY_SECONDS)
     assert shares == [90, 95]
 
 
-def test_nobody_looks_where_nobody_is_to(watched: Watched) -> None:
+def test_nothing_is_read_where_the_kubelet_is_switched_off(watched: Watched) -> None:
     """A node without a kubelet has nothing to tell."""
     watched.node = replace(watched.node, kubelet=None)
-    assert watched.look() == []
+    assert watched.check() == []
     assert watched.watch.latest is None

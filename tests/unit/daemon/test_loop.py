@@ -53,14 +53,14 @@ from cleaner.sweep.sweep import SweepSettings
 from support.fakes import Recorder
 from support.nodes import MB, POLICY, WATERMARKS, World, make_world
 
-AWAY = RuntimeUnavailableError("Version: UNAVAILABLE: connection refused")
+UNAVAILABLE = RuntimeUnavailableError("Version: UNAVAILABLE: connection refused")
 REJECTED = RuntimeRejectedError("ListImages: INTERNAL: broken")
 MIDNIGHT = datetime(2026, 6, 16, 0, 0, tzinfo=UTC)
 
 
 @dataclass
 class Watch:
-    """A daemon over a world, and what it told."""
+    """A daemon over a world, and what it reported."""
 
     world: World
     mode: Mode = Mode.FULL
@@ -91,7 +91,7 @@ class Watch:
         self.daemon = Daemon(connect, settings, host, [world.ledger, self.recorder])
 
     def run_for(self, **delta: float) -> None:
-        """Run from now on for so long, then stop."""
+        """Run from now on for this time, then stop."""
         end = self.world.timer.monotonic() + timedelta(**delta).total_seconds()
 
         def stop_at_end() -> None:
@@ -131,7 +131,7 @@ def test_it_starts_checks_and_stops(world: World) -> None:
 def test_it_waits_without_a_connection(world: World) -> None:
     """Whatever a round asked, and however it ended, it lets go of the connection before it waits."""
     world.pull_old("app", days=20)
-    world.runtime.failures = {"read_version": [None, AWAY], "list_images": [REJECTED]}
+    world.runtime.failures = {"read_version": [None, UNAVAILABLE], "list_images": [REJECTED]}
     connected: list[bool] = []
     run_for = world.stop.wait
 
@@ -145,16 +145,16 @@ def test_it_waits_without_a_connection(world: World) -> None:
     assert not any(connected)
 
 
-def test_the_nightly_sweep_comes_once_a_night(world: World) -> None:
-    """Over three nights there are three nightly sweeps, each at midnight."""
+def test_the_nightly_sweep_runs_once_per_occurrence(world: World) -> None:
+    """Over three days there are three nightly sweeps, each at midnight."""
     watch = Watch(world, check_every=MINUTE)
     watch.run_for(hours=61)
     starts = [event.report.started_at for event in watch.reports(Trigger.NIGHTLY)]
     assert starts == [MIDNIGHT + timedelta(days=day) for day in range(3)]
 
 
-def test_the_nightly_sweep_takes_what_became_old(world: World) -> None:
-    """An image of 29.9 days stays at midnight and goes the next night."""
+def test_the_nightly_sweep_evicts_what_became_old(world: World) -> None:
+    """An image of 29.9 days stays at midnight and is evicted at the next."""
     world.pull_old("app", days=29.4)
     watch = Watch(world, check_every=MINUTE)
     watch.run_for(hours=37)
@@ -162,8 +162,8 @@ def test_the_nightly_sweep_takes_what_became_old(world: World) -> None:
     assert counts == [0, 1]
 
 
-def test_evictions_per_night_leave_the_rest_for_the_next(world: World) -> None:
-    """Five candidates at two a night take three nights."""
+def test_evictions_per_night_leave_the_others_for_the_next_run(world: World) -> None:
+    """Five candidates at two a run need three nightly runs."""
     for number in range(5):
         world.pull_old(f"app{number}")
     watch = Watch(world, check_every=MINUTE, evictions_per_night=2)
@@ -193,7 +193,7 @@ def test_no_sweep_within_the_startup_delay(world: World) -> None:
 
 
 def test_space_is_counted_when_the_node_changed(world: World) -> None:
-    """The count has both triggers' plans with their bytes, and who holds what is used, to the byte."""
+    """The inventory has both triggers' plans with their bytes, and the bytes by holder, to the byte."""
     world.simulated.write_file("logs", 100 * MB)
     world.pull_layers("expired", {"base": 10, "old": 20})
     world.pull_layers("young", {"base": 10, "new": 30}, days=5)
@@ -237,8 +237,8 @@ def test_a_changed_node_is_counted_at_once(world: World) -> None:
     assert len(watch.recorder.of(SpaceInventoried)) == 2
 
 
-def test_mode_pressure_has_no_nights(world: World) -> None:
-    """In mode pressure nothing is swept at night, and no night is announced."""
+def test_mode_pressure_has_no_nightly_runs(world: World) -> None:
+    """In mode pressure there is no nightly sweep, and none is announced."""
     world.pull_old("app")
     watch = Watch(world, check_every=MINUTE, mode=Mode.PRESSURE)
     watch.run_for(hours=13)
@@ -247,7 +247,7 @@ def test_mode_pressure_has_no_nights(world: World) -> None:
 
 
 def test_mode_observe_plans_and_evicts_nothing(world: World) -> None:
-    """In mode observe both triggers report what would go, once each, and nothing goes."""
+    """In mode observe both triggers report what would be evicted, once each, and nothing is."""
     fill(world)
     world.pull_old("expired", megabytes=1)
     watch = Watch(world, check_every=MINUTE, mode=Mode.OBSERVE)
@@ -259,7 +259,7 @@ def test_mode_observe_plans_and_evicts_nothing(world: World) -> None:
     assert len(world.simulated.list_images()) == 17
 
 
-def test_a_disk_full_of_something_else_is_not_swept_in_a_loop(world: World) -> None:
+def test_a_disk_full_of_non_image_data_is_not_swept_in_a_loop(world: World) -> None:
     """A sweep that ended above low is not repeated while nothing changes."""
     world.simulated.write_file("logs", 800 * MB)
     watch = Watch(world, check_every=MINUTE)
@@ -281,7 +281,7 @@ def test_a_change_on_the_node_repeats_the_sweep(world: World) -> None:
 
 
 def test_the_end_of_an_images_grace_repeats_the_sweep(world: World) -> None:
-    """A disk filled by pulls that are all recent is swept once their grace has ended; nothing goes in vain."""
+    """A disk filled by pulls that are all recent is swept once their grace has ended; nothing is evicted in vain."""
     world.pull_old("base", megabytes=1, days=0.5)
     for number in range(16):
         world.pull_old(f"app{number:02}", days=0)
@@ -305,16 +305,16 @@ def test_a_disk_that_fell_and_rose_again_is_swept(world: World) -> None:
     assert len(watch.reports(Trigger.PRESSURE)) == 2
 
 
-def test_a_runtime_that_is_away_is_waited_for(world: World) -> None:
-    """Away at start, then there, then killed, then back: each round tells that it is away, and the loop goes on."""
-    connects = iter([AWAY, AWAY])
+def test_an_unavailable_runtime_is_waited_for(world: World) -> None:
+    """Unavailable at start, then up, then killed, then up again: each round reports it, and the loop continues."""
+    connects = iter([UNAVAILABLE, UNAVAILABLE])
 
     def connect() -> Node:
         for error in connects:
             raise error
         return world.node
 
-    world.runtime.failures["read_version"] = [None, None, AWAY, AWAY]
+    world.runtime.failures["read_version"] = [None, None, UNAVAILABLE, UNAVAILABLE]
     watch = Watch(world, connect=connect)
     watch.run_for(minutes=1)
     changes = [type(event) for event in watch.recorder.events if isinstance(event, RuntimeUp | RuntimeDown)]
@@ -332,7 +332,7 @@ def test_an_unusable_environment_ends_the_daemon(world: World) -> None:
 
 
 def test_a_failed_read_evicts_nothing_and_is_tried_again(world: World) -> None:
-    """A list that cannot be read fails the sweep; the next try is the same night's."""
+    """A list that cannot be read fails the sweep; the next try is for the same occurrence."""
     world.pull_old("app")
     watch = Watch(world)
     world.runtime.before["list_images"] = lambda: fail_at_midnight(world)
@@ -360,8 +360,8 @@ def test_failures_are_retried_ever_more_slowly(world: World) -> None:
     assert waits[:6] == [5, 10, 20, 40, 60, 60]
 
 
-def test_a_disk_that_cannot_be_read_is_told_and_survived(world: World) -> None:
-    """An unreadable disk sweeps nothing, and the loop goes on."""
+def test_a_disk_that_cannot_be_read_is_reported_and_survived(world: World) -> None:
+    """An unreadable disk sweeps nothing, and the loop continues."""
     errors: list[CleanerError | None] = [DiskUnreadableError("cannot read the usage of /disk")]
     world.disk.failures = errors
     watch = Watch(world)
@@ -370,8 +370,8 @@ def test_a_disk_that_cannot_be_read_is_told_and_survived(world: World) -> None:
     assert [event.usage is None for event in watch.recorder.of(Checked)] == [True, False, False, False]
 
 
-def test_a_failed_count_is_told(world: World) -> None:
-    """A node that cannot be listed between sweeps is told as such, and counted a minute later."""
+def test_a_failed_inventory_is_reported(world: World) -> None:
+    """A node that cannot be listed between sweeps is reported as such, and counted a minute later."""
     world.runtime.failures["list_containers"] = [REJECTED]
     watch = Watch(world)
     watch.run_for(seconds=70)
@@ -379,8 +379,8 @@ def test_a_failed_count_is_told(world: World) -> None:
     assert len(watch.recorder.of(ImagesInventoried)) == 1
 
 
-def test_the_unforeseen_breaks_one_round_only(world: World) -> None:
-    """An error that nobody foresaw is told, and the next round goes on."""
+def test_an_unexpected_error_ends_one_round_only(world: World) -> None:
+    """An unexpected error is reported, and the next round runs."""
     calls = iter([ZeroDivisionError("surprise")])
 
     def connect() -> Node:
@@ -394,8 +394,8 @@ def test_the_unforeseen_breaks_one_round_only(world: World) -> None:
     assert len(watch.recorder.of(RuntimeUp)) == 1
 
 
-def test_a_clock_that_jumps_holds_the_night(world: World) -> None:
-    """A wall clock set forward a year is told once, and nothing is swept by it for a day."""
+def test_a_clock_that_jumps_suspends_nightly_runs(world: World) -> None:
+    """A wall clock set forward a year is reported once, and nothing is swept by it for a day."""
     world.pull_old("app", days=1)
     watch = Watch(world, check_every=MINUTE)
     watch.run_for(minutes=1)
@@ -407,8 +407,8 @@ def test_a_clock_that_jumps_holds_the_night(world: World) -> None:
     assert watch.reports(Trigger.NIGHTLY) == []
 
 
-def test_a_clock_that_turns_out_right_moves_the_notes(world: World) -> None:
-    """A jump that held for a day is believed: what was noted before is as much younger, once."""
+def test_a_clock_that_turns_out_right_moves_the_stored_times(world: World) -> None:
+    """A jump that lasted for a day is believed: stored times move by as much, once."""
     watch = Watch(world, check_every=MINUTE)
     watch.run_for(minutes=1)
     world.timer.wall += timedelta(days=365)
@@ -421,8 +421,8 @@ def test_a_clock_that_turns_out_right_moves_the_notes(world: World) -> None:
     ]
 
 
-def test_a_clock_behind_the_ledger_is_told_at_the_start(world: World) -> None:
-    """A clock that is an hour behind what was noted holds the night, and says by how much it is off."""
+def test_a_clock_behind_the_ledger_is_reported_at_the_start(world: World) -> None:
+    """A clock that is behind the stored times suspends nightly runs, and the event says by how much it is off."""
     world.pull_old("app")
     world.ledger.before = StoredTimes(world.timer.now() + timedelta(hours=13))
     watch = Watch(world, check_every=MINUTE)
@@ -432,8 +432,8 @@ def test_a_clock_behind_the_ledger_is_told_at_the_start(world: World) -> None:
     assert watch.reports(Trigger.NIGHTLY) == []
 
 
-def test_a_jump_before_the_start_is_told(world: World) -> None:
-    """A clock that was set forward by a day while nobody looked holds the night and makes nothing old."""
+def test_a_jump_before_the_start_is_reported(world: World) -> None:
+    """A clock that was set forward by a day while no agent ran suspends nightly runs and makes nothing old."""
     world.pull_old("app", days=29.2)
     world.timer.move(minutes=1)
     now, seconds = world.timer.now(), world.timer.monotonic()
@@ -450,7 +450,7 @@ def test_a_jump_before_the_start_is_told(world: World) -> None:
 
 
 @pytest.mark.parametrize(("since_hours", "sweeps"), [(11.99, 1), (12.01, 0), (None, 0)])
-def test_the_night_waits_until_the_node_is_known(world: World, since_hours: float | None, sweeps: int) -> None:
+def test_nightly_runs_wait_until_the_node_is_known(world: World, since_hours: float | None, sweeps: int) -> None:
     """Memory as old as grace (24 h) at midnight is swept by, younger memory and none are not; and it is said."""
     world.pull_old("app")
     known = None if since_hours is None else world.timer.now() - timedelta(hours=24) + timedelta(hours=since_hours)
@@ -461,8 +461,8 @@ def test_the_night_waits_until_the_node_is_known(world: World, since_hours: floa
     assert {event.since for event in watch.recorder.of(NightlySuspended)} == (set() if sweeps else {known})
 
 
-def test_a_night_held_for_memory_comes_within_its_window(world: World) -> None:
-    """Once the memory is old enough the same night is swept for."""
+def test_a_nightly_run_suspended_for_memory_runs_within_its_window(world: World) -> None:
+    """Once the memory is old enough the same occurrence is swept for."""
     world.pull_old("app")
     world.ledger.since = MIDNIGHT - timedelta(hours=22)
     watch = Watch(world, check_every=MINUTE)
@@ -471,10 +471,10 @@ def test_a_night_held_for_memory_comes_within_its_window(world: World) -> None:
     assert ended.report.started_at == MIDNIGHT + timedelta(hours=2)
 
 
-def test_a_night_is_done_once_over_restarts(world: World) -> None:
-    """What the ledger says is done is not done again; what ends now is told, so that it can be noted."""
+def test_a_nightly_run_is_done_once_over_restarts(world: World) -> None:
+    """What the ledger says is done is not done again; what ends now is reported, so that it can be stored."""
     world.timer.move(hours=13)
-    world.ledger.night = NightlyRun(MIDNIGHT, MIDNIGHT + timedelta(minutes=1))
+    world.ledger.nightly_run = NightlyRun(MIDNIGHT, MIDNIGHT + timedelta(minutes=1))
     watch = Watch(world, check_every=MINUTE)
     watch.run_for(hours=24)
     (ended,) = watch.reports(Trigger.NIGHTLY)
@@ -485,28 +485,28 @@ def test_a_night_is_done_once_over_restarts(world: World) -> None:
 
 
 @pytest.mark.parametrize(("hours", "sweeps"), [(47, 0), (49, 1)])
-def test_an_overdue_night_is_caught_up_with_at_any_hour(world: World, hours: int, sweeps: int) -> None:
+def test_an_overdue_nightly_run_starts_at_any_hour(world: World, hours: int, sweeps: int) -> None:
     """At noon, the window long over: a node that last swept more than two days ago sweeps now, and once."""
     last = world.timer.now() - timedelta(hours=hours)
-    world.ledger.night = NightlyRun(last - timedelta(hours=1), last)
+    world.ledger.nightly_run = NightlyRun(last - timedelta(hours=1), last)
     watch = Watch(world, check_every=MINUTE)
     watch.run_for(minutes=30)
     assert len(watch.reports(Trigger.NIGHTLY)) == sweeps
 
 
-def test_a_night_noted_by_a_clock_that_was_ahead_is_set_right(world: World) -> None:
-    """A night a year ahead would hold all nights until then: what has begun by now is done, and the next comes."""
+def test_a_nightly_run_stored_by_a_clock_that_was_ahead_is_corrected(world: World) -> None:
+    """A run a year ahead would stop all runs until then: the occurrence that has begun is done, and the next is due."""
     ahead = MIDNIGHT + timedelta(days=365)
-    world.ledger.night = NightlyRun(ahead, ahead)
+    world.ledger.nightly_run = NightlyRun(ahead, ahead)
     watch = Watch(world, check_every=MINUTE)
     watch.run_for(hours=13)
-    nights = [event.nightly_run.occurrence for event in watch.recorder.of(NightlyRunEnded)]
-    assert nights == [MIDNIGHT - timedelta(days=1), MIDNIGHT]
+    nightly_runs = [event.nightly_run.occurrence for event in watch.recorder.of(NightlyRunEnded)]
+    assert nightly_runs == [MIDNIGHT - timedelta(days=1), MIDNIGHT]
     assert len(watch.reports(Trigger.NIGHTLY)) == 1
 
 
-def test_a_nights_limit_counts_over_restarts(world: World) -> None:
-    """Three of four were evicted before the restart: one more may go."""
+def test_a_nightly_runs_limit_counts_over_restarts(world: World) -> None:
+    """Three of four were evicted before the restart: one more may be evicted."""
     for number in range(3):
         world.pull_old(f"app{number}")
     world.ledger.evicted = 3
@@ -529,7 +529,7 @@ def test_a_sweep_waits_for_its_turn(world: World) -> None:
 
 
 def test_pressure_does_not_wait_for_ever(world: World) -> None:
-    """A sweep by hand that stands still holds pressure up for five minutes, and no longer."""
+    """A sweep by hand without progress delays pressure for five minutes, and no longer."""
     fill(world)
     world.ledger.busy = 10**6
     watch = Watch(world)
@@ -539,8 +539,8 @@ def test_pressure_does_not_wait_for_ever(world: World) -> None:
     assert ended.report.started_at == began + timedelta(minutes=5)
 
 
-def test_a_night_waits_for_its_turn_as_long_as_it_takes(world: World) -> None:
-    """At night nothing is urgent."""
+def test_a_nightly_run_waits_for_its_turn_as_long_as_it_takes(world: World) -> None:
+    """A nightly run is not urgent."""
     world.pull_old("app")
     world.ledger.busy = 10**6
     watch = Watch(world, check_every=MINUTE)
@@ -548,8 +548,8 @@ def test_a_night_waits_for_its_turn_as_long_as_it_takes(world: World) -> None:
     assert watch.reports(Trigger.NIGHTLY) == []
 
 
-def test_a_night_whose_limit_is_not_known_waits(world: World) -> None:
-    """Where it cannot be read how much went already, nothing more goes, and the night is not done."""
+def test_a_nightly_run_whose_limit_is_not_known_waits(world: World) -> None:
+    """If the number of past evictions cannot be read, nothing more is evicted, and the nightly run is not done."""
     world.pull_old("app")
     world.ledger.evicted = None
     watch = Watch(world, check_every=MINUTE)
@@ -561,10 +561,10 @@ def test_a_night_whose_limit_is_not_known_waits(world: World) -> None:
     assert len(watch.reports(Trigger.NIGHTLY)) == 1
 
 
-def test_the_ledgers_state_and_news_are_told(world: World) -> None:
+def test_the_ledgers_state_and_news_are_reported(world: World) -> None:
     """Up with the first run on the node, down with the reason, and each piece of news once."""
-    learned = ForeignSweep(PastSweep(Trigger.MANUAL, world.timer.now(), 1.0, "done"))
-    world.ledger.news_to_come = [learned]
+    foreign = ForeignSweep(PastSweep(Trigger.MANUAL, world.timer.now(), 1.0, "done"))
+    world.ledger.news_to_come = [foreign]
     watch = Watch(world)
     watch.run_for(seconds=10)
     world.ledger.error = "no room"
@@ -572,25 +572,25 @@ def test_the_ledgers_state_and_news_are_told(world: World) -> None:
     watch.run_for(minutes=2)
     assert watch.recorder.of(LedgerUp)[0].installed_at == world.ledger.since
     assert {event.reason for event in watch.recorder.of(LedgerDown)} == {"no room"}
-    assert watch.recorder.of(ForeignSweep) == [learned]
+    assert watch.recorder.of(ForeignSweep) == [foreign]
 
 
-def test_a_rule_that_is_regretted_is_held_once(world: World) -> None:
-    """Two of twenty came back: the rule is held for three days, and its images stay that night."""
+def test_a_rule_with_regrets_is_put_on_hold_once(world: World) -> None:
+    """Two of twenty were re-pulled: the rule is on hold for three days, and its images stay in this nightly run."""
     world.pull_old("app")
     world.ledger.regrets = {"company": Regret(evicted=20, repulled=2)}
     watch = Watch(world, check_every=MINUTE)
     watch.run_for(hours=13)
-    (held,) = watch.recorder.of(RuleOnHold)
-    assert (held.rule, held.until - held.since) == ("company", timedelta(hours=72))
+    (on_hold,) = watch.recorder.of(RuleOnHold)
+    assert (on_hold.rule, on_hold.until - on_hold.since) == ("company", timedelta(hours=72))
     (ended,) = watch.reports(Trigger.NIGHTLY)
     assert ended.report.evictions == ()
     assert ended.report.plan is not None
     assert [verdict.reason for verdict in ended.report.plan.kept] == [KeepReason.RULE_ON_HOLD]
 
 
-def test_a_use_between_two_looks_counts(world: World) -> None:
-    """A container that came and went between two looks makes its image used now."""
+def test_a_use_between_two_inspections_counts(world: World) -> None:
+    """A container that lived between two inspections makes its image used now."""
     image_id = world.pull_old("app")
     world.runtime.made = [(), (Container("c", frozenset({"registry.example.com/app:v1"})),)]
     watch = Watch(world)
@@ -617,13 +617,13 @@ def test_a_stopped_nightly_sweep_is_not_done(world: World) -> None:
     assert isinstance(watch.recorder.events[-1], DaemonStopped)
 
 
-def take_time(world: World, **removal: float) -> None:
-    """Let each removal take so long."""
+def slow_down(world: World, **removal: float) -> None:
+    """Let each removal take this long."""
     world.runtime.before["remove_image"] = lambda: world.timer.move(**removal)
 
 
-def test_after_a_sweep_it_looks_as_soon_as_the_disk_may_be_full_again(world: World) -> None:
-    """How soon the next look comes is decided by what a sweep left, not by what it found."""
+def test_after_a_sweep_it_checks_as_soon_as_the_disk_may_be_full_again(world: World) -> None:
+    """The pause before the next check depends on what a sweep left, not on what it found."""
     fill(world, 10)
     world.stop.between = lambda: fill_more(world, 350)
     world.stop.waits_left = 2
@@ -636,13 +636,13 @@ def test_after_a_sweep_it_looks_as_soon_as_the_disk_may_be_full_again(world: Wor
 
 
 def fill_more(world: World, megabytes: int) -> None:
-    """Once, by somebody else."""
+    """Once, by another program."""
     world.simulated.write_file("burst", megabytes * MB)
     world.stop.between = lambda: None
 
 
-def fill_in_rest(world: World, watch: Watch, after: int, megabytes: int) -> None:
-    """So much is written in the rest after so many nightly evictions, once; the ledger knows what went at night."""
+def fill_in_pause(world: World, watch: Watch, after: int, megabytes: int) -> None:
+    """Write once, in the pause after this many nightly evictions; the ledger counts the nightly evictions."""
     wait = world.stop.wait
 
     def wait_and_fill(seconds: float) -> bool:
@@ -659,57 +659,57 @@ def ends_of(watch: Watch) -> list[tuple[Trigger, StopReason, int]]:
     return [(r.trigger, r.stop_reason, len(r.evictions)) for r in (e.report for e in watch.recorder.of(SweepEnded))]
 
 
-def test_pressure_goes_before_the_rest_of_the_night(world: World) -> None:
-    """A disk that fills in a rest is driven down without another wait, then the night goes on, up to its one limit."""
+def test_a_nightly_run_yields_to_pressure_and_continues(world: World) -> None:
+    """A disk that fills in a pause is driven down at once, then the nightly run continues, up to its one limit."""
     for number in range(10):
         world.pull_old(f"app{number}", days=99 - number)
-    take_time(world, seconds=2)
+    slow_down(world, seconds=2)
     watch = Watch(world, check_every=MINUTE, evictions_per_night=4)
-    fill_in_rest(world, watch, after=2, megabytes=350)
+    fill_in_pause(world, watch, after=2, megabytes=350)
     watch.run_for(hours=13)
     assert ends_of(watch) == [
         (Trigger.NIGHTLY, StopReason.YIELDED_TO_PRESSURE, 2),
         (Trigger.PRESSURE, StopReason.LOW_WATERMARK, 2),
         (Trigger.NIGHTLY, StopReason.LIMIT, 2),
     ]
-    night, pressure, rest = (event.report for event in watch.recorder.of(SweepEnded))
-    assert pressure.started_at == night.started_at + timedelta(seconds=2 + 8 + 2 + 1)
-    assert timedelta(seconds=4) < rest.started_at - pressure.started_at <= timedelta(seconds=4) + MINUTE
+    before, pressure, after = (event.report for event in watch.recorder.of(SweepEnded))
+    assert pressure.started_at == before.started_at + timedelta(seconds=2 + 8 + 2 + 1)
+    assert timedelta(seconds=4) < after.started_at - pressure.started_at <= timedelta(seconds=4) + MINUTE
     assert [event.nightly_run.occurrence for event in watch.recorder.of(NightlyRunEnded)] == [MIDNIGHT]
 
 
-def test_a_night_just_below_the_mark_goes_on(world: World) -> None:
-    """A byte less than the high mark is no pressure."""
+def test_a_nightly_run_just_below_the_watermark_continues(world: World) -> None:
+    """A byte less than the high watermark is no pressure."""
     for number in range(10):
         world.pull_old(f"app{number}", days=99 - number)
-    take_time(world, seconds=2)
+    slow_down(world, seconds=2)
     watch = Watch(world, check_every=MINUTE)
-    fill_in_rest(world, watch, after=2, megabytes=349)
+    fill_in_pause(world, watch, after=2, megabytes=349)
     watch.run_for(hours=13)
     assert ends_of(watch) == [(Trigger.NIGHTLY, StopReason.DONE, 10)]
 
 
-def stand_still(world: World) -> Watch:
-    """A daemon whose pressure sweeps can do nothing: what may go shares its layer with an image in use."""
+def make_stuck_watch(world: World) -> Watch:
+    """A daemon whose pressure sweeps can do nothing: the candidates share their layer with an image in use."""
     for name in ("used", "app0", "app1", "app2"):
         world.pull_layers(name, {"base": 50})
     world.simulated.start_container("registry.example.com/used:v1")
     world.simulated.write_file("logs", 750 * MB)
-    take_time(world, seconds=2)
+    slow_down(world, seconds=2)
     return Watch(world, check_every=MINUTE)
 
 
-def test_a_disk_that_no_sweep_can_help_does_not_end_the_night(world: World) -> None:
-    """Above high for something else's sake, and pressure has done what it could: the night goes on to its end."""
-    watch = stand_still(world)
+def test_a_disk_that_no_sweep_can_help_does_not_end_the_nightly_run(world: World) -> None:
+    """Non-image data keeps usage above high, and pressure has done what it could: the nightly run continues."""
+    watch = make_stuck_watch(world)
     watch.run_for(hours=13)
     in_vain = (Trigger.PRESSURE, StopReason.KUBELET_THRESHOLD, 0)
     assert ends_of(watch) == [in_vain, (Trigger.NIGHTLY, StopReason.DONE, 3), in_vain]
 
 
-def test_a_disk_that_fell_and_rose_again_in_a_night_ends_it(world: World) -> None:
-    """Below low in one rest and above high in the next: what pressure could not do before does not count any more."""
-    watch = stand_still(world)
+def test_a_disk_that_fell_and_rose_again_in_a_nightly_run_ends_it(world: World) -> None:
+    """Below low in one pause and above high in the next: the earlier backoff does not count any more."""
+    watch = make_stuck_watch(world)
     wait = world.stop.wait
 
     def wait_and_change(seconds: float) -> bool:
@@ -732,32 +732,32 @@ def test_a_disk_that_fell_and_rose_again_in_a_night_ends_it(world: World) -> Non
     ]
 
 
-def test_a_night_ends_with_its_window_and_the_rest_goes_the_next(world: World) -> None:
-    """Each image takes 2 s and a rest of 8 s: in a window of a minute six begin, the others in the next night."""
+def test_a_nightly_run_ends_with_its_window_and_the_next_evicts_the_others(world: World) -> None:
+    """Each image takes 2 s and a pause of 8 s: in a window of a minute six begin, the others in the next run."""
     for number in range(8):
         world.pull_old(f"app{number}")
-    take_time(world, seconds=2)
+    slow_down(world, seconds=2)
     watch = Watch(world, check_every=MINUTE, window=MINUTE)
     watch.run_for(hours=37)
     assert ends_of(watch) == [(Trigger.NIGHTLY, StopReason.WINDOW_CLOSED, 6), (Trigger.NIGHTLY, StopReason.DONE, 2)]
-    nights = [event.nightly_run for event in watch.recorder.of(NightlyRunEnded)]
-    assert nights[0] == NightlyRun(MIDNIGHT, MIDNIGHT + MINUTE)
-    assert nights[1].occurrence == MIDNIGHT + timedelta(days=1)
+    nightly_runs = [event.nightly_run for event in watch.recorder.of(NightlyRunEnded)]
+    assert nightly_runs[0] == NightlyRun(MIDNIGHT, MIDNIGHT + MINUTE)
+    assert nightly_runs[1].occurrence == MIDNIGHT + timedelta(days=1)
 
 
-def test_a_night_that_is_made_up_for_has_no_end(world: World) -> None:
+def test_a_missed_nightly_run_has_no_window_end(world: World) -> None:
     """At noon no window is open, so none closes."""
-    world.ledger.night = NightlyRun(MIDNIGHT - timedelta(days=3), MIDNIGHT - timedelta(days=3))
+    world.ledger.nightly_run = NightlyRun(MIDNIGHT - timedelta(days=3), MIDNIGHT - timedelta(days=3))
     for number in range(8):
         world.pull_old(f"app{number}")
-    take_time(world, seconds=2)
+    slow_down(world, seconds=2)
     watch = Watch(world, check_every=MINUTE, window=MINUTE)
     watch.run_for(minutes=30)
     assert ends_of(watch) == [(Trigger.NIGHTLY, StopReason.DONE, 8)]
 
 
 def test_a_window_that_closes_on_the_way_to_the_sweep_is_missed(world: World) -> None:
-    """Between the question what is due and the question how much may go, the window's last moment passes."""
+    """The window ends between the check of what is due and the check of how many may be evicted."""
     world.pull_old("app")
     world.timer.move(hours=16, microseconds=-1)
 

@@ -1,4 +1,4 @@
-"""The daemon ahead of the pressure: sooner looks, early sweeps, and room for pulls while they run."""
+"""The daemon ahead of the pressure: sooner checks, early sweeps, and room for pulls while they run."""
 
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -26,7 +26,7 @@ def world(tmp_path: Path) -> World:
 
 
 def fill_steadily(world: World, begin: int, megabytes_per_second: float, end: int) -> None:
-    """Something else grows in each wait, from so many megabytes to so many."""
+    """Let non-image data grow in each wait, from `begin` to `end` megabytes."""
     wait, began = world.stop.wait, world.timer.monotonic()
     file = world.simulated.directory / "other-filler"
 
@@ -57,11 +57,11 @@ def percents(watch: Watch) -> list[float]:
     return [event.usage.used_percent for event in watch.recorder.of(Checked) if event.usage]
 
 
-# ---- when it looks
+# ---- when it checks
 
 
-def test_looks_come_sooner_as_a_mark_comes_nearer(world: World) -> None:
-    """Down to half a second before the high mark and before the kubelet's, and every 5 s where nothing moves."""
+def test_checks_come_sooner_as_a_watermark_comes_nearer(world: World) -> None:
+    """Down to half a second before the high watermark and the kubelet's threshold; every 5 s where nothing moves."""
     fill_steadily(world, begin=600, megabytes_per_second=5, end=850)
     watch = Watch(world)
     watch.run_for(minutes=3)
@@ -75,8 +75,8 @@ def test_looks_come_sooner_as_a_mark_comes_nearer(world: World) -> None:
     assert max(now - before for before, now in pairwise(used)) <= 2.5
 
 
-def test_a_standstill_above_the_mark_is_no_reason_to_look_more_often(world: World) -> None:
-    """A disk full of something else that does not move is looked at every 5 s."""
+def test_a_backoff_above_the_watermark_is_no_reason_for_more_checks(world: World) -> None:
+    """A disk full of non-image data that does not change is checked every 5 s."""
     world.simulated.write_file("logs", 800 * MB)
     watch = Watch(world)
     watch.run_for(minutes=5)
@@ -86,8 +86,8 @@ def test_a_standstill_above_the_mark_is_no_reason_to_look_more_often(world: Worl
 # ---- early sweeps
 
 
-def test_steady_filling_never_reaches_the_mark(world: World) -> None:
-    """A sweep begins before the mark, takes just what the horizon needs, and again a minute later at the earliest."""
+def test_steady_filling_never_reaches_the_watermark(world: World) -> None:
+    """A sweep begins before the high watermark and evicts just what the horizon needs, at most once a minute."""
     pull_many(world, 60, megabytes=10)
     fill_steadily(world, begin=0, megabytes_per_second=0.5, end=500)
     watch = Watch(world)
@@ -103,8 +103,8 @@ def test_steady_filling_never_reaches_the_mark(world: World) -> None:
     assert min((later - sooner).total_seconds() for sooner, later in pairwise(starts)) >= 60
 
 
-def test_without_a_horizon_the_mark_itself_begins_the_sweep(world: World) -> None:
-    """With a horizon of 0 nothing goes before 75 %, and then down to 65 %."""
+def test_without_a_horizon_the_watermark_itself_begins_the_sweep(world: World) -> None:
+    """With a horizon of 0 nothing is evicted before 75 %; then usage is driven to 65 %."""
     pull_many(world, 60, megabytes=10)
     fill_steadily(world, begin=0, megabytes_per_second=0.5, end=500)
     watch = Watch(world, horizon=0 * Watch.check_every)
@@ -116,7 +116,7 @@ def test_without_a_horizon_the_mark_itself_begins_the_sweep(world: World) -> Non
 
 
 def test_a_burst_is_no_reason_for_an_early_sweep(world: World) -> None:
-    """Ten points in a minute, and then nothing: below the mark nothing goes."""
+    """Ten points in a minute, and then nothing: below the high watermark nothing is evicted."""
     pull_many(world, 60, megabytes=10)
     fill_steadily(world, begin=0, megabytes_per_second=100 / 60, end=100)
     watch = Watch(world)
@@ -125,7 +125,7 @@ def test_a_burst_is_no_reason_for_an_early_sweep(world: World) -> None:
 
 
 def test_mode_observe_plans_an_early_sweep(world: World) -> None:
-    """What would go early is told, and nothing goes."""
+    """The plan of an early sweep is reported, and nothing is evicted."""
     pull_many(world, 60, megabytes=10)
     fill_steadily(world, begin=0, megabytes_per_second=0.5, end=500)
     watch = Watch(world, mode=Mode.OBSERVE)
@@ -141,8 +141,8 @@ def test_mode_observe_plans_an_early_sweep(world: World) -> None:
 
 
 @pytest.mark.parametrize(("written", "asked"), [(0, 1), ((1 << 20) - 1, 1), (1 << 20, 2), (1 << 21, 2)])
-def test_pulls_are_asked_for_while_something_is_written(world: World, written: int, asked: int) -> None:
-    """At the first look, and when a MiB or more has moved since the last: a quiet node is asked nothing."""
+def test_pulls_are_read_while_something_is_written(world: World, written: int, asked: int) -> None:
+    """At the first check, and when a MiB or more has moved since the last reading, but not on a quiet node."""
     watch = Watch(world)
     watch.run_for(minutes=1)
     world.simulated.write_file("log", written)
@@ -151,15 +151,15 @@ def test_pulls_are_asked_for_while_something_is_written(world: World, written: i
     assert world.runtime.calls.count("read_pulls") == asked
 
 
-def test_slow_pulls_are_asked_for_too(world: World) -> None:
-    """What is written counts since the last question, not since the last look: a MiB in four looks is one question."""
+def test_slow_pulls_are_read_too(world: World) -> None:
+    """Writes count since the last reading of pulls, not since the last check: a MiB in four checks is one reading."""
     fill_steadily(world, begin=0, megabytes_per_second=(1 << 20) / MB / 20, end=100)
     watch = Watch(world)
     watch.run_for(minutes=2)
     assert world.runtime.calls.count("read_pulls") == 1 + 5
 
 
-def test_a_pull_that_goes_on_is_asked_for_in_each_round(world: World) -> None:
+def test_a_pull_in_progress_is_read_in_each_round(world: World) -> None:
     """Until it is over, whether or not anything moves."""
     world.simulated.begin_pull(NEW, Build((("new", MB),)))
     watch = Watch(world)
@@ -190,7 +190,7 @@ def test_a_pull_in_progress_begins_a_sweep(world: World) -> None:
 
 
 def test_a_pull_larger_than_the_free_space_finds_room(world: World) -> None:
-    """One that needs 1.5 times what is free fits once room was made; without looking ahead it does not."""
+    """One that needs 1.5 times what is free fits once room was made; without counting pulls it does not."""
     pull_many(world, 14)
     build = Build((("new", 450 * MB),))
     with pytest.raises(RuntimeRejectedError, match="no space left"):
@@ -212,7 +212,7 @@ def test_pulls_that_cannot_be_read_break_nothing(world: World) -> None:
 
 
 def test_a_pull_without_room_is_given_up_once(world: World) -> None:
-    """It is told once, takes no image with it, and is tried again once images have changed, while it is written."""
+    """It is reported once, evicts no image, and is tried again once images have changed, while it is written."""
     pull_many(world, 12)
     world.simulated.begin_pull(NEW, Build((("new", 1500 * MB),)))
     watch = Watch(world)
@@ -230,7 +230,7 @@ def test_a_pull_without_room_is_given_up_once(world: World) -> None:
 
 
 def test_a_pull_that_was_given_up_finds_room_after_all(world: World) -> None:
-    """Once something else has left the disk room is made for it, though images are the same."""
+    """Once non-image data has left the disk, room is made for it, though images are the same."""
     pull_many(world, 10)
     world.simulated.write_file("logs", 100 * MB)
     build = Build((("new", 950 * MB),))
@@ -246,24 +246,24 @@ def test_a_pull_that_was_given_up_finds_room_after_all(world: World) -> None:
 
 
 def test_a_pull_without_room_hides_no_pressure(world: World) -> None:
-    """A disk that fills while such a pull goes on is driven down at its mark, as if there were no pull."""
+    """A disk that fills during such a pull is driven down at its high watermark, as if there were no pull."""
     pull_many(world, 12)
     world.simulated.begin_pull(NEW, Build((("new", 1500 * MB),)))
     fill_steadily(world, begin=0, megabytes_per_second=2, end=200)
     watch = Watch(world, horizon=0 * Watch.check_every)
     watch.run_for(minutes=3)
     assert max(percents(watch)) < 77
-    in_vain, driven = reports_of(watch)
-    assert (in_vain.evictions, driven.stop_reason) == ((), StopReason.LOW_WATERMARK)
-    assert 60 < driven.filesystem_after.used_percent <= 65
+    in_vain, first = reports_of(watch)
+    assert (in_vain.evictions, first.stop_reason) == ((), StopReason.LOW_WATERMARK)
+    assert 60 < first.filesystem_after.used_percent <= 65
     assert [event.plan.low_watermark_reachable for event in watch.recorder.of(SweepStarted)] == [False, True]
 
 
-# ---- a disk full of something else
+# ---- a disk full of non-image data
 
 
-def test_space_that_comes_back_in_part_is_used(world: World) -> None:
-    """Where the low mark is within reach again, the sweep is repeated, though nothing else has changed."""
+def test_space_that_is_freed_in_part_is_used(world: World) -> None:
+    """Once the low watermark is within reach again, the sweep is repeated, though nothing else has changed."""
     pull_many(world, 4)
     world.simulated.write_file("logs", 700 * MB)
     watch = Watch(world)
@@ -278,31 +278,31 @@ def test_space_that_comes_back_in_part_is_used(world: World) -> None:
     assert (after.stop_reason, after.filesystem_after.used_percent) == (StopReason.LOW_WATERMARK, 65)
 
 
-def test_what_became_a_candidate_meanwhile_goes_at_once(world: World) -> None:
-    """A sweep that took all that it had, and ended above the high mark, is followed without a wait.
+def test_what_became_a_candidate_meanwhile_is_evicted_at_once(world: World) -> None:
+    """A sweep that evicted all its candidates, and ended above the high watermark, is followed without a wait.
 
-    An image that comes while the first one goes is not in its plan.
+    An image that is pulled while the first one is removed is not in its plan.
     """
     pull_many(world, 4)
     world.simulated.write_file("logs", 600 * MB)
 
-    def come() -> None:
+    def pull_late() -> None:
         if world.runtime.calls.count("remove_image") == 1:
             world.pull_old("late", 200, days=50)
 
-    world.runtime.after["remove_image"] = come
+    world.runtime.after["remove_image"] = pull_late
     watch = Watch(world)
     watch.run_for(minutes=1)
-    driven, after = reports_of(watch)
-    assert [len(report.evictions) for report in (driven, after)] == [4, 1]
-    assert (driven.stop_reason, driven.filesystem_after.used_percent) == (StopReason.DONE, 80)
+    first, after = reports_of(watch)
+    assert [len(report.evictions) for report in (first, after)] == [4, 1]
+    assert (first.stop_reason, first.filesystem_after.used_percent) == (StopReason.DONE, 80)
     assert (after.stop_reason, after.filesystem_after.used_percent) == (StopReason.LOW_WATERMARK, 60)
-    assert after.started_at == driven.started_at
+    assert after.started_at == first.started_at
 
 
 @dataclass
 class LateDisk(ScriptedDisk):
-    """A disk on which the space of a removal shows so many seconds later."""
+    """A disk on which the space of a removal shows some seconds later."""
 
     world: World = field(kw_only=True)
     seconds: float = field(kw_only=True)
@@ -323,7 +323,7 @@ class LateDisk(ScriptedDisk):
 
 @pytest.mark.parametrize(("images", "left", "seconds"), [(16, 13, 5), (15, 13, 5), (15, 13, 30), (17, 13, 5)])
 def test_what_is_freed_later_is_not_freed_twice(world: World, images: int, left: int, seconds: float) -> None:
-    """ZFS shows with the next commit what was freed: a sweep that took what is needed is not followed by another."""
+    """ZFS shows with the next commit what was freed: a sweep that evicted enough is not followed by another."""
     pull_many(world, images)
     disk = LateDisk(world.simulated, world=world, seconds=seconds, measures=False)
     world.node = replace(world.node, disk=disk)
@@ -333,7 +333,7 @@ def test_what_is_freed_later_is_not_freed_twice(world: World, images: int, left:
 
 @pytest.mark.parametrize("pull", [False, True])
 @pytest.mark.parametrize("images", [16, 17])
-def test_removals_that_free_nothing_end_beside_a_pull_that_stands_still(
+def test_removals_that_free_nothing_end_beside_a_pull_without_progress(
     world: World, images: int, *, pull: bool
 ) -> None:
     """A dead lease looks like a pull: with it too, three removals that free nothing are enough."""
@@ -345,8 +345,8 @@ def test_removals_that_free_nothing_end_beside_a_pull_that_stands_still(
     assert len(world.simulated.list_images()) == images - 3
 
 
-def test_what_holds_the_space_is_said_first(world: World) -> None:
-    """Where the low mark is out of reach the start of the sweep has the holders; where it is not, it has none."""
+def test_bytes_by_holder_are_reported_first(world: World) -> None:
+    """If the low watermark is out of reach, the start of the sweep has the holders; otherwise it has none."""
     pull_many(world, 2)
     world.simulated.write_file("logs", 700 * MB)
     watch = Watch(world)
@@ -359,8 +359,8 @@ def test_what_holds_the_space_is_said_first(world: World) -> None:
     }
 
 
-def test_it_is_told_when_the_low_mark_is_within_reach_again(world: World) -> None:
-    """With the next count after the space came back, though nothing else has changed; then layers are read no more."""
+def test_it_is_reported_when_the_low_watermark_is_within_reach_again(world: World) -> None:
+    """With the next inventory after space is freed, though nothing else has changed; then layers are read no more."""
     pull_many(world, 2)
     world.simulated.write_file("logs", 700 * MB)
     watch = Watch(world)

@@ -1,4 +1,4 @@
-"""The believed time, by exhaustion: whatever a clock does, no night twice, and nothing looks older than it is."""
+"""The believed time, by exhaustion: whatever a clock does, no nightly run twice, and nothing looks older than it is."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from cleaner.core.clock_trust import StoredTimes
 from cleaner.core.history import NightlyRun
 from cleaner.daemon.trusted_clock import TrustedClock
 from support.fakes import FakeTimer
-from support.nights import Agent, KnownCalendar, NightTimer, Notes, make_nightly, make_triggers
+from support.nights import Agent, KnownCalendar, MachineTimer, StoredState, make_nightly, make_triggers
 from support.values import DAY, HOUR, MINUTE
 
 NOTHING = timedelta(0)
@@ -26,44 +26,44 @@ class Wrong:
     """A node whose wall clock is set wrong; what is true is known only here."""
 
     true: datetime
-    timer: NightTimer = field(init=False)
-    notes: Notes = field(init=False)
+    timer: MachineTimer = field(init=False)
+    stored: StoredState = field(init=False)
     agent: Agent = field(init=False)
-    nights: list[tuple[datetime, datetime]] = field(default_factory=list)
+    swept: list[tuple[datetime, datetime]] = field(default_factory=list)
     """(true time, occurrence) of each sweep."""
 
     def __post_init__(self) -> None:
         last = CALENDAR.latest(self.true)
         assert last is not None
-        self.timer = NightTimer(self.true)
-        self.notes = Notes(self.true - YEAR, NightlyRun(last, last + HOUR), StoredTimes(self.true - MINUTE))
+        self.timer = MachineTimer(self.true)
+        self.stored = StoredState(self.true - YEAR, NightlyRun(last, last + HOUR), StoredTimes(self.true - MINUTE))
         self.start()
 
     def start(self) -> None:
-        self.agent = Agent(self.timer, self.notes, make_triggers(CALENDAR))
+        self.agent = Agent(self.timer, self.stored, make_triggers(CALENDAR))
 
     def restart(self, what: str = PROCESS, downtime: timedelta = 2 * MINUTE) -> None:
         """Of the agent, or of the whole machine."""
         self._pass_by(downtime)
         if what == MACHINE:
             self.timer.boot()
-            self.notes.boot()
+            self.stored.boot()
         self.start()
 
     def set_clock(self, by: timedelta) -> None:
         self.timer.wall += by
 
     def run(self, time: timedelta, step: timedelta = 30 * MINUTE) -> None:
-        """Look every `step`; nothing may look older than it is, and no night may begin by a clock that is not sane."""
+        """Check every `step`; nothing may look older than it is, and no nightly run may start by an untrusted clock."""
         end = self.true + time
         while True:
             occurrence = self.agent.check()
             now = self.agent.keeper.now()
-            self.notes.note(now, self.true, self.timer.seconds)
-            assert now - self.true - self.notes.earliest <= WITHIN_TEN_MINUTES, self.true
+            self.stored.store(now, self.true, self.timer.seconds)
+            assert now - self.true - self.stored.earliest <= WITHIN_TEN_MINUTES, self.true
             if occurrence is not None:
                 assert self.agent.keeper.sense.sane
-                self.nights.append((self.true, occurrence))
+                self.swept.append((self.true, occurrence))
             if self.true >= end:
                 return
             self._pass_by(min(step, end - self.true))
@@ -76,12 +76,12 @@ class Wrong:
     def sane(self) -> bool:
         return self.agent.keeper.sense.sane
 
-    def assert_each_night_once(self) -> None:
-        occurrences = [occurrence for _, occurrence in self.nights]
+    def assert_each_occurrence_once(self) -> None:
+        occurrences = [occurrence for _, occurrence in self.swept]
         assert len(set(occurrences)) == len(occurrences)
 
 
-def minutes_of_the_night() -> Iterator[timedelta]:
+def minutes_of_the_window() -> Iterator[timedelta]:
     """Each from half an hour before the occurrence until its window is over."""
     return (minute * MINUTE for minute in range(-30, 250))
 
@@ -94,24 +94,24 @@ def minutes_of_the_night() -> Iterator[timedelta]:
     ],
 )
 def test_a_clock_that_stays_wrong(by: timedelta, restarts: str) -> None:
-    """Set wrong at any minute of a night, a clock holds the nights for a day, and ages go on as they were.
+    """Set wrong at any minute of a window, a clock suspends nightly runs for a day, and ages continue as they were.
 
-    After a restart of the machine that is so where no time that it may have been off explains it.
+    After a restart of the machine this is so unless a time of absence explains the jump.
     """
-    for minute in minutes_of_the_night():
+    for minute in minutes_of_the_window():
         node = Wrong(MIDNIGHT - 2 * HOUR)
         node.run(2 * HOUR + minute, step=HOUR)
         node.set_clock(by)
         if restarts != NEITHER:
             node.restart(restarts)
-        began, before = node.true, len(node.nights)
+        began, before = node.true, len(node.swept)
         node.run(24 * HOUR - MINUTE, step=3 * HOUR)
-        assert (node.sane, len(node.nights)) == (False, before), minute
+        assert (node.sane, len(node.swept)) == (False, before), minute
         node.run(MINUTE)
         assert node.sane
         node.run(50 * HOUR, step=3 * HOUR)
-        assert [occurrence > began + by for _, occurrence in node.nights[before:]].count(True) >= 2, minute
-        node.assert_each_night_once()
+        assert [occurrence > began + by for _, occurrence in node.swept[before:]].count(True) >= 2, minute
+        node.assert_each_occurrence_once()
 
 
 WRONG_AND_RIGHT = [
@@ -135,36 +135,36 @@ WRONG_AND_RIGHT = [
         (by, *case)
         for by in (-HOUR, HOUR, YEAR)
         for case in WRONG_AND_RIGHT
-        if (by, case[1]) != (HOUR, MACHINE)  # nobody can tell that from an hour in which the machine was off
+        if (by, case[1]) != (HOUR, MACHINE)  # looks the same as an hour in which the machine was off
     ],
 )
 def test_a_clock_that_is_set_right(by: timedelta, wrong_for: timedelta, restarts: str, restarts_right: str) -> None:
-    """Set wrong and right again, a clock is sane at once; no night is swept for twice, and the next one comes."""
-    for minute in minutes_of_the_night():
+    """Set wrong and right again, a clock is sane at once; no occurrence is swept for twice, and the next one is."""
+    for minute in minutes_of_the_window():
         node = Wrong(MIDNIGHT - 70 * MINUTE)
         node.run(70 * MINUTE + minute, step=HOUR)
         node.set_clock(by)
         if restarts != NEITHER:
             node.restart(restarts)
-        before = len(node.nights)
+        before = len(node.swept)
         node.run(wrong_for, step=3 * HOUR)
-        assert (node.sane, len(node.nights)) == (False, before)
+        assert (node.sane, len(node.swept)) == (False, before)
         node.set_clock(-by)
         if restarts_right != NEITHER:
             node.restart(restarts_right)
         node.run(MINUTE)
         assert node.sane
         node.run(MIDNIGHT + 49 * HOUR - node.true, step=3 * HOUR)
-        node.assert_each_night_once()
-        assert MIDNIGHT + 2 * DAY in [occurrence for _, occurrence in node.nights]
-        assert {occurrence for _, occurrence in node.nights} <= {MIDNIGHT + day * DAY for day in range(3)}
+        node.assert_each_occurrence_once()
+        assert MIDNIGHT + 2 * DAY in [occurrence for _, occurrence in node.swept]
+        assert {occurrence for _, occurrence in node.swept} <= {MIDNIGHT + day * DAY for day in range(3)}
 
 
 @pytest.mark.parametrize(
-    ("by", "hours", "nights"), [(-HOUR, 20, [1]), (HOUR, 20, [1]), (3 * DAY, 72, [3, 4]), (YEAR, 72, [3, 4])]
+    ("by", "hours", "days"), [(-HOUR, 20, [1]), (HOUR, 20, [1]), (3 * DAY, 72, [3, 4]), (YEAR, 72, [3, 4])]
 )
-def test_a_wrong_clock_and_a_restart_at_every_hour(by: timedelta, hours: int, nights: list[int]) -> None:
-    """However often the agent is started anew with a wrong clock, it goes on from what was noted, and holds."""
+def test_a_wrong_clock_and_a_restart_at_every_hour(by: timedelta, hours: int, days: list[int]) -> None:
+    """Restarted at every hour with a wrong clock, the agent continues from the stored time without nightly runs."""
     node = Wrong(MIDNIGHT - HOUR)
     node.run(MINUTE)
     node.set_clock(by)
@@ -172,37 +172,37 @@ def test_a_wrong_clock_and_a_restart_at_every_hour(by: timedelta, hours: int, ni
         node.restart()
         node.run(HOUR)
         assert not node.sane
-    assert node.nights == []
+    assert node.swept == []
     node.set_clock(-by)
     node.run(DAY + 2 * HOUR)
-    assert [occurrence for _, occurrence in node.nights] == [MIDNIGHT + night * DAY for night in nights]
+    assert [occurrence for _, occurrence in node.swept] == [MIDNIGHT + day * DAY for day in days]
 
 
 def test_a_wrong_time_that_was_believed_is_corrected_once() -> None:
-    """Nights noted by a clock a year ahead are corrected when it is set right and believed, and the next one comes."""
+    """Nightly runs stored by a clock a year ahead are corrected once it is right and believed; the next one runs."""
     for restarts in (False, True):
         node = Wrong(MIDNIGHT - HOUR)
         node.set_clock(YEAR)
         node.run(3 * DAY)
-        assert node.notes.night is not None
-        assert node.notes.night.occurrence > node.true + 300 * DAY
+        assert node.stored.nightly_run is not None
+        assert node.stored.nightly_run.occurrence > node.true + 300 * DAY
         node.set_clock(-YEAR)
         if restarts:
             node.restart()
-        before = len(node.nights)
+        before = len(node.swept)
         node.run(24 * HOUR)
         assert node.sane
-        corrected = node.notes.night
+        corrected = node.stored.nightly_run
         assert corrected is not None
         assert corrected.occurrence <= node.true
         node.run(72 * HOUR)
-        assert [occurrence for _, occurrence in node.nights[before:]] == [MIDNIGHT + day * DAY for day in range(4, 7)]
-        node.assert_each_night_once()
+        assert [occurrence for _, occurrence in node.swept[before:]] == [MIDNIGHT + day * DAY for day in range(4, 7)]
+        node.assert_each_occurrence_once()
 
 
 @pytest.mark.parametrize("by", [-5 * MINUTE, -10 * MINUTE])
 def test_a_clock_set_back_a_little(by: timedelta) -> None:
-    """A correction of minutes just after the hour makes the hour come twice, and the night once."""
+    """A correction of minutes just after the hour makes the hour come twice, and the nightly run once."""
     for minute in range(30):
         for restarts in (False, True):
             node = Wrong(MIDNIGHT - 10 * MINUTE)
@@ -211,12 +211,12 @@ def test_a_clock_set_back_a_little(by: timedelta) -> None:
             if restarts:
                 node.restart(downtime=NOTHING)
             node.run(3 * HOUR, step=MINUTE)
-            assert [occurrence for _, occurrence in node.nights] == [MIDNIGHT]
+            assert [occurrence for _, occurrence in node.swept] == [MIDNIGHT]
 
 
 @pytest.mark.parametrize("by", [-YEAR, -HOUR, HOUR, 3 * DAY, YEAR])
 def test_a_restart_after_belief_doubts_nothing(by: timedelta) -> None:
-    """A correction that was believed has moved the notes: an agent that starts right after it has nothing to doubt."""
+    """A believed correction has moved the stored times: an agent that starts right after it trusts its clock."""
     for minutes in (0, 1, 60):
         node = Wrong(MIDNIGHT - HOUR)
         node.run(HOUR)
@@ -227,8 +227,8 @@ def test_a_restart_after_belief_doubts_nothing(by: timedelta) -> None:
         assert (node.sane, node.agent.keeper.now()) == (True, node.timer.wall)
 
 
-def test_a_doubt_goes_on_over_a_restart_in_its_boot() -> None:
-    """A machine that boots a year behind is doubted by the agent and by the one after it, and time goes on."""
+def test_a_doubt_lasts_over_a_restart_in_its_boot() -> None:
+    """A machine that boots a year behind is doubted by the agent and by the one after it, and time continues."""
     node = Wrong(MIDNIGHT - HOUR)
     node.run(HOUR)
     node.set_clock(-YEAR)
@@ -245,7 +245,7 @@ def test_a_doubt_goes_on_over_a_restart_in_its_boot() -> None:
 
 
 def test_a_long_absence_in_one_boot_is_no_reason_for_doubt() -> None:
-    """An agent that was away for a month while the machine was up knows how long that was."""
+    """An agent that was stopped for a month while the machine was up knows how long that was."""
     node = Wrong(MIDNIGHT - HOUR)
     node.run(HOUR)
     node.restart(downtime=30 * DAY)
@@ -253,16 +253,16 @@ def test_a_long_absence_in_one_boot_is_no_reason_for_doubt() -> None:
 
 
 @pytest.mark.parametrize("by", [HOUR, YEAR])
-def test_belief_makes_no_night_overdue(by: timedelta) -> None:
-    """When a clock that was set forward is believed by day, the night that was held waits for the next one."""
+def test_belief_makes_no_nightly_run_overdue(by: timedelta) -> None:
+    """When a clock that was set forward is believed by day, the suspended nightly run waits for the next occurrence."""
     node = Wrong(MIDNIGHT - HOUR)
     node.run(13 * HOUR)
     node.set_clock(by)
     node.run(25 * HOUR)
     assert node.sane
-    assert len(node.nights) == 1
+    assert len(node.swept) == 1
     node.run(12 * HOUR)
-    assert len(node.nights) == 2
+    assert len(node.swept) == 2
 
 
 # ---- the timer
@@ -290,8 +290,8 @@ def test_the_time_moves_only_when_it_is_asked_to() -> None:
     assert keeper.accept_correction() == NOTHING
 
 
-def test_a_jump_that_is_taken_back_corrects_nothing() -> None:
-    """What was noted meanwhile was right."""
+def test_a_jump_that_is_undone_corrects_nothing() -> None:
+    """What was stored meanwhile was right."""
     timer = FakeTimer()
     keeper = TrustedClock(timer, None)
     timer.wall += YEAR

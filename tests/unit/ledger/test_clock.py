@@ -15,7 +15,7 @@ from cleaner.daemon.trusted_clock import TrustedClock
 from cleaner.ledger import file as ledger_file
 from cleaner.ledger.rows import Shift, micros
 from support.fakes import NOON, FakeTimer
-from support.ledgers import GRACE, KEEP, A, B, C, evict, look, make_ledger, pulled_at, query
+from support.ledgers import GRACE, KEEP, A, B, C, evict, inspect, make_ledger, pulled_at, query
 from support.values import make_image
 
 SECOND = timedelta(seconds=1)
@@ -38,30 +38,30 @@ def timer(tmp_path: Path) -> FakeTimer:
     """A minute after a sample of NOON was written, in BOOT."""
     timer = FakeTimer()
     first = make_ledger(tmp_path, timer, boot=BOOT)
-    look(first, timer, A)
+    inspect(first, timer, A)
     first.close()
     timer.move(minutes=1)
     return timer
 
 
 @pytest.mark.parametrize("writable", [True, False])
-def test_the_latest_look_of_this_boot_is_noted(tmp_path: Path, timer: FakeTimer, *, writable: bool) -> None:
-    """For another process of the same boot, one that only looks too, the sample says what time it ought to be."""
+def test_the_latest_sample_of_this_boot_is_stored(tmp_path: Path, timer: FakeTimer, *, writable: bool) -> None:
+    """The sample tells another process of the same boot the expected time, also one that only reads."""
     ledger = make_ledger(tmp_path, timer, boot=BOOT, writable=writable)
-    noted = ledger.stored_times()
-    assert noted == StoredTimes(NOON, NOON, 1000.0)
-    assert noted.expected(timer.monotonic()) == NOON + MINUTE
+    stored = ledger.stored_times()
+    assert stored == StoredTimes(NOON, NOON, 1000.0)
+    assert stored.expected(timer.monotonic()) == NOON + MINUTE
     evict(ledger, B, NOON + SECOND)
     assert ledger.stored_times() == StoredTimes(NOON + SECOND if writable else NOON, NOON, 1000.0)
     ledger.close()
 
 
 @pytest.mark.parametrize("boot", [OTHER_BOOT, None])
-def test_a_look_of_another_boot_is_none(tmp_path: Path, timer: FakeTimer, boot: int | None) -> None:
+def test_a_sample_of_another_boot_is_none(tmp_path: Path, timer: FakeTimer, boot: int | None) -> None:
     """Its seconds are not those of this one; so it is where the boot is not known, then or now."""
     ledger = make_ledger(tmp_path, timer, boot=boot)
     assert ledger.stored_times() == StoredTimes(NOON)
-    look(ledger, timer, A, B)
+    inspect(ledger, timer, A, B)
     assert ledger.stored_times() == StoredTimes(NOON + MINUTE, *((NOON + MINUTE, 1060.0) if boot else ()))
     ledger.close()
     assert make_ledger(tmp_path, timer, boot=BOOT).stored_times() == StoredTimes(NOON + MINUTE)
@@ -70,7 +70,7 @@ def test_a_look_of_another_boot_is_none(tmp_path: Path, timer: FakeTimer, boot: 
 @pytest.mark.parametrize(
     ("seconds", "known"), [(1000 - 1e-6, False), (1000, True), (1000 + 1e-6, True), (0, False), (-5, False)]
 )
-def test_a_look_that_is_yet_to_come_is_none(tmp_path: Path, timer: FakeTimer, seconds: float, known: bool) -> None:
+def test_a_sample_in_the_future_is_none(tmp_path: Path, timer: FakeTimer, seconds: float, known: bool) -> None:
     """A machine that was set back to a snapshot has seen less of its boot than the ledger."""
     timer.seconds = seconds
     assert make_ledger(tmp_path, timer, boot=BOOT).stored_times() == (
@@ -80,23 +80,23 @@ def test_a_look_that_is_yet_to_come_is_none(tmp_path: Path, timer: FakeTimer, se
 
 @pytest.mark.parametrize(("seconds", "known"), [(-1, False), (0, True), (1, True)])
 def test_spoilt_seconds_are_none(tmp_path: Path, timer: FakeTimer, seconds: int, known: bool) -> None:
-    """Nothing was noted before the boot."""
+    """Nothing was stored before the boot."""
     query(tmp_path, "UPDATE meta SET value = ? WHERE key = 'boot_seconds'", seconds)
-    noted = make_ledger(tmp_path, timer, boot=BOOT).stored_times()
-    assert noted == (StoredTimes(NOON, NOON, seconds / 1e6) if known else StoredTimes(NOON))
+    stored = make_ledger(tmp_path, timer, boot=BOOT).stored_times()
+    assert stored == (StoredTimes(NOON, NOON, seconds / 1e6) if known else StoredTimes(NOON))
 
 
 @pytest.mark.parametrize("keys", ["'sampled_at'", "'sampled_at', 'since'"])
 def test_a_sample_of_a_version_without_seconds_is_known(tmp_path: Path, timer: FakeTimer, keys: str) -> None:
-    """What an older version samples or corrects in the same boot does not go with the seconds that it left alone."""
+    """What an older version samples or corrects in the same boot does not fit the seconds that it left alone."""
     query(tmp_path, f"UPDATE meta SET value = value + 1 WHERE key IN ({keys})")  # noqa: S608 - from above
-    noted = make_ledger(tmp_path, timer, boot=BOOT).stored_times()
-    assert noted is not None
-    assert noted.sampled_at is None
+    stored = make_ledger(tmp_path, timer, boot=BOOT).stored_times()
+    assert stored is not None
+    assert stored.sampled_at is None
 
 
 def test_without_a_sample_nothing_is_expected(tmp_path: Path) -> None:
-    """A night alone is a time and no look."""
+    """A nightly run alone is a time and no sample."""
     ledger = make_ledger(tmp_path, boot=BOOT)
     ledger.record(NightlyRunEnded(NightlyRun(NOON, NOON)))
     assert ledger.stored_times() == StoredTimes(NOON)
@@ -113,7 +113,7 @@ def test_a_jump_is_known_to_the_next_process(
     ledger = make_ledger(tmp_path, timer, boot=BOOT, writable=writable)
     keeper = TrustedClock(timer, ledger.stored_times())
     assert (keeper.sense.sane, keeper.now()) == (False, NOON + MINUTE)
-    look(ledger, keeper, A, B)
+    inspect(ledger, keeper, A, B)
     ledger.close()
     timer.move(minutes=1)
     keeper = TrustedClock(timer, make_ledger(tmp_path, timer, boot=BOOT).stored_times())
@@ -122,14 +122,14 @@ def test_a_jump_is_known_to_the_next_process(
 
 @pytest.mark.parametrize("by", [-YEAR, -HOUR, HOUR, 3 * DAY, YEAR])
 def test_a_correction_that_was_believed_is_expected(tmp_path: Path, timer: FakeTimer, by: timedelta) -> None:
-    """The look moves with all other times, so that the next process has nothing to doubt."""
+    """The sample moves with all other times, so the next process trusts the clock."""
     timer.wall += by
     ledger = make_ledger(tmp_path, timer, boot=BOOT)
     ledger.shift(by)
     ledger.close()
-    noted = make_ledger(tmp_path, timer, boot=BOOT).stored_times()
-    assert noted == StoredTimes(NOON + by, NOON + by, 1000.0)
-    keeper = TrustedClock(timer, noted)
+    stored = make_ledger(tmp_path, timer, boot=BOOT).stored_times()
+    assert stored == StoredTimes(NOON + by, NOON + by, 1000.0)
+    keeper = TrustedClock(timer, stored)
     assert (keeper.sense.sane, keeper.now()) == (True, NOON + by + MINUTE)
 
 
@@ -137,7 +137,7 @@ def test_a_correction_that_was_believed_is_expected(tmp_path: Path, timer: FakeT
 
 
 @pytest.mark.parametrize("restarts", [False, True])
-def test_the_watch_begins_with_the_first_look(tmp_path: Path, restarts: bool) -> None:
+def test_the_watch_begins_with_the_first_inspection(tmp_path: Path, restarts: bool) -> None:
     """A file that lay there for an hour before the runtime answered knows of no arrival: old images came before."""
     timer = FakeTimer()
     ledger = make_ledger(tmp_path, timer)
@@ -147,14 +147,14 @@ def test_the_watch_begins_with_the_first_look(tmp_path: Path, restarts: bool) ->
         ledger.close()
         ledger = make_ledger(tmp_path, timer)
     image = pulled_at(A, NOON - 60 * DAY)
-    memory = look(ledger, timer, image)
+    memory = inspect(ledger, timer, image)
     assert memory.since == NOON + HOUR
     assert times_of(image, memory, timer.now()).pulled_at == image.pulled_at
     ledger.close()
     assert since_of(tmp_path) == [(micros(NOON + HOUR),)]
     timer.move(hours=1)
     other = make_ledger(tmp_path, timer)
-    memory = look(other, timer, image)
+    memory = inspect(other, timer, image)
     other.close()
     assert memory.since == NOON + HOUR
     assert times_of(image, memory, timer.now()).pulled_at == image.pulled_at
@@ -166,15 +166,15 @@ def test_an_image_pulled_by_a_clock_that_was_behind_is_new(tmp_path: Path, behin
     timer = FakeTimer()
     ledger = make_ledger(tmp_path, timer)
     old, new = pulled_at(A, NOON - 60 * DAY), pulled_at(B, NOON + HOUR)
-    look(ledger, timer, old)
+    inspect(ledger, timer, old)
     timer.move(hours=1, seconds=30)
-    look(ledger, timer, old, new)
+    inspect(ledger, timer, old, new)
     timer.wall += behind
     ledger.shift(behind)
     timer.move(hours=1)
-    memory = look(ledger, timer, old, new)
+    memory = inspect(ledger, timer, old, new)
     ledger.close()
-    again = look(other := make_ledger(tmp_path, timer), timer, old, new)
+    again = inspect(other := make_ledger(tmp_path, timer), timer, old, new)
     other.close()
     for known in (memory, again):
         arrived = times_of(new, known, timer.now()).arrived_at
@@ -188,7 +188,7 @@ def test_an_image_pulled_by_a_clock_that_was_behind_is_new(tmp_path: Path, behin
 
 @pytest.fixture
 def unwritable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[str], None]]:
-    """Have another process hold the file's lock, or the disk take nothing, until it is said to be `right` again."""
+    """Have another process lock the file, or the disk accept no writes, until the state is `right` again."""
     pragmas, others = ledger_file.PRAGMAS, sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
     monkeypatch.setattr(ledger_file, "BUSY_SECONDS", 0.01)
 
@@ -210,36 +210,36 @@ def unwritable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Call
 def test_a_correction_that_cannot_be_written_is_owed(
     tmp_path: Path, unwritable: Callable[[str], None], state: str, by: timedelta
 ) -> None:
-    """It is in memory at once and on disk with the next look that works; until then nobody knows since when."""
+    """It is in memory at once and on disk with the next write that works; until then `since` is unknown."""
     timer = FakeTimer()
     ledger = make_ledger(tmp_path, timer, boot=BOOT)
-    look(ledger, timer, A, B, used=[A])
+    inspect(ledger, timer, A, B, used=[A])
     unwritable(state)
     ledger._file._disconnect()
     ledger._file.open()
     timer.move(minutes=1)
     timer.wall += by
     ledger.shift(by)
-    memory = look(ledger, timer, A, B)
+    memory = inspect(ledger, timer, A, B)
     assert (memory.since, memory.first_seen_at[A.id], memory.last_used_at[A.id]) == (None, NOON + by, NOON + by)
     assert ledger.error is not None
     unwritable("right")
     timer.move(minutes=1)
-    memory = look(ledger, timer, A, B)
+    memory = inspect(ledger, timer, A, B)
     assert memory.since == NOON + by
     assert (memory.first_seen_at[B.id], memory.last_used_at[A.id]) == (NOON + by, NOON + by)
     ledger.close()
-    memory = look(other := make_ledger(tmp_path, timer, boot=BOOT), timer, A, B)
+    memory = inspect(other := make_ledger(tmp_path, timer, boot=BOOT), timer, A, B)
     assert (memory.since, memory.first_seen_at[B.id], memory.last_used_at[A.id]) == (NOON + by, NOON + by, NOON + by)
     assert TrustedClock(timer, other.stored_times()).sense.sane
     other.close()
 
 
 def test_corrections_that_are_owed_add_up(tmp_path: Path, unwritable: Callable[[str], None]) -> None:
-    """Each moves what was noted before it, and nothing that was noted later; also at the end of a process."""
+    """Each moves what was stored before it, and nothing that was stored later; also at the end of a process."""
     timer = FakeTimer()
     ledger = make_ledger(tmp_path, timer)
-    look(ledger, timer, A)
+    inspect(ledger, timer, A)
     unwritable("full")
     ledger._file._disconnect()
     ledger._file.open()
@@ -255,13 +255,13 @@ def test_corrections_that_are_owed_add_up(tmp_path: Path, unwritable: Callable[[
     assert query(tmp_path, "SELECT first_seen FROM image") == [(micros(NOON + 30 * DAY),)]
 
 
-def test_what_another_process_noted_meanwhile_is_not_set_back(
+def test_what_another_process_stored_meanwhile_is_not_set_back(
     tmp_path: Path, unwritable: Callable[[str], None]
 ) -> None:
-    """Times that are later than the correction, of one who had the right clock, are moved up to now at most."""
+    """Times after the correction, which another process stored by the right clock, are moved up to now at most."""
     timer = FakeTimer()
     ledger = make_ledger(tmp_path, timer)
-    look(ledger, timer, A)
+    inspect(ledger, timer, A)
     unwritable("full")
     ledger._file._disconnect()
     ledger._file.open()
@@ -270,41 +270,41 @@ def test_what_another_process_noted_meanwhile_is_not_set_back(
     unwritable("right")
     timer.move(hours=1)
     other = make_ledger(tmp_path, timer)
-    look(other, timer, A, B)
+    inspect(other, timer, A, B)
     other.close()
     timer.move(hours=1)
-    memory = look(ledger, timer, A, B)
+    memory = inspect(ledger, timer, A, B)
     ledger.close()
     assert memory.first_seen_at == {A.id: NOON + DAY, B.id: timer.now()}
 
 
-def test_a_correction_moves_what_went_while_nothing_could_be_written(
+def test_a_correction_moves_what_was_removed_while_nothing_could_be_written(
     tmp_path: Path, unwritable: Callable[[str], None]
 ) -> None:
-    """An image that comes back was last used when it was, by the clock as it is now."""
+    """An image that is pulled again keeps its last use, by the clock as it is now."""
     timer = FakeTimer()
     ledger = make_ledger(tmp_path, timer)
-    look(ledger, timer, A, B, C, used=[A])
+    inspect(ledger, timer, A, B, C, used=[A])
     unwritable("full")
     ledger._file._disconnect()
     ledger._file.open()
     timer.move(minutes=1)
-    look(ledger, timer, C)
+    inspect(ledger, timer, C)
     timer.wall += 10 * DAY
     ledger.shift(10 * DAY)
-    memory = look(ledger, timer, A, B, C)
+    memory = inspect(ledger, timer, A, B, C)
     assert memory.last_used_at == {A.id: NOON + 10 * DAY}
     unwritable("right")
     timer.move(minutes=1)
-    assert look(ledger, timer, A, B, C).last_used_at == {A.id: NOON + 10 * DAY}
+    assert inspect(ledger, timer, A, B, C).last_used_at == {A.id: NOON + 10 * DAY}
     ledger.close()
 
 
 def test_a_correction_that_is_owed_is_never_given_up(tmp_path: Path, unwritable: Callable[[str], None]) -> None:
-    """Of what waits for too long the oldest statements go, and the correction stays before those that came later."""
+    """Of too many waiting statements the oldest are dropped, and the correction stays before those that came later."""
     timer = FakeTimer()
     ledger = make_ledger(tmp_path, timer)
-    look(ledger, timer, A)
+    inspect(ledger, timer, A)
     unwritable("full")
     ledger._file._disconnect()
     ledger._file.open()
@@ -315,7 +315,7 @@ def test_a_correction_that_is_owed_is_never_given_up(tmp_path: Path, unwritable:
         evict(ledger, make_image(number), timer.now())
     assert ledger._file.waiting == ledger_file.BACKLOG
     unwritable("right")
-    memory = look(ledger, timer, A)
+    memory = inspect(ledger, timer, A)
     assert (memory.since, memory.first_seen_at) == (NOON + DAY, {A.id: NOON + DAY})
     assert query(tmp_path, "SELECT * FROM nightly_run") == []
     ledger.close()
@@ -332,7 +332,7 @@ def test_a_correction_is_carried_out_once(tmp_path: Path) -> None:
     """A commit that was called failed, and is on disk all the same, is not done again; the next correction is."""
     timer = FakeTimer()
     ledger = make_ledger(tmp_path, timer)
-    look(ledger, timer, A)
+    inspect(ledger, timer, A)
     timer.wall += YEAR
     first, second = Shift.new(HOUR), Shift.new(HOUR)
     for owed in ([first], [first, second], [first, second]):
@@ -346,12 +346,12 @@ def test_corrections_of_long_ago_are_forgotten(tmp_path: Path) -> None:
     """That one was carried out is kept as long as all history."""
     timer = FakeTimer()
     ledger = make_ledger(tmp_path, timer)
-    look(ledger, timer, A)
+    inspect(ledger, timer, A)
     ledger.shift(-HOUR)
     for days, kept in ((KEEP.days - 1, 1), (3, 0)):
         timer.move(days=days)
-        look(ledger, timer, A)
-        timer.move(days=1)  # history goes by the time of the pruning before
-        look(ledger, timer, A)
+        inspect(ledger, timer, A)
+        timer.move(days=1)  # history is pruned by the time of the pruning before
+        inspect(ledger, timer, A)
         assert query(tmp_path, "SELECT count(*) FROM meta WHERE key LIKE 'shift:%'") == [(kept,)]
     ledger.close()

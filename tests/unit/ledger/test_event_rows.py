@@ -33,12 +33,12 @@ from support.ledgers import (
     end_sweep,
     evict,
     fail_sweep,
-    inspect_node,
-    look,
+    inspect,
     make_eviction,
     make_ledger,
     make_report,
     make_verdict,
+    observe_sweep,
     query,
     start_eviction,
     start_sweep,
@@ -51,7 +51,7 @@ DAY = timedelta(days=1)
 
 
 def test_an_eviction_is_on_disk_before_the_runtime_is_asked(tmp_path: Path) -> None:
-    """What is under way is pending, with what is foretold; it is no history yet."""
+    """What is under way is pending, with its estimated bytes; it is no history yet."""
     ledger = make_ledger(tmp_path)
     start_sweep(ledger, NOON)
     start_eviction(ledger, A, NOON)
@@ -62,7 +62,7 @@ def test_an_eviction_is_on_disk_before_the_runtime_is_asked(tmp_path: Path) -> N
 
 
 def test_an_evictions_end_is_history(tmp_path: Path) -> None:
-    """All that is known of it comes back."""
+    """All that is known of it can be read again."""
     ledger = make_ledger(tmp_path)
     evict(ledger, A, NOON, trigger=Trigger.PRESSURE)
     (past,) = ledger.history()
@@ -75,15 +75,15 @@ def test_an_evictions_end_is_history(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("outcome", [EvictionOutcome.FAILED, EvictionOutcome.SPARED])
 def test_what_was_not_evicted_keeps_its_row(tmp_path: Path, outcome: EvictionOutcome) -> None:
-    """With its reason, and with what was foretold; the image is still there."""
+    """With its reason and its estimated bytes; the image is still there."""
     timer = FakeTimer()
     ledger = make_ledger(tmp_path, timer)
-    look(ledger, timer, A)
+    inspect(ledger, timer, A)
     timer.move(hours=1)
     evict(ledger, A, timer.now(), outcome)
     (past,) = ledger.history()
     assert (past.outcome, past.error, past.estimated_bytes, past.reclaimed_bytes) == (outcome, "why not", 700, None)
-    assert look(ledger, timer, A).first_seen_at == {A.id: NOON}
+    assert inspect(ledger, timer, A).first_seen_at == {A.id: NOON}
     ledger.close()
 
 
@@ -122,7 +122,7 @@ def test_what_did_nothing_is_not_kept(tmp_path: Path) -> None:
     """A dry run, a sweep that was not needed, and events that are no sweep's leave no row and make no file."""
     ledger = make_ledger(tmp_path)
     end_sweep(ledger, NOON, stop_reason=StopReason.NOT_NEEDED)
-    inspect_node(ledger, NOON, A)
+    observe_sweep(ledger, NOON, A)
     ledger.record(DaemonStopped())
     ledger.close()
     assert not (tmp_path / "ledger.db").exists()
@@ -164,7 +164,7 @@ def test_a_transaction_that_is_replayed_changes_nothing(tmp_path: Path) -> None:
     """Everything that is recorded may be written twice."""
     timer = FakeTimer()
     ledger = make_ledger(tmp_path, timer, observes=True)
-    look(ledger, timer, A, B, C)
+    inspect(ledger, timer, A, B, C)
     rows = EventRows(told=False)
     start = NOON + SECOND
     statements = [
@@ -191,8 +191,8 @@ def test_a_transaction_that_is_replayed_changes_nothing(tmp_path: Path) -> None:
     ledger.close()
 
 
-def test_a_night_beyond_the_last_is_forgotten(tmp_path: Path) -> None:
-    """A night that was noted by a clock a year ahead does not come back once the clock is right."""
+def test_a_nightly_run_beyond_the_last_is_forgotten(tmp_path: Path) -> None:
+    """A nightly run that was stored by a clock a year ahead does not reappear once the clock is right."""
     ledger = make_ledger(tmp_path)
     ledger.record(NightlyRunEnded(NightlyRun(NOON + 365 * DAY, NOON + 365 * DAY)))
     ledger.record(NightlyRunEnded(NightlyRun(NOON, NOON + HOUR)))
@@ -200,8 +200,8 @@ def test_a_night_beyond_the_last_is_forgotten(tmp_path: Path) -> None:
     assert make_ledger(tmp_path).last_nightly_run() == NightlyRun(NOON, NOON + HOUR)
 
 
-def test_a_corrected_clock_moves_the_night(tmp_path: Path) -> None:
-    """Since the last night no more time passed than before; nothing that was noted lies in the time to come."""
+def test_a_corrected_clock_moves_the_nightly_run(tmp_path: Path) -> None:
+    """Since the last nightly run no more time passed than before; nothing that was stored lies in the future."""
     timer = FakeTimer()
     ledger = make_ledger(tmp_path, timer)
     ledger.store_images((), frozenset(), timer.now())
@@ -213,7 +213,7 @@ def test_a_corrected_clock_moves_the_night(tmp_path: Path) -> None:
     ledger.close()
 
 
-def test_the_night_is_remembered(tmp_path: Path) -> None:
+def test_the_nightly_run_is_stored(tmp_path: Path) -> None:
     """The latest occurrence counts, over restarts; before the first there is none."""
     ledger = make_ledger(tmp_path)
     assert ledger.last_nightly_run() is None
@@ -254,8 +254,8 @@ def test_the_daemon_is_told_what_another_process_did(tmp_path: Path) -> None:
     end_sweep(manual, NOON + 3 * HOUR, Trigger.MANUAL)
     second = daemon.news()
     assert [type(event) for event in (*first, *second)] == [ForeignEviction, ForeignEviction, ForeignSweep]
-    learned = [event.eviction for event in first if isinstance(event, ForeignEviction)]
-    assert [(past.image_id, past.outcome) for past in learned] == [
+    foreign = [event.eviction for event in first if isinstance(event, ForeignEviction)]
+    assert [(past.image_id, past.outcome) for past in foreign] == [
         (B.id, EvictionOutcome.EVICTED),
         (C.id, EvictionOutcome.SPARED),
     ]
@@ -292,12 +292,12 @@ def test_words_of_a_later_version_are_left_out(tmp_path: Path) -> None:
     daemon.close()
 
 
-def test_what_would_go_is_told_once(tmp_path: Path) -> None:
-    """In mode observe each image is remembered when it would have gone for the first time, over restarts."""
+def test_what_would_be_evicted_is_reported_once(tmp_path: Path) -> None:
+    """In mode observe each image is stored when it would have been evicted for the first time, over restarts."""
     for at in (NOON, NOON + HOUR):
         ledger = make_ledger(tmp_path, observes=True, tells=True)
-        inspect_node(ledger, at, A, B)
-        inspect_node(ledger, at + SECOND, A, B)
+        observe_sweep(ledger, at, A, B)
+        observe_sweep(ledger, at + SECOND, A, B)
         told = ledger.news()
         assert all(isinstance(event, EvictionObserved) for event in told)
         assert len(told) == (2 if at == NOON else 0)
@@ -313,13 +313,13 @@ def test_what_would_go_is_told_once(tmp_path: Path) -> None:
 
 
 def test_news_waits_for_the_daemon(tmp_path: Path) -> None:
-    """What a process saw come back, whose sweep it was not, is the daemon's to tell."""
+    """What a process saw re-pulled, whose sweep it was not, is reported by the daemon."""
     timer = FakeTimer()
     manual = make_ledger(tmp_path, timer)
-    look(manual, timer, A)
+    inspect(manual, timer, A)
     sweep_once(manual, NOON, A, trigger=Trigger.MANUAL)
     timer.move(hours=1)
-    look(manual, timer, A)
+    inspect(manual, timer, A)
     manual.close()
     daemon = make_ledger(tmp_path, timer, tells=True)
     told = daemon.news()

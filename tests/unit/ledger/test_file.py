@@ -1,4 +1,4 @@
-"""A ledger that cannot be used: what goes on without it, what is said, and how memory resumes."""
+"""A ledger that cannot be used: what works without it, what is said, and how memory resumes."""
 
 import fcntl
 import os
@@ -16,7 +16,19 @@ from cleaner.core.regret import Regret
 from cleaner.ledger import file as ledger_file
 from cleaner.ledger.file import set_aside
 from support.fakes import NOON, FakeTimer
-from support.ledgers import A, B, C, evict, look, make_ledger, pulled_at, query, start_eviction, start_sweep, sweep_once
+from support.ledgers import (
+    A,
+    B,
+    C,
+    evict,
+    inspect,
+    make_ledger,
+    pulled_at,
+    query,
+    start_eviction,
+    start_sweep,
+    sweep_once,
+)
 from support.values import make_image
 
 MINUTE = timedelta(minutes=1)
@@ -26,7 +38,7 @@ STAMP = "20260615T120000Z"
 
 @pytest.fixture
 def limit(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Have SQLite itself refuse from the next opening on: with a size that the file may have, or all writes."""
+    """Have SQLite itself fail from the next opening on: at a size that the file may have, or at every write."""
     pragmas = ledger_file.PRAGMAS
 
     def set_limit(pragma: str = "") -> None:
@@ -43,12 +55,12 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, limit: Callable[[str], None])
     """Evictions and clocks of the time in which the disk was full are written once it has room again."""
     timer = FakeTimer()
     ledger = make_ledger(tmp_path, timer, tells=True)
-    look(ledger, timer, A, B, C, used=[A])
+    inspect(ledger, timer, A, B, C, used=[A])
     limit("PRAGMA max_page_count = 1")
     ledger._file._disconnect()
     images = [make_image(number) for number in range(10, 110)]
     timer.move(minutes=1)
-    memory = look(ledger, timer, A, B, *images, used=[B])
+    memory = inspect(ledger, timer, A, B, *images, used=[B])
     assert ledger.error is not None
     assert ledger.error.endswith("database or disk is full; free some space on its disk")
     assert str(tmp_path / "ledger.db") in ledger.error
@@ -58,18 +70,18 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, limit: Callable[[str], None])
     assert memory.installed_at == NOON
     sweep_once(ledger, timer.now(), *images)
     timer.move(minutes=1)
-    memory = look(ledger, timer, A, B, images[0])
+    memory = inspect(ledger, timer, A, B, images[0])
     assert memory.since is None
     assert memory.first_seen_at == {A.id: NOON, B.id: NOON, images[0].id: timer.now()}
     limit("")
     timer.move(minutes=1)
-    memory = look(ledger, timer, A, B, images[0])
+    memory = inspect(ledger, timer, A, B, images[0])
     assert ledger.error is ledger.aside is None
     assert memory.since == NOON
     assert len(ledger.history()) == 100
     assert [past.image_id for past in ledger.history() if past.regretted_at == timer.now()] == [images[0].id]
     ledger.close()
-    memory = look(other := make_ledger(tmp_path, timer), timer, A, B, images[0])
+    memory = inspect(other := make_ledger(tmp_path, timer), timer, A, B, images[0])
     other.close()
     assert memory.first_seen_at == {A.id: NOON, B.id: NOON, images[0].id: NOON + 2 * MINUTE}
     assert memory.last_used_at == {A.id: NOON, B.id: NOON + MINUTE}
@@ -77,12 +89,12 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, limit: Callable[[str], None])
     assert gone == query(tmp_path, "SELECT ?", (NOON + MINUTE).timestamp() * 1e6)
 
 
-def test_a_sweep_that_meets_a_full_disk_goes_on(tmp_path: Path, limit: Callable[[str], None]) -> None:
-    """The first write that fails closes the file; what follows waits for the next look."""
+def test_a_sweep_that_meets_a_full_disk_continues(tmp_path: Path, limit: Callable[[str], None]) -> None:
+    """The first write that fails closes the file; what follows waits for the next inspection."""
     limit("PRAGMA max_page_count = 22")
     timer = FakeTimer()
     ledger = make_ledger(tmp_path, timer)
-    look(ledger, timer, A)
+    inspect(ledger, timer, A)
     assert ledger.error is None
     images = [make_image(number) for number in range(10, 60)]
     sweep_once(ledger, timer.now(), *images)
@@ -90,7 +102,7 @@ def test_a_sweep_that_meets_a_full_disk_goes_on(tmp_path: Path, limit: Callable[
     assert ledger.stored_times() is None
     assert ledger.evicted_since(NOON) is None
     limit("")
-    look(ledger, timer, A)
+    inspect(ledger, timer, A)
     assert ledger.evicted_since(NOON) == 50
     ledger.close()
 
@@ -100,7 +112,7 @@ def test_a_command_that_ends_writes_what_waits(tmp_path: Path, limit: Callable[[
     limit("PRAGMA max_page_count = 1")
     timer = FakeTimer()
     ledger = make_ledger(tmp_path, timer)
-    look(ledger, timer, A)
+    inspect(ledger, timer, A)
     sweep_once(ledger, timer.now(), A)
     limit("")
     ledger.close()
@@ -112,13 +124,13 @@ def test_what_waits_is_bounded(tmp_path: Path, limit: Callable[[str], None]) -> 
     limit("PRAGMA query_only = 1")
     timer = FakeTimer()
     ledger = make_ledger(tmp_path, timer)
-    look(ledger, timer, A)
+    inspect(ledger, timer, A)
     start_sweep(ledger, NOON)
     for number in range(2000):
         evict(ledger, make_image(number), NOON)
     assert ledger._file.waiting == ledger_file.BACKLOG
     limit("")
-    look(ledger, timer, A)
+    inspect(ledger, timer, A)
     assert ledger._file.waiting == 0
     assert len(ledger.history()) == ledger_file.BACKLOG // 4  # statements of an eviction that came to its end
     ledger.close()
@@ -128,12 +140,12 @@ def test_a_read_only_disk_is_said(tmp_path: Path, limit: Callable[[str], None]) 
     """With what to do; nothing is set aside, what is there is read."""
     timer = FakeTimer()
     first = make_ledger(tmp_path, timer)
-    look(first, timer, A, used=[A])
+    inspect(first, timer, A, used=[A])
     first.close()
     limit("PRAGMA query_only = 1")
     timer.move(hours=1)
     ledger = make_ledger(tmp_path, timer)
-    memory = look(ledger, timer, A, B)
+    memory = inspect(ledger, timer, A, B)
     assert memory.since is None
     assert memory.first_seen_at == {A.id: NOON, B.id: NOON + HOUR}
     assert memory.last_used_at == {A.id: NOON}
@@ -145,11 +157,11 @@ def test_a_read_only_disk_is_said(tmp_path: Path, limit: Callable[[str], None]) 
 
 
 def test_a_place_that_cannot_be_is_said(tmp_path: Path) -> None:
-    """No directory can be made: all goes on without, and no sweep waits for it; then it can be."""
+    """No directory can be made: the agent works without it, and no sweep waits for it; then it can be."""
     timer = FakeTimer()
     (tmp_path / "state").write_text("a file")
     ledger = make_ledger(tmp_path / "state", timer, tells=True)
-    memory = look(ledger, timer, A, used=[A])
+    memory = inspect(ledger, timer, A, used=[A])
     assert (memory.since, memory.installed_at) == (None, None)
     assert (memory.first_seen_at, memory.last_used_at) == ({A.id: NOON}, {A.id: NOON})
     assert ledger.error == (
@@ -166,10 +178,10 @@ def test_a_place_that_cannot_be_is_said(tmp_path: Path) -> None:
     assert ledger.stored_times() is None
     assert ledger.last_nightly_run() == NightlyRun(NOON, NOON)
     assert ledger.news() == ()
-    assert look(ledger, timer, A).on_hold_until == {"company": NOON + HOUR}
+    assert inspect(ledger, timer, A).on_hold_until == {"company": NOON + HOUR}
     (tmp_path / "state").unlink()
     timer.move(hours=1)
-    memory = look(ledger, timer, A)
+    memory = inspect(ledger, timer, A)
     assert memory.since == memory.installed_at == NOON + HOUR
     assert memory.first_seen_at == {A.id: NOON}
     assert memory.on_hold_until == {"company": NOON + HOUR}
@@ -179,26 +191,26 @@ def test_a_place_that_cannot_be_is_said(tmp_path: Path) -> None:
 
 
 def test_memory_that_was_out_of_reach_at_the_start_is_taken_over(tmp_path: Path) -> None:
-    """What was there at the first look was first seen when the disk says; what came or went since is new or gone."""
+    """What was there at the first inspection was first seen when the disk says; later changes are new or gone."""
     state, away = tmp_path / "state", tmp_path / "away"
     timer = FakeTimer()
     first = make_ledger(state, timer)
-    look(first, timer, A, B, C, used=[A, B])
+    inspect(first, timer, A, B, C, used=[A, B])
     first.close()
     state.rename(away)
     state.write_text("a file")
     timer.move(hours=1)
     ledger = make_ledger(state, timer)
-    look(ledger, timer, A, B)
+    inspect(ledger, timer, A, B)
     timer.move(minutes=1)
-    look(ledger, timer, A)
+    inspect(ledger, timer, A)
     timer.move(minutes=1)
-    memory = look(ledger, timer, A, B)
+    memory = inspect(ledger, timer, A, B)
     assert memory.first_seen_at == {A.id: NOON + HOUR, B.id: timer.now()}
     assert memory.last_used_at == {}
     state.unlink()
     away.rename(state)
-    memory = look(ledger, timer, A, B)
+    memory = inspect(ledger, timer, A, B)
     assert memory.first_seen_at == {A.id: NOON, B.id: timer.now()}
     assert memory.last_used_at == {A.id: NOON, B.id: NOON}
     assert memory.since == memory.installed_at == NOON
@@ -206,24 +218,24 @@ def test_memory_that_was_out_of_reach_at_the_start_is_taken_over(tmp_path: Path)
     assert query(state, "SELECT count(*) FROM image WHERE gone_at IS NOT NULL") == [(1,)]
 
 
-def test_an_image_that_went_while_the_file_was_away_keeps_its_use(tmp_path: Path) -> None:
+def test_an_image_that_was_removed_while_the_file_was_missing_keeps_its_use(tmp_path: Path) -> None:
     """It was in use at the last sample on disk, which only that sample's time says."""
     state, away = tmp_path / "state", tmp_path / "away"
     timer = FakeTimer()
     first = make_ledger(state, timer)
-    look(first, timer, A, B, used=[B])
+    inspect(first, timer, A, B, used=[B])
     timer.move(minutes=1)
-    look(first, timer, A, B, used=[B])
+    inspect(first, timer, A, B, used=[B])
     first.close()
     state.rename(away)
     state.write_text("a file")
     timer.move(hours=1)
     ledger = make_ledger(state, timer)
-    look(ledger, timer, A)
+    inspect(ledger, timer, A)
     state.unlink()
     away.rename(state)
-    look(ledger, timer, A)
-    memory = look(ledger, timer, A, B)
+    inspect(ledger, timer, A)
+    memory = inspect(ledger, timer, A, B)
     assert memory.last_used_at == {B.id: NOON + MINUTE}
     ledger.close()
 
@@ -233,15 +245,15 @@ def test_a_file_that_is_locked_is_said(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(ledger_file, "BUSY_SECONDS", 0.0)
     timer = FakeTimer()
     ledger = make_ledger(tmp_path, timer)
-    look(ledger, timer, A)
+    inspect(ledger, timer, A)
     other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     timer.move(minutes=1)
-    assert look(ledger, timer, A, B).since is None
+    assert inspect(ledger, timer, A, B).since is None
     assert ledger.error is not None
     assert ledger.error.endswith("database is locked; another process has locked it")
     other.close()
-    assert look(ledger, timer, A, B).since == NOON
+    assert inspect(ledger, timer, A, B).since == NOON
     assert ledger.aside is None
     ledger.close()
 
@@ -273,16 +285,16 @@ BREAKAGES = [of_zeros, cut_short, cut_to_pieces, with_a_damaged_page, without_a_
 
 @pytest.mark.parametrize("damage", BREAKAGES)
 def test_a_broken_file_is_set_aside(tmp_path: Path, damage: Callable[[Path], None]) -> None:
-    """It is renamed, never deleted; this look goes without memory, the next one begins a new file."""
+    """It is renamed, never deleted; this inspection has no memory, the next one begins a new file."""
     timer = FakeTimer()
     first = make_ledger(tmp_path, timer)
-    look(first, timer, A, used=[A])
+    inspect(first, timer, A, used=[A])
     first.close()
     damage(tmp_path / "ledger.db")
     broken = (tmp_path / "ledger.db").read_bytes()
     timer.wall = NOON + HOUR
     ledger = make_ledger(tmp_path, timer)
-    memory = look(ledger, timer, A)
+    memory = inspect(ledger, timer, A)
     aside = tmp_path / "ledger.db.broken-20260615T130000Z"
     assert memory.since is None
     assert ledger.aside == str(aside)
@@ -291,7 +303,7 @@ def test_a_broken_file_is_set_aside(tmp_path: Path, damage: Callable[[Path], Non
     assert aside.read_bytes() == broken
     sweep_once(ledger, timer.now(), B)
     timer.move(minutes=1)
-    memory = look(ledger, timer, A)
+    memory = inspect(ledger, timer, A)
     assert memory.since == memory.installed_at == timer.now()
     assert ledger.error is None
     assert ledger.aside == str(aside)
@@ -301,22 +313,22 @@ def test_a_broken_file_is_set_aside(tmp_path: Path, damage: Callable[[Path], Non
 
 
 def test_a_file_that_breaks_meanwhile_leaves_what_is_in_memory(tmp_path: Path) -> None:
-    """Clocks go into the new file; the watch begins anew, the first run on this node stays known."""
+    """Clocks are written to the new file; the watch begins anew, the first run on this node stays known."""
     timer = FakeTimer()
     ledger = make_ledger(tmp_path, timer)
-    look(ledger, timer, A, used=[A])
+    inspect(ledger, timer, A, used=[A])
     query(tmp_path, "DELETE FROM meta WHERE key = 'sampled_at'")
     query(tmp_path, "PRAGMA wal_checkpoint(TRUNCATE)")
     with (tmp_path / "ledger.db").open("r+b") as file:
         file.write(b"\xff" * 32768)
     ledger._file._disconnect()
     timer.move(hours=1)
-    assert look(ledger, timer, A).since is None
-    memory = look(ledger, timer, A)
+    assert inspect(ledger, timer, A).since is None
+    memory = inspect(ledger, timer, A)
     assert memory.since == timer.now()
     assert memory.installed_at == NOON
     ledger.close()
-    memory = look(other := make_ledger(tmp_path, timer), timer, A)
+    memory = inspect(other := make_ledger(tmp_path, timer), timer, A)
     other.close()
     assert (memory.first_seen_at, memory.last_used_at) == ({A.id: NOON}, {A.id: NOON})
     assert memory.installed_at == NOON
@@ -354,12 +366,12 @@ def test_a_broken_file_that_cannot_be_moved_is_tried_again(tmp_path: Path) -> No
     ledger = make_ledger(tmp_path, timer)
     with path.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        look(ledger, timer, A)
+        inspect(ledger, timer, A)
         assert ledger.error is not None
         assert "(file is not a database) and cannot be moved aside: Resource temporarily" in ledger.error
         assert ledger.aside is None
         assert names(tmp_path) == ["ledger.db"]
-    look(ledger, timer, A)
+    inspect(ledger, timer, A)
     assert ledger.aside is not None
     ledger.close()
 
@@ -370,7 +382,7 @@ def test_the_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
     before = (tmp_path / "ledger.db").read_bytes()
     timer = FakeTimer()
     ledger = make_ledger(tmp_path, timer)
-    assert look(ledger, timer, A).since is None
+    assert inspect(ledger, timer, A).since is None
     assert ledger.error is not None
     assert "it is the database of another program; give the ledger a state.path of its own" in ledger.error
     ledger.close()
@@ -383,7 +395,7 @@ def test_a_directory_in_its_place_is_said(tmp_path: Path) -> None:
     (tmp_path / "ledger.db").mkdir()
     timer = FakeTimer()
     ledger = make_ledger(tmp_path, timer)
-    look(ledger, timer, A)
+    inspect(ledger, timer, A)
     assert ledger.error is not None
     assert "unable to open database file; give it a directory" in ledger.error
     ledger.close()
@@ -393,15 +405,15 @@ def test_a_row_that_somebody_wrote_by_hand_is_said(tmp_path: Path) -> None:
     """What cannot be understood is no crash."""
     timer = FakeTimer()
     first = make_ledger(tmp_path, timer)
-    look(first, timer, A)
+    inspect(first, timer, A)
     first.close()
     query(tmp_path, "UPDATE image SET first_seen = 'yesterday'")
     ledger = make_ledger(tmp_path, timer)
-    assert look(ledger, timer, A).since is None
+    assert inspect(ledger, timer, A).since is None
     assert ledger.error is not None
     ledger.close()
     query(tmp_path, "UPDATE image SET first_seen = 0, id = CAST(x'ff' AS TEXT)")
-    assert look(ledger, timer, A).since == NOON
+    assert inspect(ledger, timer, A).since == NOON
     ledger.close()
 
 
@@ -410,26 +422,26 @@ def test_a_file_that_is_taken_away_begins_anew(tmp_path: Path, *, replace: bool)
     """Deleted or replaced under a running daemon, it is not written into the void."""
     timer = FakeTimer()
     ledger = make_ledger(tmp_path, timer)
-    look(ledger, timer, A, used=[A])
+    inspect(ledger, timer, A, used=[A])
     (tmp_path / "ledger.db").unlink()
     if replace:
         (tmp_path / "ledger.db").touch()
     timer.move(hours=1)
-    memory = look(ledger, timer, A)
+    memory = inspect(ledger, timer, A)
     assert ledger.error is None
     assert memory.since == timer.now()
     assert memory.first_seen_at == memory.last_used_at == {A.id: NOON}
     ledger.close()
-    memory = look(other := make_ledger(tmp_path, timer), timer, A)
+    memory = inspect(other := make_ledger(tmp_path, timer), timer, A)
     other.close()
     assert memory.first_seen_at == memory.last_used_at == {A.id: NOON}
 
 
-def test_what_came_back_while_it_was_down_is_found_later(tmp_path: Path, limit: Callable[[str], None]) -> None:
-    """The first look after the file is opened again asks for all images; what waited is settled then too."""
+def test_what_was_re_pulled_while_it_was_down_is_found_later(tmp_path: Path, limit: Callable[[str], None]) -> None:
+    """The first inspection after the file is opened again compares all images; what waited is settled then too."""
     timer = FakeTimer()
     ledger = make_ledger(tmp_path, timer, tells=True)
-    look(ledger, timer, A, B)
+    inspect(ledger, timer, A, B)
     sweep_once(ledger, timer.now(), A)
     start_sweep(ledger, timer.now())
     start_eviction(ledger, B, timer.now())
@@ -437,11 +449,11 @@ def test_what_came_back_while_it_was_down_is_found_later(tmp_path: Path, limit: 
     limit("PRAGMA query_only = 1")
     ledger._file._disconnect()
     timer.move(minutes=1)
-    look(ledger, timer, pulled_at(A, timer.now()))
+    inspect(ledger, timer, pulled_at(A, timer.now()))
     assert ledger.news() == ()
     limit("")
     timer.move(minutes=1)
-    look(ledger, timer, pulled_at(A, timer.now()))
+    inspect(ledger, timer, pulled_at(A, timer.now()))
     assert sorted((past.image_id, past.regretted_at is not None) for past in ledger.history()) == [
         (A.id, True),
         (B.id, False),
@@ -462,7 +474,7 @@ def test_the_daemon_holds_its_directory_until_it_ends(tmp_path: Path) -> None:
 
 
 def test_only_one_process_has_its_turn(tmp_path: Path) -> None:
-    """Also before anything was written; a ledger that is only read takes none."""
+    """Also before anything was written; a ledger that is only read locks nothing."""
     one, two = make_ledger(tmp_path / "state"), make_ledger(tmp_path / "state")
     with one.sweep_turn() as first, two.sweep_turn() as second:
         assert (first, second) == (True, False)

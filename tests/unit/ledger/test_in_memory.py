@@ -1,4 +1,4 @@
-"""What a process remembers of images."""
+"""What a process knows of images without a ledger file."""
 
 from datetime import timedelta
 
@@ -12,7 +12,7 @@ LATER = NOON + timedelta(hours=1)
 
 
 def test_first_seen_stays_and_use_moves() -> None:
-    """An image keeps the time at which it was first seen; its last use is the latest look that found it in use."""
+    """An image keeps the time when it was first seen; its last use is the latest inspection that found it in use."""
     ledger = InMemoryLedger(since=NOON)
     ledger.store_images((A, B), frozenset({"a"}), NOON)
     memory = ledger.store_images((A, B), frozenset({"b"}), LATER)
@@ -22,7 +22,7 @@ def test_first_seen_stays_and_use_moves() -> None:
 
 
 def test_what_is_gone_is_forgotten() -> None:
-    """An image that was gone for one look is new when it comes back."""
+    """An image that was missing at one inspection is new when it is there again."""
     ledger = InMemoryLedger()
     ledger.store_images((A,), frozenset({"a"}), NOON)
     ledger.store_images((B,), frozenset(), NOON)
@@ -32,7 +32,7 @@ def test_what_is_gone_is_forgotten() -> None:
 
 
 def test_a_correction_moves_all_times() -> None:
-    """What was noted by a clock that was behind is as much younger."""
+    """What was stored by a clock that was behind is as much younger."""
     ledger = InMemoryLedger()
     ledger.store_images((A,), frozenset({"a"}), NOON)
     ledger.shift(timedelta(hours=1))
@@ -41,7 +41,7 @@ def test_a_correction_moves_all_times() -> None:
 
 
 def test_it_knows_nothing_of_before() -> None:
-    """Without a past nothing is known, nobody else writes, and every sweep has its turn."""
+    """Without a past nothing is known, no other process writes, and every sweep has its turn."""
     ledger = InMemoryLedger(error="no room")
     assert (ledger.error, ledger.aside, ledger.stored_times(), ledger.last_nightly_run()) == (
         "no room",

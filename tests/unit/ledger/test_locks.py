@@ -43,7 +43,7 @@ def end(other: subprocess.Popen[str]) -> None:
 
 
 def test_a_turn_is_one_processs_at_a_time(tmp_path: Path) -> None:
-    """A second turn is refused at once while the first lasts."""
+    """A second turn is denied at once while the first lasts."""
     with take_sweep_turn(tmp_path) as first:
         assert first
         with take_sweep_turn(tmp_path) as second:
@@ -54,7 +54,7 @@ def test_a_turn_is_one_processs_at_a_time(tmp_path: Path) -> None:
 
 
 def test_a_turn_ends_with_its_process(tmp_path: Path) -> None:
-    """What another process holds is refused here until that process is killed."""
+    """A turn of another process is denied here until that process is killed."""
     other = start_other(tmp_path, "turn")
     with take_sweep_turn(tmp_path) as mine:
         assert not mine
@@ -64,7 +64,7 @@ def test_a_turn_ends_with_its_process(tmp_path: Path) -> None:
 
 
 def test_a_turn_without_a_place_for_its_lock_is_given(tmp_path: Path) -> None:
-    """Where no lock file can be made a sweep goes on."""
+    """If no lock file can be made, a sweep still runs."""
     with take_sweep_turn(tmp_path / "missing") as mine:
         assert mine
     (tmp_path / "file").touch()
@@ -81,11 +81,11 @@ def test_one_daemon_holds_a_directory(tmp_path: Path) -> None:
     assert hold_for_life(tmp_path) is not None
 
 
-def test_without_a_directory_nothing_is_held(tmp_path: Path) -> None:
+def test_without_a_directory_nothing_is_locked(tmp_path: Path) -> None:
     """No directory, no lock."""
     assert hold_for_life(tmp_path / "missing") is None
 
 
-def test_a_filesystem_without_locks_holds_nobody_back() -> None:
+def test_a_filesystem_without_locks_delays_no_sweep() -> None:
     """A lock that cannot be asked for is no other process's."""
     assert _lock(2**30)

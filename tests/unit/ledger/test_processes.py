@@ -14,7 +14,7 @@ from typing import Self
 from cleaner.core.events import ForeignEviction
 from cleaner.ledger.schema import check_whole
 from support.fakes import NOON, FakeTimer
-from support.ledgers import A, B, look, make_ledger, sweep_once
+from support.ledgers import A, B, inspect, make_ledger, sweep_once
 from support.values import make_image
 
 KILLS = 50
@@ -28,7 +28,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 from support.fakes import NOON, FakeTimer
-from support.ledgers import evict, look, make_ledger, start_sweep
+from support.ledgers import evict, inspect, make_ledger, start_sweep
 from support.values import make_image
 
 def write(folder, round):
@@ -39,7 +39,7 @@ def write(folder, round):
     with ledger.sweep_turn():
         for step in range(1000):
             timer.move(seconds=1)
-            look(ledger, timer, *images, used=images[step % 7 :: 3])
+            inspect(ledger, timer, *images, used=images[step % 7 :: 3])
             start_sweep(ledger, timer.now())
             gone = make_image(1000 + 1000 * round + step)
             evict(ledger, gone, timer.now())
@@ -131,7 +131,7 @@ def require_whole(folder: Path, number: int, done: set[str]) -> None:
     connection.close()
     timer = FakeTimer(NOON + timedelta(hours=number, minutes=10))
     ledger = make_ledger(folder, timer)
-    memory = look(ledger, timer, *(make_image(image) for image in range(NODE_IMAGES)))
+    memory = inspect(ledger, timer, *(make_image(image) for image in range(NODE_IMAGES)))
     assert ledger.error is ledger.aside is None
     assert memory.installed_at == NOON + timedelta(seconds=1)
     assert len(memory.last_used_at) == NODE_IMAGES
@@ -158,12 +158,12 @@ def test_a_reader_beside_the_daemon_sees_what_it_writes(tmp_path: Path) -> None:
     """Through the log that is not checkpointed yet, and without a trace of its own."""
     timer = FakeTimer()
     daemon = make_ledger(tmp_path, timer, tells=True)
-    look(daemon, timer, A, B, used=[A])
+    inspect(daemon, timer, A, B, used=[A])
     reader = make_ledger(tmp_path, timer, writable=False)
     assert reader.history() == ()
     sweep_once(daemon, timer.now(), B)
     assert [past.image_id for past in reader.history()] == [B.id]
-    assert set(look(reader, timer, A).first_seen_at) == {A.id}
+    assert set(inspect(reader, timer, A).first_seen_at) == {A.id}
     reader.close()
     assert not [event for event in daemon.news() if isinstance(event, ForeignEviction)]
     daemon.close()

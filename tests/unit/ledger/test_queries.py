@@ -19,11 +19,11 @@ from support.ledgers import (
     B,
     C,
     evict,
-    inspect_node,
-    look,
+    inspect,
     make_eviction,
     make_ledger,
     make_verdict,
+    observe_sweep,
     query,
     start_sweep,
     sweep_once,
@@ -55,7 +55,7 @@ def test_reading_leaves_no_trace(tmp_path: Path) -> None:
     """A plan knows what is on disk and what it sees now; it writes nothing, and makes no file."""
     timer = FakeTimer()
     daemon = make_ledger(tmp_path, timer)
-    look(daemon, timer, A, B, used=[A])
+    inspect(daemon, timer, A, B, used=[A])
     start_sweep(daemon, timer.now())
     evict(daemon, B, timer.now())
     daemon.record(NightlyRunEnded(NightlyRun(NOON, NOON)))
@@ -63,7 +63,7 @@ def test_reading_leaves_no_trace(tmp_path: Path) -> None:
     before = contents(tmp_path)
     timer.move(hours=1)
     reader = make_ledger(tmp_path, timer, writable=False)
-    memory = look(reader, timer, A, B, C, used=[C])
+    memory = inspect(reader, timer, A, B, C, used=[C])
     assert memory.since == memory.installed_at == NOON
     assert memory.first_seen_at == {A.id: NOON, B.id: timer.now(), C.id: timer.now()}
     assert memory.last_used_at == {A.id: NOON, C.id: timer.now()}
@@ -78,10 +78,10 @@ def test_reading_leaves_no_trace(tmp_path: Path) -> None:
 
 
 def test_a_missing_ledger_is_said(tmp_path: Path) -> None:
-    """A command that only looks makes none, and knows nothing but what it sees."""
+    """A command that only reads makes none, and knows nothing but what it sees."""
     timer = FakeTimer()
     reader = make_ledger(tmp_path / "state", timer, writable=False)
-    memory = look(reader, timer, A, used=[A])
+    memory = inspect(reader, timer, A, used=[A])
     assert (memory.since, memory.first_seen_at, memory.last_used_at) == (None, {A.id: NOON}, {A.id: NOON})
     with pytest.raises(
         EnvironmentUnusableError, match=r"^no ledger at .*/state/ledger.db: the daemon writes it; see state.path$"
@@ -129,31 +129,31 @@ def count_rows(folder: Path) -> dict[str, int]:
 
 
 def test_what_is_older_than_keep_is_forgotten(tmp_path: Path) -> None:
-    """By the time of the pruning before, at most daily; what is there stays, and so does the last night."""
+    """By the time of the pruning before, at most daily; what is there stays, and so does the last nightly run."""
     timer = FakeTimer()
     ledger = make_ledger(tmp_path, timer, observes=True)
-    look(ledger, timer, A, B, C)
-    look(ledger, timer, A, B)
+    inspect(ledger, timer, A, B, C)
+    inspect(ledger, timer, A, B)
     sweep_once(ledger, NOON, B)
-    inspect_node(ledger, NOON, A)
+    observe_sweep(ledger, NOON, A)
     for occurrence in (NOON - DAY, NOON):
         ledger.record(NightlyRunEnded(NightlyRun(occurrence, NOON)))
     ledger.record(RuleOnHold("company", Regret(20, 2), NOON - DAY, NOON))
     whole = {"eviction": 1, "sweep": 1, "observed": 1, "image": 3, "nightly_run": 2, "hold": 1}
     assert count_rows(tmp_path) == whole
     timer.wall = NOON + KEEP
-    look(ledger, timer, A)
+    inspect(ledger, timer, A)
     ledger.close()
     assert count_rows(tmp_path) == whole
     timer.wall = NOON + KEEP + DAY - MICROSECOND
-    look(ledger, timer, A)
+    inspect(ledger, timer, A)
     ledger.close()
     assert count_rows(tmp_path) == whole
     timer.wall = NOON + KEEP + DAY
-    look(ledger, timer, A)
+    inspect(ledger, timer, A)
     assert count_rows(tmp_path) == whole
     timer.wall = NOON + KEEP + 2 * DAY
-    look(ledger, timer, A)
+    inspect(ledger, timer, A)
     ledger.close()
     assert count_rows(tmp_path) == {"eviction": 0, "sweep": 0, "observed": 0, "image": 1, "nightly_run": 1, "hold": 0}
 
@@ -163,11 +163,11 @@ def test_a_wrong_clock_forgets_nothing_for_a_day(tmp_path: Path, jump: timedelta
     """Set forward or back by a year, it prunes by the time before, also after a restart."""
     timer = FakeTimer()
     ledger = make_ledger(tmp_path, timer)
-    look(ledger, timer, A)
+    inspect(ledger, timer, A)
     sweep_once(ledger, NOON, B)
     timer.wall += jump
     for _ in range(2):
-        look(ledger, timer, A)
+        inspect(ledger, timer, A)
         ledger.close()
         timer.move(hours=23)
     assert len(ledger.history()) == 1
@@ -178,9 +178,9 @@ def test_an_unbounded_keep_is_no_error(tmp_path: Path) -> None:
     """Longer than all time, it forgets nothing."""
     timer = FakeTimer()
     ledger = make_ledger(tmp_path, timer, keep=timedelta.max)
-    look(ledger, timer, A)
+    inspect(ledger, timer, A)
     timer.move(days=2)
-    look(ledger, timer, A)
+    inspect(ledger, timer, A)
     assert ledger.error is None
     ledger.close()
 
@@ -193,7 +193,7 @@ def test_a_year_of_a_busy_node_stays_small(tmp_path: Path) -> None:
     sizes = []
     for step in range(73):
         timer.move(days=5)
-        look(ledger, timer, *images, used=images[500:600])
+        inspect(ledger, timer, *images, used=images[500:600])
         for image in images[:250]:
             ledger._file.add(
                 ledger._events.statements_for(EvictionStarted(Trigger.NIGHTLY, make_verdict(image), timer.now()))
@@ -203,7 +203,7 @@ def test_a_year_of_a_busy_node_stays_small(tmp_path: Path) -> None:
             )
         ledger._events.sweep = None
         images = images[250:] + [year_image(1000 + 250 * step + number) for number in range(250)]
-        look(ledger, timer, *images, used=images[500:600])
+        inspect(ledger, timer, *images, used=images[500:600])
         sizes.append((tmp_path / "ledger.db").stat().st_size)
     ledger.close()
     size = (tmp_path / "ledger.db").stat().st_size
@@ -223,10 +223,10 @@ def year_image(number: int) -> Image:
 
 
 def test_the_newest_eviction_counts_as_a_time(tmp_path: Path) -> None:
-    """The newest of samples, evictions and nights."""
+    """The newest of samples, evictions and nightly runs."""
     timer = FakeTimer()
     ledger = make_ledger(tmp_path, timer)
-    look(ledger, timer, A)
+    inspect(ledger, timer, A)
     sweep_once(ledger, NOON + HOUR, B)
     assert ledger.stored_times() == StoredTimes(NOON + HOUR)
     assert query(tmp_path, "SELECT value FROM meta WHERE key = 'sampled_at'") == [(micros(NOON),)]

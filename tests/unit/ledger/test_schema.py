@@ -8,7 +8,7 @@ import pytest
 from cleaner.ledger.rows import micros
 from cleaner.ledger.schema import STEPS, Step, UnusableLedgerError, check, prepare
 from support.fakes import NOON, FakeTimer
-from support.ledgers import A, B, C, look, make_ledger, query, sweep_once
+from support.ledgers import A, B, C, inspect, make_ledger, query, sweep_once
 
 ADDS = Step(
     (
@@ -32,7 +32,7 @@ def upgrade(folder: Path, *steps: Step) -> None:
 
 def fill(folder: Path, timer: FakeTimer) -> None:
     ledger = make_ledger(folder, timer)
-    look(ledger, timer, A, B, used=[A])
+    inspect(ledger, timer, A, B, used=[A])
     sweep_once(ledger, timer.now(), B)
     ledger.close()
 
@@ -46,7 +46,7 @@ def test_a_newer_file_that_only_has_more_is_used_as_it_is(tmp_path: Path) -> Non
     query(tmp_path, "UPDATE image SET layers = 7")
     timer.move(hours=1)
     older = make_ledger(tmp_path, timer)
-    memory = look(older, timer, A, C, used=[C])
+    memory = inspect(older, timer, A, C, used=[C])
     assert older.error is None
     assert memory.since == memory.installed_at == NOON
     assert memory.first_seen_at == {A.id: NOON, C.id: timer.now()}
@@ -75,7 +75,7 @@ def test_a_newer_file_that_is_not_for_us_stays_where_it_is(tmp_path: Path, damag
     before = (tmp_path / "ledger.db").read_bytes()
     ledger = make_ledger(tmp_path, timer)
     for _ in range(2):
-        assert look(ledger, timer, A).since is None
+        assert inspect(ledger, timer, A).since is None
         assert ledger.error == (
             f"the ledger {tmp_path}/ledger.db is not used: it was written by a newer version that this one cannot "
             "read; move it away or go back to the newer version"
@@ -86,7 +86,7 @@ def test_a_newer_file_that_is_not_for_us_stays_where_it_is(tmp_path: Path, damag
 
 
 def test_an_older_file_is_only_read_once_it_is_brought_up_to_date(tmp_path: Path) -> None:
-    """A command that only looks does not change it, and says who will."""
+    """A command that only reads does not change it, and says that the daemon will."""
     fill(tmp_path, FakeTimer())
     connection = sqlite3.connect(tmp_path / "ledger.db")
     with pytest.raises(UnusableLedgerError, match="an older version, and the daemon has not brought it up to date"):

@@ -20,8 +20,8 @@ def test_the_wall_clock_is_aware_and_utc() -> None:
     assert before - MINUTE < now < after + MINUTE
 
 
-def test_the_monotonic_clock_goes_on() -> None:
-    """The monotonic clock counts from boot and never goes back."""
+def test_the_monotonic_clock_runs_on() -> None:
+    """The monotonic clock counts from boot and never runs backwards."""
     timer = SystemTimer()
     before = time.monotonic()
     first = timer.monotonic()
@@ -30,7 +30,7 @@ def test_the_monotonic_clock_goes_on() -> None:
 
 
 def test_the_boot_is_known(tmp_path: Path) -> None:
-    """One boot has one number, which SQLite holds; another has another, and where nothing tells there is none."""
+    """One boot has one number, which fits SQLite; another has another, and where none can be read there is none."""
     boot = read_boot()
     assert boot == read_boot()
     assert boot is None or 0 <= boot < 2**63
@@ -63,7 +63,7 @@ def test_a_signal_ends_waiting_for_good(own_signals: None) -> None:
         assert stop.requested()
 
 
-def test_a_process_that_stood_still_goes_on() -> None:
+def test_a_process_that_was_stopped_continues() -> None:
     """SIGSTOP and SIGCONT, as of a debugger, are no request, though the time to wait is over in between."""
     code = "from cleaner.node.clock import SignalStop; s = SignalStop(); print('waits', flush=True); print(s.wait(0.3))"
     # Without -P the folder of the run would come before the package under test.

@@ -1,4 +1,4 @@
-"""The disk: which filesystem a path is on, what it holds, and when a reading has settled."""
+"""The disk: which filesystem a path is on, its usage, and when a reading has settled."""
 
 import os
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def usage(available: int) -> Usage:
     ids=["at once", "after a while", "not within a second", "others write", "others write in the end"],
 )
 def test_a_reading_settles_when_nothing_more_is_freed(readings: list[int], settled: int) -> None:
-    """Readings 50 ms apart are taken until one has no more free than that before it, for at most twenty of them."""
+    """Readings are made 50 ms apart until one has no more free than that before it, for at most twenty of them."""
     pacer: list[float] = []
     left = iter(readings)
     assert settle(lambda: usage(next(left)), pacer.append).available_bytes == settled
@@ -41,8 +41,8 @@ def test_a_reading_settles_when_nothing_more_is_freed(readings: list[int], settl
 
 
 @pytest.mark.parametrize(("hurried", "step"), [(False, 0.05), (True, 0.01)])
-def test_who_is_in_a_hurry_waits_for_a_fifth_of_it(tmp_path: Path, *, hurried: bool, step: float) -> None:
-    """While the kubelet is about to act nobody waits for long."""
+def test_a_hurried_reading_waits_for_a_fifth_of_it(tmp_path: Path, *, hurried: bool, step: float) -> None:
+    """While the kubelet is about to act no reading waits for long."""
     pacer: list[float] = []
     disk_of(str(tmp_path), "ext4", pacer.append).read_settled_usage(hurried=hurried)
     assert set(pacer) == {step}
@@ -76,12 +76,12 @@ def read_while_nobody_writes(folder: Path) -> tuple[Usage, os.statvfs_result]:
         found.append((read, after))
         return before == after
 
-    wait_until(is_calm, "nobody writes to the disk for a moment")
+    wait_until(is_calm, "no other program writes to the disk for a moment")
     return found[-1]
 
 
-def test_a_path_that_went_is_unreadable(tmp_path: Path) -> None:
-    """A disk whose path is gone is an error that names it."""
+def test_a_path_that_was_removed_is_unreadable(tmp_path: Path) -> None:
+    """A disk whose path does not exist is an error that names it."""
     for kind in ("ext4", "btrfs"):
         with pytest.raises(DiskUnreadableError, match="gone: No such file"):
             disk_of(str(tmp_path / "gone"), kind).read_settled_usage()
@@ -109,7 +109,7 @@ def test_a_disk_that_frees_late_is_flushed_before_it_is_measured(tmp_path: Path)
 
 
 @pytest.mark.parametrize("in_pod", [True, False])
-def test_a_mounted_directory_is_taken(tmp_path: Path, in_pod: bool) -> None:
+def test_a_mounted_directory_is_accepted(tmp_path: Path, in_pod: bool) -> None:
     """A path below a mount of its own is the host's, in a pod and outside."""
     mounts = (CONTAINER_ROOT, Mount(str(tmp_path), "xfs"))
     disk = open_disk({Filesystem.IMAGES: str(tmp_path)}, in_pod=in_pod, pause=pause, mounts=mounts)
@@ -124,14 +124,14 @@ def test_a_containers_own_filesystem_is_refused(tmp_path: Path, root: Mount, in_
     assert str(tmp_path) in str(raised.value)
 
 
-def test_the_root_of_a_host_is_taken(tmp_path: Path) -> None:
+def test_the_root_of_a_host_is_accepted(tmp_path: Path) -> None:
     """On a host without a disk for images, the root filesystem is the one."""
     assert open_disk({Filesystem.IMAGES: str(tmp_path)}, in_pod=False, pause=pause, mounts=(ROOT,)).measures_removals
 
 
 @pytest.mark.parametrize(("path", "says"), [("/nowhere/containerd", "is no directory here"), ("/proc", "without capa")])
 def test_what_is_no_filesystem_is_refused(path: str, says: str) -> None:
-    """A path that is not there, or holds nothing, is an error; its parent is never taken instead."""
+    """A path that is not there, or is empty, is an error; its parent is never used instead."""
     with pytest.raises(EnvironmentUnusableError, match=says):
         open_disk({Filesystem.IMAGES: path}, in_pod=False, pause=pause)
 

@@ -29,7 +29,7 @@ def reason(file: Path) -> tuple[str | None, bool]:
 
 
 def test_a_file_is_read_in_yaml_and_json(file: Path) -> None:
-    """What it says is known, and nothing else of it matters."""
+    """Its settings are read, and other keys are ignored."""
     text = f"{KIND}staticPodURLHeader: {{token: [{SECRET}]}}\nimageGCHighThresholdPercent: 70\n"
     for written in (text, json.dumps({"kind": "KubeletConfiguration", "imageGCHighThresholdPercent": 70}, indent="\t")):
         file.write_text(written)
@@ -61,7 +61,7 @@ def test_a_file_that_is_not_there_is_no_fault(tmp_path: Path) -> None:
     ],
 )
 def test_a_file_that_makes_no_sense_is_one_line(file: Path, content: bytes, says: str) -> None:
-    """The reason is said without what the file holds, and the defaults count."""
+    """The reason does not quote the file's content, and the defaults count."""
     file.write_bytes(content)
     said, broken = reason(file)
     assert broken is True
@@ -77,7 +77,7 @@ def test_a_file_of_the_largest_size_is_read(file: Path) -> None:
 
 
 def test_what_is_no_file_is_not_read(file: Path) -> None:
-    """A directory that a mount made of it, a pipe that nobody writes to, a loop of links."""
+    """A directory that a mount made of it, a pipe without a writer, a loop of links."""
     os.mkfifo(file)
     assert reason(file) == ("is no file; where the mount made a directory of it, mount it as a File", True)
     file.unlink()

@@ -1,4 +1,4 @@
-"""What the allocator is told, seen in processes of their own."""
+"""The settings of the allocator, seen in processes of their own."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ def kib(what):
 """
 TRIM = """
 blocks = [bytearray(2000) for _ in range(20_000)]
-del blocks[:-1]  # the last one keeps the end of the heap, so nothing goes back by itself
+del blocks[:-1]  # the last one keeps the end of the heap, so nothing is given back by itself
 before = kib("VmRSS")
 TrimAfterInventory().record({event})
 print(before - kib("VmRSS"))
@@ -48,12 +48,12 @@ def printed(code: str) -> int:
 @pytest.mark.parametrize(
     ("event", "gives"), [("ImagesInventoried(Plan(Trigger.NIGHTLY, (), ()))", True), ("DaemonStopped()", False)]
 )
-def test_memory_is_given_back_after_a_count(event: str, gives: bool) -> None:
-    """Most of 40 MB that were freed go back to the kernel after a count, and not after any event."""
+def test_memory_is_given_back_after_an_inventory(event: str, gives: bool) -> None:
+    """Most of 40 MB that were freed return to the kernel after an inventory, and not after any event."""
     assert (printed(TRIM.format(event=event)) > 20 * MIB) is gives
 
 
 def test_threads_share_one_arena() -> None:
-    """A thread's first allocation reserves an arena of its own, 64 MiB of addresses; not once it was told otherwise."""
+    """A thread's first allocation reserves an arena of its own, 64 MiB of addresses; not once the settings limit it."""
     assert printed(ARENAS.format(first="hold_little_memory(); hold_little_memory()")) < 60 * MIB
     assert printed(ARENAS.format(first="")) >= 60 * MIB

@@ -7,7 +7,7 @@ from cleaner.node.disk import settle
 from support.values import make_usage
 
 
-def test_containers_that_write_elsewhere_hold_up_no_removal() -> None:
+def test_containers_that_write_elsewhere_delay_no_removal() -> None:
     """Two readings agree once what a removal frees does, however busy the containers' own filesystem is."""
     readings = iter(range(20))
     pacer: list[float] = []
@@ -22,7 +22,7 @@ def test_containers_that_write_elsewhere_hold_up_no_removal() -> None:
 
 
 def test_a_content_store_elsewhere_has_to_settle_too() -> None:
-    """What a removal frees of the content store counts until it stands still."""
+    """What a removal frees of the content store counts until it no longer changes."""
     readings = iter([10, 9, 8, 8])
     pacer: list[float] = []
 

@@ -1,4 +1,4 @@
-"""Values and events for the outlets' tests: one night and one burst on a node that never was."""
+"""Values and events for the outlets' tests: one nightly run and one burst on an invented node."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -74,7 +74,7 @@ def image(number: int, *tags: str, digests: tuple[str, ...] = ()) -> Image:
     return Image(f"sha256:{number:064x}", tags, digests, size_bytes=number * GIB)
 
 
-def going(number: int, reason: EvictReason = EvictReason.EXPIRED) -> Verdict:
+def candidate(number: int, reason: EvictReason = EvictReason.EXPIRED) -> Verdict:
     """A verdict with every time known."""
     return Verdict(
         image(number, f"{REGISTRY}/app{number}:1.0", digests=(f"{REGISTRY}/app{number}@sha256:{number:064x}",)),
@@ -92,15 +92,15 @@ def staying(number: int, reason: KeepReason) -> Verdict:
     return Verdict(image(number, f"docker.io/library/kept{number}:1"), reason)
 
 
-EVICTED = Eviction(going(1), EvictionOutcome.EVICTED, estimated_bytes=7 * GIB, reclaimed_bytes=6 * GIB, seconds=1.5)
-FAILED = Eviction(going(2), EvictionOutcome.FAILED, error="still there\nafter RemoveImage", seconds=0.5)
-SPARED = Eviction(going(3), EvictionOutcome.SPARED, error="a container uses it now")
-PLANNED = Eviction(going(4), EvictionOutcome.PLANNED)
-BURST = Eviction(going(5, EvictReason.PRESSURE), EvictionOutcome.EVICTED, reclaimed_bytes=2 * GIB, seconds=2.0)
+EVICTED = Eviction(candidate(1), EvictionOutcome.EVICTED, estimated_bytes=7 * GIB, reclaimed_bytes=6 * GIB, seconds=1.5)
+FAILED = Eviction(candidate(2), EvictionOutcome.FAILED, error="still there\nafter RemoveImage", seconds=0.5)
+SPARED = Eviction(candidate(3), EvictionOutcome.SPARED, error="a container uses it now")
+PLANNED = Eviction(candidate(4), EvictionOutcome.PLANNED)
+BURST = Eviction(candidate(5, EvictReason.PRESSURE), EvictionOutcome.EVICTED, reclaimed_bytes=2 * GIB, seconds=2.0)
 
 KEPT = (staying(10, KeepReason.IN_USE), staying(11, KeepReason.IN_USE), staying(12, KeepReason.RECENT))
-NIGHT = Plan(Trigger.NIGHTLY, (going(1), going(2), going(3), going(4)), KEPT)
-PRESSURE = Plan(Trigger.PRESSURE, (going(5, EvictReason.PRESSURE),), KEPT)
+NIGHT = Plan(Trigger.NIGHTLY, (candidate(1), candidate(2), candidate(3), candidate(4)), KEPT)
+PRESSURE = Plan(Trigger.PRESSURE, (candidate(5, EvictReason.PRESSURE),), KEPT)
 
 HELD = {holder: number * GIB for number, holder in enumerate(Holder, 1)}
 SPACE = SpaceInventoried(
@@ -130,10 +130,10 @@ def report(**changes: object) -> SweepReport:
     return SweepReport(**(values | changes))  # type: ignore[arg-type]
 
 
-LOOKING = Checked(FULL, MIDNIGHT + timedelta(days=1, minutes=20), Forecast(FULL, 90.0, 1234.5, 3 * GIB))
-"""The mark is 90 s away, and something is being pulled."""
+FILLING = Checked(FULL, MIDNIGHT + timedelta(days=1, minutes=20), Forecast(FULL, 90.0, 1234.5, 3 * GIB))
+"""The high watermark is 90 s away, and something is being pulled."""
 
-AWAY = RuntimeUnavailableError("nobody listens at /run/containerd/containerd.sock")
+UNAVAILABLE = RuntimeUnavailableError("nobody listens at /run/containerd/containerd.sock")
 UNREAD = DiskUnreadableError("/var/lib/containerd: Input/output error")
 CONTAINERD = RuntimeUp(RuntimeVersion("containerd", "2.1.4"), "/var/lib/containerd")
 NEXT = MIDNIGHT + timedelta(days=1, minutes=20)
@@ -155,7 +155,7 @@ IS_DOWN = LedgerDown("the ledger /var/lib/cleaner/ledger.db cannot be used: data
 
 def past(number: int, **changes: object) -> PastEviction:
     """An eviction by `cleaner sweep`, half an hour before midnight."""
-    verdict = going(number)
+    verdict = candidate(number)
     values: dict[str, object] = {
         "image_id": verdict.image.id,
         "references": verdict.image.references,
@@ -175,7 +175,7 @@ def past(number: int, **changes: object) -> PastEviction:
     return PastEviction(**(values | changes))  # type: ignore[arg-type]
 
 
-LEARNED = past(6)
+FOREIGN = past(6)
 OBSERVED = past(7, trigger=Trigger.NIGHTLY, outcome=EvictionOutcome.PLANNED, reclaimed_bytes=None)
 REPULLED = past(1, regretted_at=MIDNIGHT + timedelta(hours=3), regretted_by=RegretKind.PULLED)
 OBSERVED_USED = replace(OBSERVED, regretted_at=MIDNIGHT, regretted_by=RegretKind.USED)
@@ -183,9 +183,9 @@ SWEPT = PastSweep(Trigger.MANUAL, MIDNIGHT - timedelta(minutes=20), 5.0, "done")
 SWEPT_IN_VAIN = replace(SWEPT, ended_at=MIDNIGHT - timedelta(minutes=10), stop_reason=None)
 HOLD = RuleOnHold("company", Regret(20, 2), MIDNIGHT, MIDNIGHT + timedelta(days=3))
 
-VANISHED = ExternallyRemovedImage(
-    going(8).image.id,
-    going(8).image.references,
+REMOVED_EXTERNALLY = ExternallyRemovedImage(
+    candidate(8).image.id,
+    candidate(8).image.references,
     last_seen_at=MIDNIGHT - timedelta(minutes=2),
     gone_at=MIDNIGHT - timedelta(minutes=1),
     first_seen_at=INSTALLED,
@@ -193,36 +193,36 @@ VANISHED = ExternallyRemovedImage(
 )
 
 
-def kubelet_read(watermarks: KubeletSettings, reason: str | None = None, *, broken: bool = False) -> KubeletRead:
-    """What a kubelet with these marks does on the full disk."""
-    config = KubeletConfig("/var/lib/kubelet/config.yaml", watermarks, reason, broken)
-    return KubeletRead(config, acts_of(watermarks, FULL), collisions(watermarks, WATERMARKS, FULL))
+def kubelet_read(settings: KubeletSettings, reason: str | None = None, *, broken: bool = False) -> KubeletRead:
+    """What a kubelet with these settings does on the full disk."""
+    config = KubeletConfig("/var/lib/kubelet/config.yaml", settings, reason, broken)
+    return KubeletRead(config, acts_of(settings, FULL), collisions(settings, WATERMARKS, FULL))
 
 
 ASSUMED = kubelet_read(KubeletSettings(), "/var/lib/kubelet/config.yaml is not there, or not mounted")
 FIRST = kubelet_read(KubeletSettings(gc_high_percent=75, maximum_age=timedelta(days=7)))
-"""A kubelet that acts before our high mark of bytes."""
+"""A kubelet that acts before our high watermark of bytes."""
 
 EVERYTHING: tuple[Event, ...] = (
     DaemonStarted(None),
-    RuntimeDown(AWAY),
+    RuntimeDown(UNAVAILABLE),
     CONTAINERD,
     DiskUnread(UNREAD),
     Checked(None, None),
     Checked(FULL, NEXT),
-    InventoryFailed(AWAY),
+    InventoryFailed(UNAVAILABLE),
     IS_DOWN,
     IS_UP,
     ForeignSweep(SWEPT),
     ForeignSweep(SWEPT_IN_VAIN),
-    ForeignEviction(LEARNED),
+    ForeignEviction(FOREIGN),
     EvictionObserved(OBSERVED),
     EvictionRegretted(REPULLED),
     EvictionRegretted(OBSERVED_USED),
     HOLD,
     ASSUMED,
     FIRST,
-    ImagesRemovedExternally((VANISHED,)),
+    ImagesRemovedExternally((REMOVED_EXTERNALLY,)),
     COUNTED,
     SPACE_UNKNOWN,
     SPACE,
@@ -234,20 +234,20 @@ EVERYTHING: tuple[Event, ...] = (
     RegistriesProbed(frozenset({"docker.io"}), {"registry.gitlab.com": "HTTP 503"}),
     RegistriesProbed(frozenset({"docker.io", "registry.gitlab.com"}), {}),
     SweepStarted(NIGHT, FULL, MIDNIGHT, dry_run=False),
-    EvictionStarted(Trigger.NIGHTLY, going(1), MIDNIGHT),
+    EvictionStarted(Trigger.NIGHTLY, candidate(1), MIDNIGHT),
     EvictionEnded(Trigger.NIGHTLY, EVICTED, MIDNIGHT),
     EvictionEnded(Trigger.NIGHTLY, FAILED, MIDNIGHT),
     EvictionEnded(Trigger.NIGHTLY, SPARED, MIDNIGHT),
     SweepEnded(report(), MIDNIGHT + timedelta(seconds=12.5)),
     NightlyRunEnded(NightlyRun(MIDNIGHT, MIDNIGHT + timedelta(seconds=12.5))),
-    LOOKING,
+    FILLING,
     SweepStarted(PRESSURE, FULL, MIDNIGHT, dry_run=False, early=True, pulls_projected_bytes=3 * GIB),
     EvictionEnded(Trigger.PRESSURE, BURST, MIDNIGHT),
     SweepEnded(BURST_REPORT, MIDNIGHT + timedelta(hours=1)),
     SweepStarted(NIGHT, EMPTIER, MIDNIGHT, dry_run=False),
     SweepEnded(DRY_REPORT, MIDNIGHT + timedelta(hours=2)),
-    SweepFailed(Trigger.NIGHTLY, AWAY, 60.0, MIDNIGHT + timedelta(hours=13)),
-    LoopFailed(ValueError("nobody foresaw this")),
+    SweepFailed(Trigger.NIGHTLY, UNAVAILABLE, 60.0, MIDNIGHT + timedelta(hours=13)),
+    LoopFailed(ValueError("this is unexpected")),
     DaemonStopped(),
 )
 """At least one event of every type, in an order that could be."""

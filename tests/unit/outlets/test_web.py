@@ -14,7 +14,7 @@ from cleaner.core.events import Checked, RuntimeDown
 from cleaner.outlets.web import MOST_CLIENTS, Health, WebServer
 from lab.ports import reserve_port
 from lab.waiting import DEADLINE_SECONDS, wait_until
-from unit.outlets.happenings import AWAY, CONTAINERD, FULL
+from unit.outlets.happenings import CONTAINERD, FULL, UNAVAILABLE
 
 LOCAL = "127.0.0.1"
 
@@ -83,7 +83,7 @@ def _connect(server: WebServer) -> socket.socket:
 
 
 def test_a_call_of_the_runtime_is_a_heartbeat(clock: _Clock, health: Health) -> None:
-    """A first look at a large node asks long, without an event."""
+    """A first inspection of a large node asks long, without an event."""
     clock.seconds += 299
     health.record_runtime_call("ImageStatus", 4.0, True)
     clock.seconds += 299
@@ -112,7 +112,7 @@ def test_openmetrics_is_served_to_who_prefers_it(server: WebServer) -> None:
 def test_a_loop_is_live_while_it_beats(
     server: WebServer, health: Health, clock: _Clock, silent: float, status: int
 ) -> None:
-    """/livez holds while the last beat is younger than five minutes, and then says how long it has been."""
+    """/livez succeeds while the last beat is younger than five minutes, and then says how long it has been."""
     health.record(Checked(FULL, None))
     clock.seconds += silent
     response, body = _ask(server, "/livez")
@@ -121,17 +121,17 @@ def test_a_loop_is_live_while_it_beats(
 
 
 def test_every_event_is_a_heartbeat(health: Health, clock: _Clock) -> None:
-    """A loop that is told again and again that the runtime is away is alive."""
+    """A loop that finds the runtime unavailable again and again is alive."""
     for _ in range(10):
         clock.seconds += 200
-        health.record(RuntimeDown(AWAY))
+        health.record(RuntimeDown(UNAVAILABLE))
     assert health.reason_not_live() is None
 
 
 def test_ready_while_the_runtime_answers(server: WebServer, health: Health) -> None:
     """/readyz follows the runtime, and is 503 before it was ever there."""
     statuses = [_ask(server, "/readyz")[0].status]
-    for event in (CONTAINERD, Checked(FULL, None), RuntimeDown(AWAY), Checked(FULL, None)):
+    for event in (CONTAINERD, Checked(FULL, None), RuntimeDown(UNAVAILABLE), Checked(FULL, None)):
         health.record(event)
         statuses.append(_ask(server, "/readyz")[0].status)
     assert statuses == [503, 200, 200, 503, 503]
@@ -163,7 +163,7 @@ def test_a_client_that_leaves_is_no_trouble(server: WebServer, capfd: pytest.Cap
     assert capfd.readouterr() == ("", "")
 
 
-def test_hanging_clients_hinder_nobody(server: WebServer) -> None:
+def test_hanging_clients_hinder_no_other(server: WebServer) -> None:
     """While clients hang, others are served."""
     hanging = [_connect(server) for _ in range(MOST_CLIENTS - 1)]
     assert _ask(server, "/livez")[0].status == 200
@@ -172,7 +172,7 @@ def test_hanging_clients_hinder_nobody(server: WebServer) -> None:
 
 
 def test_a_silent_client_has_seconds() -> None:
-    """A client has five seconds to send or take something."""
+    """A client has five seconds to send or receive something."""
     handler: Any = WebServer(LOCAL, 0, _registry(), Health(lambda: 0.0))._handler
     assert handler.timeout == 5.0
 

@@ -37,7 +37,7 @@ def test_one_that_is_down() -> None:
     assert town.guard.known_down() == {"b"}
 
 
-def test_nobody_is_asked_for_nothing() -> None:
+def test_without_registries_none_is_asked() -> None:
     """Without registries there is no answer and no question."""
     town = Town()
     assert (town.ask(), town.asked, town.guard.known_down()) == ({}, [], frozenset())
@@ -69,7 +69,7 @@ def test_a_mirror_of_two_is_asked_once() -> None:
 @pytest.mark.parametrize("down", [False, True])
 @pytest.mark.parametrize(("since", "asked"), [(-0.001, 1), (0.0, 2), (0.001, 2)])
 def test_answers_are_kept(down: bool, since: float, asked: int) -> None:
-    """For minutes, that moment left out, nobody is asked again, whatever the answer was."""
+    """For minutes, that moment excluded, no registry is asked again, whatever the answer was."""
     town = Town()
     town.down = {"a"} if down else set()
     first = town.ask("a")
@@ -79,7 +79,7 @@ def test_answers_are_kept(down: bool, since: float, asked: int) -> None:
 
 
 def test_an_answer_that_is_too_old_is_replaced() -> None:
-    """A registry that is back is up once it is asked again, and then is known to be."""
+    """A registry that answers again is up once it is asked again, and then is known to be."""
     town = Town()
     town.down = {"a"}
     town.ask("a")
@@ -92,7 +92,7 @@ def test_an_answer_that_is_too_old_is_replaced() -> None:
 
 
 def test_what_is_known_of_others_stays() -> None:
-    """A question about some registries leaves what is known of the others, however old; nobody is asked for it."""
+    """A question about some registries leaves what is known of the others, however old; they are not asked again."""
     town = Town()
     town.down = {"a", "b"}
     town.ask("a")
@@ -104,7 +104,7 @@ def test_what_is_known_of_others_stays() -> None:
 
 
 def test_those_who_answered_well_come_first() -> None:
-    """Then those never asked, then those that were down: many that hang do not take the time of the others."""
+    """Then those never asked, then those that were down: many that hang do not use up the time of the others."""
     order: list[list[str]] = []
 
     class Recorded(ProbeRound):
@@ -121,7 +121,7 @@ def test_those_who_answered_well_come_first() -> None:
 
 
 def test_the_time_is_shared_with_mirrors() -> None:
-    """Registries have a share of the time, and mirrors what is left; who does not answer in it is down."""
+    """Registries have a share of the time, and mirrors what is left; without an answer in that time one is down."""
     seconds: list[float] = []
     timer = FakeTimer()
 

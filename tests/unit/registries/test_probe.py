@@ -49,16 +49,16 @@ def test_down_by_status(status: int) -> None:
 
 
 @pytest.mark.parametrize(("first", "expected"), [(503, None), (0, None), (404, "HTTP 404")])
-def test_what_passes_at_once_is_not_down(first: int, expected: str | None) -> None:
+def test_a_transient_failure_is_not_down(first: int, expected: str | None) -> None:
     """After a server's error or a connection that breaks the second answer counts."""
     with serve_registry(first, 200) as registry:
         assert ask(registry.address) == expected
 
 
 def test_a_connection_that_breaks_is_down() -> None:
-    """One that ends each time without an answer is told so."""
+    """One that ends each time without an answer is reported so."""
     with serve_registry(0) as registry:
-        assert ask(registry.address) == "the connection broke"
+        assert ask(registry.address) == "the connection failed"
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
@@ -72,25 +72,25 @@ def test_no_redirect_is_followed(status: int) -> None:
 
 
 def test_refused() -> None:
-    """Where nobody listens, the system's words tell it."""
+    """Without a server, the reason has the system's words."""
     assert ask(refusing_address()) == "Connection refused"
 
 
 def test_a_name_that_does_not_resolve() -> None:
-    """A name without an address is told in the system's words; no name server is asked for one as long as this."""
+    """A name without an address is reported in the system's words; no name server is asked for one as long as this."""
     assert ask(".".join(["a" * 60] * 5)) == "Name or service not known"
 
 
 @pytest.mark.parametrize("plain_http", [True, False])
 def test_silence_ends(plain_http: bool) -> None:
-    """A registry that takes the connection and says nothing is down after the time for it, and not asked again."""
+    """A registry that accepts the connection and says nothing is down after the time for it, and not asked again."""
     with serve_silence() as silence:
         plain = frozenset({silence.address} if plain_http else ())
         asks = RegistryProbe(plain, timeouts=(0.1, 0.1))
         begin = time.monotonic()
         assert asks(silence.address) == "no answer in time"
         assert time.monotonic() - begin >= 0.1
-        wait_until(lambda: bool(silence.clients), "the connection is taken")
+        wait_until(lambda: bool(silence.clients), "the connection is accepted")
     assert len(silence.clients) == 1
 
 
@@ -145,7 +145,7 @@ def test_a_wrong_certificate_is_down(folder: Path, name: str, days: int, says: s
     assert says in reason
 
 
-def test_https_unless_it_is_said(private: FakeRegistry) -> None:
+def test_https_unless_it_is_configured(private: FakeRegistry) -> None:
     """A registry is asked over https, whatever its name, and one without TLS is down then."""
     with serve_registry(200) as plain:
         assert (asking_over_tls()(plain.address) or "").startswith("TLS: ")
@@ -156,14 +156,14 @@ def test_https_unless_it_is_said(private: FakeRegistry) -> None:
 def test_public_cas_stay_trusted(
     private: FakeRegistry, certificate: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file of CAs comes beside the public ones, here those of the environment, and takes none away."""
+    """A file of CAs comes beside the public ones, here those of the environment, and removes none."""
     other = make_certificate(folder, "DNS:other.example.com")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     assert asking_over_tls(other)(private.address) is None
 
 
 def test_a_file_of_cas_is_read_anew(private: FakeRegistry, certificate: Path, tmp_path: Path) -> None:
-    """A renewed file counts from the next question on; one that is gone is a reason to be down."""
+    """A renewed file counts from the next question on; a missing one is a reason to be down."""
     path = tmp_path / "ca.pem"
     path.write_bytes(make_certificate(tmp_path, "DNS:other.example.com").read_bytes())
     asks = asking_over_tls(path)
@@ -198,7 +198,7 @@ def test_a_login_of_the_machine_is_not_used(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """HTTP_PROXY holds, and NO_PROXY takes it back."""
+    """HTTP_PROXY is used, except for the hosts in NO_PROXY."""
     with serve_registry(200) as proxy:
         monkeypatch.setenv("HTTP_PROXY", f"http://{proxy.address}")
         assert ask("registry.example.com:5000") is None
@@ -209,14 +209,14 @@ def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("ca_file", [False, True])
 def test_a_proxy_that_is_down(monkeypatch: pytest.MonkeyPatch, certificate: Path, ca_file: bool) -> None:
-    """A proxy that refuses is told as such, without its password."""
+    """A proxy that rejects the request is reported as such, without its password."""
     monkeypatch.setenv("HTTPS_PROXY", f"http://user:secret@{refusing_address()}")
     asks = asking_over_tls(certificate if ca_file else None)
     assert asks("registry.example.com") == "the proxy: Connection refused"
 
 
 def test_docker_hub_is_where_docker_io_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`docker.io` is asked at registry-1.docker.io; here through a proxy, so that nobody is."""
+    """`docker.io` is asked at registry-1.docker.io; here through a proxy, so that the real one is not."""
     with serve_registry(200) as proxy:
         monkeypatch.setenv("HTTP_PROXY", f"http://{proxy.address}")
         assert ask("docker.io") is None

@@ -78,7 +78,7 @@ def hanging(*up: str) -> Iterator[Gate]:
 
 
 def await_threads() -> None:
-    """Go on once every thread of a round is over."""
+    """Continue once every thread of a round is over."""
     for thread in threading.enumerate():
         if thread.name == "registries":
             thread.join(DEADLINE_SECONDS)
@@ -90,7 +90,7 @@ def rounds_of(ask: Ask, stop: Stop | None = None, chance: float = 0.0) -> ProbeR
 
 
 def ended(rounds: ProbeRound, registries: list[str], seconds: float) -> tuple[Found, float]:
-    """What a round found, and how many seconds it took; AssertionError where nothing ends it."""
+    """The answers of a round, and its seconds; AssertionError where nothing ends it."""
     found: list[tuple[Found, float]] = []
 
     def ask() -> None:
@@ -105,7 +105,7 @@ def ended(rounds: ProbeRound, registries: list[str], seconds: float) -> tuple[Fo
     return found[0]
 
 
-def test_everybody_is_asked_once() -> None:
+def test_every_registry_is_asked_once() -> None:
     """A round gives each registry's answer, and asks none twice."""
     asked: list[str] = []
 
@@ -119,17 +119,17 @@ def test_everybody_is_asked_once() -> None:
     assert sorted(asked) == names
 
 
-def test_nobody_to_ask_takes_no_time() -> None:
+def test_without_registries_no_time_passes() -> None:
     """Without a registry there is no thread and no wait."""
     stop, chance = StopWhen(lambda: False), Chance(0.999)
     assert ended(ProbeRound(lambda _: None, stop, chance), [], FAR_SECONDS)[0] == {}
     await_threads()
-    # A thread draws its pause before all else, and each wait begins with the question for a stop.
+    # A thread draws its pause first, and each wait begins with the question for a stop.
     assert (chance.drawn, stop.asked) == ([], 0)
 
 
 def test_fifty_that_hang_do_not_delay_a_sweep() -> None:
-    """The time limit holds for all of them together, and those who are asked first have answered by then."""
+    """The time limit is that of all of them together, and those who are asked first have answered by then."""
     for seconds in LIMITS_SECONDS:
         with hanging("a.io") as gate:
             found, took = ended(rounds_of(gate), ["a.io", *(f"h{number}.io" for number in range(50))], seconds)
@@ -140,8 +140,8 @@ def test_fifty_that_hang_do_not_delay_a_sweep() -> None:
     pytest.fail(f"{found} within {seconds} s, {gate.hanging} hang")
 
 
-def test_who_still_hangs_is_not_asked_again() -> None:
-    """A thread that was left behind is the only one for its registry; once it is back the registry is asked anew."""
+def test_a_registry_that_still_hangs_is_not_asked_again() -> None:
+    """A thread that was left behind is the only one for its registry; once it has ended the registry is asked anew."""
     with hanging() as gate:
         stop = StopWhen(lambda: gate.hanging == 1)
         rounds = rounds_of(gate, stop)
@@ -155,19 +155,19 @@ def test_who_still_hangs_is_not_asked_again() -> None:
 
 
 def test_a_question_that_breaks_is_an_answer() -> None:
-    """Whatever a question raises is told by its name, and ends nothing."""
+    """Whatever a question raises is reported by its name, and ends nothing."""
 
     def ask(_: str) -> str | None:
         raise ValueError("http://user:secret@proxy")
 
-    assert rounds_of(ask).probe_all(["a.io"], DEADLINE_SECONDS) == {"a.io": "the question broke: ValueError"}
+    assert rounds_of(ask).probe_all(["a.io"], DEADLINE_SECONDS) == {"a.io": "the probe failed: ValueError"}
     name = "a" * 64 + ".io"
     found = rounds_of(RegistryProbe()).probe_all([name], DEADLINE_SECONDS)
-    assert found == {name: "the question broke: LocationParseError"}
+    assert found == {name: "the probe failed: LocationParseError"}
 
 
 def test_a_stop_ends_the_wait() -> None:
-    """Once a stop is requested nobody waits for an answer."""
+    """Once a stop is requested no round waits for an answer."""
     with hanging() as gate:
         assert ended(rounds_of(gate, StopWhen()), ["a.io"], FAR_SECONDS)[0] == {}
 
@@ -188,7 +188,7 @@ def test_the_pause_by_chance_is_bounded(number: float) -> None:
     pytest.fail(f"{len(found)} answers after {took} of {seconds} s")
 
 
-def test_a_round_that_ends_meanwhile_asks_nobody_more() -> None:
+def test_a_round_that_ends_meanwhile_asks_no_other_registry() -> None:
     """One whose pause is longer than the round is not asked afterwards."""
     asked: list[str] = []
     assert ended(rounds_of(asked.append, chance=1e6), ["a.io"], 0.1)[0] == {}
@@ -209,7 +209,7 @@ def test_a_server_that_drips_is_left_behind() -> None:
     await_threads()
 
 
-def test_without_threads_nobody_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_threads_no_registry_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the system gives no thread, the round ends at its time without an answer."""
 
     def refuse(_: threading.Thread) -> None:

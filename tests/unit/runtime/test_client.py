@@ -21,14 +21,14 @@ BUILT = "2024-05-06T07:08:09.123456789+02:00"
 BUILT_AT = datetime(2024, 5, 6, 5, 8, 9, 123456, tzinfo=UTC)
 
 
-def hold(server: CrioServer, *images: ServedImage) -> None:
+def serve(server: CrioServer, *images: ServedImage) -> None:
     server.images = {image.id: image for image in images}
 
 
 def test_image(crio: CrioServer, connect: Connect) -> None:
     """A CRI-O image has its bare id, its sorted names, size, pin and build time, and no pull time."""
     tags = ("registry.example/b:1", "registry.example/a:1")
-    hold(crio, ServedImage(HEX, tags, ("registry.example/a@sha256:" + HEX,), 42, pinned=True, created=BUILT))
+    serve(crio, ServedImage(HEX, tags, ("registry.example/a@sha256:" + HEX,), 42, pinned=True, created=BUILT))
     expected = Image(
         id=HEX,
         tags=("registry.example/a:1", "registry.example/b:1"),
@@ -49,13 +49,13 @@ def test_no_images(crio: CrioServer, connect: Connect) -> None:
 
 def test_order(crio: CrioServer, connect: Connect) -> None:
     """Images come by id, whatever the runtime's order; one without an id cannot be named and is left out."""
-    hold(crio, ServedImage("c"), ServedImage("a"), ServedImage(""), ServedImage("b"))
+    serve(crio, ServedImage("c"), ServedImage("a"), ServedImage(""), ServedImage("b"))
     assert [image.id for image in connect(crio).list_images()] == ["a", "b", "c"]
 
 
 def test_listed_twice(crio: CrioServer, connect: Connect) -> None:
     """An image that is listed twice is one, with the names of both, pinned if either is."""
-    hold(crio, ServedImage("a", ("x:1",), ("x@sha256:1",), 5))
+    serve(crio, ServedImage("a", ("x:1",), ("x@sha256:1",), 5))
     crio.listed_twice = [ServedImage("a", ("w:1", "x:1"), ("y@sha256:2",), 6, pinned=True)]
     (image,) = connect(crio).list_images()
     assert image == Image("a", ("w:1", "x:1"), ("x@sha256:1", "y@sha256:2"), 6, pinned=True)
@@ -63,7 +63,7 @@ def test_listed_twice(crio: CrioServer, connect: Connect) -> None:
 
 def test_created_is_read_once(crio: CrioServer, connect: Connect) -> None:
     """An id fixes its build time: that is read once, while names and pin are always fresh."""
-    hold(crio, ServedImage("a", ("x:1",), created=BUILT))
+    serve(crio, ServedImage("a", ("x:1",), created=BUILT))
     runtime = connect(crio)
     before = runtime.list_images()[0]
     crio.images["a"] = replace(crio.images["a"], tags=("x:2",), pinned=True)
@@ -72,13 +72,13 @@ def test_created_is_read_once(crio: CrioServer, connect: Connect) -> None:
 
 
 def test_created_is_forgotten(crio: CrioServer, connect: Connect) -> None:
-    """The build time of an image that is gone is forgotten with it."""
-    hold(crio, ServedImage("a", created=BUILT))
+    """The build time of a removed image is forgotten with it."""
+    serve(crio, ServedImage("a", created=BUILT))
     runtime = connect(crio)
     runtime.list_images()
-    hold(crio)
+    serve(crio)
     runtime.list_images()
-    hold(crio, ServedImage("a", created=BUILT))
+    serve(crio, ServedImage("a", created=BUILT))
     assert runtime.list_images()[0].created_at == BUILT_AT
     assert crio.count("ImageStatus") == 2
 
@@ -86,7 +86,7 @@ def test_created_is_forgotten(crio: CrioServer, connect: Connect) -> None:
 @pytest.mark.parametrize("created", [None, "", "soon", "2024-05-06"])
 def test_created_unknown(crio: CrioServer, connect: Connect, created: str | None) -> None:
     """A build time that is missing or makes no sense is unknown, once and for all."""
-    hold(crio, ServedImage("a", created=created))
+    serve(crio, ServedImage("a", created=created))
     runtime = connect(crio)
     for _ in range(2):
         assert runtime.list_images() == (Image("a", size_bytes=1000),)
@@ -95,28 +95,28 @@ def test_created_unknown(crio: CrioServer, connect: Connect, created: str | None
 
 @pytest.mark.parametrize("created", ["0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "1980-01-01T00:00:00Z"])
 def test_created_implausible(crio: CrioServer, connect: Connect, created: str) -> None:
-    """An implausible build time is told as it is written."""
-    hold(crio, ServedImage("a", created=created))
+    """An implausible build time is reported as it is written."""
+    serve(crio, ServedImage("a", created=created))
     assert connect(crio).list_images()[0].created_at == datetime.fromisoformat(created)
 
 
 def test_gone_after_the_list(crio: CrioServer, connect: Connect) -> None:
-    """An image that vanishes between list and status is left out."""
-    hold(crio, ServedImage("a"), ServedImage("b"))
-    crio.vanished.add("a")
+    """An image that is removed between list and status is left out."""
+    serve(crio, ServedImage("a"), ServedImage("b"))
+    crio.gone.add("a")
     assert [image.id for image in connect(crio).list_images()] == ["b"]
 
 
 def test_not_found_after_the_list(crio: CrioServer, connect: Connect) -> None:
     """An image whose status is NOT_FOUND is left out too."""
-    hold(crio, ServedImage("a"), ServedImage("b"))
+    serve(crio, ServedImage("a"), ServedImage("b"))
     crio.fail("ImageStatus", Code.NOT_FOUND, about="a")
     assert [image.id for image in connect(crio).list_images()] == ["b"]
 
 
 def test_unreadable_status(crio: CrioServer, connect: Connect) -> None:
-    """An image whose status is refused is there, not readable, and asked about again next time."""
-    hold(crio, ServedImage("a", ("x:1",), created=BUILT), ServedImage("b", created=BUILT))
+    """An image whose status is rejected is listed, not readable, and asked about again next time."""
+    serve(crio, ServedImage("a", ("x:1",), created=BUILT), ServedImage("b", created=BUILT))
     crio.fail("ImageStatus", Code.INTERNAL, about="a", times=1)
     runtime = connect(crio)
     first, other = runtime.list_images()
@@ -127,17 +127,17 @@ def test_unreadable_status(crio: CrioServer, connect: Connect) -> None:
 
 def test_unreadable_json(crio: CrioServer, connect: Connect) -> None:
     """An image whose verbose status is no JSON is not readable, and asked about again next time."""
-    hold(crio, ServedImage("a", info="{"))
+    serve(crio, ServedImage("a", info="{"))
     runtime = connect(crio)
     assert not runtime.list_images()[0].readable
     assert not runtime.read_image("a").readable  # type: ignore[union-attr]
-    hold(crio, ServedImage("a", created=BUILT))
+    serve(crio, ServedImage("a", created=BUILT))
     assert runtime.list_images() == (Image("a", size_bytes=1000, created_at=BUILT_AT),)
 
 
 def test_lost_in_the_middle(crio: CrioServer, connect: Connect) -> None:
-    """A runtime that goes away in the middle of the images fails the whole list."""
-    hold(crio, ServedImage("a"), ServedImage("b"))
+    """A runtime that becomes unavailable in the middle of the images fails the whole list."""
+    serve(crio, ServedImage("a"), ServedImage("b"))
     crio.fail("ImageStatus", Code.UNAVAILABLE, about="b")
     with pytest.raises(RuntimeUnavailableError):
         connect(crio).list_images()
@@ -146,7 +146,7 @@ def test_lost_in_the_middle(crio: CrioServer, connect: Connect) -> None:
 @pytest.mark.parametrize("hanging", ["b", "bcd"])
 def test_hanging_statuses(crio: CrioServer, connect: Connect, hanging: str) -> None:
     """Up to three images whose status does not come in time are not readable; the others are."""
-    hold(crio, *(ServedImage(name) for name in "abcde"))
+    serve(crio, *(ServedImage(name) for name in "abcde"))
     for name in hanging:
         crio.fail("ImageStatus", Code.DEADLINE_EXCEEDED, about=name)
     runtime = connect(crio)
@@ -156,7 +156,7 @@ def test_hanging_statuses(crio: CrioServer, connect: Connect, hanging: str) -> N
 
 def test_too_many_hanging_statuses(crio: CrioServer, connect: Connect) -> None:
     """A runtime that hangs on the fourth image too is one that hangs."""
-    hold(crio, *(ServedImage(name) for name in "abcde"))
+    serve(crio, *(ServedImage(name) for name in "abcde"))
     for name in "abcd":
         crio.fail("ImageStatus", Code.DEADLINE_EXCEEDED, about=name)
     with pytest.raises(RuntimeUnavailableError):
@@ -164,8 +164,8 @@ def test_too_many_hanging_statuses(crio: CrioServer, connect: Connect) -> None:
 
 
 def test_read_image_is_fresh(crio: CrioServer, connect: Connect) -> None:
-    """The look at one image sees its names as they are now."""
-    hold(crio, ServedImage("a", ("x:1",), created=BUILT))
+    """Reading one image gives its names as they are now."""
+    serve(crio, ServedImage("a", ("x:1",), created=BUILT))
     runtime = connect(crio)
     runtime.list_images()
     crio.images["a"] = replace(crio.images["a"], tags=("x:2",), info="{")
@@ -173,30 +173,30 @@ def test_read_image_is_fresh(crio: CrioServer, connect: Connect) -> None:
 
 
 def test_read_image_without_a_list(crio: CrioServer, connect: Connect) -> None:
-    """The look at an image that was never listed reads its build time too, and remembers it."""
-    hold(crio, ServedImage("a", created=BUILT))
+    """Reading an image that was never listed reads its build time too, and caches it."""
+    serve(crio, ServedImage("a", created=BUILT))
     runtime = connect(crio)
     assert runtime.read_image("a") == runtime.read_image("a") == Image("a", size_bytes=1000, created_at=BUILT_AT)
 
 
 def test_read_gone_image(crio: CrioServer, connect: Connect) -> None:
-    """An image is gone where the answer has none, or where it is NOT_FOUND."""
+    """An image is removed if the answer has none, or if it is NOT_FOUND."""
     runtime = connect(crio)
     assert runtime.read_image("a") is None
     crio.fail("ImageStatus", Code.NOT_FOUND)
     assert runtime.read_image("a") is None
 
 
-def test_read_image_refused(crio: CrioServer, connect: Connect) -> None:
-    """A refused look at one image is an error: nothing says that the image is gone."""
+def test_read_image_rejected(crio: CrioServer, connect: Connect) -> None:
+    """A rejected read of one image is an error: nothing says that the image is removed."""
     crio.fail("ImageStatus", Code.INTERNAL)
     with pytest.raises(RuntimeRejectedError, match="ImageStatus: INTERNAL"):
         connect(crio).read_image("a")
 
 
 def test_removal(crio: CrioServer, connect: Connect) -> None:
-    """A removed image is gone with all its names; another stays; removing it again is fine."""
-    hold(crio, ServedImage("a", ("x:1", "y:1")), ServedImage("b"))
+    """An image is removed with all its names; another stays; removing it again is fine."""
+    serve(crio, ServedImage("a", ("x:1", "y:1")), ServedImage("b"))
     runtime = connect(crio)
     runtime.remove_image("a")
     runtime.remove_image("a")
@@ -210,8 +210,8 @@ def test_removal_of_what_is_not_found(crio: CrioServer, connect: Connect) -> Non
 
 
 def test_removal_in_use(crio: CrioServer, connect: Connect) -> None:
-    """CRI-O refuses to remove an image in use, which is an error of its own."""
-    hold(crio, ServedImage("a"))
+    """CRI-O rejects the removal of an image in use, which is an error of its own."""
+    serve(crio, ServedImage("a"))
     crio.containers["c"] = ServedContainer("c", image_id="a")
     with pytest.raises(ImageInUseError, match="RemoveImage: UNKNOWN: image used by c"):
         connect(crio).remove_image("a")
@@ -233,7 +233,7 @@ def test_removal_is_not_retried(
 
 
 def test_removal_that_hangs(crio: CrioServer, connect: Connect) -> None:
-    """A removal that passes its deadline leaves open whether the image is gone."""
+    """A removal that passes its deadline leaves open whether the image is removed."""
     crio.hang("RemoveImage")
     with pytest.raises(RuntimeUnavailableError, match="RemoveImage: DEADLINE_EXCEEDED"):
         connect(crio, hasty=True).remove_image("a")
@@ -241,7 +241,7 @@ def test_removal_that_hangs(crio: CrioServer, connect: Connect) -> None:
 
 
 def test_image_filesystem(crio: CrioServer, connect: Connect) -> None:
-    """The first image filesystem's path is told as it is."""
+    """The first image filesystem's path is reported as it is."""
     crio.mountpoints = ("/var/lib/containers/storage/overlay-images", "/other")
     assert connect(crio).read_filesystems() == {Filesystem.IMAGES: "/var/lib/containers/storage/overlay-images"}
 

@@ -20,7 +20,7 @@ ID = "sha256:" + "c1" * 32
 TARGET = "sha256:" + "a1" * 32
 
 
-def hold(server: CrioServer, *containers: OwnContainer) -> None:
+def serve(server: CrioServer, *containers: OwnContainer) -> None:
     """One image, and these containers of containerd's own."""
     server.images = {ID: ServedImage(ID, (TAG,))}
     server.records = {name: Record(name, TARGET) for name in (ID, TAG, "An Odd Name")} | {"b": Record("b", "sha256:b")}
@@ -29,30 +29,30 @@ def hold(server: CrioServer, *containers: OwnContainer) -> None:
 
 def test_unlisted_container(containerd: CrioServer, connect: Connect) -> None:
     """It has the target of its image's record, and every name with that target."""
-    hold(containerd, OwnContainer("n", TAG))
+    serve(containerd, OwnContainer("n", TAG))
     assert connect(containerd).list_containers() == (Container("n", frozenset({ID, TAG, "An Odd Name", TARGET})),)
 
 
 @pytest.mark.parametrize("name", [TAG, "An Odd Name"])
 def test_its_image_is_in_use(containerd: CrioServer, connect: Connect, name: str) -> None:
     """Its image is in use, also where only a name that is no reference ties the two."""
-    hold(containerd, OwnContainer("n", name))
+    serve(containerd, OwnContainer("n", name))
     runtime = connect(containerd)
     assert ids_in_use(runtime.list_images(), image_users(runtime.list_containers(), ())) == {ID}
 
 
 def test_listed_containers(containerd: CrioServer, connect: Connect) -> None:
-    """CRI's containers, those that vanish from it, and sandboxes are not told twice."""
-    hold(containerd, *(OwnContainer(known, TAG) for known in ("c", "v", "s")))
+    """CRI's containers, those that are removed from it, and sandboxes are not listed twice."""
+    serve(containerd, *(OwnContainer(known, TAG) for known in ("c", "v", "s")))
     containerd.containers = {known: ServedContainer(known, image_id=ID) for known in ("c", "v")}
-    containerd.vanished.add("v")
+    containerd.gone.add("v")
     containerd.sandboxes["s"] = ServedSandbox("s")
     assert connect(containerd).list_containers() == (Container("c", frozenset({ID})),)
 
 
 def test_known_sandboxes(containerd: CrioServer, connect: Connect) -> None:
     """Sandboxes that are known already are not listed again for this."""
-    hold(containerd, OwnContainer("s", TAG))
+    serve(containerd, OwnContainer("s", TAG))
     containerd.sandboxes["s"] = ServedSandbox("s")
     runtime = connect(containerd)
     runtime.list_sandbox_images()
@@ -62,14 +62,14 @@ def test_known_sandboxes(containerd: CrioServer, connect: Connect) -> None:
 
 def test_order(containerd: CrioServer, connect: Connect) -> None:
     """All containers are in the order of their ids."""
-    hold(containerd, OwnContainer("b"))
+    serve(containerd, OwnContainer("b"))
     containerd.containers = {known: ServedContainer(known) for known in "ca"}
     assert [container.id for container in connect(containerd).list_containers()] == ["a", "b", "c"]
 
 
 def test_images_that_are_unknown(containerd: CrioServer, connect: Connect) -> None:
-    """A name without a record is told as it is; no name is none."""
-    hold(containerd, OwnContainer("gone", "registry.example/gone:1"), OwnContainer("none"))
+    """A name without a record is reported as it is; no name is none."""
+    serve(containerd, OwnContainer("gone", "registry.example/gone:1"), OwnContainer("none"))
     expected = (Container("gone", frozenset({"registry.example/gone:1"})), Container("none", frozenset()))
     assert connect(containerd).list_containers() == expected
     assert containerd.count("Images.List") == 0
@@ -77,7 +77,7 @@ def test_images_that_are_unknown(containerd: CrioServer, connect: Connect) -> No
 
 def test_two_images(containerd: CrioServer, connect: Connect) -> None:
     """Each container has the names of its own image, and the records are listed once."""
-    hold(containerd, OwnContainer("m", "b"), OwnContainer("n", TAG))
+    serve(containerd, OwnContainer("m", "b"), OwnContainer("n", TAG))
     found = {container.id: container.image_names for container in connect(containerd).list_containers()}
     assert found["m"] == {"b", "sha256:b"}
     assert TAG in found["n"]
@@ -99,7 +99,7 @@ def test_failing_read(
     containerd: CrioServer, connect: Connect, method: str, code: grpc.StatusCode, error: type[Exception]
 ) -> None:
     """A container that is not seen may use any image, so a read that fails is an error."""
-    hold(containerd, OwnContainer("n", TAG))
+    serve(containerd, OwnContainer("n", TAG))
     containerd.fail(method, code)
     with pytest.raises(error, match=method):
         connect(containerd).list_containers()
@@ -107,7 +107,7 @@ def test_failing_read(
 
 def test_list_too_large(containerd: CrioServer, connect: Connect) -> None:
     """A list that exceeds one message is read as a stream, in the same namespace."""
-    hold(containerd, OwnContainer("n", TAG), OwnContainer("m", TAG))
+    serve(containerd, OwnContainer("n", TAG), OwnContainer("m", TAG))
     containerd.fail("Containers.List", Code.RESOURCE_EXHAUSTED)
     assert [container.id for container in connect(containerd).list_containers()] == ["m", "n"]
     assert containerd.count("Containers.ListStream") == 1

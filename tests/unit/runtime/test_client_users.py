@@ -63,14 +63,14 @@ def test_mounts_are_read_once(crio: CrioServer, connect: Connect) -> None:
 
 
 def test_container_gone_after_the_list(crio: CrioServer, connect: Connect) -> None:
-    """A container that vanishes between list and status is left out."""
+    """A container that is removed between list and status is left out."""
     crio.containers = {name: ServedContainer(name) for name in "ba"}
-    crio.vanished.add("a")
+    crio.gone.add("a")
     assert [container.id for container in connect(crio).list_containers()] == ["b"]
 
 
 @pytest.mark.parametrize("code", [Code.UNKNOWN, Code.INTERNAL, Code.UNIMPLEMENTED])
-def test_container_status_refused(crio: CrioServer, connect: Connect, code: grpc.StatusCode) -> None:
+def test_container_status_rejected(crio: CrioServer, connect: Connect, code: grpc.StatusCode) -> None:
     """A container whose status fails may mount any image, so the list fails."""
     crio.containers = {name: ServedContainer(name) for name in "ab"}
     crio.fail("ContainerStatus", code, about="b")
@@ -120,7 +120,7 @@ def test_next_sandbox_not_told(containerd: CrioServer, connect: Connect, config:
 
 
 @pytest.mark.parametrize("pinned", [True, False])
-def test_next_sandbox_refused(containerd: CrioServer, connect: Connect, pinned: bool) -> None:
+def test_next_sandbox_rejected(containerd: CrioServer, connect: Connect, pinned: bool) -> None:
     """A runtime that cannot tell the next sandbox image is believed where it pins images, and an error elsewhere."""
     containerd.images["p"] = ServedImage("p", (PAUSE,), pinned=pinned)
     containerd.fail("Status", Code.UNKNOWN, "mkdir /var/lib/containerd/introspection: no space left on device")
@@ -134,15 +134,15 @@ def test_next_sandbox_refused(containerd: CrioServer, connect: Connect, pinned: 
 
 
 def test_sandbox_gone_after_the_list(containerd: CrioServer, connect: Connect) -> None:
-    """A sandbox that vanishes between list and status is left out."""
+    """A sandbox that is removed between list and status is left out."""
     containerd.sandboxes = {name: ServedSandbox(name, CONTAINERD_SANDBOX_INFO) for name in "st"}
-    containerd.vanished.update("st")
+    containerd.gone.update("st")
     assert connect(containerd).list_sandbox_images() == frozenset()
 
 
 @pytest.mark.parametrize("method", ["ListPodSandbox", "PodSandboxStatus", "Status"])
-def test_sandboxes_refused(containerd: CrioServer, connect: Connect, method: str) -> None:
-    """Without knowing the sandboxes' images nothing may go, so any failure is an error."""
+def test_sandboxes_rejected(containerd: CrioServer, connect: Connect, method: str) -> None:
+    """Without knowing the sandboxes' images nothing may be evicted, so any failure is an error."""
     containerd.sandboxes["s"] = ServedSandbox("s")
     containerd.fail(method, Code.INTERNAL)
     with pytest.raises(RuntimeRejectedError, match=f"{method}: INTERNAL"):

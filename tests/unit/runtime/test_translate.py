@@ -53,7 +53,7 @@ def test_times(text: str, time: datetime) -> None:
     ],
 )
 def test_no_times(text: str) -> None:
-    """Text that is no RFC 3339 time, or one that Python cannot hold, is no time."""
+    """Text that is no RFC 3339 time, or one outside Python's range, is no time."""
     assert translate.parse_time(text) is None
 
 

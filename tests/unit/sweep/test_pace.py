@@ -1,4 +1,4 @@
-"""The pace of a sweep that has time: how long it rests, and when its time is over."""
+"""The pace of a sweep that has time: how long it pauses, and when its time is over."""
 
 from datetime import timedelta
 
@@ -13,7 +13,7 @@ def make_pace(duty_cycle: float = 0.2, *, ends_in: timedelta | None = None) -> P
 
 
 @pytest.mark.parametrize(
-    ("duty_cycle", "worked", "rest"),
+    ("duty_cycle", "worked", "pause"),
     [
         (0.2, 0, 0),
         (0.2, 1.5, 6),
@@ -28,9 +28,9 @@ def make_pace(duty_cycle: float = 0.2, *, ends_in: timedelta | None = None) -> P
         (0.00001, 0.001, 30),
     ],
 )
-def test_the_rest_makes_the_duty_true_and_is_bounded(duty_cycle: float, worked: float, rest: float) -> None:
-    """At a fifth it rests four times as long as it worked, at the whole never, and half a minute at most."""
-    assert make_pace(duty_cycle).pause_seconds(worked) == pytest.approx(rest)
+def test_the_pause_meets_the_duty_cycle_and_is_bounded(duty_cycle: float, worked: float, pause: float) -> None:
+    """At a fifth it pauses four times as long as it worked, at the whole never, and half a minute at most."""
+    assert make_pace(duty_cycle).pause_seconds(worked) == pytest.approx(pause)
     assert LONGEST_PAUSE_SECONDS == 30
 
 
@@ -41,5 +41,5 @@ def test_time_is_over_at_its_end_itself(ends_in: timedelta, over: bool) -> None:
 
 
 def test_without_an_end_it_is_never_over() -> None:
-    """A night that is made up for has no window."""
+    """A missed nightly run that starts later has no window."""
     assert not make_pace().is_over(NOW + timedelta(days=10_000))

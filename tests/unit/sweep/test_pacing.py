@@ -1,4 +1,4 @@
-"""A sweep that has time, on a simulated node: its rests, and what ends them."""
+"""A sweep that has time, on a simulated node: its pauses, and what ends them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from cleaner.core.report import SweepReport
 from cleaner.sweep.pacing import Pace
 from support.nodes import MB, WATERMARKS, World, make_world
 
-NOBODY: Callable[[Usage], bool] = lambda _usage: False  # noqa: E731 - a value of the field's own type
+NO_PRESSURE: Callable[[Usage], bool] = lambda _usage: False  # noqa: E731 - a value of the field's own type
 
 
 @pytest.fixture
@@ -25,13 +25,13 @@ def world(tmp_path: Path) -> World:
 
 @dataclass
 class Nightly:
-    """Nightly sweeps of a world in which every removal takes so many seconds."""
+    """Nightly sweeps of a world in which every removal takes some seconds."""
 
     world: World
     removal_seconds: float = 0.5
     duty_cycle: float = 0.2
     ends_at: datetime | None = None
-    is_pressing: Callable[[Usage], bool] = field(default=NOBODY)
+    is_pressing: Callable[[Usage], bool] = field(default=NO_PRESSURE)
 
     def __post_init__(self) -> None:
         self.world.runtime.before["remove_image"] = lambda: self.world.timer.move(seconds=self.removal_seconds)
@@ -61,7 +61,7 @@ def outcomes(report: SweepReport) -> list[EvictionOutcome]:
         (0.2, 120, [1] * 60),
     ],
 )
-def test_it_rests_after_each_eviction_but_the_last(
+def test_it_pauses_after_each_eviction_but_the_last(
     world: World, duty_cycle: float, removal_seconds: float, waits: list[float]
 ) -> None:
     """Four times as long as it worked, half a minute at most, in slices of a second; and not at all before it works."""
@@ -74,7 +74,7 @@ def test_it_rests_after_each_eviction_but_the_last(
 
 
 def test_the_whole_eviction_is_work(world: World) -> None:
-    """The last look, the settling and what the outlets write load the node too."""
+    """The final check, the settling and what the outlets write load the node too."""
     pull(world, 2)
     world.runtime.before["list_sandbox_images"] = lambda: world.timer.move(seconds=0.1)
     Nightly(world, removal_seconds=0.1).report()
@@ -82,7 +82,7 @@ def test_the_whole_eviction_is_work(world: World) -> None:
 
 
 @pytest.mark.parametrize("trigger", list(Trigger))
-def test_a_sweep_that_is_waited_for_never_rests(world: World, trigger: Trigger) -> None:
+def test_a_sweep_that_is_waited_for_never_pauses(world: World, trigger: Trigger) -> None:
     """Without a pace, as under pressure and by hand, evictions follow each other."""
     pull(world, 16)
     world.runtime.before["remove_image"] = lambda: world.timer.move(seconds=1)
@@ -90,8 +90,8 @@ def test_a_sweep_that_is_waited_for_never_rests(world: World, trigger: Trigger) 
     assert world.stop.waits == []
 
 
-def test_a_stop_request_ends_a_rest_at_once(world: World) -> None:
-    """SIGTERM in the second slice of a rest: nothing more is waited for, and nothing more goes."""
+def test_a_stop_request_ends_a_pause_at_once(world: World) -> None:
+    """SIGTERM in the second slice of a pause: nothing more is waited for, and nothing more is evicted."""
     pull(world, 3)
     world.stop.waits_left = 2
     report = Nightly(world, removal_seconds=5).report()
@@ -108,10 +108,10 @@ def test_a_stop_request_ends_a_rest_at_once(world: World) -> None:
         (701, StopReason.YIELDED_TO_PRESSURE, 1, 3),
     ],
 )
-def test_pressure_in_a_rest_ends_the_sweep(
+def test_pressure_in_a_pause_ends_the_sweep(
     world: World, megabytes: int, reason: StopReason, evictions: int, waits: int
 ) -> None:
-    """A disk that is at its high mark itself in the third second of a rest is seen in that second; below it, not."""
+    """A disk at its high watermark in the third second of a pause is seen in that second; below it, not."""
     pull(world, 2)
 
     def fill() -> None:
@@ -126,7 +126,7 @@ def test_pressure_in_a_rest_ends_the_sweep(
 
 @pytest.mark.parametrize("duty_cycle", [0.2, 1])
 def test_pressure_is_seen_before_each_image(world: World, duty_cycle: float) -> None:
-    """Without a rest, and before the first image, the disk is measured too."""
+    """Without a pause, and before the first image, the disk is measured too."""
     pull(world, 2)
     world.simulated.write_file("burst", 700 * MB)
     report = Nightly(world, duty_cycle=duty_cycle, is_pressing=lambda usage: bool(at_high(usage, WATERMARKS))).report()
@@ -147,32 +147,32 @@ def test_pressure_is_seen_before_each_image(world: World, duty_cycle: float) -> 
 def test_the_end_of_its_window_ends_the_sweep(
     world: World, seconds: float, reason: StopReason, evictions: int, waits: int
 ) -> None:
-    """From the end itself on no eviction begins: not the first, none after one that took too long or after its rest."""
+    """From the end on no eviction begins: not the first, none after one that took too long or after its pause."""
     pull(world, 2)
     report = Nightly(world, ends_at=world.timer.now() + timedelta(seconds=seconds)).report()
     assert (report.stop_reason, len(report.evictions)) == (reason, evictions)
     assert len(world.stop.waits) == waits
 
 
-def test_the_node_is_looked_at_each_minute(world: World) -> None:
-    """As between sweeps: of 8 images with 25 s each it is a look before the fourth and the seventh, and no more."""
+def test_the_node_is_inspected_each_minute(world: World) -> None:
+    """As between sweeps: of 8 images with 25 s each only the fourth and the seventh follow an inspection."""
     pull(world, 8)
     Nightly(world, removal_seconds=5).report()
-    looks = [index for index, call in enumerate(world.runtime.calls) if call == "list_images"]
-    removals = [world.runtime.calls[:index].count("remove_image") for index in looks]
+    inspections = [index for index, call in enumerate(world.runtime.calls) if call == "list_images"]
+    removals = [world.runtime.calls[:index].count("remove_image") for index in inspections]
     assert removals == [0, 3, 6]
 
 
-@pytest.mark.parametrize(("seconds", "looks"), [(59.999, 1), (60, 2), (60.001, 2)])
-def test_a_look_is_due_after_a_minute_itself(world: World, seconds: float, looks: int) -> None:
-    """Below the interval the node is not looked at again, at it and above it is."""
+@pytest.mark.parametrize(("seconds", "inspections"), [(59.999, 1), (60, 2), (60.001, 2)])
+def test_an_inspection_is_due_after_a_minute_itself(world: World, seconds: float, inspections: int) -> None:
+    """Below the interval the node is not inspected again, at it and above it is."""
     pull(world, 2)
     Nightly(world, removal_seconds=seconds, duty_cycle=1).report()
-    assert world.runtime.calls.count("list_images") == looks
+    assert world.runtime.calls.count("list_images") == inspections
 
 
-def test_a_use_in_a_rest_spares_the_image(world: World) -> None:
-    """A container that came and went while the sweep rested is in no list of the last look, and counts."""
+def test_a_use_in_a_pause_spares_the_image(world: World) -> None:
+    """A container that lived during a pause is in no list of the final check, and counts."""
     pull(world, 4)
     world.runtime.made = [(), (Container("c", frozenset({"registry.example.com/app03:v1"})),)]
     report = Nightly(world, removal_seconds=5).report()
@@ -180,8 +180,8 @@ def test_a_use_in_a_rest_spares_the_image(world: World) -> None:
     assert report.evictions[-1].error == "used since the plan"
 
 
-def test_what_cannot_be_looked_at_ends_the_sweep(world: World) -> None:
-    """Neither a disk nor a node that cannot be read in a pause is guessed at: nothing more goes."""
+def test_a_failed_inspection_ends_the_sweep(world: World) -> None:
+    """Neither a disk nor a node that cannot be read in a pause is guessed at: nothing more is evicted."""
     pull(world, 8)
     world.runtime.failures = {"list_images": [None, RuntimeUnavailableError("ListImages: UNAVAILABLE")]}
     with pytest.raises(RuntimeUnavailableError):

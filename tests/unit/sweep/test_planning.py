@@ -1,4 +1,4 @@
-"""When registries are asked, for what, and what comes of it: in a plan, a sweep, the census and `check`."""
+"""When registries are asked, for what, and what comes of it: in a plan, a sweep, the inventory and `check`."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -26,9 +26,9 @@ from cleaner.sweep.planning import SECONDS_TO_ASK, SECONDS_UNDER_PRESSURE, plan_
 from cleaner.sweep.sweep import SweepSettings
 from support.fakes import Recorder, ScriptedRegistries
 from support.nodes import COMPANY, POLICY, WATERMARKS, World, make_world
-from support.values import DAY, NOW, make_image, make_observation, make_policy, make_rule
+from support.values import DAY, NOW, make_image, make_inspection, make_policy, make_rule
 
-HOME, AWAY = "registry.example.com", "registry.gitlab.com"
+HOME, OTHER = "registry.example.com", "registry.gitlab.com"
 STRICT = replace(POLICY, pressure_ignores_registries=False)
 HOUR = timedelta(hours=1)
 
@@ -51,48 +51,48 @@ def reasons(plan: Plan) -> list[str]:
 
 @pytest.mark.parametrize("trigger", [Trigger.NIGHTLY, Trigger.MANUAL])
 def test_the_registries_of_candidates_are_asked_once(trigger: Trigger) -> None:
-    """Nobody asks for what stays anyway; what is down keeps its images, and the answer tells both."""
+    """Registries of images that stay anyway are not asked; one that is down keeps its images; both are reported."""
     home, young = make_image(1, [f"{HOME}/a:1"]), make_image(2, ["q.io/a:1"], created=DAY)
-    inspection = make_observation(home, young, make_image(3))
-    registries = ScriptedRegistries({AWAY: "HTTP 503"})
+    inspection = make_inspection(home, young, make_image(3))
+    registries = ScriptedRegistries({OTHER: "HTTP 503"})
     policy = make_policy(make_rule("**", local=True))
     plan, asked = plan_within_reach(inspection, policy, trigger, NOW, registries)
-    assert registries.asked == [(frozenset({HOME, AWAY}), SECONDS_TO_ASK)]
-    assert asked == RegistriesProbed(frozenset({HOME}), {AWAY: "HTTP 503"})
+    assert registries.asked == [(frozenset({HOME, OTHER}), SECONDS_TO_ASK)]
+    assert asked == RegistriesProbed(frozenset({HOME}), {OTHER: "HTTP 503"})
     assert reasons(plan) == [EvictReason.EXPIRED, KeepReason.UNEXPIRED, KeepReason.REGISTRY_DOWN]
 
 
-def test_nobody_is_asked_for_nothing() -> None:
+def test_without_images_no_registry_is_asked() -> None:
     """Without a candidate, or where no registry is to be asked, there is no question and no event."""
-    registries = ScriptedRegistries({AWAY: "HTTP 503"})
-    young = make_observation(make_image(1, created=DAY))
+    registries = ScriptedRegistries({OTHER: "HTTP 503"})
+    young = make_inspection(make_image(1, created=DAY))
     assert plan_within_reach(young, make_policy(), Trigger.NIGHTLY, NOW, registries)[1] is None
     assert registries.asked == []
-    plan, asked = plan_within_reach(make_observation(make_image(1)), make_policy(), Trigger.NIGHTLY, NOW, None)
+    plan, asked = plan_within_reach(make_inspection(make_image(1)), make_policy(), Trigger.NIGHTLY, NOW, None)
     assert (reasons(plan), asked) == ([EvictReason.EXPIRED], None)
-    assert reasons(plan_as_known(make_observation(make_image(1)), make_policy(), Trigger.NIGHTLY, NOW, None)) == [
+    assert reasons(plan_as_known(make_inspection(make_image(1)), make_policy(), Trigger.NIGHTLY, NOW, None)) == [
         EvictReason.EXPIRED
     ]
 
 
 @pytest.mark.parametrize("ignores", [True, False])
 def test_under_pressure_the_setting_decides(ignores: bool) -> None:
-    """Pressure asks nobody by default; where it does, it has less time."""
-    registries = ScriptedRegistries({AWAY: "HTTP 503"}, known=frozenset({AWAY}))
+    """Pressure asks no registry by default; if it does, it has less time."""
+    registries = ScriptedRegistries({OTHER: "HTTP 503"}, known=frozenset({OTHER}))
     policy = replace(make_policy(), pressure_ignores_registries=ignores)
-    inspection = make_observation(make_image(1))
+    inspection = make_inspection(make_image(1))
     plan, _ = plan_within_reach(inspection, policy, Trigger.PRESSURE, NOW, registries)
     known = plan_as_known(inspection, policy, Trigger.PRESSURE, NOW, registries)
     expected: str = EvictReason.EXPIRED if ignores else KeepReason.REGISTRY_DOWN
     assert (reasons(plan), reasons(known)) == ([expected], [expected])
-    assert registries.asked == ([] if ignores else [(frozenset({AWAY}), SECONDS_UNDER_PRESSURE)])
+    assert registries.asked == ([] if ignores else [(frozenset({OTHER}), SECONDS_UNDER_PRESSURE)])
 
 
 # ---- a sweep
 
 
-def test_a_night_keeps_what_is_out_of_reach(world: World) -> None:
-    """While the registry is down its images stay that night; once it answers they go the next."""
+def test_a_nightly_run_keeps_what_is_out_of_reach(world: World) -> None:
+    """While the registry is down its images stay; once it answers the next nightly run evicts them."""
     world.pull_old("a")
     registries_of(world).broken = {HOME: "Connection refused"}
     first = world.sweep(Trigger.NIGHTLY)
@@ -124,8 +124,8 @@ def test_pressure_and_a_registry_that_is_down(world: World, policy: Policy, evic
     assert report.low_watermark_met is bool(evicted)
 
 
-def test_pressure_that_is_not_needed_asks_nobody(world: World) -> None:
-    """Below the high mark there is no plan, and no question."""
+def test_pressure_that_is_not_needed_asks_no_registry(world: World) -> None:
+    """Below the high watermark there is no plan, and no question."""
     world.pull_old("a")
     world.report(Trigger.PRESSURE, STRICT)
     assert registries_of(world).asked == []
@@ -135,8 +135,8 @@ def test_pressure_that_is_not_needed_asks_nobody(world: World) -> None:
 
 
 @pytest.mark.parametrize(("policy", "under_pressure"), [(POLICY, 2), (STRICT, 0)])
-def test_the_census_asks_nobody(world: World, policy: Policy, under_pressure: int) -> None:
-    """The count of each minute goes by what the night found: `registry_down` stays, and no question is asked."""
+def test_the_inventory_asks_no_registry(world: World, policy: Policy, under_pressure: int) -> None:
+    """The inventory of each minute uses the nightly run's answers: `registry_down` stays, and no registry is asked."""
     world.pull_old("a")
     world.pull_old("b")
     registries = registries_of(world)
@@ -177,15 +177,15 @@ def findings_of(world: World, policy: Policy) -> dict[str, list[Finding]]:
 def test_check_asks_what_rules_name(world: World) -> None:
     """Each registry that a rule names literally is a finding, with the reason where it is down; no other is asked."""
     world.pull_old("a")
-    patterns = tuple(map(parse_pattern, (f"{AWAY}/a/**", f"{AWAY}/b/**", "*.scw.cloud/**", "**")))
+    patterns = tuple(map(parse_pattern, (f"{OTHER}/a/**", f"{OTHER}/b/**", "*.scw.cloud/**", "**")))
     policy = Policy((COMPANY, replace(COMPANY, name="more", match=patterns)))
-    registries_of(world).broken = {AWAY: "HTTP 503"}
+    registries_of(world).broken = {OTHER: "HTTP 503"}
     found = findings_of(world, policy)
     assert found["registry"] == [
         Finding("registry", Grade.OK, f"{HOME} answers, or a mirror of it does"),
-        Finding("registry", Grade.NOTE, f"{AWAY} does not answer (HTTP 503): the nightly sweep would keep its images"),
+        Finding("registry", Grade.NOTE, f"{OTHER} does not answer (HTTP 503): the nightly sweep would keep its images"),
     ]
-    assert registries_of(world).asked == [(frozenset({HOME, AWAY}), SECONDS_TO_ASK)]
+    assert registries_of(world).asked == [(frozenset({HOME, OTHER}), SECONDS_TO_ASK)]
     registries_of(world).broken = {HOME: "HTTP 503"}
     assert findings_of(world, policy)["images"][0].detail == "1: the nightly sweep would evict 0, a pressure sweep 1"
 

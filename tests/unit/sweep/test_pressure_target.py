@@ -56,7 +56,7 @@ def begin_pull(world: World, megabytes: int, after_removals: int = 1) -> None:
 
 
 def watch(world: World, mode: Mode = Mode.PRESSURE, **delta: float) -> list[SweepReport]:
-    """The pressure sweeps of a daemon that runs for so long."""
+    """The pressure sweeps of a daemon that runs for this time."""
     recorder = Recorder()
     nightly = Nightly(
         "0 0 * * *", ZoneInfo("UTC"), timedelta(hours=4), timedelta(0), timedelta(hours=48), 200, duty_cycle=0.2
@@ -82,7 +82,7 @@ def watch(world: World, mode: Mode = Mode.PRESSURE, **delta: float) -> list[Swee
 
 
 @pytest.mark.parametrize("megabytes", [1001, 10**6])
-def test_a_pull_that_begins_on_the_way_and_cannot_fit_takes_nothing_more(world: World, megabytes: int) -> None:
+def test_a_pull_that_begins_on_the_way_and_cannot_fit_evicts_nothing_more(world: World, megabytes: int) -> None:
     """However large the image whose pull begins during a sweep, the sweep ends where it would have without it."""
     fill(world, 16)
     begin_pull(world, megabytes)
@@ -91,17 +91,17 @@ def test_a_pull_that_begins_on_the_way_and_cannot_fit_takes_nothing_more(world: 
 
 
 def test_a_pull_that_begins_on_the_way_gets_its_room(world: World) -> None:
-    """Where it fits, the same sweep goes on for it: 15 % more are three images more."""
+    """If it fits, the same sweep continues for it: 15 % more are three images more."""
     fill(world, 16)
     begin_pull(world, 150)
     report = world.report(Trigger.PRESSURE)
     assert (len(report.evictions), report.stop_reason) == (6, StopReason.LOW_WATERMARK)
 
 
-def test_a_pull_that_begins_on_the_way_and_puts_the_low_mark_out_of_reach_takes_no_more_than_needed(
+def test_a_pull_that_begins_on_the_way_and_puts_the_low_watermark_out_of_reach_evicts_no_more_than_needed(
     world: World,
 ) -> None:
-    """With 38 % of files that stay and a pull of 40 %, what is needed for 83 % goes, not all."""
+    """With 38 % of files that stay and a pull of 40 %, what is needed for 83 % is evicted, not all."""
     world.simulated.write_file("logs", 380 * MB)
     fill(world, 8)
     begin_pull(world, 400)
@@ -111,10 +111,10 @@ def test_a_pull_that_begins_on_the_way_and_puts_the_low_mark_out_of_reach_takes_
 
 
 @pytest.mark.parametrize(("megabytes", "evictions"), [(1000, 16), (1001, 3)])
-def test_no_pull_larger_than_the_disk_counts_where_nothing_is_foretold(
+def test_no_pull_larger_than_the_disk_counts_where_nothing_is_estimated(
     world: World, megabytes: int, evictions: int
 ) -> None:
-    """Where nobody can tell what images free, room is made for what an empty disk would hold."""
+    """If it is not known what images free, room is made for what fits on an empty disk."""
     fill(world, 16)
     world.runtime.blind = True
     world.runtime.pulls = [(Pull("sha256:new", megabytes * MB, 0),)] * 1000
@@ -122,10 +122,10 @@ def test_no_pull_larger_than_the_disk_counts_where_nothing_is_foretold(
 
 
 @pytest.mark.parametrize(("kubelet", "evictions"), [(0.0, 1), (66.0, 1), (66.5, 3), (84.0, 0)])
-def test_a_kubelet_mark_that_is_out_of_reach_takes_nothing_in_vain(
+def test_a_kubelet_threshold_that_is_out_of_reach_evicts_nothing_in_vain(
     world: World, kubelet: float, evictions: int
 ) -> None:
-    """A threshold that was written for another disk, at or below our low mark, brings usage to our high mark alone."""
+    """A threshold for another disk, at or below our low watermark, brings usage to our high watermark alone."""
     world.simulated.write_file("logs", 652 * MB)
     fill(world, 3, megabytes=40)
     report = world.report(Trigger.PRESSURE, kubelet=KubeletThreshold(bytes=kubelet))
@@ -134,7 +134,7 @@ def test_a_kubelet_mark_that_is_out_of_reach_takes_nothing_in_vain(
 
 
 @pytest.mark.parametrize(("safety", "hurried"), [(1.0, [True, False, False, False]), (6.0, [True, True, False, False])])
-def test_in_danger_nobody_waits_long_for_the_disk(world: World, safety: float, hurried: list[bool]) -> None:
+def test_in_danger_no_sweep_waits_long_for_the_disk(world: World, safety: float, hurried: list[bool]) -> None:
     """Before each removal it is seen anew whether the kubelet is about to act: at 85, 80, 75 and 70 %."""
     fill(world, 17)
     report = world.report(
@@ -145,7 +145,7 @@ def test_in_danger_nobody_waits_long_for_the_disk(world: World, safety: float, h
 
 
 def test_removals_that_fail_for_a_pull_are_not_repeated_at_each_check(world: World) -> None:
-    """Usage at the low mark and above the high one with a pull: five failures, then none before the node changes."""
+    """Usage at the low watermark, above the high one with a pull: five failures, then none before the node changes."""
     fill(world, 12)
     world.runtime.pulls = [(Pull("sha256:new", 200 * MB, 0),)] * 10_000
     world.runtime.failures["remove_image"] = [REJECTED] * 10_000
@@ -162,7 +162,7 @@ def test_a_pull_is_planned_for_once_in_mode_observe(world: World) -> None:
 
 
 def test_a_pull_that_cannot_fit_hides_no_real_pressure(world: World) -> None:
-    """While one is in progress, what really reaches the high mark is driven down, each time."""
+    """While one is in progress, measured usage at the high watermark is driven down, each time."""
     fill(world, 8)
     world.simulated.write_file("logs", 380 * MB)
     world.runtime.pulls = [(Pull("sha256:new", 10**6 * MB, 0),)] * 10_000
@@ -179,8 +179,8 @@ def test_a_pull_that_cannot_fit_hides_no_real_pressure(world: World) -> None:
     assert (len(second.evictions), second.filesystem_after.used_percent) == (3, 64)
 
 
-def test_a_night_does_not_give_way_again_and_again_to_a_pull_that_stands_still(world: World) -> None:
-    """Where the night gave way to a pull that moves nothing, pressure makes its room and the night goes on."""
+def test_a_nightly_run_does_not_yield_again_and_again_to_a_pull_without_progress(world: World) -> None:
+    """After a nightly run yielded to a pull without progress, pressure makes its room and the nightly run continues."""
     fill(world, 12)
     world.timer.move(hours=11, minutes=59)
     world.runtime.before["list_images"] = lambda: world.runtime.pulls.extend(
@@ -190,8 +190,8 @@ def test_a_night_does_not_give_way_again_and_again_to_a_pull_that_stands_still(w
     assert [report.trigger for report in reports] == [Trigger.NIGHTLY, Trigger.PRESSURE, Trigger.NIGHTLY]
 
 
-def test_what_reaches_its_mark_on_the_way_and_is_out_of_reach_takes_nothing_in_vain(world: World) -> None:
-    """Inodes that somebody else uses up during a sweep for bytes are held below 94 %, and bytes go down to 65 %."""
+def test_what_reaches_its_watermark_on_the_way_and_is_out_of_reach_evicts_nothing_in_vain(world: World) -> None:
+    """Inodes that another program uses up in a sweep for bytes are kept below 94 %, and bytes are driven to 65 %."""
     fill(world, 16)
     world.node = replace(world.node, disk=FewInodes(world.simulated, world=world))
     report = world.report(Trigger.PRESSURE)

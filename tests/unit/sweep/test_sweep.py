@@ -39,14 +39,14 @@ def test_nightly_evicts_what_is_expired_and_keeps_the_rest(world: World) -> None
 
 
 def test_events_come_in_order_around_each_eviction(world: World) -> None:
-    """Each eviction is announced before and told after; the report comes last."""
+    """Each eviction is announced before and reported after; the sweep's report comes last."""
     world.pull_old("a")
     world.pull_old("b")
     kinds = [type(event) for event in world.sweep(Trigger.MANUAL)]
     assert kinds == [SweepStarted, EvictionStarted, EvictionEnded, EvictionStarted, EvictionEnded, SweepEnded]
 
 
-def test_pressure_stops_at_the_low_mark(world: World) -> None:
+def test_pressure_stops_at_the_low_watermark(world: World) -> None:
     """Under pressure it stops at the first measurement at or below low: 80 % down to 65 % takes three of 5 %."""
     for number in range(16):
         world.pull_old(f"app{number:02}", days=100 - number)
@@ -68,13 +68,13 @@ def test_pressure_below_high_is_not_needed(world: World) -> None:
 
 
 def test_pressure_at_high_is_needed(world: World) -> None:
-    """At the high mark itself a pressure sweep evicts."""
+    """At the high watermark itself a pressure sweep evicts."""
     world.pull_old("app", megabytes=750)
     assert world.report(Trigger.PRESSURE).evictions[0].outcome is EvictionOutcome.EVICTED
 
 
 def test_pressure_above_low_with_nothing_left_is_done(world: World) -> None:
-    """When every candidate is gone and usage is still above the kubelet's mark, the sweep ends and says so."""
+    """When every candidate is evicted and usage is still above the kubelet's threshold, the sweep ends and says so."""
     world.simulated.write_file("logs", 840 * MB)
     world.pull_old("app", megabytes=60)
     report = world.report(Trigger.PRESSURE)
@@ -84,8 +84,10 @@ def test_pressure_above_low_with_nothing_left_is_done(world: World) -> None:
 
 
 @pytest.mark.parametrize(("logs", "evictions"), [(720, 0), (780, 0), (781, 1), (810, 1), (811, 2)])
-def test_a_disk_full_of_something_else_is_held_below_the_kubelets_mark(world: World, logs: int, evictions: int) -> None:
-    """Where the low mark cannot be reached, only what keeps usage at 83 % goes, and all that stays is not reached."""
+def test_a_disk_full_of_non_image_data_is_kept_below_the_kubelets_threshold(
+    world: World, logs: int, evictions: int
+) -> None:
+    """If the low watermark is out of reach, only what keeps usage at 83 % is evicted; all others are not reached."""
     world.simulated.write_file("logs", logs * MB)
     world.pull_old("app", megabytes=30, days=70)
     world.pull_old("other", megabytes=20)
@@ -97,8 +99,8 @@ def test_a_disk_full_of_something_else_is_held_below_the_kubelets_mark(world: Wo
     assert not report.low_watermark_met
 
 
-def test_a_disk_full_of_something_else_spares_what_is_used_daily(world: World) -> None:
-    """Images inside the long grace stay until the kubelet's mark itself is in danger, and go last then."""
+def test_a_disk_full_of_non_image_data_spares_what_is_used_daily(world: World) -> None:
+    """Images inside the long grace stay until the kubelet's threshold is in danger, and are evicted last then."""
     world.simulated.write_file("logs", 700 * MB)
     world.pull_old("cold", megabytes=40)
     world.pull_old("hot", megabytes=40, days=0.5)
@@ -113,7 +115,7 @@ def test_a_disk_full_of_something_else_spares_what_is_used_daily(world: World) -
 
 
 def test_a_pull_in_progress_counts_as_used(world: World) -> None:
-    """Room is made for what a pull will still take, down to the low mark as if it were there."""
+    """Room is made for what a pull will still write, down to the low watermark as if it were there."""
     for number in range(10):
         world.pull_old(f"app{number:02}", days=100 - number)
     world.runtime.pulls = [(Pull("sha256:new", 150 * MB, 100 * MB),)] * 20
@@ -125,7 +127,7 @@ def test_a_pull_in_progress_counts_as_used(world: World) -> None:
 
 
 @pytest.mark.parametrize(("size", "evictions"), [(249, 0), (250, 2)])
-def test_a_pull_matters_from_the_high_mark_on(world: World, size: int, evictions: int) -> None:
+def test_a_pull_matters_from_the_high_watermark_on(world: World, size: int, evictions: int) -> None:
     """At 75 % with the pull the sweep is needed, below it is not."""
     for number in range(10):
         world.pull_old(f"app{number:02}", days=100 - number)
@@ -135,7 +137,7 @@ def test_a_pull_matters_from_the_high_mark_on(world: World, size: int, evictions
 
 @pytest.mark.parametrize(("size", "evictions"), [(700, 8), (1000, 10), (1001, 0)])
 def test_no_room_is_made_for_a_pull_that_cannot_fit(world: World, size: int, evictions: int) -> None:
-    """A pull larger than all that is free and evictable takes nothing with it."""
+    """A pull larger than all that is free and evictable evicts nothing."""
     for number in range(10):
         world.pull_old(f"app{number:02}", days=100 - number)
     world.runtime.pulls = [(Pull("sha256:new", size * MB, 0),)] * 40
@@ -144,7 +146,7 @@ def test_no_room_is_made_for_a_pull_that_cannot_fit(world: World, size: int, evi
 
 
 def test_a_pull_that_cannot_fit_does_not_stop_what_the_disk_asks_for(world: World) -> None:
-    """At 80 % the sweep goes to the low mark as if nobody pulled, and says which pull it has given up."""
+    """At 80 % the sweep drives to the low watermark as if there were no pull, and says which pull it has given up."""
     for number in range(16):
         world.pull_old(f"app{number:02}", days=100 - number)
     world.runtime.pulls = [(Pull("sha256:new", 1001 * MB, 0),)] * 40
@@ -164,8 +166,8 @@ def test_pulls_that_cannot_be_read_make_no_room(world: World) -> None:
     assert world.report(Trigger.PRESSURE).stop_reason is StopReason.NOT_NEEDED
 
 
-def test_an_early_sweep_takes_just_what_it_is_asked_for(world: World) -> None:
-    """Parts that are driven early go down to their own target, and one that reaches high meanwhile to its low mark."""
+def test_an_early_sweep_evicts_just_what_its_targets_need(world: World) -> None:
+    """Early parts are driven to their own target, and one that reaches high meanwhile to its low watermark."""
     for number in range(14):
         world.pull_old(f"app{number:02}", days=100 - number)
     early = {Part(Filesystem.IMAGES, Resource.BYTES): 68.0}
@@ -199,7 +201,7 @@ def test_dry_run_plans_and_touches_nothing(world: World) -> None:
 
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_a_limit_ends_the_sweep(world: World, dry_run: bool) -> None:
-    """At its limit a sweep ends; the rest is not reached."""
+    """At its limit a sweep ends; the others are not reached."""
     for name in "abc":
         world.pull_old(name)
     report = world.report(Trigger.NIGHTLY, limit=2, dry_run=dry_run)
@@ -251,7 +253,7 @@ def retag(world: World, image_id: str) -> None:
 
 
 def test_an_image_that_a_pod_started_from_meanwhile_is_spared(world: World) -> None:
-    """The last look sees a container that came after the plan."""
+    """The final check sees a container that came after the plan."""
     world.pull_old("a")
     world.runtime.before["read_image"] = lambda: start_container(world, "a")
     (eviction,) = world.report(Trigger.NIGHTLY).evictions
@@ -277,27 +279,27 @@ def test_an_image_pulled_again_meanwhile_is_spared(world: World) -> None:
     assert (eviction.outcome, eviction.error) == (EvictionOutcome.SPARED, "it was pulled again")
 
 
-def test_an_image_that_went_meanwhile_is_spared(world: World) -> None:
-    """What somebody else removed is not counted as evicted."""
+def test_an_image_that_was_removed_meanwhile_is_spared(world: World) -> None:
+    """What was removed externally is not counted as evicted."""
     image_id = world.pull_old("a")
     world.runtime.before["read_image"] = lambda: world.simulated.remove_image(image_id)
     (eviction,) = world.report(Trigger.NIGHTLY).evictions
     assert (eviction.outcome, eviction.error) == (EvictionOutcome.SPARED, "already gone")
 
 
-def test_a_last_look_that_fails_keeps_the_image(world: World) -> None:
-    """An image whose last look cannot be taken is not removed, and the next one follows."""
+def test_a_final_check_that_fails_keeps_the_image(world: World) -> None:
+    """An image whose final check fails is not removed, and the next one follows."""
     kept, gone = world.pull_old("a", days=80), world.pull_old("b")
     world.runtime.failures["read_image"] = [DOWN]
     first, second = world.report(Trigger.NIGHTLY).evictions
     assert (first.verdict.image.id, first.outcome) == (kept, EvictionOutcome.FAILED)
     assert (second.verdict.image.id, second.outcome) == (gone, EvictionOutcome.EVICTED)
     assert first.error is not None
-    assert first.error.startswith("the last look failed: ")
+    assert first.error.startswith("the final check failed: ")
 
 
-def test_the_containers_are_the_last_thing_looked_at(world: World) -> None:
-    """Nothing but the list of containers lies between the last look's begin and the removal."""
+def test_the_final_check_lists_the_containers_last(world: World) -> None:
+    """Only the list of containers is read right before the removal."""
     world.pull_old("a")
     world.sweep(Trigger.NIGHTLY)
     calls = world.runtime.calls
@@ -305,8 +307,8 @@ def test_the_containers_are_the_last_thing_looked_at(world: World) -> None:
     assert calls[removal - 3 : removal] == ["read_image", "list_sandbox_images", "list_containers"]
 
 
-def test_a_runtime_that_refuses_because_of_use_spares(world: World) -> None:
-    """CRI-O's refusal of an image in use is an image spared, not a failure."""
+def test_a_removal_that_is_rejected_for_a_use_is_spared(world: World) -> None:
+    """If CRI-O rejects the removal of an image in use, it is spared, not a failure."""
     world.pull_old("a")
     world.runtime.failures["remove_image"] = [ImageInUseError("image used by 123")]
     (eviction,) = world.report(Trigger.NIGHTLY).evictions
@@ -314,12 +316,12 @@ def test_a_runtime_that_refuses_because_of_use_spares(world: World) -> None:
 
 
 def test_a_success_that_left_the_image_is_a_failure(world: World) -> None:
-    """A removal that the runtime calls a success is believed only once the image is gone."""
+    """A removal that the runtime calls a success counts only once the image is not listed."""
     world.pull_old("a")
     world.runtime.silent_removals = 1
     (eviction,) = world.report(Trigger.NIGHTLY).evictions
     assert eviction.outcome is EvictionOutcome.FAILED
-    assert eviction.error == "the runtime called it removed; the image is still there"
+    assert eviction.error == "RemoveImage succeeded; the image is still listed"
     assert eviction.reclaimed_bytes is None
 
 
@@ -351,22 +353,22 @@ def test_an_image_used_since_the_plan_is_spared(world: World) -> None:
     world.pull_old("b", days=80)
     started: list[str] = []
 
-    def come_and_go() -> None:
-        """Nothing runs at the plan, a container at the first last look, none at the second."""
-        looks = world.runtime.calls.count("list_containers")
-        if looks == 2:
+    def run_once() -> None:
+        """Nothing runs at the plan, a container at the first final check, none at the second."""
+        lists = world.runtime.calls.count("list_containers")
+        if lists == 2:
             started.append(world.simulated.start_container("registry.example.com/b:v1"))
-        elif looks == 3:
+        elif lists == 3:
             world.simulated.remove_container(started.pop())
 
-    world.runtime.before["list_containers"] = come_and_go
+    world.runtime.before["list_containers"] = run_once
     report = world.report(Trigger.NIGHTLY)
     assert [e.outcome for e in report.evictions] == [EvictionOutcome.EVICTED, EvictionOutcome.SPARED]
     assert report.evictions[1].error == "used since the plan"
 
 
-def test_pressure_ends_at_what_was_foretold_where_nothing_is_measured(world: World) -> None:
-    """On a disk that frees late the list is not gone beyond, however full it still looks."""
+def test_pressure_ends_at_the_estimate_where_nothing_is_measured(world: World) -> None:
+    """On a disk that frees late no more than the list is evicted, however full it still looks."""
     for number in range(16):
         world.pull_old(f"app{number:02}", days=100 - number)
     world.simulated.measures_removals = False
@@ -407,7 +409,7 @@ def test_a_removal_that_cannot_be_confirmed_is_a_failure(world: World) -> None:
 
 @pytest.mark.parametrize(("failures", "expected"), [(4, StopReason.DONE), (5, StopReason.FAILURES)])
 def test_failures_end_the_sweep_at_their_limit(world: World, failures: int, expected: StopReason) -> None:
-    """Four failures go on, the fifth ends the sweep."""
+    """After four failures the sweep continues, the fifth ends it."""
     for number in range(7):
         world.pull_old(f"app{number}")
     world.runtime.failures["remove_image"] = [REJECTED] * failures
@@ -444,7 +446,7 @@ def test_bytes_of_a_filesystem_that_frees_late_are_not_known(world: World) -> No
 
 
 def test_measured_bytes_are_never_negative(world: World) -> None:
-    """Somebody who writes more than was freed makes the figure 0, not negative."""
+    """Another program that writes more than was freed makes the figure 0, not negative."""
     world.pull_old("a", megabytes=1)
     world.runtime.before["remove_image"] = lambda: world.simulated.write_file("burst", 20 * MB)
     assert world.report(Trigger.NIGHTLY).evictions[0].reclaimed_bytes == 0
@@ -459,8 +461,8 @@ def test_shared_layers_are_reclaimed_with_the_last_image(world: World) -> None:
 
 
 @pytest.mark.parametrize("trigger", [Trigger.NIGHTLY, Trigger.PRESSURE])
-def test_what_was_foretold_is_what_is_measured(world: World, trigger: Trigger) -> None:
-    """Each eviction frees what was foretold for it, of shared layers, layers in use and layers of its own."""
+def test_what_was_estimated_is_what_is_measured(world: World, trigger: Trigger) -> None:
+    """Each eviction frees its estimated bytes, of shared layers, layers in use and layers of its own."""
     world.pull_layers("used", {"base": 300, "runtime": 100})
     start_container(world, "used")
     for number in range(6):
@@ -475,7 +477,7 @@ def test_what_was_foretold_is_what_is_measured(world: World, trigger: Trigger) -
     assert sum(e.estimated_bytes or 0 for e in report.evictions) <= planned.reclaimable.bytes
 
 
-def test_after_an_image_that_was_spared_the_rest_is_foretold_anew(world: World) -> None:
+def test_after_an_image_that_was_spared_the_rest_is_estimated_anew(world: World) -> None:
     """Of three images over one base the second is spared: the base stays, and the third is not estimated it."""
     for place, name in enumerate("abc"):
         world.pull_layers(name, {"base": 100, name: 10}, days=90 - place)
@@ -488,7 +490,7 @@ def test_after_an_image_that_was_spared_the_rest_is_foretold_anew(world: World) 
 
 
 def fill_with_gainless(world: World) -> None:
-    """80 % used: five oldest images whose layers a container holds, and ten of 5 % each."""
+    """80 % used: five oldest images whose layers a container uses, and ten of 5 % each."""
     world.pull_layers("used", {"base": 300})
     start_container(world, "used")
     for number in range(5):
@@ -498,7 +500,7 @@ def fill_with_gainless(world: World) -> None:
 
 
 def test_pressure_spares_what_frees_nothing(world: World, tmp_path: Path) -> None:
-    """The oldest images free nothing and stay: three evictions reach the low mark, where a blind sweep takes eight."""
+    """The oldest images free nothing and stay: three evictions reach the low watermark; a blind sweep needs eight."""
     fill_with_gainless(world)
     report = world.report(Trigger.PRESSURE)
     assert (len(report.evictions), report.low_watermark_met) == (3, True)
@@ -514,8 +516,8 @@ def test_pressure_spares_what_frees_nothing(world: World, tmp_path: Path) -> Non
     assert {eviction.estimated_bytes for eviction in report.evictions} == {None}
 
 
-def test_a_dry_run_under_pressure_ends_where_the_low_mark_is_foretold(world: World) -> None:
-    """80 % down to 65 % is foretold to take three of 5 %: the rest is not reached, as in the sweep itself."""
+def test_a_dry_run_under_pressure_ends_at_the_estimated_low_watermark(world: World) -> None:
+    """80 % down to 65 % is estimated to need three of 5 %: the others are not reached, as in the sweep itself."""
     for number in range(16):
         world.pull_old(f"app{number:02}", days=100 - number)
     dry = world.report(Trigger.PRESSURE, dry_run=True)
@@ -526,8 +528,8 @@ def test_a_dry_run_under_pressure_ends_where_the_low_mark_is_foretold(world: Wor
     assert [e.verdict.image.id for e in real.evictions] == [e.verdict.image.id for e in dry.evictions]
 
 
-def test_a_dry_run_that_cannot_reach_the_low_mark_lists_what_goes(world: World) -> None:
-    """Where all candidates are not enough, those are listed that keep the kubelet away, and the plan says so."""
+def test_a_dry_run_that_cannot_reach_the_low_watermark_lists_what_would_be_evicted(world: World) -> None:
+    """Where all candidates are not enough, those are listed that keep the kubelet idle, and the plan says so."""
     world.simulated.write_file("logs", 800 * MB)
     world.pull_old("app", megabytes=49)
     world.pull_old("other", megabytes=1)
@@ -539,7 +541,7 @@ def test_a_dry_run_that_cannot_reach_the_low_mark_lists_what_goes(world: World) 
 
 
 def test_a_dry_run_under_pressure_keeps_its_limit(world: World) -> None:
-    """A limit below what the low mark needs is why the list ends."""
+    """A limit below what the low watermark needs is why the list ends."""
     for number in range(16):
         world.pull_old(f"app{number:02}")
     report = world.report(Trigger.PRESSURE, dry_run=True, limit=2)
@@ -547,8 +549,8 @@ def test_a_dry_run_under_pressure_keeps_its_limit(world: World) -> None:
     assert report.stop_reason is StopReason.LIMIT
 
 
-def test_a_sweep_goes_on_where_the_foretold_images_were_not_enough(world: World) -> None:
-    """Of the three foretold images one is spared: the fourth goes for it, though it was not thought to be needed."""
+def test_a_sweep_continues_where_the_planned_images_were_not_enough(world: World) -> None:
+    """Of the three planned images one is spared: the fourth is evicted for it, though the estimate did not need it."""
     for number in range(16):
         world.pull_old(f"app{number:02}", days=100 - number)
     world.runtime.failures["remove_image"] = [ImageInUseError("image used by 123")]
@@ -558,7 +560,7 @@ def test_a_sweep_goes_on_where_the_foretold_images_were_not_enough(world: World)
 
 
 def test_three_removals_that_free_nothing_end_a_pressure_sweep(world: World) -> None:
-    """Foretold 50 MB each and measured nothing: the fourth image is not taken."""
+    """Estimated 50 MB each and measured nothing: the fourth image is not evicted."""
     for number in range(16):
         world.pull_old(f"app{number:02}")
     world.disk.stuck = world.simulated.read_usage()
@@ -568,7 +570,7 @@ def test_three_removals_that_free_nothing_end_a_pressure_sweep(world: World) -> 
 
 
 def test_a_failure_between_them_is_no_removal(world: World) -> None:
-    """An image that failed frees nothing and is not counted: the third that went is the end."""
+    """An image that failed frees nothing and is not counted: the third evicted one is the end."""
     for number in range(16):
         world.pull_old(f"app{number:02}")
     world.disk.stuck = world.simulated.read_usage()
@@ -579,8 +581,8 @@ def test_a_failure_between_them_is_no_removal(world: World) -> None:
 
 
 @pytest.mark.parametrize(("trigger", "blind"), [(Trigger.NIGHTLY, False), (Trigger.PRESSURE, True)])
-def test_a_standstill_needs_pressure_and_a_forecast(world: World, trigger: Trigger, *, blind: bool) -> None:
-    """At night, and where nothing is foretold, removals that free nothing end no sweep."""
+def test_being_stuck_needs_pressure_and_estimates(world: World, trigger: Trigger, *, blind: bool) -> None:
+    """Nightly, and where nothing is estimated, removals that free nothing end no sweep."""
     for number in range(16):
         world.pull_old(f"app{number:02}")
     world.runtime.blind = blind
@@ -590,7 +592,7 @@ def test_a_standstill_needs_pressure_and_a_forecast(world: World, trigger: Trigg
 
 
 def test_records_that_are_left_are_a_failure_with_their_names(world: World) -> None:
-    """An image that is gone while a record named by its id holds its layers is failed, and says what is left."""
+    """An image that is gone while a record named by its id keeps its layers is failed, and says what is left."""
     image_id = world.pull_old("a")
     world.runtime.leftovers = [(image_id, "registry.example.com/a:v1")]
     (eviction,) = world.report(Trigger.NIGHTLY).evictions
@@ -599,7 +601,7 @@ def test_records_that_are_left_are_a_failure_with_their_names(world: World) -> N
     assert (eviction.estimated_bytes, eviction.reclaimed_bytes) == (None, None)
 
 
-def test_records_that_cannot_be_looked_for_are_a_failure(world: World) -> None:
+def test_records_that_cannot_be_searched_are_a_failure(world: World) -> None:
     """Where it is not known whether records are left, the eviction is not called a success; the next one follows."""
     world.pull_old("a", days=80)
     world.pull_old("b")
@@ -611,8 +613,8 @@ def test_records_that_cannot_be_looked_for_are_a_failure(world: World) -> None:
 
 
 @pytest.mark.parametrize("allowed", [True, False])
-def test_an_image_left_with_only_its_id_goes_by_a_rule_for_none(world: World, *, allowed: bool) -> None:
-    """A record named only by its id is an image without references: `<none>` with `local: true` takes it."""
+def test_an_image_left_with_only_its_id_is_evicted_by_a_rule_for_none(world: World, *, allowed: bool) -> None:
+    """A record named only by its id is an image without references: `<none>` with `local: true` matches it."""
     build = Build((("left", 50 * MB),), created_at=world.timer.wall - timedelta(days=60))
     image_id = world.simulated.load(build.image_id, build)
     world.timer.move(days=2)
@@ -623,7 +625,7 @@ def test_an_image_left_with_only_its_id_goes_by_a_rule_for_none(world: World, *,
 
 
 def test_grace_can_be_set_aside(world: World) -> None:
-    """An image pulled just now is recent; with a grace of nothing it goes."""
+    """An image pulled just now is recent; with no grace it is evicted."""
     world.simulated.pull(
         "registry.example.com/a:v1", Build((("a", MB),), created_at=world.timer.wall - timedelta(days=60))
     )

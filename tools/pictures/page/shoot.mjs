@@ -1,7 +1,7 @@
 /**
  * Takes a picture of a page in the Chromium that is installed, in at most 256 colours.
  *
- * `node shoot.mjs CHROMIUM ADDRESS FILE`. Refuses a page with an error, or one that is not drawn within a minute.
+ * `node shoot.mjs CHROMIUM ADDRESS FILE`. A page with an error, or one that is not drawn within a minute, throws.
  */
 import { chromium } from "playwright-core";
 import sharp from "sharp";
@@ -31,7 +31,7 @@ try {
   if (errors[0]) {
     throw errors[0];
   }
-  // What is below the window is not drawn: a table of Grafana's is left blank there.
+  // Grafana does not draw below the window: a table stays blank there.
   const height = await page.evaluate(() => document.documentElement.scrollHeight);
   await page.setViewportSize({ width: WIDTH, height });
   const picture = await page.screenshot({ fullPage: true });

@@ -1,4 +1,4 @@
-"""A backoff beside pulls, and after a sweep that came ahead of a mark: when the next one may come."""
+"""A backoff beside pulls, and after a sweep ahead of a watermark: when the next one may come."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -64,7 +64,7 @@ def test_what_is_no_lower_changes_nothing() -> None:
     assert ENDED.lowered(FULL_WITH_PULL) is ENDED
 
 
-def test_triggers_remember_the_lowest_usage() -> None:
+def test_triggers_keep_the_lowest_usage() -> None:
     """The daemon tells each usage that it sees, and the backoff keeps the lowest."""
     triggers = replace(make_triggers(), backoff=ENDED).with_usage(make_usage(76))
     assert triggers.due(make_moment(make_usage(76.5), monotonic=LATER)) is None
@@ -72,21 +72,21 @@ def test_triggers_remember_the_lowest_usage() -> None:
 
 
 @pytest.mark.parametrize(("measured", "due"), [(74.99, None), (75, Trigger.PRESSURE), (75.01, Trigger.PRESSURE)])
-def test_a_sweep_ahead_of_the_mark_does_not_hold_back_the_one_at_it(measured: float, due: Trigger | None) -> None:
-    """An early sweep in vain at 70 % makes nobody wait once the high mark itself is measured."""
+def test_a_sweep_ahead_of_the_watermark_does_not_delay_the_one_at_it(measured: float, due: Trigger | None) -> None:
+    """An early sweep in vain at 70 % delays no sweep once the high watermark itself is measured."""
     triggers = make_triggers().after(make_report(70), make_moment(make_usage(80), make_usage(70), monotonic=0.0))
     assert triggers.due(make_moment(make_usage(80), make_usage(measured))) is due
 
 
 @pytest.mark.parametrize(("before", "after"), [(75, 70), (70, 75)])
-def test_a_sweep_at_the_mark_holds_back_the_next(before: float, after: float) -> None:
-    """A sweep that saw the high mark, at its begin or on its way, is not repeated within the wait."""
+def test_a_sweep_at_the_watermark_delays_the_next(before: float, after: float) -> None:
+    """A sweep that saw the high watermark, at its start or on its way, is not repeated within the wait."""
     triggers = make_triggers().after(make_report(before), make_moment(make_usage(after), monotonic=0.0))
     assert triggers.due(make_moment(make_usage(75))) is None
 
 
 def helped(reason: StopReason, *, reachable: bool | None = True, evicted: int = 1) -> SweepReport:
-    """A sweep that took images, by the way it ended and what its plan had said of the low mark."""
+    """A sweep that evicted images, by the way it ended and what its plan had said of the low watermark."""
     eviction = Eviction(Verdict(make_image(), EvictReason.PRESSURE), EvictionOutcome.EVICTED, reclaimed_bytes=0)
     report = nights.make_report(Trigger.PRESSURE, reason, started_at=NOW)
     planned = Plan(Trigger.PRESSURE, (), (), low_watermark_reachable=reachable)
@@ -94,7 +94,7 @@ def helped(reason: StopReason, *, reachable: bool | None = True, evicted: int = 
 
 
 def with_another(outcome: EvictionOutcome) -> SweepReport:
-    """One that took an image, and another that was not measured."""
+    """One that evicted an image, and another that was not measured."""
     report = helped(StopReason.DONE)
     other = Eviction(Verdict(make_image(2), EvictReason.PRESSURE), outcome)
     return replace(report, evictions=(*report.evictions, other))
@@ -118,7 +118,7 @@ def with_another(outcome: EvictionOutcome) -> SweepReport:
     ],
 )
 def test_a_sweep_that_helped_is_followed_at_once(report: SweepReport, at_once: bool) -> None:
-    """Not one that took nothing, failed, got nowhere, or to the mark that it had from the beginning; nor unmeasured."""
+    """Not one that evicted nothing, failed, freed nothing, was not measured, or reached its initial target."""
     triggers, moment = make_triggers(), make_moment(make_usage(80), monotonic=0.0)
     assert triggers.continues_at_once(report, make_usage(80)) is at_once
     if report.trigger is Trigger.PRESSURE:
@@ -128,22 +128,22 @@ def test_a_sweep_that_helped_is_followed_at_once(report: SweepReport, at_once: b
 
 
 @pytest.mark.parametrize(("percent", "at_once"), [(74.99, False), (75, True)])
-def test_below_the_high_mark_nothing_is_to_follow(percent: float, at_once: bool) -> None:
-    """It ended below the high mark: the next sweep begins there again, without a wait."""
+def test_below_the_high_watermark_nothing_is_to_follow(percent: float, at_once: bool) -> None:
+    """It ended below the high watermark: the next sweep begins there again, without a wait."""
     triggers, usage = make_triggers(), make_usage(percent)
     assert triggers.continues_at_once(helped(StopReason.DONE), usage) is at_once
     assert triggers.after(helped(StopReason.DONE), make_moment(usage)).backoff is None
 
 
-def test_pulls_alone_make_nobody_hurry() -> None:
-    """Where only what pulls will take reaches the high mark, a sweep above low stands still as ever."""
+def test_pulls_alone_shorten_no_wait() -> None:
+    """If only projected usage reaches the high watermark, a sweep that ends above low starts a backoff as ever."""
     triggers, moment = make_triggers(), make_moment(make_usage(80), make_usage(70))
     assert not triggers.continues_at_once(helped(StopReason.DONE), make_usage(70))
     assert triggers.after(helped(StopReason.DONE), moment).backoff is not None
 
 
 def test_waits_of_early_sweeps_are_their_own() -> None:
-    """However often early sweeps were in vain, the first one at the mark waits a minute for the next."""
+    """However often early sweeps were in vain, the first one at the high watermark waits a minute for the next."""
     early = replace(ENDED, ahead=True, wait_seconds=600.0)
     assert next_backoff(early, ENDED).wait_seconds == 60
     assert next_backoff(early, replace(ENDED, ahead=True)).wait_seconds == 600

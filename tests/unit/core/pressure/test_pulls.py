@@ -109,7 +109,7 @@ def test_shared() -> None:
 
 
 def test_movement() -> None:
-    """A pull counts until it stood still for the patience, again once it moves, and anew after it was away."""
+    """A pull counts until it made no progress for the patience, again once it moves, and anew after it was missing."""
     movement = Movement(600.0)
     first, second = {"m": (layer("a"),)}, {"m": (layer("a", fetched_bytes=1),)}
     assert movement.moving(first, 0.0) == first
@@ -123,8 +123,8 @@ def test_movement() -> None:
 
 
 def test_movement_of_one() -> None:
-    """A pull that stands still takes no other with it."""
+    """A pull without progress does not stop another one from counting."""
     movement = Movement(10.0)
-    movement.moving({"still": (layer("a"),), "goes": (layer("b"),)}, 0.0)
-    goes = {"goes": (layer("b", fetched_bytes=1),)}
-    assert movement.moving({"still": (layer("a"),)} | goes, 10.0) == goes
+    movement.moving({"still": (layer("a"),), "moves": (layer("b"),)}, 0.0)
+    moving = {"moves": (layer("b", fetched_bytes=1),)}
+    assert movement.moving({"still": (layer("a"),)} | moving, 10.0) == moving

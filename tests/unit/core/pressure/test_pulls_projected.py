@@ -1,4 +1,4 @@
-"""Room for pulls in progress: where what they will take lies, whether it fits, and what was given up."""
+"""Room for pulls in progress: where what they will take lies, whether it fits, and which pulls were given up."""
 
 from dataclasses import replace
 
@@ -44,7 +44,7 @@ def test_each_filesystem_needs_room_of_its_own(content_freed: int, snapshots_fre
     assert pulls_fit(APART, (pull,), freed) is fits
 
 
-def test_a_pull_fits_where_nothing_is_foretold() -> None:
+def test_a_pull_fits_where_nothing_is_estimated() -> None:
     """Up to what an empty disk would hold; no pull always fits, on a disk that is overfull too."""
     assert pulls_fit(TOGETHER, (Pull("sha256:a", 10**6, 0),), None)
     assert not pulls_fit(TOGETHER, (Pull("sha256:a", 10**6 + 1, 0),), None)

@@ -1,4 +1,4 @@
-"""A goal whose low mark comes out of reach while its sweep is on its way, and kubelet marks that make no sense."""
+"""Targets whose low watermark comes out of reach during the sweep, and kubelet thresholds that make no sense."""
 
 import pytest
 
@@ -15,7 +15,7 @@ INODES = Part(Filesystem.IMAGES, Resource.INODES)
 
 
 @pytest.mark.parametrize(("left", "confined"), [(149_999, True), (150_000, False), (150_001, False)])
-def test_a_goal_is_confined_once_what_is_left_is_not_enough(left: int, confined: bool) -> None:
+def test_targets_are_confined_once_what_is_left_is_not_enough(left: int, confined: bool) -> None:
     """From 80 % down to 65 % of 1,000,000 bytes are 150,000."""
     targets = SweepTargets(WATERMARKS, KubeletThreshold(), {})
     targets.add_measurement(make_usage(80))
@@ -24,8 +24,10 @@ def test_a_goal_is_confined_once_what_is_left_is_not_enough(left: int, confined:
 
 
 @pytest.mark.parametrize(("kubelet", "ceiling"), [(-1.0, 75), (66.0, 75), (66.01, 65.01), (84.0, 83.0)])
-def test_a_part_is_held_below_the_kubelets_mark_unless_that_is_at_our_low_mark(kubelet: float, ceiling: float) -> None:
-    """A danger that begins at 65 % or below is as far out of reach as the low mark: then our high mark counts."""
+def test_a_part_is_kept_below_the_kubelets_threshold_unless_that_is_at_our_low_watermark(
+    kubelet: float, ceiling: float
+) -> None:
+    """A danger from 65 % or below is as far out of reach as the low watermark: then our high watermark counts."""
     found = fallback_targets(make_usage(80), WATERMARKS, KubeletThreshold(bytes=kubelet))
     assert found == {BYTES: pytest.approx(ceiling), INODES: 94}
 
@@ -39,19 +41,19 @@ def make_plan(*sizes: Size) -> Plan:
 
 
 def test_each_part_is_judged_by_itself() -> None:
-    """Inodes that files of others hold do not keep bytes from their low mark: five of six images are enough for it."""
+    """Inodes of other files do not keep bytes from their low watermark: five of six images are enough for it."""
     usage = make_usage(80, 85)
     targets = SweepTargets(WATERMARKS, KubeletThreshold(), {})
     targets.add_measurement(usage)
-    foreseen = targets.limit_plan(make_plan(*[Size(30_000, 10)] * 6), usage)
+    limited = targets.limit_plan(make_plan(*[Size(30_000, 10)] * 6), usage)
     assert targets.targets == {BYTES: 65, INODES: 94}
     assert targets.confined
-    assert (len(foreseen.evictions), len(foreseen.not_reached)) == (5, 1)
-    assert foreseen.low_watermark_reachable is False
+    assert (len(limited.evictions), len(limited.not_reached)) == (5, 1)
+    assert limited.low_watermark_reachable is False
     assert not targets.is_low_watermark_met(make_usage(65, 85))
 
 
-def test_a_part_that_reaches_its_mark_later_is_driven_to_its_low_one() -> None:
+def test_a_part_that_reaches_its_high_watermark_later_is_driven_to_its_low_one() -> None:
     """What is confined stays so, whatever else comes to be driven."""
     targets = SweepTargets(WATERMARKS, KubeletThreshold(), {})
     targets.add_measurement(make_usage(70, 85))

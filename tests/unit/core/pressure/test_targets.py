@@ -1,4 +1,4 @@
-"""What a plan is foretold to do: how much the low mark needs, where the list ends, and who holds the rest."""
+"""What a plan is estimated to do: how much the low watermark needs, where the list ends, and the bytes by holder."""
 
 from dataclasses import replace
 from itertools import product
@@ -15,14 +15,14 @@ from cleaner.core.pressure.watermarks import WatermarkPair, Watermarks
 from cleaner.core.reclaim import NOTHING, Holder, Size
 from cleaner.core.space import holders_of, reason_without_estimates
 from support.graphs import make_layers
-from support.values import NOW, make_image, make_observation, make_policy, make_usage
+from support.values import NOW, make_image, make_inspection, make_policy, make_usage
 
 WATERMARKS = Watermarks(bytes=WatermarkPair(high=75, low=65), inodes=WatermarkPair(high=80, low=75))
 POINT = 10_000
 """Bytes or inodes of one percent of the filesystem of `make_usage`."""
 
 
-def foretold(*sizes: Size | None) -> Plan:
+def make_plan(*sizes: Size | None) -> Plan:
     """A pressure plan whose evictions free these sizes, one after another."""
     verdicts = tuple(
         Verdict(make_image(number), EvictReason.PRESSURE, reclaimable=size) for number, size in enumerate(sizes)
@@ -30,7 +30,7 @@ def foretold(*sizes: Size | None) -> Plan:
     return Plan(Trigger.PRESSURE, verdicts, (), sum((size or NOTHING for size in sizes), NOTHING))
 
 
-def foresee_now(planned: Plan, usage: Usage) -> Plan:
+def limited_now(planned: Plan, usage: Usage) -> Plan:
     return limit_to_targets(planned, usage, targets_now(usage, WATERMARKS))
 
 
@@ -41,21 +41,21 @@ def excess_now(usage: Usage, watermarks: Watermarks = WATERMARKS) -> Size:
 
 
 def with_bytes(*sizes: int) -> Plan:
-    return foretold(*(Size(size, 0) for size in sizes))
+    return make_plan(*(Size(size, 0) for size in sizes))
 
 
 @pytest.mark.parametrize(
     ("used_percent", "excess"),
     [(0, 0), (64.9999, 0), (65, 0), (65.0001, 1), (66, POINT), (75, 10 * POINT), (100, 35 * POINT)],
 )
-def test_bytes_that_the_low_mark_needs(used_percent: float, excess: int) -> None:
+def test_bytes_that_the_low_watermark_needs(used_percent: float, excess: int) -> None:
     """At and below low nothing is to be freed; above it what lies between, to the byte."""
     assert excess_now(make_usage(used_percent)) == Size(excess, 0)
 
 
 @pytest.mark.parametrize(("used_percent", "excess"), [(74.9999, 0), (75, 0), (75.0001, 1), (81, 6 * POINT)])
-def test_inodes_that_the_low_mark_needs(used_percent: float, excess: int) -> None:
-    """Inodes have a low mark of their own."""
+def test_inodes_that_the_low_watermark_needs(used_percent: float, excess: int) -> None:
+    """Inodes have a low watermark of their own."""
     assert excess_now(make_usage(10, used_percent)) == Size(0, excess)
 
 
@@ -73,10 +73,10 @@ def test_without_an_inode_limit_no_inode_is_to_be_freed() -> None:
         (75, 80, Size(10 * POINT, 5 * POINT)),
     ],
 )
-def test_what_is_at_its_high_mark_is_driven_alone(
+def test_what_is_at_its_high_watermark_is_driven_alone(
     used_percent: float, inodes_used_percent: float, excess: Size
 ) -> None:
-    """As in a sweep only what reached its high mark counts; where nothing did, all that is above its low mark."""
+    """As in a sweep only what reached its high watermark counts; if nothing did, all above its low watermark."""
     assert excess_now(make_usage(used_percent, inodes_used_percent)) == excess
 
 
@@ -88,7 +88,7 @@ def test_the_excess_is_enough(capacity: int, share: float, low: float) -> None:
     if usage.used_percent <= low:
         assert excess == 0
         return
-    # A percent is a float: the mark is met but for its last digits.
+    # A percent is a float: the watermark is met but for its last digits.
     assert replace(usage, available_bytes=usage.available_bytes + excess).used_percent <= low + 1e-9
     assert replace(usage, available_bytes=usage.available_bytes + excess - 2).used_percent > low - 1e-9
 
@@ -105,10 +105,12 @@ def test_the_excess_is_enough(capacity: int, share: float, low: float) -> None:
         (80.0001, 3, False),
     ],
 )
-def test_the_list_ends_where_the_foretold_bytes_reach_low(used_percent: float, needed: int, *, reachable: bool) -> None:
-    """Evictions of 5 % each: at exactly the needed bytes the list ends, a byte more takes one more."""
+def test_the_list_ends_where_the_estimated_bytes_reach_low(
+    used_percent: float, needed: int, *, reachable: bool
+) -> None:
+    """Evictions of 5 % each: at exactly the needed bytes the list ends, a byte more needs one more."""
     planned = with_bytes(*[5 * POINT] * 3)
-    seen = foresee_now(planned, make_usage(used_percent))
+    seen = limited_now(planned, make_usage(used_percent))
     assert len(seen.evictions) == needed
     assert seen.evictions + seen.not_reached == planned.evictions
     assert seen.low_watermark_reachable is reachable
@@ -116,42 +118,42 @@ def test_the_list_ends_where_the_foretold_bytes_reach_low(used_percent: float, n
 
 
 def test_evictions_that_free_nothing_stay_where_they_are() -> None:
-    """An image that frees nothing alone but stands before the one that does goes too: its layers wait for it."""
-    seen = foresee_now(with_bytes(0, 0, 10 * POINT, 0), make_usage(75))
+    """An image that frees nothing alone but stands before the one that does is evicted too: its layers wait for it."""
+    seen = limited_now(with_bytes(0, 0, 10 * POINT, 0), make_usage(75))
     assert (len(seen.evictions), len(seen.not_reached)) == (3, 1)
 
 
 @pytest.mark.parametrize("used_percent", [0, 64.9999, 65])
 def test_at_or_below_low_the_whole_order_is_shown(used_percent: float) -> None:
-    """Where nothing is to be freed the plan is the order in which images would go."""
+    """Where nothing is to be freed the plan is the order in which images would be evicted."""
     planned = with_bytes(1, 2)
-    assert foresee_now(planned, make_usage(used_percent)) == replace(planned, low_watermark_reachable=True)
+    assert limited_now(planned, make_usage(used_percent)) == replace(planned, low_watermark_reachable=True)
 
 
 def test_nothing_to_evict_reaches_nothing() -> None:
-    """Without candidates a mark above low is out of reach, and one below it is met."""
-    assert foresee_now(with_bytes(), make_usage(66)).low_watermark_reachable is False
-    assert foresee_now(with_bytes(), make_usage(65)).low_watermark_reachable is True
+    """Without candidates usage above low stays there, and usage below it has met the low watermark."""
+    assert limited_now(with_bytes(), make_usage(66)).low_watermark_reachable is False
+    assert limited_now(with_bytes(), make_usage(65)).low_watermark_reachable is True
 
 
-def test_where_nothing_is_foretold_the_plan_is_unchanged() -> None:
-    """Without a figure nothing is said of the low mark."""
-    planned = replace(foretold(None, None), reclaimable=None)
-    seen = foresee_now(planned, make_usage(99))
+def test_where_nothing_is_estimated_the_plan_is_unchanged() -> None:
+    """Without a figure nothing is said of the low watermark."""
+    planned = replace(make_plan(None, None), reclaimable=None)
+    seen = limited_now(planned, make_usage(99))
     assert seen is planned
     assert seen.low_watermark_reachable is None
 
 
 def test_an_eviction_without_a_figure_counts_as_nothing() -> None:
     """One verdict without a size moves the end of the list no nearer."""
-    seen = foresee_now(foretold(None, Size(10 * POINT, 0)), make_usage(75))
+    seen = limited_now(make_plan(None, Size(10 * POINT, 0)), make_usage(75))
     assert (len(seen.evictions), seen.low_watermark_reachable) == (2, True)
 
 
 def test_inodes_alone_above_low() -> None:
     """Where only inodes are short, bytes end no list."""
     sizes = [Size(900_000, 0), Size(0, 5 * POINT), Size(900_000, 5 * POINT)]
-    seen = foresee_now(foretold(*sizes), make_usage(10, 80))
+    seen = limited_now(make_plan(*sizes), make_usage(10, 80))
     assert (len(seen.evictions), seen.low_watermark_reachable) == (2, True)
 
 
@@ -159,7 +161,7 @@ def test_bytes_and_inodes_both_have_to_be_reached() -> None:
     """With both above, the list ends at the first eviction with which both are met, for every pair of figures."""
     choices = [Size(0, 0), Size(10 * POINT, 0), Size(0, 5 * POINT), Size(10 * POINT, 5 * POINT)]
     for sizes in product(choices, repeat=3):
-        seen = foresee_now(foretold(*sizes), make_usage(75, 80))
+        seen = limited_now(make_plan(*sizes), make_usage(75, 80))
         sums = [sum(sizes[:count], NOTHING) for count in range(1, 4)]
         enough = [freed.bytes >= 10 * POINT and freed.inodes >= 5 * POINT for freed in sums]
         assert len(seen.evictions) == (enough.index(True) + 1 if any(enough) else 3)
@@ -175,7 +177,7 @@ def test_holders_are_those_of_the_verdicts() -> None:
         other_namespaces=frozenset("e"),
         unlisted=frozenset("f"),
     )
-    inspection = make_observation(running, old, older, pinned, used=[running.id], layers=layers)
+    inspection = make_inspection(running, old, older, pinned, used=[running.id], layers=layers)
     planned = plan(inspection, make_policy(), Trigger.PRESSURE, NOW)
     usage = make_usage(80)
     expected = {
@@ -194,23 +196,23 @@ def test_holders_are_those_of_the_verdicts() -> None:
 def test_roots_reserve_is_not_used() -> None:
     """What is used is the size less what is free, the reserve of root included in that."""
     usage = replace(make_usage(80), free_bytes=250_000)
-    inspection = make_observation(layers=make_layers({}, {}))
+    inspection = make_inspection(layers=make_layers({}, {}))
     found = holders_of(inspection, plan(inspection, make_policy(), Trigger.PRESSURE, NOW), usage)
     assert found == {**dict.fromkeys(Holder, 0), Holder.NON_IMAGE: 750_000}
 
 
 @pytest.mark.parametrize("complete", [None, False])
 def test_holders_are_not_known_without_layers(complete: bool | None) -> None:
-    """Without layers, or with ones that are not to be trusted, nobody is said to hold anything."""
+    """Without layers, or with ones that are not to be trusted, no holders are named."""
     layers = None if complete is None else make_layers({}, {}, complete=complete)
-    inspection = make_observation(make_image(), layers=layers)
+    inspection = make_inspection(make_image(), layers=layers)
     planned = plan(inspection, make_policy(), Trigger.PRESSURE, NOW)
     assert holders_of(inspection, planned, make_usage(50)) is None
     assert KeepReason.NO_GAIN not in {verdict.reason for verdict in planned.kept}
 
 
-def test_why_nothing_is_foretold() -> None:
-    """Without layers it is the runtime's refusal or its kind, with ones not to be trusted the snapshotter."""
+def test_why_nothing_is_estimated() -> None:
+    """Without layers it is the runtime's error or its kind, with ones not to be trusted the snapshotter."""
     layers = make_layers({"a": "layer"}, {"layer": 1})
     assert reason_without_estimates(layers, None) is None
     assert reason_without_estimates(None, "it does not answer") == "it does not answer"
@@ -237,7 +239,7 @@ def usage_apart(images: float, content: float) -> Usage:
     ],
 )
 def test_each_filesystem_has_an_excess_of_its_own(images: float, content: float, excess: dict[Part, int]) -> None:
-    """Only what is at its high mark is to be freed, each to its own low mark."""
+    """Only what is at its high watermark is to be freed, each to its own low watermark."""
     usage = usage_apart(images, content)
     assert excess_of(usage, targets_now(usage, WATERMARKS)) == excess
 
@@ -252,7 +254,7 @@ def test_the_list_ends_where_both_filesystems_are_satisfied(
     """Snapshots free the images' filesystem and blobs the content store's: the later of both ends the list."""
     snapshots, blobs = Size(5 * POINT, 0), Size(5 * POINT, 0, content_bytes=5 * POINT)
     both = Size(10 * POINT, 0, content_bytes=5 * POINT)
-    seen = foresee_now(foretold(both, snapshots, blobs, NOTHING), usage_apart(images, content))
+    seen = limited_now(make_plan(both, snapshots, blobs, NOTHING), usage_apart(images, content))
     assert (len(seen.evictions), seen.low_watermark_reachable) == (needed, reachable)
 
 
@@ -261,7 +263,7 @@ def test_holders_hold_what_both_filesystems_have() -> None:
     containers = replace(make_usage(90), filesystem=Filesystem.CONTAINERS)
     usage = usage_apart(30, 20)
     usage = replace(usage, others=(*usage.others, containers))
-    inspection = make_observation(layers=make_layers({}, {}))
+    inspection = make_inspection(layers=make_layers({}, {}))
     found = holders_of(inspection, plan(inspection, make_policy(), Trigger.PRESSURE, NOW), usage)
     assert found is not None
     assert found[Holder.NON_IMAGE] == 50 * POINT

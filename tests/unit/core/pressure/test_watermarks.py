@@ -27,42 +27,42 @@ KUBELET = KubeletThreshold()
 
 
 def driven_above(usage: Usage, driven: frozenset[Part]) -> frozenset[Part]:
-    """Of the driven parts, those above their low mark."""
+    """Of the driven parts, those above their low watermark."""
     return above(usage, low_targets(usage, WATERMARKS, driven))
 
 
 @pytest.mark.parametrize(("percent", "reached"), [(74.99, False), (75, True), (75.01, True), (100, True)])
-def test_high_is_reached_at_the_mark_itself(percent: float, reached: bool) -> None:
-    """Bytes are driven down from the high mark itself on."""
+def test_high_is_reached_at_the_watermark_itself(percent: float, reached: bool) -> None:
+    """Bytes are driven down from the high watermark itself on."""
     assert at_high(make_usage(percent), WATERMARKS) == ({BYTES} if reached else NEITHER)
 
 
 @pytest.mark.parametrize(("percent", "reached"), [(79.99, False), (80, True), (80.01, True)])
-def test_inodes_have_their_own_mark(percent: float, reached: bool) -> None:
-    """Inodes are driven down from their own high mark on, whatever the bytes are."""
+def test_inodes_have_their_own_watermark(percent: float, reached: bool) -> None:
+    """Inodes are driven down from their own high watermark on, whatever the bytes are."""
     assert at_high(make_usage(10, percent), WATERMARKS) == ({INODES} if reached else NEITHER)
 
 
 def test_both_resources_can_be_high() -> None:
-    """Each resource is looked at by itself."""
+    """Each resource is judged by itself."""
     assert at_high(make_usage(75, 80), WATERMARKS) == BOTH
     assert [WATERMARKS.pair_for(make_usage(0), resource).high for resource in Resource] == [75, 80]
 
 
 @pytest.mark.parametrize(("percent", "above"), [(64.99, False), (65, False), (65.01, True), (75, True)])
-def test_low_is_met_at_the_mark_itself(percent: float, above: bool) -> None:
-    """A driven resource has done at its low mark itself."""
+def test_low_is_met_at_the_watermark_itself(percent: float, above: bool) -> None:
+    """A driven resource is done at its low watermark itself."""
     assert driven_above(make_usage(percent), frozenset({BYTES})) == ({BYTES} if above else NEITHER)
 
 
 @pytest.mark.parametrize(("percent", "above"), [(74.99, False), (75, False), (75.01, True)])
-def test_inodes_have_their_own_low_mark(percent: float, above: bool) -> None:
-    """Driven inodes have done at their own low mark."""
+def test_inodes_have_their_own_low_watermark(percent: float, above: bool) -> None:
+    """Driven inodes are done at their own low watermark."""
     assert driven_above(make_usage(100, percent), frozenset({INODES})) == ({INODES} if above else NEITHER)
 
 
-def test_only_driven_resources_are_looked_at() -> None:
-    """A resource between its marks that never reached high keeps no sweep going."""
+def test_only_driven_resources_are_judged() -> None:
+    """A resource between its watermarks that never reached high keeps no sweep running."""
     assert driven_above(make_usage(70, 79), NEITHER) == NEITHER
     assert driven_above(make_usage(70, 79), frozenset({BYTES})) == {BYTES}
     assert driven_above(make_usage(70, 79), BOTH) == BOTH
@@ -97,7 +97,7 @@ def test_used_percent_is_the_kubelets_figure() -> None:
 
 
 def test_a_large_disk_is_counted_exactly() -> None:
-    """A petabyte, one byte below the mark, is below the mark."""
+    """A petabyte, one byte below the watermark, is below the watermark."""
     petabyte = 10**15
     below = Usage("/", petabyte, petabyte // 4 + 1, 0, 0, 0)
     assert at_high(below, WATERMARKS) == NEITHER
@@ -161,7 +161,7 @@ def test_the_longest_wait_ends_at_ten_minutes_itself(seconds: float, may: bool) 
 
 @pytest.mark.parametrize(("before", "now", "may"), [(80, 83, False), (80, 83.01, True), (83.01, 83.02, False)])
 def test_a_kubelet_about_to_act_is_a_reason_at_once(before: float, now: float, *, may: bool) -> None:
-    """A point below the kubelet's own mark nobody waits, unless it was so full when the last sweep ended."""
+    """A point below the kubelet's threshold no sweep waits, unless usage was the same when the last sweep ended."""
     ended = Backoff(fingerprint=1, usage=make_usage(before), ended_at=0.0)
     assert ended.may_retry(make_usage(now), fingerprint=1, now=1.0, kubelet=KUBELET) is may
 
@@ -170,7 +170,7 @@ def test_a_kubelet_about_to_act_is_a_reason_at_once(before: float, now: float, *
     ("seconds", "now", "may"), [(9.9, 86, False), (10, 85.9, False), (10, 86, True), (59.9, 82, False), (60, 82, False)]
 )
 def test_in_danger_the_wait_is_short(seconds: float, now: float, *, may: bool) -> None:
-    """A disk that is above the kubelet's mark and rises by a point is swept again after ten seconds."""
+    """A disk that is above the kubelet's threshold and rises by a point is swept again after ten seconds."""
     ended = Backoff(fingerprint=1, usage=make_usage(85), ended_at=0.0, wait_seconds=600.0)
     assert ended.may_retry(make_usage(now), fingerprint=1, now=seconds, kubelet=KUBELET) is may
 
@@ -186,7 +186,7 @@ def test_in_danger_the_first_waits_are_the_shortest(wait: float, seconds: float,
 
 @pytest.mark.parametrize(("percent", "danger"), [(79, False), (79.01, True)])
 def test_danger_begins_sooner_where_a_disk_fills_fast(percent: float, *, danger: bool) -> None:
-    """Its safety is taken off the kubelet's own mark."""
+    """Its safety is subtracted from the kubelet's threshold."""
     kubelet = KubeletThreshold(safety={BYTES: 5.0, INODES: 5.0})
     assert in_danger(make_usage(percent), kubelet) == ({BYTES} if danger else NEITHER)
     assert in_danger(make_usage(10, percent + 11), kubelet) == ({INODES} if danger else NEITHER)
@@ -198,37 +198,37 @@ def test_inodes_have_a_danger_of_their_own(inodes: float, *, danger: bool) -> No
     assert in_danger(make_usage(50, inodes), KUBELET) == ({INODES} if danger else NEITHER)
 
 
-# ---- marks in bytes, and other filesystems
+# ---- watermarks in bytes, and other filesystems
 
 AVAILABLE = replace(WATERMARKS, available=AvailableWatermarks(high_bytes=200_000, low_bytes=280_000))
 
 
 @pytest.mark.parametrize(("percent", "reached"), [(79.9999, False), (80, True), (80.0001, True)])
 def test_bytes_that_must_stay_available(percent: float, *, reached: bool) -> None:
-    """A mark in bytes replaces the percent: it is reached where exactly so much is available."""
+    """A watermark in bytes replaces the percent: it is reached where exactly that much is available."""
     assert at_high(make_usage(percent), AVAILABLE) == ({BYTES} if reached else NEITHER)
 
 
 @pytest.mark.parametrize(("percent", "is_above"), [(71.9999, False), (72, False), (72.0001, True)])
 def test_bytes_that_are_to_be_available_again(percent: float, *, is_above: bool) -> None:
-    """The low mark in bytes is met where exactly so much is available."""
+    """The low watermark in bytes is met where exactly that much is available."""
     assert above_low(make_usage(percent), AVAILABLE) == ({BYTES} if is_above else NEITHER)
 
 
 @pytest.mark.parametrize(("low_bytes", "high"), [(500_000, 80.0), (500_001, 75.0), (0, 75.0)])
-def test_marks_for_a_larger_disk(low_bytes: int, high: float) -> None:
+def test_watermarks_for_a_larger_disk(low_bytes: int, high: float) -> None:
     """Where more than half of a filesystem would have to be available, the percents count."""
     watermarks = replace(WATERMARKS, available=AvailableWatermarks(200_000, low_bytes))
     assert watermarks.pair_for(make_usage(0), Resource.BYTES) == WatermarkPair(high, 65.0 if high == 75 else 50.0)
 
 
-def test_inodes_have_no_mark_in_bytes() -> None:
-    """Marks in bytes say nothing of inodes."""
+def test_inodes_have_no_watermark_in_bytes() -> None:
+    """Watermarks in bytes say nothing of inodes."""
     assert AVAILABLE.pair_for(make_usage(0), Resource.INODES) == WATERMARKS.inodes
 
 
 def test_each_filesystem_is_judged_by_itself() -> None:
-    """The content store's filesystem reaches its marks alone; containers' own is no image's to free."""
+    """The content store's filesystem reaches its watermarks alone; no image frees anything of the containers' own."""
     content = replace(make_usage(75, 80), filesystem=Filesystem.CONTENT)
     containers = replace(make_usage(99, 99), filesystem=Filesystem.CONTAINERS)
     usage = replace(make_usage(10), others=(content, containers))

@@ -1,4 +1,4 @@
-"""Requests to an Alertmanager: what it is sent, what its answers mean, and that no secret is told on."""
+"""Requests to an Alertmanager: what it is sent, what its answers mean, and that no secret is repeated."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -84,12 +84,12 @@ def test_an_answer_that_is_none_is_an_error(status: int, transient: bool) -> Non
 
 @pytest.mark.parametrize("status", [200, 202, 299])
 def test_any_success_is_one(status: int) -> None:
-    """From 200 to 299 it was taken."""
+    """From 200 to 299 it was accepted."""
     with AlertmanagerServer(status) as server:
         post(server)
 
 
-def test_nobody_there_passes() -> None:
+def test_a_missing_server_is_transient() -> None:
     """A refused connection is one line that says so."""
     error = refusal(f"http://127.0.0.1:{reserve_port()}")
     assert (str(error), error.transient) == ("cannot be reached (Connection refused)", True)
@@ -102,7 +102,7 @@ def test_a_server_that_hangs_is_left() -> None:
     assert (str(error), error.transient) == ("does not answer within 0.2 s", True)
 
 
-def test_a_server_that_hangs_up_passes() -> None:
+def test_a_server_that_hangs_up_is_transient() -> None:
     """A connection that ends without an answer is tried again."""
     with AlertmanagerServer(HANG) as server:
         server._closing.set()
@@ -140,8 +140,8 @@ def test_a_bearer_token_comes_from_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "\n", f"{SECRET}\nX-Other: header", f"{SECRET}\x00", f"{SECRET}\x7f"])
 @pytest.mark.parametrize("make", [basic, bearer])
-def test_a_file_that_holds_no_secret_is_named(make: type, content: str, tmp_path: Path) -> None:
-    """An empty file, several lines and control characters are refused by the file's name, never by what it holds."""
+def test_a_file_without_a_secret_is_named(make: type, content: str, tmp_path: Path) -> None:
+    """An empty file, several lines and control characters are errors that name the file and never its content."""
     with AlertmanagerServer() as server:
         error = refusal(server.url, make(tmp_path, content))
         assert server.received == []
@@ -151,7 +151,7 @@ def test_a_file_that_holds_no_secret_is_named(make: type, content: str, tmp_path
     assert not error.transient
 
 
-def test_a_token_that_no_header_can_hold_is_not_repeated(tmp_path: Path) -> None:
+def test_a_token_that_fits_no_header_is_not_repeated(tmp_path: Path) -> None:
     """What the library says of such a header stays unsaid."""
     with AlertmanagerServer() as server:
         error = refusal(server.url, bearer(tmp_path, f"{SECRET}\u2603"))
@@ -215,7 +215,7 @@ def test_a_file_that_is_no_certificate(authority: Authority, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirect_is_not_followed(status: int, tmp_path: Path) -> None:
-    """Credentials go to the address of the configuration, and to no other that an answer names."""
+    """Credentials are sent to the address of the configuration, and to no other that an answer names."""
     with AlertmanagerServer() as other, AlertmanagerServer(status, location=other.url) as server:
         error = refusal(server.url, bearer(tmp_path))
         assert (len(server.received), len(other.received)) == (1, 0)
@@ -240,11 +240,11 @@ def test_check_finds_another_server(status: object) -> None:
     assert finding.detail.endswith("answers, but not as an Alertmanager does; check alertmanager.url")
 
 
-def test_check_tells_what_passes_from_what_does_not(tmp_path: Path) -> None:
-    """A server that is away is a note; a refused login or a missing file is an error that names no secret."""
+def test_check_tells_transient_from_permanent(tmp_path: Path) -> None:
+    """An unavailable server is a note; a rejected login or a missing file is an error that names no secret."""
     with AlertmanagerServer(401) as server:
-        refused = AlertmanagerApi(server.url, bearer(tmp_path)).check()
+        rejected = AlertmanagerApi(server.url, bearer(tmp_path)).check()
     away = AlertmanagerApi(server.url, ACCESS).check()
     missing = AlertmanagerApi(server.url, replace(ACCESS, bearer_token_file=str(tmp_path / "none"))).check()
-    assert [finding.grade for finding in (refused, away, missing)] == [Grade.ERROR, Grade.NOTE, Grade.ERROR]
-    assert SECRET not in refused.detail
+    assert [finding.grade for finding in (rejected, away, missing)] == [Grade.ERROR, Grade.NOTE, Grade.ERROR]
+    assert SECRET not in rejected.detail

@@ -1,4 +1,4 @@
-"""Which alerts hold after which events, on a clock that tests move."""
+"""Which alerts are active after which events, on a clock that tests move."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -21,7 +21,6 @@ from cleaner.outlets.alertmanager.conditions import (
 )
 from support.fakes import NOON, FakeTimer
 from unit.outlets.happenings import (
-    AWAY,
     BURST_REPORT,
     CONTAINERD,
     DRY_REPORT,
@@ -30,6 +29,7 @@ from unit.outlets.happenings import (
     MIDNIGHT,
     NIGHT,
     PRESSURE,
+    UNAVAILABLE,
     WATERMARKS,
     report,
 )
@@ -48,14 +48,14 @@ def checked(percent: float, inodes_percent: float = 0) -> Checked:
 
 
 class Watch:
-    """Alerts and the clock that they go by."""
+    """Alerts and their clock."""
 
     def __init__(self) -> None:
         self.timer = FakeTimer()
         self.alerts = Alerts(self.timer, WATERMARKS, DOWN_FOR)
 
     def after(self, *events: Event, seconds: float = 0) -> list[AlertName]:
-        """Let time pass, then these events; what holds then."""
+        """Let time pass, then these events; the alerts that are active then."""
         self.timer.move(seconds=seconds)
         for event in events:
             self.alerts.record(event)
@@ -73,23 +73,23 @@ def watch() -> Watch:
 
 
 def failed(trigger: Trigger = Trigger.PRESSURE) -> SweepFailed:
-    return SweepFailed(trigger, AWAY, 60.0, MIDNIGHT)
+    return SweepFailed(trigger, UNAVAILABLE, 60.0, MIDNIGHT)
 
 
-def test_nothing_holds_at_first(watch: Watch) -> None:
+def test_nothing_is_active_at_first(watch: Watch) -> None:
     """A daemon that has seen nothing tells nothing, nor does a node that is well."""
     assert watch.after() == []
     assert watch.after(CONTAINERD, checked(50), SweepStarted(PRESSURE, FULL, MIDNIGHT, dry_run=False)) == []
     assert watch.after(SweepEnded(BURST_REPORT, MIDNIGHT)) == []
 
 
-def test_every_event_is_taken(watch: Watch) -> None:
+def test_every_event_is_accepted(watch: Watch) -> None:
     """No event is one that breaks it."""
     watch.after(*EVERYTHING)
 
 
-def test_a_sweep_above_its_low_mark_is_told(watch: Watch) -> None:
-    """A pressure sweep that ends above its low mark is an alert that says what is used, done and kept, in counts."""
+def test_a_sweep_above_its_low_watermark_is_an_alert(watch: Watch) -> None:
+    """A pressure sweep that ends above its low watermark is an alert with counts of what is used, done and kept."""
     assert watch.after(SweepEnded(ABOVE_LOW, MIDNIGHT)) == [AlertName.CANNOT_RECLAIM]
     assert watch.only.since == NOON
     assert watch.only.description == (
@@ -116,12 +116,12 @@ def test_a_sweep_that_kept_nothing_says_so(watch: Watch) -> None:
     ],
 )
 def test_other_sweeps_are_not(watch: Watch, other: object) -> None:
-    """One that met its mark, was stopped, evicts nothing or has no mark is none."""
+    """One that met its low watermark, was stopped, evicts nothing or has no watermark is none."""
     assert watch.after(SweepEnded(other, MIDNIGHT)) == []  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("plan", "dry_run", "holds"),
+    ("plan", "dry_run", "active"),
     [
         (replace(PRESSURE, low_watermark_reachable=False), False, True),
         (replace(PRESSURE, evictions=(), not_reached=PRESSURE.evictions, low_watermark_reachable=False), False, True),
@@ -131,15 +131,17 @@ def test_other_sweeps_are_not(watch: Watch, other: object) -> None:
         (replace(NIGHT, low_watermark_reachable=False), False, False),
     ],
 )
-def test_what_is_foretold_is_told_before(watch: Watch, plan: object, dry_run: bool, holds: bool) -> None:
-    """A pressure sweep of which too little is foretold is an alert at its begin; where nothing is foretold, none."""
+def test_an_estimate_that_is_too_low_is_an_alert_before(
+    watch: Watch, plan: object, dry_run: bool, active: bool
+) -> None:
+    """A pressure sweep with too low an estimate is an alert at its start; without an estimate there is none."""
     started = SweepStarted(plan, FULL, MIDNIGHT, dry_run=dry_run)  # type: ignore[arg-type]
-    assert watch.after(started) == [AlertName.CANNOT_RECLAIM] * holds
-    if holds:
+    assert watch.after(started) == [AlertName.CANNOT_RECLAIM] * active
+    if active:
         assert watch.only.description.endswith("used before; all 1 candidates are not enough")
 
 
-def test_it_goes_on_from_its_begin(watch: Watch) -> None:
+def test_it_keeps_its_begin(watch: Watch) -> None:
     """What a later sweep finds is a new text of the same alert, which began when it did."""
     watch.after(SweepStarted(replace(PRESSURE, low_watermark_reachable=False), FULL, MIDNIGHT, dry_run=False))
     assert watch.after(SweepEnded(ABOVE_LOW, MIDNIGHT), seconds=60) == [AlertName.CANNOT_RECLAIM]
@@ -148,8 +150,8 @@ def test_it_goes_on_from_its_begin(watch: Watch) -> None:
 
 
 @pytest.mark.parametrize("reason", [StopReason.LOW_WATERMARK, StopReason.NOT_NEEDED])
-def test_a_sweep_that_meets_its_mark_ends_it(watch: Watch, reason: StopReason) -> None:
-    """It was foretold wrong, or somebody made room."""
+def test_a_sweep_that_meets_its_watermark_ends_it(watch: Watch, reason: StopReason) -> None:
+    """The estimate was wrong, or another program freed space."""
     watch.after(SweepEnded(ABOVE_LOW, MIDNIGHT))
     assert watch.after(SweepEnded(replace(BURST_REPORT, stop_reason=reason), MIDNIGHT)) == []
 
@@ -163,19 +165,19 @@ def test_a_sweep_that_proves_nothing_leaves_it(watch: Watch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bytes_percent", "inodes_percent", "holds"),
+    ("bytes_percent", "inodes_percent", "active"),
     [(65, 75, False), (65.001, 75, True), (65, 75.1, True), (64.999, 74.9, False)],
 )
-def test_usage_at_every_low_mark_ends_it_at_once(
-    watch: Watch, bytes_percent: float, inodes_percent: float, holds: bool
+def test_usage_at_every_low_watermark_ends_it_at_once(
+    watch: Watch, bytes_percent: float, inodes_percent: float, active: bool
 ) -> None:
-    """At or below the low mark of both resources there is no pressure left."""
+    """At or below the low watermark of both resources there is no pressure left."""
     watch.after(SweepEnded(ABOVE_LOW, MIDNIGHT))
-    assert watch.after(checked(bytes_percent, inodes_percent)) == [AlertName.CANNOT_RECLAIM] * holds
+    assert watch.after(checked(bytes_percent, inodes_percent)) == [AlertName.CANNOT_RECLAIM] * active
 
 
 @pytest.mark.parametrize(
-    ("percent", "seconds", "holds"),
+    ("percent", "seconds", "active"),
     [
         (74.999, CALM_SECONDS - 0.001, True),
         (74.999, CALM_SECONDS, False),
@@ -183,41 +185,41 @@ def test_usage_at_every_low_mark_ends_it_at_once(
         (75, CALM_SECONDS + 0.001, True),
     ],
 )
-def test_usage_below_the_high_marks_ends_it_after_a_while(
-    watch: Watch, percent: float, seconds: float, holds: bool
+def test_usage_below_the_high_watermarks_ends_it_after_a_while(
+    watch: Watch, percent: float, seconds: float, active: bool
 ) -> None:
-    """Between the marks it ends after five minutes; at the high one it does not."""
+    """Between the watermarks it ends after five minutes; at the high one it does not."""
     watch.after(SweepEnded(ABOVE_LOW, MIDNIGHT), checked(percent))
-    assert watch.after(checked(percent), seconds=seconds) == [AlertName.CANNOT_RECLAIM] * holds
+    assert watch.after(checked(percent), seconds=seconds) == [AlertName.CANNOT_RECLAIM] * active
 
 
 @pytest.mark.parametrize("interruption", [checked(75), checked(70, 80), SweepEnded(ABOVE_LOW, MIDNIGHT)])
 def test_a_disk_that_fills_and_empties_has_one_alert(watch: Watch, interruption: Event) -> None:
-    """The five minutes are counted anew from the last time that a high mark was reached."""
+    """The five minutes are counted anew from the last time that a high watermark was reached."""
     watch.after(SweepEnded(ABOVE_LOW, MIDNIGHT), checked(70))
     watch.after(interruption, checked(70), seconds=CALM_SECONDS - 1)
     assert watch.after(checked(70), seconds=CALM_SECONDS - 1) == [AlertName.CANNOT_RECLAIM]
     assert watch.after(checked(70), seconds=1) == []
 
 
-@pytest.mark.parametrize(("seconds", "holds"), [(119.999, False), (120, True), (120.001, True)])
-def test_a_runtime_that_is_gone_for_a_while_is_told(watch: Watch, seconds: float, holds: bool) -> None:
-    """It is told once the runtime was gone for two minutes, with the reason as of now."""
-    assert watch.after(RuntimeDown(AWAY)) == []
-    assert watch.after(RuntimeDown(AWAY), seconds=seconds) == [AlertName.RUNTIME_UNREACHABLE] * holds
-    if holds:
+@pytest.mark.parametrize(("seconds", "active"), [(119.999, False), (120, True), (120.001, True)])
+def test_a_runtime_that_is_unavailable_for_a_while_is_an_alert(watch: Watch, seconds: float, active: bool) -> None:
+    """It is active once the runtime was unavailable for two minutes, with the reason as of now."""
+    assert watch.after(RuntimeDown(UNAVAILABLE)) == []
+    assert watch.after(RuntimeDown(UNAVAILABLE), seconds=seconds) == [AlertName.RUNTIME_UNREACHABLE] * active
+    if active:
         assert watch.only.description == "nobody listens at /run/containerd/containerd.sock"
 
 
-def test_a_runtime_that_is_back_ends_it(watch: Watch) -> None:
+def test_a_runtime_that_is_available_again_ends_it(watch: Watch) -> None:
     """It ends when the runtime answers, and the next absence is counted from its own begin."""
-    watch.after(RuntimeDown(AWAY))
-    watch.after(RuntimeDown(AWAY), seconds=120)
+    watch.after(RuntimeDown(UNAVAILABLE))
+    watch.after(RuntimeDown(UNAVAILABLE), seconds=120)
     assert watch.after(Checked(None, None), seconds=5) == [AlertName.RUNTIME_UNREACHABLE]
     assert watch.after(CONTAINERD, seconds=5) == []
-    assert watch.after(RuntimeDown(AWAY)) == []
-    assert watch.after(RuntimeDown(AWAY), seconds=119) == []
-    assert watch.after(RuntimeDown(AWAY), seconds=1) == [AlertName.RUNTIME_UNREACHABLE]
+    assert watch.after(RuntimeDown(UNAVAILABLE)) == []
+    assert watch.after(RuntimeDown(UNAVAILABLE), seconds=119) == []
+    assert watch.after(RuntimeDown(UNAVAILABLE), seconds=1) == [AlertName.RUNTIME_UNREACHABLE]
 
 
 def test_a_long_error_is_cut(watch: Watch) -> None:
@@ -231,7 +233,7 @@ def test_a_long_error_is_cut(watch: Watch) -> None:
         assert watch.only.description.startswith("x yz")
 
 
-def test_failures_in_a_row_are_told(watch: Watch) -> None:
+def test_failures_in_a_row_are_an_alert(watch: Watch) -> None:
     """The third failed sweep in a row is an alert, whichever triggers they had."""
     others = [failed(Trigger.NIGHTLY)] * (FAILURES - 1)
     assert watch.after(*others) == []
@@ -242,12 +244,12 @@ def test_failures_in_a_row_are_told(watch: Watch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "holds"), [(FAILING_SECONDS - 0.001, False), (FAILING_SECONDS, True), (FAILING_SECONDS + 0.001, True)]
+    ("seconds", "active"), [(FAILING_SECONDS - 0.001, False), (FAILING_SECONDS, True), (FAILING_SECONDS + 0.001, True)]
 )
-def test_failures_for_a_while_are_told(watch: Watch, seconds: float, holds: bool) -> None:
+def test_failures_for_a_while_are_an_alert(watch: Watch, seconds: float, active: bool) -> None:
     """A sweep that failed five minutes ago, and none that came to its end since, is an alert."""
     assert watch.after(failed(), checked(80)) == []
-    assert watch.after(checked(80), seconds=seconds) == [AlertName.SWEEPS_FAILING] * holds
+    assert watch.after(checked(80), seconds=seconds) == [AlertName.SWEEPS_FAILING] * active
 
 
 def test_a_sweep_that_ends_ends_it(watch: Watch) -> None:
@@ -258,14 +260,14 @@ def test_a_sweep_that_ends_ends_it(watch: Watch) -> None:
     assert watch.after(failed()) == [AlertName.SWEEPS_FAILING]
 
 
-@pytest.mark.parametrize(("percent", "holds"), [(74.999, False), (75, True), (75.001, True)])
-def test_failures_end_with_what_they_were_for(watch: Watch, percent: float, holds: bool) -> None:
-    """Below the high marks no pressure sweep is due: none will come that could end the row."""
+@pytest.mark.parametrize(("percent", "active"), [(74.999, False), (75, True), (75.001, True)])
+def test_failures_end_with_what_they_were_for(watch: Watch, percent: float, active: bool) -> None:
+    """Below the high watermarks no pressure sweep is due: none will come that could end the row."""
     watch.after(*[failed()] * FAILURES)
-    assert watch.after(checked(percent)) == [AlertName.SWEEPS_FAILING] * holds
+    assert watch.after(checked(percent)) == [AlertName.SWEEPS_FAILING] * active
 
 
-def test_a_failed_night_stays_failed(watch: Watch) -> None:
+def test_a_failed_nightly_run_stays_failed(watch: Watch) -> None:
     """Nightly failures last until a sweep succeeds, whatever the disk says and however late it is."""
     watch.after(*[failed(Trigger.NIGHTLY)] * FAILURES)
     events: list[Event] = [checked(10), Checked(None, None), NightlyRunEnded(NightlyRun(MIDNIGHT, MIDNIGHT))]
@@ -273,9 +275,9 @@ def test_a_failed_night_stays_failed(watch: Watch) -> None:
 
 
 def test_alerts_are_apart(watch: Watch) -> None:
-    """All three may hold, in one order, and one that ends leaves the others."""
-    watch.after(RuntimeDown(AWAY))
+    """All three may be active, in one order, and one that ends leaves the others."""
+    watch.after(RuntimeDown(UNAVAILABLE))
     names = watch.after(*[failed()] * FAILURES, SweepEnded(ABOVE_LOW, MIDNIGHT), *[failed()] * FAILURES)
     assert names == [AlertName.CANNOT_RECLAIM, AlertName.SWEEPS_FAILING]
-    assert watch.after(RuntimeDown(AWAY), checked(80), seconds=120) == list(AlertName)
+    assert watch.after(RuntimeDown(UNAVAILABLE), checked(80), seconds=120) == list(AlertName)
     assert watch.after(CONTAINERD) == [AlertName.CANNOT_RECLAIM, AlertName.SWEEPS_FAILING]

@@ -1,4 +1,4 @@
-"""Sweeps that fail for a pull, or ahead of a mark, while what is measured is below every high mark."""
+"""Sweeps that fail for a pull, or ahead of a watermark, while measured usage is below every high watermark."""
 
 from datetime import timedelta
 
@@ -20,7 +20,7 @@ HIGH = WATERMARKS.bytes.high
 
 
 @pytest.mark.parametrize(
-    ("outlook", "holds"),
+    ("forecast", "active"),
     [
         (None, False),
         (Forecast(make_usage(HIGH - 0.01)), False),
@@ -29,10 +29,10 @@ HIGH = WATERMARKS.bytes.high
         (Forecast(make_usage(HIGH - 1), early=EARLY), True),
     ],
 )
-def test_what_fails_ahead_of_the_mark_is_told_too(forecast: Forecast | None, holds: bool) -> None:
+def test_failures_ahead_of_the_watermark_are_an_alert_too(forecast: Forecast | None, active: bool) -> None:
     """Failures count for as long as a pull, or a steady rise, asks for the sweep that fails."""
     alerts = Alerts(FakeTimer(), WATERMARKS, timedelta(minutes=2))
     for _ in range(FAILURES):
         alerts.record(FAILED)
     alerts.record(Checked(make_usage(HIGH - 1), None, forecast))
-    assert (AlertName.SWEEPS_FAILING in [alert.name for alert in alerts.active]) is holds
+    assert (AlertName.SWEEPS_FAILING in [alert.name for alert in alerts.active]) is active

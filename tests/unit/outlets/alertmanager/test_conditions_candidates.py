@@ -10,7 +10,7 @@ from unit.outlets.happenings import FULL, MIDNIGHT, PRESSURE, WATERMARKS
 
 
 def test_candidates_that_are_left_alone_count_too() -> None:
-    """Where none goes because all would not be enough, all of them are counted."""
+    """If none is evicted because all would not be enough, all of them are counted."""
     alerts = Alerts(FakeTimer(), WATERMARKS, timedelta(minutes=2))
     candidates = PRESSURE.evictions + PRESSURE.not_reached
     plan = replace(PRESSURE, evictions=(), not_reached=candidates, low_watermark_reachable=False)

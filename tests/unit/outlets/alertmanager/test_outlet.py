@@ -1,4 +1,4 @@
-"""The outlet's threads against a server of their own: what is told, when again, and that nobody waits."""
+"""The outlet's threads against a server of their own: what is sent, when again, and that no event waits."""
 
 import io
 import json
@@ -18,7 +18,7 @@ from lab.ports import reserve_port
 from lab.waiting import DEADLINE_SECONDS, wait_until
 from support.alertmanager_server import HANG, AlertmanagerServer
 from support.fakes import NOON, FakeTimer
-from unit.outlets.happenings import AWAY, CONTAINERD, FULL, WATERMARKS
+from unit.outlets.happenings import CONTAINERD, FULL, UNAVAILABLE, WATERMARKS
 
 RECLAIM = Alert(AlertName.CANNOT_RECLAIM, NOON, "full")
 RUNTIME = Alert(AlertName.RUNTIME_UNREACHABLE, NOON, "gone")
@@ -62,8 +62,8 @@ def bench() -> Iterator[Bench]:
         yield Bench(stack)
 
 
-def test_an_alert_is_told_at_once(bench: Bench) -> None:
-    """What begins to hold goes out without waiting for a repeat, and holds for four repeats and a timeout."""
+def test_an_alert_is_sent_at_once(bench: Bench) -> None:
+    """A new alert is sent without waiting for a repeat, and lasts for four repeats and a timeout."""
     with AlertmanagerServer() as server:
         bench.poster(server.url).update((RECLAIM,))
         (alert,) = server.wait_for(1).body
@@ -75,7 +75,7 @@ def test_an_alert_is_told_at_once(bench: Bench) -> None:
     assert bench.lines() == []
 
 
-def test_what_holds_is_told_again(bench: Bench) -> None:
+def test_an_active_alert_is_sent_again(bench: Bench) -> None:
     """Each repeat moves the end on, and says what is said now."""
     with AlertmanagerServer() as server:
         poster = bench.poster(server.url, SOON)
@@ -88,24 +88,24 @@ def test_what_holds_is_told_again(bench: Bench) -> None:
     assert alert["annotations"]["description"] == "fuller"
 
 
-def test_what_ended_is_told_once(bench: Bench) -> None:
-    """An end goes out at once, with its time; then there is nothing to wake up for."""
+def test_an_end_is_sent_once(bench: Bench) -> None:
+    """An end is sent at once, with its time; then there is nothing to wake up for."""
     with AlertmanagerServer() as server:
         poster = bench.poster(server.url)
         poster.update((RECLAIM, RUNTIME))
         server.wait_for(1)
         bench.timer.move(minutes=1)
         poster.update((RUNTIME,))
-        holds, ended = server.wait_for(2).body
+        active, ended = server.wait_for(2).body
         poster.update(())
         (last,) = server.wait_for(3).body
         wait_until(lambda: poster._pending.is_empty, "nothing is left to tell")
-    assert (holds["labels"]["alertname"], ended["labels"]["alertname"]) == (RUNTIME.name, RECLAIM.name)
+    assert (active["labels"]["alertname"], ended["labels"]["alertname"]) == (RUNTIME.name, RECLAIM.name)
     assert ended["endsAt"] == last["endsAt"] == "2026-06-15T12:01:00Z"
     assert last["labels"]["alertname"] == RUNTIME.name
 
 
-def test_it_sleeps_while_nothing_holds(bench: Bench) -> None:
+def test_it_sleeps_while_nothing_is_active(bench: Bench) -> None:
     """Before the first alert and after the last one its thread waits without a timeout: no wake-up at all."""
     with AlertmanagerServer() as server:
         poster = bench.poster(server.url)
@@ -129,8 +129,8 @@ def test_an_error_is_tried_again(bench: Bench) -> None:
     assert (up["event"], up["level"], up["url"]) == ("alertmanager_up", "info", server.url)
 
 
-def test_a_server_that_comes_back_gets_the_latest(bench: Bench) -> None:
-    """While nobody answers only the latest state is kept; it is told once somebody does."""
+def test_a_server_that_is_available_again_gets_the_latest(bench: Bench) -> None:
+    """While no server answers only the latest state is kept; it is sent once one does."""
     port = reserve_port()
     poster = bench.poster(f"http://127.0.0.1:{port}", timedelta(milliseconds=200))
     poster.update((RECLAIM,))
@@ -138,11 +138,11 @@ def test_a_server_that_comes_back_gets_the_latest(bench: Bench) -> None:
     assert down["error"] == "cannot be reached (Connection refused)"
     poster.update((RUNTIME,))
     with AlertmanagerServer(port=port) as server:
-        holds, ended = server.wait_for(1).body
-    assert (holds["labels"]["alertname"], ended["labels"]["alertname"]) == (RUNTIME.name, RECLAIM.name)
+        active, ended = server.wait_for(1).body
+    assert (active["labels"]["alertname"], ended["labels"]["alertname"]) == (RUNTIME.name, RECLAIM.name)
 
 
-def test_an_end_that_nobody_hears_is_given_up(bench: Bench) -> None:
+def test_an_end_without_an_answer_is_given_up(bench: Bench) -> None:
     """Once Alertmanager has ended it by itself there is nothing left to tell, and the thread sleeps."""
     with AlertmanagerServer(500) as server:
         poster = bench.poster(server.url, SOON)
@@ -155,8 +155,8 @@ def test_an_end_that_nobody_hears_is_given_up(bench: Bench) -> None:
     assert [line["event"] for line in bench.lines()] == ["alertmanager_down"]
 
 
-def test_what_a_person_has_to_mend_waits_for_the_next_repeat(bench: Bench) -> None:
-    """A refused login is not tried again at once; another kind of trouble is logged anew."""
+def test_a_permanent_failure_waits_for_the_next_repeat(bench: Bench) -> None:
+    """A rejected login is not tried again at once; another kind of trouble is logged anew."""
     with AlertmanagerServer(401, 401, 500, 500, 200) as server:
         bench.poster(server.url, timedelta(milliseconds=200)).update((RECLAIM,))
         server.wait_for(5)
@@ -166,7 +166,7 @@ def test_what_a_person_has_to_mend_waits_for_the_next_repeat(bench: Bench) -> No
     assert "HTTP 500" in str(lines[1]["error"])
 
 
-def test_a_refused_login_does_not_knock_twice(bench: Bench) -> None:
+def test_a_rejected_login_is_not_repeated_at_once(bench: Bench) -> None:
     """Until the next repeat, which is far away, it was asked once, and its thread waits."""
     with AlertmanagerServer(403) as server:
         poster = bench.poster(server.url)
@@ -179,18 +179,18 @@ def test_a_refused_login_does_not_knock_twice(bench: Bench) -> None:
         assert len(server.received) == 2
 
 
-def test_nobody_waits_for_a_server_that_hangs(bench: Bench) -> None:
-    """While its thread is inside a request that is not answered, events are taken; the latest state follows."""
+def test_no_event_waits_for_a_server_that_hangs(bench: Bench) -> None:
+    """While its thread is inside a request that is not answered, events are accepted; the latest state follows."""
     alerts = Alerts(bench.timer, WATERMARKS, timedelta(0))
     delivery = Delivery({}, NEVER, timedelta(seconds=5))
     with AlertmanagerServer(HANG, 200) as server:
         api = AlertmanagerApi(server.url, Access(timeout_seconds=DEADLINE_SECONDS))
         outlet = Alertmanager(alerts, [api], delivery, bench.timer, bench.logger)
         (poster,) = outlet._posters
-        outlet.record(RuntimeDown(AWAY))
+        outlet.record(RuntimeDown(UNAVAILABLE))
         server.wait_for(1)
         for _ in range(1000):  # all of these returned although the one request has no answer
-            outlet.record(RuntimeDown(AWAY))
+            outlet.record(RuntimeDown(UNAVAILABLE))
             outlet.record(CONTAINERD)
             outlet.record(Checked(FULL, None))
         assert len(server.received) == 1
@@ -217,7 +217,7 @@ def test_closing_waits_for_no_request(bench: Bench) -> None:
 
 
 def test_closing_ends_a_thread_that_sleeps(bench: Bench) -> None:
-    """Before anything was told, the thread ends at once."""
+    """Before anything was sent, the thread ends at once."""
     poster = bench.poster("http://127.0.0.1:9")
     poster.close()
     poster.thread.join(DEADLINE_SECONDS)
@@ -225,7 +225,7 @@ def test_closing_ends_a_thread_that_sleeps(bench: Bench) -> None:
 
 
 def test_closing_ends_a_thread_between_two_tries(bench: Bench) -> None:
-    """After a failure it ends without a new try, and what holds is not called resolved."""
+    """After a failure it ends without a new try, and active alerts are not called resolved."""
     with AlertmanagerServer(500) as server:
         poster = bench.poster(server.url)
         poster.update((RECLAIM,))
@@ -249,8 +249,8 @@ def test_closing_ends_the_longest_pause(bench: Bench) -> None:
     poster._pause(NEVER.total_seconds())
 
 
-def test_every_peer_of_a_cluster_is_told(bench: Bench) -> None:
-    """A dead peer keeps no other one waiting, and an unchanged state is told to nobody."""
+def test_every_peer_of_a_cluster_gets_alerts(bench: Bench) -> None:
+    """A dead peer keeps no other one waiting, and an unchanged state is not sent."""
     alerts = Alerts(bench.timer, WATERMARKS, timedelta(0))
     delivery = Delivery({}, NEVER, timedelta(seconds=5))
     gone = f"http://127.0.0.1:{reserve_port()}"
@@ -258,7 +258,7 @@ def test_every_peer_of_a_cluster_is_told(bench: Bench) -> None:
         access = Access(timeout_seconds=DEADLINE_SECONDS)
         apis = [AlertmanagerApi(url, access) for url in (gone, one.url, two.url)]
         outlet = Alertmanager(alerts, apis, delivery, bench.timer, bench.logger)
-        for event in (Checked(FULL, None), RuntimeDown(AWAY), RuntimeDown(AWAY), Checked(None, None)):
+        for event in (Checked(FULL, None), RuntimeDown(UNAVAILABLE), RuntimeDown(UNAVAILABLE), Checked(None, None)):
             outlet.record(event)
         assert one.wait_for(1).body == two.wait_for(1).body
         outlet.close()

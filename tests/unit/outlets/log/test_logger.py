@@ -1,4 +1,4 @@
-"""The log itself: forms, levels, and what else must not escape as plain text."""
+"""The log itself: forms, levels, and other output that must not escape as plain text."""
 
 import io
 import json

@@ -23,7 +23,6 @@ from cleaner.core.model import EvictionOutcome, RuntimeVersion, StopReason, Trig
 from cleaner.core.reclaim import Size
 from cleaner.core.report import SweepReport
 from unit.outlets.happenings import (
-    AWAY,
     BURST_REPORT,
     CONTAINERD,
     COUNTED,
@@ -40,8 +39,9 @@ from unit.outlets.happenings import (
     PLANNED,
     PRESSURE,
     SPARED,
+    UNAVAILABLE,
     UNREAD,
-    going,
+    candidate,
     report,
 )
 from unit.outlets.written import lines_of, names_of
@@ -94,7 +94,7 @@ def _rows() -> list[tuple[str, str, list[str]]]:
 
 @pytest.mark.parametrize("event", PAST_EVICTIONS)
 def test_the_documented_keys_of_a_past_eviction_are_the_emitted_ones(event: str) -> None:
-    """docs/logs.md lists the keys of what the ledger tells, in order; only what is wanted again has the last two."""
+    """docs/logs.md lists the keys of the ledger's news, in order; only a regret has the last two."""
     written = {tuple(line) for line in lines_of(*EVERYTHING, level="debug") if line["event"] == event}
     expected = _documented_keys("eviction_regretted")
     assert written == {tuple(expected if event == "eviction_regretted" else expected[:-2])}
@@ -118,7 +118,7 @@ def test_the_document_lists_the_keys_of_every_event() -> None:
             assert list(line)[3:] == documented[event]
 
 
-def test_an_eviction_says_who_took_the_image_and_why() -> None:
+def test_an_eviction_says_what_evicted_the_image_and_why() -> None:
     """One line has the image, all its names, the reason, the rule, the trigger and what it freed."""
     (line,) = lines_of(EvictionEnded(Trigger.NIGHTLY, EVICTED, MIDNIGHT))
     expected = {"event": "eviction", "outcome": "evicted", "reason": "expired", "rule": "company", "trigger": "nightly"}
@@ -163,21 +163,21 @@ def test_an_error_of_several_lines_is_one() -> None:
     ],
 )
 def test_a_sweep_that_is_not_enough_is_a_warning(ended: SweepReport, level: str) -> None:
-    """A sweep with failures, or under pressure and above the low mark, asks for attention."""
+    """A sweep with failures, or under pressure and above the low watermark, asks for attention."""
     assert lines_of(SweepEnded(ended, ended.started_at))[-1]["level"] == level
 
 
 @pytest.mark.parametrize(("reachable", "level"), [(None, "info"), (True, "info"), (False, "warning")])
-def test_a_low_mark_out_of_reach_is_said_beforehand(*, reachable: bool | None, level: str) -> None:
+def test_a_low_watermark_out_of_reach_is_logged_beforehand(*, reachable: bool | None, level: str) -> None:
     """A sweep whose candidates all together are not enough is a warning at its start."""
-    plan = replace(NIGHT, low_watermark_reachable=reachable, reclaimable=Size(5, 1), not_reached=(going(9),))
+    plan = replace(NIGHT, low_watermark_reachable=reachable, reclaimable=Size(5, 1), not_reached=(candidate(9),))
     (line,) = lines_of(SweepStarted(plan, FULL, MIDNIGHT, dry_run=False))
     assert (line["level"], line["low_watermark_reachable"]) == (level, reachable)
     assert (line["to_evict"], line["not_needed"], line["reclaimable_bytes"]) == (4, 1, 5)
 
 
-def test_what_holds_the_space_is_said_beforehand() -> None:
-    """Bytes by holder are in the start of a sweep whose low mark is out of reach, and null elsewhere."""
+def test_bytes_by_holder_are_logged_beforehand() -> None:
+    """Bytes by holder are in the start of a sweep whose low watermark is out of reach, and null elsewhere."""
     plan = replace(PRESSURE, low_watermark_reachable=False)
     (line,) = lines_of(SweepStarted(plan, FULL, MIDNIGHT, dry_run=False, held=HELD))
     assert line["held_bytes"] == {holder.value: held_bytes for holder, held_bytes in HELD.items()}
@@ -185,8 +185,8 @@ def test_what_holds_the_space_is_said_beforehand() -> None:
     assert line["held_bytes"] is None
 
 
-def test_why_a_sweep_began_is_said() -> None:
-    """Whether it comes ahead of the mark, and what pulls in progress will still take."""
+def test_why_a_sweep_began_is_logged() -> None:
+    """Whether it comes ahead of the high watermark, and what pulls in progress will still write."""
     (line,) = lines_of(SweepStarted(PRESSURE, FULL, MIDNIGHT, dry_run=False))
     assert (line["early"], line["pulls_projected_bytes"], line["pulls_given_up"]) == (False, 0, 0)
     (line,) = lines_of(SweepStarted(PRESSURE, FULL, MIDNIGHT, dry_run=False, early=True, pulls_projected_bytes=3 * GIB))
@@ -200,24 +200,26 @@ def test_a_pull_without_room_is_a_warning() -> None:
 
 
 def test_a_round_in_which_nothing_happened_is_not_logged() -> None:
-    """Rounds, counts of images and what mode observe remembers leave no line at the default level."""
+    """Rounds, inventories and what mode observe stores leave no line at the default level."""
     assert names_of(Checked(FULL, None), COUNTED, EvictionObserved(OBSERVED)) == []
 
 
 def test_a_runtime_is_logged_when_it_changes() -> None:
-    """A runtime that stays away is one line, and so is one that stays."""
-    assert names_of(RuntimeDown(AWAY), RuntimeDown(AWAY), CONTAINERD, CONTAINERD, RuntimeDown(AWAY)) == [
+    """A runtime that stays unavailable is one line, and so is one that stays up."""
+    assert names_of(
+        RuntimeDown(UNAVAILABLE), RuntimeDown(UNAVAILABLE), CONTAINERD, CONTAINERD, RuntimeDown(UNAVAILABLE)
+    ) == [
         "runtime_down",
         "runtime_up",
         "runtime_down",
     ]
 
 
-def test_another_kind_of_absence_is_another_line() -> None:
-    """A runtime that is away for another reason, or comes back upgraded, is logged again."""
+def test_another_reason_is_another_line() -> None:
+    """A runtime that is unavailable for another reason, or is upgraded, is logged again."""
     upgraded = replace(CONTAINERD, version=RuntimeVersion("containerd", "2.2.0"))
     rejected = RuntimeDown(RuntimeRejectedError("no such service"))
-    assert len(names_of(RuntimeDown(AWAY), rejected, CONTAINERD, upgraded)) == 4
+    assert len(names_of(RuntimeDown(UNAVAILABLE), rejected, CONTAINERD, upgraded)) == 4
 
 
 def test_an_unread_disk_is_logged_until_it_is_read_again() -> None:
@@ -232,18 +234,18 @@ def test_an_unread_disk_is_logged_until_it_is_read_again() -> None:
 
 def test_images_that_cannot_be_counted_are_logged_once() -> None:
     """Failing to count images is one line until it works again."""
-    failed = InventoryFailed(AWAY)
+    failed = InventoryFailed(UNAVAILABLE)
     assert names_of(failed, failed, COUNTED, failed) == ["inventory_failed", "inventory_failed"]
 
 
 def test_a_clock_that_jumped_is_a_warning() -> None:
-    """A jump of the wall clock says how far it went."""
+    """A jump of the wall clock says how far it was."""
     (line,) = lines_of(ClockJumped(-900.0))
     assert (line["level"], line["event"], line["off_seconds"]) == ("warning", "clock_jumped", -900.0)
 
 
-def test_a_dry_run_says_what_would_go_once() -> None:
-    """What dry runs would take is a line per image while it stays planned, and one more when it is again."""
+def test_a_dry_run_says_what_would_be_evicted_once() -> None:
+    """What dry runs would evict is a line per image while it stays planned, and one more when it is again."""
     emptied = replace(DRY_REPORT, evictions=())
     same, nothing = SweepEnded(DRY_REPORT, DRY_REPORT.started_at), SweepEnded(emptied, emptied.started_at)
     lines = [line for line in lines_of(same, same, nothing, same) if line["event"] == "eviction"]
@@ -251,7 +253,7 @@ def test_a_dry_run_says_what_would_go_once() -> None:
 
 
 def test_another_triggers_dry_run_says_so_too() -> None:
-    """An image that two triggers would take is a line for each."""
+    """An image that two triggers would evict is a line for each."""
     under_pressure = replace(DRY_REPORT, trigger=Trigger.PRESSURE)
     lines = lines_of(*(SweepEnded(ended, ended.started_at) for ended in (DRY_REPORT, under_pressure)))
     assert [line["trigger"] for line in lines if line["event"] == "eviction"] == ["nightly", "pressure"]
@@ -263,7 +265,7 @@ def test_a_sweep_does_not_repeat_its_evictions() -> None:
 
 
 def test_a_broken_round_has_its_traceback_in_one_line() -> None:
-    """What nobody foresaw is logged as an error with its traceback."""
+    """An unexpected error is logged with its traceback."""
     (line,) = [line for line in lines_of(*EVERYTHING) if line["event"] == "loop_error"]
     assert line["level"] == "error"
-    assert "ValueError: nobody foresaw this" in str(line["exception"])
+    assert "ValueError: this is unexpected" in str(line["exception"])

@@ -1,4 +1,4 @@
-"""The lines about the ledger, about what waits or is held, and about what other processes did."""
+"""The lines about the ledger, about what waits or is suspended, and about what other processes did."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -20,27 +20,27 @@ from cleaner.core.events import (
 from cleaner.core.history import NightlyRun
 from cleaner.core.model import EvictionOutcome, Trigger
 from unit.outlets.happenings import (
+    FOREIGN,
     FULL,
     GIB,
     HOLD,
     INSTALLED,
     IS_DOWN,
     IS_UP,
-    LEARNED,
     MIDNIGHT,
     OBSERVED,
     OBSERVED_USED,
     REPULLED,
     SWEPT,
     SWEPT_IN_VAIN,
-    going,
+    candidate,
     past,
 )
 from unit.outlets.written import lines_of, names_of
 
 ROUND = Checked(FULL, None)
 WAITS = SweepWaits(Trigger.PRESSURE)
-NIGHT_ENDED = NightlyRunEnded(NightlyRun(MIDNIGHT, MIDNIGHT))
+NIGHTLY_RUN_ENDED = NightlyRunEnded(NightlyRun(MIDNIGHT, MIDNIGHT))
 
 
 def test_a_ledger_is_logged_when_it_changes() -> None:
@@ -82,7 +82,7 @@ def test_a_first_run_that_is_not_known_is_null() -> None:
     assert line["installed_at"] is None
 
 
-def test_a_held_night_is_logged_once() -> None:
+def test_a_suspended_nightly_run_is_logged_once() -> None:
     """What the nightly sweep waits for is one line, and another where that changes."""
     lines = lines_of(
         NightlySuspended(None), NightlySuspended(None), NightlySuspended(INSTALLED), NightlySuspended(INSTALLED)
@@ -93,20 +93,22 @@ def test_a_held_night_is_logged_once() -> None:
     ]
 
 
-@pytest.mark.parametrize("between", [(NIGHT_ENDED,), (IS_DOWN,), (IS_UP,)])
-def test_a_night_that_is_held_anew_is_said_anew(between: tuple[NightlyRunEnded | LedgerDown | LedgerUp, ...]) -> None:
-    """After a night that was swept, or a ledger that came or went, the same reason is another line."""
+@pytest.mark.parametrize("between", [(NIGHTLY_RUN_ENDED,), (IS_DOWN,), (IS_UP,)])
+def test_a_nightly_run_that_is_suspended_anew_is_logged_anew(
+    between: tuple[NightlyRunEnded | LedgerDown | LedgerUp, ...],
+) -> None:
+    """After a nightly run, or a ledger that was up or down in between, the same reason is another line."""
     assert names_of(NightlySuspended(None), *between, NightlySuspended(None)).count("nightly_suspended") == 2
 
 
-def test_a_night_that_is_done_says_which() -> None:
+def test_a_nightly_run_that_is_done_says_which() -> None:
     """Each occurrence that was dealt with is a line."""
-    (line,) = lines_of(NIGHT_ENDED)
+    (line,) = lines_of(NIGHTLY_RUN_ENDED)
     assert (line["event"], line["level"], line["occurrence"]) == ("nightly_done", "info", "2026-06-15T00:00:00Z")
 
 
 def test_a_sweep_that_waits_for_another_is_logged_once() -> None:
-    """However many rounds another sweep takes, it is one line; a round without waiting ends that."""
+    """However many rounds another sweep lasts, it is one line; a round without waiting ends that."""
     assert names_of(ROUND, WAITS, ROUND, WAITS, ROUND, WAITS) == ["sweep_waits"]
     assert names_of(ROUND, WAITS, ROUND, ROUND, WAITS) == ["sweep_waits", "sweep_waits"]
 
@@ -125,12 +127,12 @@ def test_a_sweep_of_another_process_is_a_line() -> None:
     assert (failed["level"], failed["stop_reason"]) == ("warning", None)
 
 
-def test_an_eviction_of_another_process_says_who_took_the_image_and_why() -> None:
+def test_an_eviction_of_another_process_says_what_evicted_the_image_and_why() -> None:
     """One line answers the question as that of our own evictions does."""
-    (line,) = lines_of(ForeignEviction(LEARNED))
+    (line,) = lines_of(ForeignEviction(FOREIGN))
     expected = {"event": "foreign_eviction", "outcome": "evicted", "reason": "expired", "rule": "company"}
     assert line.items() >= (expected | {"trigger": "manual", "evicted_at": "2026-06-14T23:30:00Z"}).items()
-    assert line["references"] == list(going(6).image.references)
+    assert line["references"] == list(candidate(6).image.references)
     assert (line["estimated_bytes"], line["reclaimed_bytes"]) == (3 * GIB, 2 * GIB)
 
 
@@ -144,14 +146,14 @@ def test_a_failed_eviction_of_another_process_is_a_warning(outcome: EvictionOutc
     assert (line["level"], line["error"]) == (level, "x")
 
 
-def test_what_mode_observe_remembers_is_for_debugging() -> None:
+def test_what_mode_observe_stores_is_for_debugging() -> None:
     """The dry run has its own line for it."""
     (line,) = lines_of(EvictionObserved(OBSERVED), level="debug")
     assert (line["event"], line["level"], line["outcome"]) == ("eviction_observed", "debug", "planned")
 
 
 def test_a_regret_says_how_long_the_image_was_gone() -> None:
-    """Both kinds are warnings: pulled again after its eviction, and wanted after it would have gone."""
+    """Both kinds are warnings: re-pulled after its eviction, and used or pulled after it would have been evicted."""
     again, observed = lines_of(EvictionRegretted(REPULLED), EvictionRegretted(OBSERVED_USED))
     assert (again["event"], again["level"]) == ("eviction_regretted", "warning")
     assert (again["outcome"], again["regretted_by"], again["regretted_after_seconds"]) == (
@@ -166,7 +168,7 @@ def test_a_regret_says_how_long_the_image_was_gone() -> None:
     )
 
 
-def test_an_image_that_came_back_before_its_eviction_was_over_was_gone_for_no_time() -> None:
+def test_an_image_that_was_re_pulled_before_its_eviction_was_over_was_gone_for_no_time() -> None:
     """Times of two clocks never make a negative duration."""
     (line,) = lines_of(EvictionRegretted(replace(REPULLED, regretted_at=REPULLED.at - timedelta(seconds=1))))
     assert line["regretted_after_seconds"] == 0

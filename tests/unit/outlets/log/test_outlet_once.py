@@ -20,11 +20,11 @@ from unit.outlets.happenings import (
     EVERYTHING,
     EVICTED,
     FAILED,
-    LEARNED,
+    FOREIGN,
     MIDNIGHT,
     PLANNED,
     SPARED,
-    going,
+    candidate,
     past,
 )
 from unit.outlets.written import lines_of, metrics_after, value, written_by
@@ -37,7 +37,7 @@ UNITS = {"_bytes": "bytes", "_seconds": "seconds", "_at": "RFC 3339, UTC", "time
 """By the end of a key."""
 PERCENT = "percent, 0 to 100"
 Keys = dict[str, tuple[set[str], str, str]]
-UNDATED = replace(EVICTED, verdict=replace(going(1), created_at=None, pulled_at=None, last_used_at=None))
+UNDATED = replace(EVICTED, verdict=replace(candidate(1), created_at=None, pulled_at=None, last_used_at=None))
 EVICTIONS = [
     EvictionEnded(Trigger.NIGHTLY, eviction, MIDNIGHT) for eviction in (EVICTED, FAILED, SPARED, PLANNED, UNDATED)
 ]
@@ -63,7 +63,7 @@ def type_of(written: object) -> str:
 
 
 def types_in(lines: list[dict[str, object]]) -> dict[str, set[str]]:
-    """What each key of some lines really held."""
+    """The values that each key of some lines really had."""
     types = defaultdict(set)
     for line in lines:
         for key, written in line.items():
@@ -82,7 +82,7 @@ def test_an_eviction_has_just_the_types_that_are_documented() -> None:
 
 @pytest.mark.parametrize("event", SECTIONS)
 def test_keys_are_of_documented_types(event: str) -> None:
-    """No line holds what its table does not say."""
+    """No line has a type that its table does not say."""
     lines = [line for line in lines_of(*EVERYTHING, level="debug") if line["event"] == event]
     assert lines
     for key, types in types_in(lines).items():
@@ -98,7 +98,7 @@ def test_units_are_those_of_the_names(event: str) -> None:
 
 
 def test_every_key_of_an_eviction_has_a_meaning() -> None:
-    """The line that people look for is explained in full."""
+    """The line that people search for is explained in full."""
     assert all(meaning.strip() for _, _, meaning in SECTIONS["eviction"].values())
 
 
@@ -118,17 +118,17 @@ def test_queries_choose_the_streams_of_the_manifests(query: LogQuery) -> None:
     assert query.streams == {"namespace": namespace, "container": container["name"]}
 
 
-def test_who_removed_an_image_is_found() -> None:
-    """Evictions that took an image or failed to, whoever made them; nothing that was spared, planned or told later."""
+def test_the_trigger_that_evicted_an_image_is_found() -> None:
+    """Evictions that removed an image or failed to, of any process; none that was spared, planned or reported later."""
     shown = REMOVED.lines(written_by(*EVERYTHING, level="debug"))
     assert len(shown) == 4
     for line, (verdict, outcome, trigger) in zip(
         shown,
         [
-            (going(6), "evicted", "manual"),
-            (going(1), "evicted", "nightly"),
-            (going(2), "failed", "nightly"),
-            (going(5, EvictReason.PRESSURE), "evicted", "pressure"),
+            (candidate(6), "evicted", "manual"),
+            (candidate(1), "evicted", "nightly"),
+            (candidate(2), "failed", "nightly"),
+            (candidate(5, EvictReason.PRESSURE), "evicted", "pressure"),
         ],
         strict=True,
     ):
@@ -136,7 +136,7 @@ def test_who_removed_an_image_is_found() -> None:
 
 
 def test_another_images_eviction_is_not_found() -> None:
-    """The name is looked for among the references, wherever else it stands; a collector may have left out spaces."""
+    """The name is searched among the references, wherever else it stands; a collector may have left out spaces."""
     elsewhere = replace(FAILED, error="it shares layers with golem-ai/app1")
     lines = written_by(EvictionEnded(Trigger.NIGHTLY, elsewhere, MIDNIGHT), EVICTIONS[0])
     dense = [json.dumps(json.loads(line), separators=(",", ":")) for line in lines]
@@ -144,17 +144,17 @@ def test_another_images_eviction_is_not_found() -> None:
     one = parse_logql(query.replace("golem-ai/app", "golem-ai/app1"))
     for written in (lines, dense):
         (shown,) = one.lines(written)
-        assert going(1).image.id in shown
+        assert candidate(1).image.id in shown
 
 
 def test_what_each_trigger_freed_is_what_the_metric_counts() -> None:
-    """The sums by trigger are those of the evictions, learned ones too, and together they are the counters' sum."""
+    """The sums by trigger are those of all evictions, also of other processes, and add up to the counters' sum."""
     unmeasured = ForeignEviction(past(9, reclaimed_bytes=None))
     sums = FREED.sums(written_by(*EVERYTHING, unmeasured, level="debug"))
     expected = {
         "nightly": EVICTED.reclaimed_bytes,
         "pressure": BURST.reclaimed_bytes,
-        "manual": LEARNED.reclaimed_bytes,
+        "manual": FOREIGN.reclaimed_bytes,
     }
     assert sums == expected
     metrics = metrics_after([*EVERYTHING, unmeasured])
@@ -166,7 +166,7 @@ def test_what_each_trigger_freed_is_what_the_metric_counts() -> None:
     "text", ["sum(rate({a=`b`}[5m]))", '{a="b"} | logfmt', '{a="b"} | c > 5', '{a="b"} != "c"', 'rate({a="b"}[5m])']
 )
 def test_a_query_that_cannot_be_applied_is_an_error(text: str) -> None:
-    """A stage that nobody here knows is not passed over."""
+    """A stage that is not known here is not skipped."""
     with pytest.raises(ValueError, match=r"not known|no stream selector"):
         parse_logql(text)
 

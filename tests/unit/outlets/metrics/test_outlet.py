@@ -18,17 +18,16 @@ from cleaner.core.pressure.forecast import Forecast
 from cleaner.outlets.metrics.outlet import Metrics
 from cleaner.runtime.rpc import methods
 from unit.outlets.happenings import (
-    AWAY,
     BYTES_ONLY,
     CONTAINERD,
     COUNTED,
     DRY_REPORT,
     EVERYTHING,
     EVICTED,
+    FILLING,
     FULL,
     GIB,
     HELD,
-    LOOKING,
     MIDNIGHT,
     NIGHT,
     PLANNED,
@@ -36,6 +35,7 @@ from unit.outlets.happenings import (
     SPACE,
     SPACE_IN_VAIN,
     SPACE_UNKNOWN,
+    UNAVAILABLE,
     UNREAD,
     report,
 )
@@ -61,7 +61,7 @@ def _own_lines(registry: CollectorRegistry) -> str:
 
 
 def test_a_scrape_is_the_golden_one() -> None:
-    """A fixed night and burst give exactly the scrape that is committed (UPDATE_GOLDEN=1 writes it anew)."""
+    """A fixed nightly run and burst give exactly the scrape that is committed (UPDATE_GOLDEN=1 writes it anew)."""
     scraped = _own_lines(_after_everything().registry)
     if os.environ.get("UPDATE_GOLDEN"):
         GOLDEN.write_text(scraped)
@@ -114,7 +114,7 @@ def test_unknown_times_have_no_sample() -> None:
 
 def test_a_failed_sweep_is_an_attempt_and_a_failure() -> None:
     """A failed sweep counts twice, moves the time of the last sweep, and not that of the last success."""
-    metrics = metrics_after([SweepEnded(report(), MIDNIGHT), SweepFailed(Trigger.NIGHTLY, AWAY, 60.0, ONE_PM)])
+    metrics = metrics_after([SweepEnded(report(), MIDNIGHT), SweepFailed(Trigger.NIGHTLY, UNAVAILABLE, 60.0, ONE_PM)])
     assert value(metrics, "sweeps_total", trigger="nightly") == 2
     assert value(metrics, "sweep_failures_total", trigger="nightly") == 1
     assert value(metrics, "last_sweep_timestamp_seconds") == ONE_PM.timestamp()
@@ -123,7 +123,7 @@ def test_a_failed_sweep_is_an_attempt_and_a_failure() -> None:
 
 
 def test_planned_evictions_move_no_eviction_counter() -> None:
-    """A dry run is a sweep, but nothing went, failed or was spared."""
+    """A dry run is a sweep, but nothing was evicted, failed or was spared."""
     metrics = metrics_after([EvictionEnded(Trigger.NIGHTLY, PLANNED, MIDNIGHT), SweepEnded(DRY_REPORT, MIDNIGHT)])
     quiet = metrics_after()
     moved = set(_own_lines(metrics.registry).splitlines()) - set(_own_lines(quiet.registry).splitlines())
@@ -149,7 +149,7 @@ def test_image_states_add_up_to_all_images() -> None:
     assert (states["evictable"], states["in_use"], states["pinned"]) == (4, 2, 0)
 
 
-def test_what_could_be_freed_and_who_holds_the_rest_is_shown() -> None:
+def test_reclaimable_bytes_and_bytes_by_holder_are_shown() -> None:
     """Each trigger's candidates have the bytes that they free together, and each holder its bytes."""
     metrics = metrics_after([SPACE])
     assert value(metrics, "reclaimable_bytes", trigger="nightly") == 4 * GIB
@@ -157,15 +157,15 @@ def test_what_could_be_freed_and_who_holds_the_rest_is_shown() -> None:
     assert {holder: value(metrics, "filesystem_held_bytes", holder=holder) for holder in HELD} == HELD
 
 
-def test_bytes_that_nobody_measured_are_compared_with_nothing() -> None:
-    """Where removals are not measured, as on ZFS, what was foretold does not count: it would seem wrong."""
+def test_bytes_that_were_not_measured_are_compared_with_nothing() -> None:
+    """Where removals are not measured, as on ZFS, estimates do not count: they would seem wrong."""
     metrics = metrics_after([EvictionEnded(Trigger.PRESSURE, replace(EVICTED, reclaimed_bytes=None), MIDNIGHT)])
     assert value(metrics, "evictions_total", reason="expired") == 1
     assert value(metrics, "reclaimed_bytes_total", reason="expired") == 0
     assert value(metrics, "estimated_bytes_total", reason="expired") == 0
 
 
-def test_bytes_that_cannot_be_foretold_have_no_sample() -> None:
+def test_bytes_that_cannot_be_estimated_have_no_sample() -> None:
     """Where the runtime does not tell what images share there is no figure, not even an earlier one."""
     for events in ([], [SPACE_UNKNOWN], [SPACE, SPACE_UNKNOWN]):
         metrics = metrics_after(events)
@@ -173,10 +173,10 @@ def test_bytes_that_cannot_be_foretold_have_no_sample() -> None:
         assert value(metrics, "filesystem_held_bytes", holder="in_use") is None
 
 
-def test_a_runtime_that_went_is_down() -> None:
+def test_a_runtime_that_became_unavailable_is_down() -> None:
     """runtime_up follows the runtime; its version stays known."""
     up = metrics_after([CONTAINERD])
-    down = metrics_after([CONTAINERD, RuntimeDown(AWAY)])
+    down = metrics_after([CONTAINERD, RuntimeDown(UNAVAILABLE)])
     assert (value(metrics_after(), "runtime_up"), value(up, "runtime_up"), value(down, "runtime_up")) == (0, 1, 0)
     assert value(down, "runtime_info", name="containerd", version="2.1.4") == 1
 
@@ -216,7 +216,7 @@ def test_the_next_nightly_sweep_is_shown_and_withdrawn() -> None:
 
 
 def test_each_filesystem_has_series_of_its_own() -> None:
-    """Sizes of all of them, marks of those that can be driven down."""
+    """Sizes of all of them, watermarks of those that can be driven down."""
     metrics = metrics_after(usage=SEVERAL)
     sizes = {name: value(metrics, "filesystem_avail_bytes", filesystem=name) for name in Filesystem}
     assert sizes == {"images": 20 * GIB, "content": 30 * GIB, "containers": 20 * GIB}
@@ -227,10 +227,10 @@ def test_each_filesystem_has_series_of_its_own() -> None:
     assert value(metrics, "filesystem_files", filesystem="containers") is None
 
 
-def test_what_is_coming_is_shown_and_withdrawn() -> None:
-    """Times are those of the last look, +Inf where nothing fills; none are left once the disk cannot be read."""
+def test_forecasts_are_shown_and_withdrawn() -> None:
+    """Times are those of the last check, +Inf where nothing fills; none are left once the disk cannot be read."""
     names = ("time_to_high_watermark_seconds", "time_to_kubelet_threshold_seconds", "pulls_projected_bytes")
-    metrics = metrics_after([LOOKING])
+    metrics = metrics_after([FILLING])
     assert [value(metrics, name) for name in names] == [90.0, 1234.5, 3 * GIB]
     metrics.record(Checked(FULL, None, Forecast(FULL)))
     assert [value(metrics, name) for name in names] == [math.inf, math.inf, 0]
@@ -240,14 +240,14 @@ def test_what_is_coming_is_shown_and_withdrawn() -> None:
 
 
 @pytest.mark.parametrize(("reachable", "shown"), [(None, None), (True, 1), (False, 0)])
-def test_whether_the_low_mark_is_within_reach_is_shown(*, reachable: bool | None, shown: float | None) -> None:
+def test_whether_the_low_watermark_is_within_reach_is_shown(*, reachable: bool | None, shown: float | None) -> None:
     """1 or 0, and nothing where that is not known, not even what was known before."""
     metrics = metrics_after([SPACE_IN_VAIN, replace(SPACE, low_watermark_reachable=reachable)])
     assert value(metrics, "low_watermark_reachable") == shown
 
 
-def test_marks_are_ratios() -> None:
-    """Marks are shown as ratios, so that alerts repeat no number."""
+def test_watermarks_are_ratios() -> None:
+    """Watermarks are shown as ratios, so that alerts repeat no number."""
     metrics = metrics_after()
     assert value(metrics, "high_watermark_ratio", filesystem="images", resource="bytes") == 0.75
     assert value(metrics, "low_watermark_ratio", filesystem="images", resource="inodes") == 0.75

@@ -19,10 +19,10 @@ from cleaner.core.history import PastSweep
 from cleaner.core.model import EvictionOutcome, KeepReason, StopReason, Trigger
 from cleaner.outlets.metrics.outlet import Metrics
 from unit.outlets.happenings import (
+    FOREIGN,
     INSTALLED,
     IS_DOWN,
     IS_UP,
-    LEARNED,
     MIDNIGHT,
     NIGHT,
     OBSERVED,
@@ -51,13 +51,13 @@ def _moved(metrics: Metrics) -> dict[str, float]:
 
 
 def test_an_eviction_of_another_process_counts_as_our_own() -> None:
-    """What the ledger tells of somebody else's eviction moves the same counters by the same figures."""
-    metrics = metrics_after([ForeignEviction(LEARNED)])
+    """The ledger's news of an eviction of another process moves the same counters by the same figures."""
+    metrics = metrics_after([ForeignEviction(FOREIGN)])
     assert value(metrics, "evictions_total", reason="expired") == 1
     assert _moved(metrics) == {
         "evictions_total": 1,
-        "reclaimed_bytes_total": LEARNED.reclaimed_bytes,
-        "estimated_bytes_total": LEARNED.estimated_bytes,
+        "reclaimed_bytes_total": FOREIGN.reclaimed_bytes,
+        "estimated_bytes_total": FOREIGN.estimated_bytes,
     }
 
 
@@ -69,13 +69,15 @@ def test_an_eviction_of_another_process_counts_as_our_own() -> None:
         (EvictionOutcome.PLANNED, {}),
     ],
 )
-def test_a_learned_eviction_that_took_nothing_frees_nothing(outcome: EvictionOutcome, moved: dict[str, float]) -> None:
+def test_a_foreign_eviction_that_evicted_nothing_frees_nothing(
+    outcome: EvictionOutcome, moved: dict[str, float]
+) -> None:
     """A failure or a spared image of another process is one here, and no bytes are."""
     assert _moved(metrics_after([ForeignEviction(past(6, outcome=outcome))])) == moved
 
 
-def test_an_eviction_whose_bytes_nobody_measured_counts() -> None:
-    """One that was under way when its process died is gone, and adds no bytes that nobody knows."""
+def test_an_eviction_whose_bytes_were_not_measured_counts() -> None:
+    """One that was under way when its process died is evicted, and adds no unknown bytes."""
     metrics = metrics_after([ForeignEviction(past(6, estimated_bytes=None, reclaimed_bytes=None))])
     assert _moved(metrics) == {"evictions_total": 1}
 
@@ -104,7 +106,7 @@ def test_a_failed_sweep_of_another_process_is_a_failure() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "last"), [(-1, 0), (0, 0), (1, 1)])
-def test_a_sweep_that_is_learned_late_is_not_the_last(seconds: int, last: int) -> None:
+def test_a_foreign_sweep_that_is_read_late_is_not_the_last(seconds: int, last: int) -> None:
     """The last sweep is the one that ended last, whichever was heard of first."""
     other = PastSweep(Trigger.MANUAL, MIDNIGHT + timedelta(seconds=seconds), 1.0, "done")
     metrics = metrics_after([SweepEnded(report(), MIDNIGHT), ForeignSweep(other)])
@@ -149,13 +151,13 @@ def test_an_image_that_was_pulled_again_is_a_regret() -> None:
     }
 
 
-def test_what_would_have_gone_is_counted_apart() -> None:
+def test_what_would_have_been_evicted_is_counted_apart() -> None:
     """In mode observe an image that would have been evicted, and its later use, move only counters of their own."""
     assert _moved(metrics_after([EvictionObserved(OBSERVED)])) == {"observed_evictions_total": 1}
     assert _moved(metrics_after([EvictionRegretted(OBSERVED_USED)])) == {"observed_regrets_total": 1}
 
 
-def test_images_of_a_held_rule_are_a_state() -> None:
+def test_images_of_a_rule_on_hold_are_a_state() -> None:
     """While a rule is on hold its images are `rule_on_hold`, and not evictable."""
     metrics = metrics_after(
         [ImagesInventoried(replace(NIGHT, evictions=(), kept=(staying(1, KeepReason.RULE_ON_HOLD),)))]

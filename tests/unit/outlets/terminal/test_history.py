@@ -15,7 +15,7 @@ from cleaner.core.history import PastEviction, RegretKind
 from cleaner.core.model import EvictionOutcome, Trigger
 from cleaner.core.references import parse_pattern
 from cleaner.outlets.terminal.history import history_document, print_history
-from cleaner.outlets.terminal.tables import MOST_ROWS
+from cleaner.outlets.units import MOST_ROWS
 from support.golden import assert_golden
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -153,7 +153,7 @@ def test_a_wide_table_loses_nothing_when_narrow(terminal: pytest.MonkeyPatch) ->
 
 
 def test_a_table_is_stacked_only_where_it_does_not_fit(terminal: pytest.MonkeyPatch) -> None:
-    """A terminal as wide as the table has the table; one column less, and the other columns go beneath the image."""
+    """A terminal as wide as the table has the table; one column less, and the other columns stand beneath the image."""
     widest = max(map(len, _text((past(),)).splitlines()[:2]))
     terminal.setenv("COLUMNS", str(widest))
     assert "RECLAIMED" in _shown((past(),))
@@ -212,7 +212,7 @@ def test_foreign_text_stays_on_its_line() -> None:
 
 
 def test_the_closing_line_says_what_it_comes_to() -> None:
-    """It has the evicted, the bytes measured and foretold, and how many came back, of the evicted."""
+    """It has the evicted, the bytes measured and estimated, and how many of the evicted were re-pulled."""
     assert _last_line(RETURNED, past(2)) == "2 evicted, 2.0 GiB reclaimed (estimated 2.0 GiB), 1 re-pulled (50.0 %)."
     assert _last_line(past()) == "1 evicted, 1.0 GiB reclaimed (estimated 1.0 GiB), none re-pulled."
 
@@ -228,7 +228,7 @@ def test_failures_are_counted_apart() -> None:
 
 
 def test_sums_say_what_they_leave_out() -> None:
-    """Bytes that nobody measured are no 0: the line counts them, and where none are known the sum is null."""
+    """Bytes that were not measured are no 0: the line counts them, and where none are known the sum is null."""
     unknown = past(2, estimated_bytes=None, reclaimed_bytes=None)
     assert "1.0 GiB reclaimed (estimated 1.0 GiB; 1 not measured)" in _last_line(past(1), unknown)
     assert _last_line(unknown) == "1 evicted, bytes not measured, none re-pulled."
@@ -236,7 +236,7 @@ def test_sums_say_what_they_leave_out() -> None:
     assert _totals(unknown) == {"evicted": 1, "regretted": 0, "estimated_bytes": None, "reclaimed_bytes": None}
 
 
-def test_observed_ones_would_have_gone() -> None:
+def test_observed_ones_would_have_been_evicted() -> None:
     """The observed count as such, and those pulled or used later are a share of them."""
     (first, second, third) = OBSERVED
     assert _last_line(*OBSERVED, observed=True) == (

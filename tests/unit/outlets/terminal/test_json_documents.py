@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from cleaner.core.model import EvictReason, Image, KeepReason, Plan, StopReason, Trigger, Verdict
 from cleaner.core.reclaim import Size
 from cleaner.outlets.terminal.json_documents import plan_document, sweep_document
-from unit.outlets.happenings import BYTES_ONLY, EVICTED, FULL, HELD, NIGHT, SEVERAL, going, report
+from unit.outlets.happenings import BYTES_ONLY, EVICTED, FULL, HELD, NIGHT, SEVERAL, candidate, report
 
 FILESYSTEM_KEYS = ["path", "capacity_bytes", "available_bytes", "used_percent", "inodes_used_percent", "name"]
 
@@ -57,7 +57,7 @@ def test_a_plan_lists_every_filesystem() -> None:
     assert plan_document(NIGHT, None, None)["filesystems"] == []
 
 
-def test_a_plan_says_what_it_frees_and_who_holds_the_rest() -> None:
+def test_a_plan_has_reclaimable_bytes_and_bytes_by_holder() -> None:
     """Where the runtime tells what images share, bytes and holders are figures, and what is not needed is kept."""
     size = Size(5000, 3)
     (first, *others) = NIGHT.evictions
@@ -101,8 +101,8 @@ def test_an_image_of_a_plan_has_all_keys_of_the_contract() -> None:
     images = plan_document(NIGHT, FULL, None)["images"]
     assert isinstance(images, list)
     assert images[0] == {
-        "id": going(1).image.id,
-        "references": list(going(1).image.references),
+        "id": candidate(1).image.id,
+        "references": list(candidate(1).image.references),
         "verdict": "evict",
         "reason": "expired",
         "rule": "company",
@@ -117,14 +117,14 @@ def test_an_image_of_a_plan_has_all_keys_of_the_contract() -> None:
 
 def test_references_are_tags_then_digests_each_sorted() -> None:
     """References come sorted even from a runtime that does not sort them."""
-    verdict = replace(going(1), image=Image("i", ("z:1", "b:1"), ("y@sha256:2", "a@sha256:1")))
+    verdict = replace(candidate(1), image=Image("i", ("z:1", "b:1"), ("y@sha256:2", "a@sha256:1")))
     images = plan_document(Plan(Trigger.MANUAL, (verdict,), ()), FULL, None)["images"]
     assert isinstance(images, list)
     assert images[0]["references"] == ["b:1", "z:1", "a@sha256:1", "y@sha256:2"]
 
 
 def test_a_sweep_has_all_keys_of_the_contract() -> None:
-    """Every key is there, and kept holds a count per reason that occurs and the ones not reached."""
+    """Every key is there, and kept has a count per reason that occurs and the ones not reached."""
     document = sweep_document(report())
     assert list(document) == [
         "trigger",
@@ -144,12 +144,12 @@ def test_a_sweep_has_all_keys_of_the_contract() -> None:
 
 
 def test_an_eviction_has_all_keys_of_the_contract() -> None:
-    """An eviction says its outcome, what was foretold and what was measured."""
+    """An eviction says its outcome, its estimated and its measured bytes."""
     evictions = sweep_document(report())["evictions"]
     assert isinstance(evictions, list)
     assert evictions[0] == {
-        "id": going(1).image.id,
-        "references": list(going(1).image.references),
+        "id": candidate(1).image.id,
+        "references": list(candidate(1).image.references),
         "reason": "expired",
         "rule": "company",
         "outcome": "evicted",

@@ -40,10 +40,10 @@ def test_a_node_that_is_known_needs_no_notice(known: timedelta) -> None:
     assert _watched(known) == ()
 
 
-def test_a_node_of_which_nothing_is_remembered_is_told() -> None:
-    """Without a ledger nobody knows since when the node is watched."""
+def test_a_node_without_memory_is_told() -> None:
+    """Without a ledger it is not known since when the node is watched."""
     (notice,) = watch_notices(Memory(None), Mode.OBSERVE, Trigger.NIGHTLY, GRACE, MIDNIGHT)
-    assert notice.startswith("Nothing is remembered of this node")
+    assert notice.startswith("Nothing is stored about this node")
     assert notice.endswith("the daemon's nightly sweep waits.")
 
 
@@ -63,7 +63,7 @@ def test_images_that_only_memory_keeps_are_counted() -> None:
     assert memory_notices(None) == ()
 
 
-def test_a_held_image_is_no_matter_of_memory() -> None:
+def test_an_image_of_a_rule_on_hold_does_not_wait_for_memory() -> None:
     """An image that stays because its rule is on hold is not counted."""
     assert memory_notices(Plan(Trigger.NIGHTLY, (), (staying(1, KeepReason.RULE_ON_HOLD),))) == ()
 
@@ -86,7 +86,7 @@ def test_a_mode_that_does_less_than_the_plan_says_so(mode: Mode, trigger: Trigge
 
 
 def test_registries_that_are_down_are_told() -> None:
-    """Each registry that does not answer is a notice with its reason; where all do, or nobody asked, there is none."""
+    """Each registry that does not answer is a notice with its reason; if all do, or none was asked, there is none."""
     asked = RegistriesProbed(frozenset({"docker.io"}), {"r.io": "HTTP 503", "q.io": "Connection refused"})
     assert registry_notices(asked) == (
         "The registry r.io is down (HTTP 503): its images stay, since it could not give them again.",

@@ -9,9 +9,9 @@ from cleaner.core.events import EvictionEnded, RegistriesProbed, SweepFailed, Sw
 from cleaner.core.model import KeepReason, Plan, StopReason, Trigger
 from cleaner.core.reclaim import Holder, Size
 from cleaner.outlets.terminal.progress import ProgressLines
-from cleaner.outlets.terminal.tables import MOST_ROWS, WHY_ENDED, WHY_KEPT, print_holders, print_plan, print_sweep
+from cleaner.outlets.terminal.tables import WHY_ENDED, WHY_KEPT, print_holders, print_plan, print_sweep
+from cleaner.outlets.units import MOST_ROWS
 from unit.outlets.happenings import (
-    AWAY,
     BYTES_ONLY,
     DRY_REPORT,
     EVERYTHING,
@@ -22,7 +22,8 @@ from unit.outlets.happenings import (
     MIDNIGHT,
     NIGHT,
     SPARED,
-    going,
+    UNAVAILABLE,
+    candidate,
     image,
     report,
     staying,
@@ -63,7 +64,7 @@ def test_a_plan_has_a_row_per_image() -> None:
 
 
 def test_a_plan_says_what_it_frees() -> None:
-    """Where bytes are foretold each row has its own, and the closing line those of all that would go."""
+    """Where bytes are estimated each row has its own, and the closing line those of all that would be evicted."""
     (first, second, *others) = NIGHT.evictions
     plan = Plan(
         Trigger.PRESSURE,
@@ -77,20 +78,20 @@ def test_a_plan_says_what_it_frees() -> None:
     assert _row(text, "app1")[4:8] == ["3.0", "GiB", "1.0", "GiB"]
     assert _row(text, "app2")[:8] == ["not", "needed", "expired", "company", "45d", "6.0", "GiB", "2.0"]
     assert "A pressure sweep would evict 1 image, which frees 3.0 GiB, and keep 6, 3 of them not needed." in text
-    assert "low mark" not in text
+    assert "low watermark" not in text
 
 
 @pytest.mark.parametrize(("count", "shown"), [(MOST_ROWS, True), (MOST_ROWS + 1, False)])
 def test_many_images_that_are_not_needed_are_counted(count: int, *, shown: bool) -> None:
     """More than fifty candidates that are not needed are a number, unless all are asked for."""
-    rest = tuple(going(number) for number in range(2, count + 2))
-    plan = Plan(Trigger.PRESSURE, (going(1),), (), Size(9, 9), rest, low_watermark_reachable=True)
+    rest = tuple(candidate(number) for number in range(2, count + 2))
+    plan = Plan(Trigger.PRESSURE, (candidate(1),), (), Size(9, 9), rest, low_watermark_reachable=True)
     assert ("not needed  " in _plan_text(plan)) is shown
     assert f"keep {count}, {count} of them not needed." in _plan_text(plan)
     assert f"app{count + 1}:1.0" in _plan_text(plan, all_rows=True)
 
 
-def test_a_low_mark_out_of_reach_is_said() -> None:
+def test_a_low_watermark_out_of_reach_is_said() -> None:
     """Where all candidates are not enough the plan says so."""
     assert "Evicting all of that does not reach the low watermark." in _plan_text(
         replace(NIGHT, low_watermark_reachable=False)
@@ -98,7 +99,7 @@ def test_a_low_mark_out_of_reach_is_said() -> None:
 
 
 def test_holders_are_a_line() -> None:
-    """Who holds what is used is one line without those that hold nothing, and none where it is not known."""
+    """Bytes by holder are one line without the holders that have none, and no line where they are not known."""
     stream = io.StringIO()
     print_holders(None, stream)
     assert not stream.getvalue()
@@ -116,7 +117,7 @@ def test_a_plan_says_what_is_used_and_the_notices() -> None:
 @pytest.mark.parametrize(("kept", "grouped"), [(MOST_ROWS, False), (MOST_ROWS + 1, True)])
 def test_many_kept_images_are_grouped(kept: int, *, grouped: bool) -> None:
     """More than fifty kept images are counted by reason, with examples, unless all are asked for."""
-    plan = Plan(Trigger.NIGHTLY, (going(1),), tuple(staying(number, KeepReason.IN_USE) for number in range(kept)))
+    plan = Plan(Trigger.NIGHTLY, (candidate(1),), tuple(staying(number, KeepReason.IN_USE) for number in range(kept)))
     assert (f"kept{kept - 1}:1" not in _plan_text(plan)) is grouped
     assert (WHY_KEPT[KeepReason.IN_USE] in _plan_text(plan)) is grouped
     assert f"kept{kept - 1}:1" in _plan_text(plan, all_rows=True)
@@ -129,9 +130,9 @@ def test_every_reason_has_words() -> None:
 
 
 def test_an_image_of_a_rule_on_hold_says_so() -> None:
-    """A held image is a row with its reason; many are a line that says why."""
-    held = replace(going(1), reason=KeepReason.RULE_ON_HOLD)
-    assert _row(_plan_text(Plan(Trigger.NIGHTLY, (), (held,))), "app1")[:4] == [
+    """An image of a rule on hold is a row with its reason; many are a line that says why."""
+    on_hold = replace(candidate(1), reason=KeepReason.RULE_ON_HOLD)
+    assert _row(_plan_text(Plan(Trigger.NIGHTLY, (), (on_hold,))), "app1")[:4] == [
         "keep",
         "rule_on_hold",
         "company",
@@ -150,10 +151,10 @@ def test_first_sight_is_told_from_a_pull_time() -> None:
     assert "recent (first seen)" in _plan_text(Plan(Trigger.NIGHTLY, (), (kept,)))
 
 
-def test_an_image_without_tags_goes_by_its_digest() -> None:
+def test_an_image_without_tags_is_named_by_its_digest() -> None:
     """Without a tag the digest is shown with twelve digits; without both it is <none>."""
-    by_digest = replace(going(1), image=image(1, digests=("example.com/a@sha256:" + "ab" * 32,)))
-    nameless = replace(going(2), image=image(2))
+    by_digest = replace(candidate(1), image=image(1, digests=("example.com/a@sha256:" + "ab" * 32,)))
+    nameless = replace(candidate(2), image=image(2))
     text = _plan_text(Plan(Trigger.NIGHTLY, (by_digest, nameless), ()))
     assert "example.com/a@sha256:abababababab " in text
     assert "<none>" in text
@@ -162,7 +163,7 @@ def test_an_image_without_tags_goes_by_its_digest() -> None:
 def test_a_file_has_no_colour_and_no_folded_reference() -> None:
     """Where there is no terminal the text is plain and each reference on one line."""
     long = "registry.example.com/" + "deep/" * 40 + "app:1"
-    text = _plan_text(Plan(Trigger.NIGHTLY, (replace(going(1), image=image(1, long)),), ()))
+    text = _plan_text(Plan(Trigger.NIGHTLY, (replace(candidate(1), image=image(1, long)),), ()))
     assert long in text
     assert "\x1b" not in text
 
@@ -171,7 +172,7 @@ def test_a_narrow_terminal_folds_references() -> None:
     """On a terminal a long reference is folded, and no part of it is lost."""
     long = "registry.example.com/" + "deep/" * 40 + "app:1"
     stream = _Terminal()
-    print_plan(Plan(Trigger.NIGHTLY, (replace(going(1), image=image(1, long)),), ()), FULL, (), stream)
+    print_plan(Plan(Trigger.NIGHTLY, (replace(candidate(1), image=image(1, long)),), ()), FULL, (), stream)
     assert stream.getvalue().count("deep/") + stream.getvalue().count("dee") >= 40
     assert "…" not in stream.getvalue()
 
@@ -186,8 +187,8 @@ def test_an_empty_node_has_a_plan_too() -> None:
     ]
 
 
-def test_a_sweep_says_what_went_what_stayed_and_why() -> None:
-    """A sweep has a row per eviction with what was foretold and what it freed, the kept ones, and a closing line."""
+def test_a_sweep_says_what_was_evicted_what_stayed_and_why() -> None:
+    """A sweep has a row per eviction with its estimated and reclaimed bytes, the kept ones, and a closing line."""
     text = _sweep_text()
     assert _row(text, "app1")[:8] == ["evicted", "expired", "company", "45d", "7.0", "GiB", "6.0", "GiB"]
     assert "still there after RemoveImage" in text
@@ -224,7 +225,7 @@ def test_a_dry_run_frees_nothing() -> None:
 
 
 def test_a_sweep_that_was_not_needed_has_no_table() -> None:
-    """Below the high mark there are two lines: why it ended, and how full the disk is."""
+    """Below the high watermark there are two lines: why it ended, and how full the disk is."""
     text = _sweep_text(plan=None, evictions=(), not_reached=0, stop_reason=StopReason.NOT_NEEDED)
     assert text.splitlines() == [
         "The nightly sweep ended after 12 s, nothing is at its high watermark: 0 kept.",
@@ -240,7 +241,7 @@ def test_progress_has_a_line_per_eviction() -> None:
     progress.record(RegistriesProbed(frozenset({"docker.io"}), {"r.io": "HTTP 503"}))
     for eviction in (EVICTED, FAILED, SPARED):
         progress.record(EvictionEnded(Trigger.NIGHTLY, eviction, MIDNIGHT))
-    progress.record(SweepFailed(Trigger.NIGHTLY, AWAY, 60.0, MIDNIGHT))
+    progress.record(SweepFailed(Trigger.NIGHTLY, UNAVAILABLE, 60.0, MIDNIGHT))
     assert stream.getvalue().splitlines() == [
         "nightly sweep: 4 of 7 images may be evicted; 80.0 % used.",
         "The registry r.io is down (HTTP 503): its images stay.",
@@ -256,15 +257,15 @@ def test_progress_has_a_line_per_eviction() -> None:
     [(None, ""), ({**dict.fromkeys(Holder, 0), Holder.NON_IMAGE: GIB}, " Held by: non_image 1.0 GiB.")],
 )
 def test_progress_says_what_is_in_vain_first(held: dict[Holder, int] | None, says: str) -> None:
-    """Where the low mark is out of reach that is the second line, with what holds the space where that is known."""
+    """If the low watermark is out of reach, that is the second line, with the bytes by holder where they are known."""
     stream = io.StringIO()
     plan = replace(NIGHT, low_watermark_reachable=False)
     ProgressLines(stream).record(SweepStarted(plan, BYTES_ONLY, MIDNIGHT, dry_run=False, held=held))
     assert stream.getvalue().splitlines()[1] == f"All candidates together do not reach the low watermark.{says}"
 
 
-def test_progress_counts_on_where_more_goes_than_was_foretold() -> None:
-    """Images that are not needed count as images, and one that goes after all as one more."""
+def test_progress_counts_evictions_beyond_the_estimate() -> None:
+    """Images that are not needed count as images, and one that is evicted after all as one more."""
     stream = io.StringIO()
     progress = ProgressLines(stream)
     plan = replace(NIGHT, evictions=NIGHT.evictions[:1], not_reached=NIGHT.evictions[1:])

@@ -1,4 +1,4 @@
-"""Containers are noticed as they are made, whatever the stream goes through."""
+"""Containers are noticed as they are made, whatever happens to the stream."""
 
 import re
 import socket
@@ -42,7 +42,7 @@ NOT_OFFERED = CallRejectedError("Subscribe: UNIMPLEMENTED", Code.UNIMPLEMENTED, 
 
 
 def eventually(condition: Callable[[], object], what: str = "what the test waits for") -> None:
-    """Return once it holds; fail after a deadline."""
+    """Return once a condition is met; fail after a deadline."""
     wait_until(lambda: bool(condition()), what)
 
 
@@ -66,7 +66,7 @@ Watch = Callable[..., ContainerEvents]
 
 
 def subscribed(server: CrioServer, uses: ContainerEvents, times: int = 1) -> None:
-    """Go on once the server will tell of events, for so many times since it is there."""
+    """Continue once the server will tell of events, for so many times since it is there."""
     eventually(lambda: uses.connected and len(server.events.filters) >= times)
 
 
@@ -94,11 +94,11 @@ def stop_watching(uses: ContainerEvents, stop: Callable[[], None] | None = None)
     assert not thread.is_alive()
 
 
-# What is told
+# What is reported
 
 
-def test_container_is_told_once(containerd: CrioServer, watch: Watch) -> None:
-    """A container is told with its image as soon as it is made, and once."""
+def test_container_is_reported_once(containerd: CrioServer, watch: Watch) -> None:
+    """A container is reported with its image as soon as it is made, and once."""
     uses = watch(containerd.socket)
     subscribed(containerd, uses)
     containerd.events.publish("a", TAG)
@@ -115,7 +115,7 @@ def test_request(containerd: CrioServer, watch: Watch) -> None:
 
 
 def test_authority(folder: Path, watch: Watch) -> None:
-    """The request names a host, which Go's gRPC server wants, and its body is one message."""
+    """The request names a host, which Go's gRPC server needs, and its body is one message."""
     with Http2Peer(folder / "s", Conversation.listen) as peer:
         watch(folder / "s")
         eventually(lambda: peer.conversations and peer.conversations[0].body)
@@ -126,7 +126,7 @@ def test_authority(folder: Path, watch: Watch) -> None:
 
 
 def test_others_are_ignored(containerd: CrioServer, watch: Watch) -> None:
-    """Other namespaces and topics, no image, no id and absurd names are not told, also where no runtime filters."""
+    """Other namespaces and topics, no image, no id and absurd names are not reported, also where no runtime filters."""
     uses = watch(containerd.socket)
     subscribed(containerd, uses)
     containerd.events.publish("moby", TAG, namespace="moby")
@@ -140,7 +140,7 @@ def test_others_are_ignored(containerd: CrioServer, watch: Watch) -> None:
 
 
 def test_only_the_newest_are_kept() -> None:
-    """Where nobody takes them, ten thousand are kept, and the oldest are forgotten."""
+    """If they are not drained, ten thousand are kept, and the oldest are forgotten."""
     uses = ContainerEvents(Endpoint("/nowhere"))
     uses.put_back({str(number): TAG for number in range(10_000)})
     uses.put_back({"first": TAG})
@@ -159,7 +159,7 @@ def test_only_the_newest_are_kept() -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 5, 7, 1000])
 def test_messages_that_are_cut(folder: Path, watch: Watch, size: int) -> None:
-    """Messages are told however they are cut into frames: each byte alone, or all together."""
+    """Messages are read however they are cut into frames: each byte alone, or all together."""
     data = made("a") + framed(b"") + made("b")
     parts = [data[start : start + size] for start in range(0, len(data), size)]
 
@@ -172,7 +172,7 @@ def test_messages_that_are_cut(folder: Path, watch: Watch, size: int) -> None:
 
 
 def test_large_messages(containerd: CrioServer, watch: Watch) -> None:
-    """Megabytes go through a window of 64 KiB."""
+    """Megabytes pass through a window of 64 KiB."""
     uses = watch(containerd.socket)
     subscribed(containerd, uses)
     for _ in range(3):
@@ -309,8 +309,8 @@ def test_stream_that_ends(folder: Path, watch: Watch, ending: Script) -> None:
         assert re.search(problem, uses.problem)
 
 
-def test_runtime_comes_and_goes(containerd: CrioServer, watch: Watch) -> None:
-    """A runtime that is away is looked for, and what it makes once it is back is told."""
+def test_runtime_that_is_restarted(containerd: CrioServer, watch: Watch) -> None:
+    """An unavailable runtime is tried again, and what it makes once it is up is reported."""
     containerd.stop()
     uses = watch(containerd.socket)
     eventually(lambda: uses.problem)
@@ -324,7 +324,7 @@ def test_runtime_comes_and_goes(containerd: CrioServer, watch: Watch) -> None:
 
 
 def test_refused_connection(folder: Path, watch: Watch) -> None:
-    """A socket that nobody listens on any more is a runtime that is away."""
+    """A socket without a listener is an unavailable runtime."""
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(folder / "s"))
     uses = watch(folder / "s")
@@ -373,7 +373,7 @@ def test_pauses() -> None:
 @given(st.binary(max_size=200), st.booleans())
 @settings(max_examples=200)
 def test_any_answer(data: bytes, preface: bool) -> None:
-    """Whatever a runtime sends, reading it ends with an error that is foreseen."""
+    """Whatever a runtime sends, reading it ends with a handled error."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.sendall((bytes.fromhex("000000040000000000") if preface else b"") + data)
@@ -422,8 +422,8 @@ def test_stop_while_pausing(folder: Path, watch: Watch, socket_is_there: bool) -
     server.stop()
 
 
-def test_stop_while_nobody_answers(folder: Path, watch: Watch) -> None:
-    """A thread whose connection nobody reads ends at once."""
+def test_stop_while_no_server_answers(folder: Path, watch: Watch) -> None:
+    """A thread whose connection is not read ends at once."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(folder / "s"))
         listener.listen()
@@ -433,7 +433,7 @@ def test_stop_while_nobody_answers(folder: Path, watch: Watch) -> None:
 
 
 def test_queue_that_is_full(folder: Path, watch: Watch) -> None:
-    """A runtime that accepts nobody is one that is away: connecting waits for nothing that a stop could not end."""
+    """A runtime that accepts no connection is unavailable: connecting waits for nothing that a stop could not end."""
     with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as other:
         listener.bind(str(folder / "s"))
         listener.listen(0)
@@ -463,7 +463,7 @@ def test_runtime_that_is_gone_already(containerd: CrioServer) -> None:
 # What the runtime's client makes of it
 
 
-def hold_image(server: CrioServer) -> None:
+def serve_image(server: CrioServer) -> None:
     server.images = {ID: ServedImage(ID, (TAG,))}
     server.records = {name: Record(name, TARGET) for name in (ID, TAG)}
 
@@ -480,8 +480,8 @@ def watched(server: CrioServer, connect: Connect, *names: str) -> CriRuntime:
 
 
 def test_names(containerd: CrioServer, connect: Connect) -> None:
-    """What was made is told by id, with every name of its image, and once."""
-    hold_image(containerd)
+    """What was made is reported by id, with every name of its image, and once."""
+    serve_image(containerd)
     runtime = watched(containerd, connect, "b", "a")
     names = frozenset({ID, TAG, TARGET})
     assert runtime.drain_created_containers() == (Container("a", names), Container("b", names))
@@ -489,7 +489,7 @@ def test_names(containerd: CrioServer, connect: Connect) -> None:
 
 
 def test_nothing_made(containerd: CrioServer, connect: Connect) -> None:
-    """Where nothing was made, or nobody watches, nothing is asked."""
+    """Where nothing was made, or nothing is watched, nothing is asked."""
     assert connect(containerd).drain_created_containers() == ()
     assert watched(containerd, connect).drain_created_containers() == ()
     assert [call.method for call in containerd.calls] == ["Events.Subscribe"]
@@ -502,8 +502,8 @@ def test_nothing_made(containerd: CrioServer, connect: Connect) -> None:
 def test_names_that_cannot_be_read(
     containerd: CrioServer, connect: Connect, method: str, code: grpc.StatusCode, error: type[Exception]
 ) -> None:
-    """Where the names cannot be read nothing is lost: all is told the next time."""
-    hold_image(containerd)
+    """Where the names cannot be read nothing is lost: all is reported the next time."""
+    serve_image(containerd)
     runtime = watched(containerd, connect, "a")
     containerd.fail(method, code)
     with pytest.raises(error, match=method):
@@ -515,7 +515,7 @@ def test_names_that_cannot_be_read(
 
 
 def test_image_that_is_gone(containerd: CrioServer, connect: Connect) -> None:
-    """An image that has no record any more, or a runtime without records, leaves the one name that was told."""
+    """An image that has no record any more, or a runtime without records, leaves the one name of the event."""
     runtime = watched(containerd, connect, "a")
     assert runtime.drain_created_containers() == (Container("a", frozenset({TAG})),)
     containerd.fail("Images.Get", Code.UNIMPLEMENTED)
@@ -526,7 +526,7 @@ def test_image_that_is_gone(containerd: CrioServer, connect: Connect) -> None:
 
 def test_disconnecting(containerd: CrioServer, connect: Connect) -> None:
     """Between checks the client is connected to nothing, and watches on; closing ends that too."""
-    hold_image(containerd)
+    serve_image(containerd)
     runtime = watched(containerd, connect)
     runtime.disconnect()
     containerd.events.publish("a", TAG)

@@ -32,7 +32,7 @@ def test_what_containerd_says(containerd: CrioServer, connect: Connect) -> None:
     }
 
 
-def test_a_root_of_its_own_goes_first(containerd: CrioServer, connect: Connect) -> None:
+def test_a_root_of_its_own_comes_first(containerd: CrioServer, connect: Connect) -> None:
     """Before version 2 CRI names the usual place, also where `root_path` is another: the export is right."""
     containerd.mountpoints = (f"{ROOT}/{OVERLAY}",)
     containerd.roots |= {OVERLAY: "/fast/snapshots", "io.containerd.snapshotter.v1.native": "/slow"}
@@ -40,7 +40,7 @@ def test_a_root_of_its_own_goes_first(containerd: CrioServer, connect: Connect) 
 
 
 def test_an_export_that_is_missing(containerd: CrioServer, connect: Connect) -> None:
-    """A plugin that does not say where it lies is none, and what CRI says holds."""
+    """A plugin that does not say where it lies is ignored, and CRI's answer is used."""
     containerd.mountpoints = (f"{ROOT}/{OVERLAY}",)
     containerd.roots |= {OVERLAY: None, CONTENT: None}
     assert connect(containerd).read_filesystems() == {Filesystem.IMAGES: f"{ROOT}/{OVERLAY}"}
@@ -57,14 +57,14 @@ def test_what_crio_says(crio: CrioServer, connect: Connect) -> None:
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNIMPLEMENTED])
 def test_a_containerd_without_the_service(containerd: CrioServer, connect: Connect, code: grpc.StatusCode) -> None:
-    """Where introspection is not offered, or knows nothing, CRI's word is taken."""
+    """Where introspection is not offered, or knows nothing, CRI's answer is used."""
     containerd.mountpoints = (f"{ROOT}/{OVERLAY}",)
     containerd.fail("Introspection.Plugins", code)
     assert connect(containerd).read_filesystems() == {Filesystem.IMAGES: f"{ROOT}/{OVERLAY}"}
 
 
 def test_a_failure_of_introspection_is_a_failure(containerd: CrioServer, connect: Connect) -> None:
-    """What goes wrong otherwise is an error: half of the filesystems would be taken for all."""
+    """Any other failure is an error: otherwise half of the filesystems would count as all."""
     containerd.fail("Introspection.Plugins", grpc.StatusCode.INTERNAL)
     with pytest.raises(RuntimeRejectedError, match="Plugins"):
         connect(containerd).read_filesystems()

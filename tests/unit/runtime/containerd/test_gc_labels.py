@@ -8,14 +8,14 @@ GC = "containerd.io/gc."
 
 
 @pytest.mark.parametrize("label", ["ref.content", "ref.content.l.0", "ref.content/m.1", "ref.content.config"])
-def test_held_blob(label: str) -> None:
-    """A label names a blob that is held, whatever name follows it."""
+def test_referenced_blob(label: str) -> None:
+    """A label names a referenced blob, whatever name follows it."""
     assert read_gc_labels({GC + label: "sha256:1"}).holds == ("blob:sha256:1",)
 
 
 @pytest.mark.parametrize("label", ["ref.snapshot.native", "ref.snapshot.native/top"])
-def test_held_snapshot(label: str) -> None:
-    """A label names a snapshot that is held, and the snapshotter that has it."""
+def test_referenced_snapshot(label: str) -> None:
+    """A label names a referenced snapshot, and the snapshotter that has it."""
     gc_labels = read_gc_labels({GC + label: "sha256:1"})
     assert gc_labels == GcLabels(holds=("snapshot:native:sha256:1",), snapshotters=frozenset({"native"}))
 
@@ -31,7 +31,7 @@ def test_held_snapshot(label: str) -> None:
     ],
 )
 def test_back_reference(label: str, holder: str) -> None:
-    """A label names what an object is held by."""
+    """A label names what references an object."""
     assert read_gc_labels({GC + label: "x"}) == GcLabels(held_by=(holder,))
 
 
@@ -52,7 +52,7 @@ def test_several_labels() -> None:
     ["ref.contents", "ref.contentious.0", "ref.other", "ref.", "expire", "flat", "xref.content", "ref.snapshot"],
 )
 def test_label_that_means_nothing(label: str) -> None:
-    """Labels that the collector ignores, and those of leases, mark nothing."""
+    """Labels that the collector ignores, and those of leases, reference nothing."""
     assert read_gc_labels({GC + label: "x"}) == NO_GC_LABELS
 
 

@@ -39,7 +39,7 @@ def content(name: str = "1", snapshotter: str = "overlayfs") -> list[Blob]:
     return [Blob(f"m{name}", 1, manifest), Blob(f"c{name}", 4096, config), Blob("l0", 4097), Blob("l1", 9000)]
 
 
-def hold(server: CrioServer) -> Namespace:
+def fill(server: CrioServer) -> Namespace:
     """One image, by tag and id."""
     server.images = {ID: ServedImage(ID, (TAG,))}
     server.records = {name: Record(name, "m1") for name in (ID, TAG)}
@@ -57,7 +57,7 @@ def read(runtime: CriRuntime) -> Layers:
 
 def test_graph_of_an_image(containerd: CrioServer, connect: Connect) -> None:
     """Blobs are rounded up to blocks, snapshots have their own directories, and labels and parents are edges."""
-    hold(containerd)
+    fill(containerd)
     assert read(connect(containerd)) == Layers(
         sizes={
             "blob:m1": blob_size(4096),
@@ -79,21 +79,21 @@ def test_graph_of_an_image(containerd: CrioServer, connect: Connect) -> None:
 
 def test_empty_blob(containerd: CrioServer, connect: Connect) -> None:
     """An empty blob takes an inode only."""
-    hold(containerd).blobs.append(Blob("empty", 0))
+    fill(containerd).blobs.append(Blob("empty", 0))
     assert read(connect(containerd)).sizes["blob:empty"] == blob_size(0)
 
 
 def test_native_snapshots(containerd: CrioServer, connect: Connect) -> None:
     """The usage of a native snapshot is all of it."""
-    own = hold(containerd)
+    own = fill(containerd)
     own.blobs = content(snapshotter="native")
     own.snapshots = [Snapshot("top", size=5000, inodes=2, snapshotter="native")]
     assert read(connect(containerd)).sizes["snapshot:native:top"] == Size(5000, 2)
 
 
 def test_usage_is_read_once(containerd: CrioServer, connect: Connect) -> None:
-    """The usage of a committed snapshot never changes, so it is asked for once, and again once it was gone."""
-    own = hold(containerd)
+    """The usage of a committed snapshot never changes, so it is asked for once, and again once it was removed."""
+    own = fill(containerd)
     runtime = connect(containerd)
     assert read(runtime) == read(runtime)
     assert containerd.count("Snapshots.Usage") == 2
@@ -106,15 +106,15 @@ def test_usage_is_read_once(containerd: CrioServer, connect: Connect) -> None:
 
 def test_many_snapshots(containerd: CrioServer, connect: Connect) -> None:
     """However many snapshots there are, each gets its own usage."""
-    own = hold(containerd)
+    own = fill(containerd)
     own.snapshots = [Snapshot(str(number), size=number) for number in range(501)]
     sizes = read(connect(containerd)).sizes
     assert [sizes[f"snapshot:overlayfs:{number}"].bytes - 8192 for number in range(501)] == list(range(501))
 
 
 def test_snapshot_gone_after_the_list(containerd: CrioServer, connect: Connect) -> None:
-    """A snapshot that vanishes before its usage is read takes nothing."""
-    hold(containerd).vanished.add("base")
+    """A snapshot that is removed before its usage is read has no size."""
+    fill(containerd).gone.add("base")
     layers = read(connect(containerd))
     assert BASE not in layers.sizes
     assert TOP in layers.sizes
@@ -122,7 +122,7 @@ def test_snapshot_gone_after_the_list(containerd: CrioServer, connect: Connect) 
 
 def test_records(containerd: CrioServer, connect: Connect) -> None:
     """An image has all targets of its names; a record of no image is unlisted, an odd name of its target is not."""
-    hold(containerd)
+    fill(containerd)
     for record in (Record(TAG, "m2"), Record("An Odd Name", "m2"), Record("other", "m9")):
         containerd.records[record.name] = record  # type: ignore[index]
     layers = read(connect(containerd))
@@ -131,15 +131,15 @@ def test_records(containerd: CrioServer, connect: Connect) -> None:
 
 
 def test_image_without_records(containerd: CrioServer, connect: Connect) -> None:
-    """An image that has no record any more holds nothing."""
-    hold(containerd)
+    """An image that has no record any more reaches nothing."""
+    fill(containerd)
     containerd.records = {}
     assert read(connect(containerd)).images == {ID: frozenset()}
 
 
 def test_record_with_references(containerd: CrioServer, connect: Connect) -> None:
-    """What a record's own labels hold, and what names the record as its holder, goes with the image."""
-    own = hold(containerd)
+    """What a record's own labels reference, and what names the record as its holder, is freed with the image."""
+    own = fill(containerd)
     containerd.records = {ID: Record(ID, "m1", labels={f"{GC}ref.content.signature": "s1"}), TAG: Record(TAG, "m1")}
     own.blobs += [Blob("s1", 1), Blob("s2", 1, {f"{GC}bref.image": TAG})]
     layers = read(connect(containerd))
@@ -147,8 +147,8 @@ def test_record_with_references(containerd: CrioServer, connect: Connect) -> Non
 
 
 def test_containers(containerd: CrioServer, connect: Connect) -> None:
-    """Containers hold their snapshots, and what their labels or back references say."""
-    own = hold(containerd)
+    """Containers keep their snapshots, and what their labels or back references say."""
+    own = fill(containerd)
     own.snapshots += [Snapshot("live", "top", snapshots_pb.ACTIVE), Snapshot("volume", "base", snapshots_pb.VIEW)]
     own.containers = [
         OwnContainer("c", snapshot="live"),
@@ -160,13 +160,13 @@ def test_containers(containerd: CrioServer, connect: Connect) -> None:
     assert {"snapshot:overlayfs:live", "snapshot:overlayfs:volume", "snapshot:overlayfs:gone"} <= layers.containers
     assert layers.edges["snapshot:overlayfs:live"] == (TOP,)
     assert "snapshot:overlayfs:live" not in layers.sizes
-    assert reclaimable(layers, [ID]).inodes == 3, "all but the layer that d holds, and the snapshots"
+    assert reclaimable(layers, [ID]).inodes == 3, "all but the layer that d keeps, and the snapshots"
     assert layers.edges["container:c"] == ("blob:b",)
 
 
 def test_leases(containerd: CrioServer, connect: Connect) -> None:
-    """Leases hold blobs and snapshots, also those that are being unpacked to; other kinds take nothing."""
-    own = hold(containerd)
+    """Leases keep blobs and snapshots, also those that are being unpacked to; other kinds keep nothing."""
+    own = fill(containerd)
     own.snapshots.append(Snapshot("unpacking", "base", snapshots_pb.ACTIVE))
     kinds = {"l0": "content", "unpacking": "snapshots/overlayfs", "i": "ingests", TAG: "images"}
     own.leases = [Lease("pull", kinds), Lease("empty")]
@@ -176,32 +176,32 @@ def test_leases(containerd: CrioServer, connect: Connect) -> None:
     assert reclaimable(layers, [ID]).inodes == 3 + 4
 
 
-@pytest.mark.parametrize(("hours", "held"), [(-1, False), (1, True)])
-def test_lease_that_ends(containerd: CrioServer, connect: Connect, hours: int, held: bool) -> None:
-    """A lease holds until it is over."""
+@pytest.mark.parametrize(("hours", "kept"), [(-1, False), (1, True)])
+def test_lease_that_ends(containerd: CrioServer, connect: Connect, hours: int, kept: bool) -> None:
+    """A lease keeps its resources until it ends."""
     end = (datetime.now(UTC) + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    hold(containerd).leases = [Lease("a", {"l0": "content"}, {f"{GC}expire": end})]
-    assert ("blob:l0" in read(connect(containerd)).unlisted) is held
+    fill(containerd).leases = [Lease("a", {"l0": "content"}, {f"{GC}expire": end})]
+    assert ("blob:l0" in read(connect(containerd)).unlisted) is kept
 
 
 def test_lease_with_an_unreadable_end(containerd: CrioServer, connect: Connect) -> None:
-    """A lease whose end cannot be read holds, as it does for containerd."""
-    hold(containerd).leases = [Lease("a", {"l0": "content"}, {f"{GC}expire": "soon"})]
+    """A lease whose end cannot be read still keeps its resources, as it does for containerd."""
+    fill(containerd).leases = [Lease("a", {"l0": "content"}, {f"{GC}expire": "soon"})]
     assert "blob:l0" in read(connect(containerd)).unlisted
 
 
 def test_lease_gone_after_the_list(containerd: CrioServer, connect: Connect) -> None:
-    """A lease that vanishes before its resources are read holds nothing."""
-    own = hold(containerd)
+    """A lease that is removed before its resources are read keeps nothing."""
+    own = fill(containerd)
     own.leases = [Lease("a", {"l0": "content"}), Lease("b", {"l1": "content"})]
-    own.vanished.add("a")
+    own.gone.add("a")
     assert read(connect(containerd)).unlisted == {"blob:l1"}
 
 
 @pytest.mark.parametrize("moment", [*SERVICES, "Leases.ListResources"])
 def test_pull_that_ends_meanwhile(containerd: CrioServer, connect: Connect, moment: str) -> None:
     """What an image shares with a pull that ends while the graph is read stays, before whichever call it ends."""
-    own = hold(containerd)
+    own = fill(containerd)
     own.blobs += content("2")[:2]
     own.leases = [Lease("pull", {"m2": "content"})]
     runtime = connect(containerd)
@@ -219,8 +219,8 @@ def test_pull_that_ends_meanwhile(containerd: CrioServer, connect: Connect, mome
 
 
 def test_flat_lease(containerd: CrioServer, connect: Connect) -> None:
-    """A flat lease holds a manifest, and nothing that this refers to."""
-    own = hold(containerd)
+    """A flat lease keeps a manifest, and nothing that this refers to."""
+    own = fill(containerd)
     own.leases = [Lease("a", {"m1": "content"}, {f"{GC}flat": "true"})]
     everything, manifest = 4 + 9 + 4, 1
     assert reclaimable(read(connect(containerd)), [ID]).inodes == everything - manifest
@@ -229,28 +229,28 @@ def test_flat_lease(containerd: CrioServer, connect: Connect) -> None:
 
 
 def test_flat_lease_of_a_snapshot(containerd: CrioServer, connect: Connect) -> None:
-    """A flat lease holds a snapshot with its parents."""
-    hold(containerd).leases = [Lease("a", {"top": "snapshots/overlayfs"}, {f"{GC}flat": "true"})]
+    """A flat lease keeps a snapshot with its parents."""
+    fill(containerd).leases = [Lease("a", {"top": "snapshots/overlayfs"}, {f"{GC}flat": "true"})]
     assert reclaimable(read(connect(containerd)), [ID]).inodes == 4
 
 
 def test_roots(containerd: CrioServer, connect: Connect) -> None:
-    """Blobs and snapshots that are labelled as roots are held without a holder."""
-    own = hold(containerd)
+    """Blobs and snapshots that are labelled as roots are kept without a holder."""
+    own = fill(containerd)
     own.blobs.append(Blob("r", labels={f"{GC}root": "x"}))
     own.snapshots.append(Snapshot("r", labels={f"{GC}root": "x"}))
     assert read(connect(containerd)).unlisted == {"blob:r", "snapshot:overlayfs:r"}
 
 
 def test_references_of_snapshots(containerd: CrioServer, connect: Connect) -> None:
-    """A snapshot holds what its labels name, beside its parent."""
-    hold(containerd).snapshots.append(Snapshot("x", "base", labels={f"{GC}ref.content.0": "l0"}))
+    """A snapshot keeps what its labels name, beside its parent."""
+    fill(containerd).snapshots.append(Snapshot("x", "base", labels={f"{GC}ref.content.0": "l0"}))
     assert read(connect(containerd)).edges["snapshot:overlayfs:x"] == (BASE, "blob:l0")
 
 
 def test_other_namespace(containerd: CrioServer, connect: Connect) -> None:
-    """A blob that another namespace has too stays, and CRI's snapshots go: each namespace has its own."""
-    hold(containerd)
+    """A blob that another namespace has too stays, and CRI's snapshots are freed: each namespace has its own."""
+    fill(containerd)
     snapshots = [Snapshot("top", size=1, inodes=1), Snapshot("live", "top", snapshots_pb.ACTIVE)]
     containerd.namespaces["moby"] = Namespace(blobs=[*content(), Blob("other", 5000)], snapshots=snapshots)
     layers = read(connect(containerd))
@@ -263,7 +263,7 @@ def test_other_namespace(containerd: CrioServer, connect: Connect) -> None:
 
 def test_namespaces_are_asked_apart(containerd: CrioServer, connect: Connect) -> None:
     """Every call names the namespace that it is about."""
-    hold(containerd)
+    fill(containerd)
     containerd.namespaces["moby"] = Namespace(blobs=content(), snapshots=[Snapshot("top")])
     read(connect(containerd))
     asked = [(call.method, call.metadata["containerd-namespace"]) for call in containerd.calls if "." in call.method]
@@ -275,14 +275,14 @@ def test_namespaces_are_asked_apart(containerd: CrioServer, connect: Connect) ->
 @pytest.mark.parametrize("snapshotter", ["stargz", "nydus", "devmapper", "fuse-overlayfs"])
 def test_untrusted_snapshotter(containerd: CrioServer, connect: Connect, snapshotter: str) -> None:
     """Where a snapshotter's usage means something else, the figures are incomplete, and it is not asked."""
-    hold(containerd).blobs.append(Blob("c2", labels={f"{GC}ref.snapshot.{snapshotter}": "x"}))
+    fill(containerd).blobs.append(Blob("c2", labels={f"{GC}ref.snapshot.{snapshotter}": "x"}))
     assert not read(connect(containerd)).complete
     assert snapshotter not in {call.about for call in containerd.calls}
 
 
 def test_untrusted_snapshotter_of_another_namespace(containerd: CrioServer, connect: Connect) -> None:
     """What another namespace unpacks to is not CRI's to free."""
-    hold(containerd)
+    fill(containerd)
     containerd.namespaces["moby"] = Namespace(blobs=content(snapshotter="stargz"))
     assert read(connect(containerd)).complete
 
@@ -297,8 +297,8 @@ def test_no_api(crio: CrioServer, connect: Connect) -> None:
 
 @pytest.mark.parametrize("method", SERVICES)
 def test_missing_service(containerd: CrioServer, connect: Connect, method: str) -> None:
-    """Without one of the services there is no graph; it is not asked again until nobody served a call."""
-    hold(containerd)
+    """Without one of the services there is no graph; it is not asked again until a call found no server."""
+    fill(containerd)
     containerd.fail(method, Code.UNIMPLEMENTED, "unknown service", times=1)
     runtime = connect(containerd)
     images = ()
@@ -311,9 +311,9 @@ def test_missing_service(containerd: CrioServer, connect: Connect, method: str) 
 
 
 @pytest.mark.parametrize("method", [*SERVICES, "Leases.ListResources"])
-def test_refused_read(containerd: CrioServer, connect: Connect, method: str) -> None:
-    """Where a read is refused there is no graph, and why is told until the next one."""
-    hold(containerd).leases = [Lease("a")]
+def test_rejected_read(containerd: CrioServer, connect: Connect, method: str) -> None:
+    """If a read is rejected there is no graph, and the reason is shown until the next one."""
+    fill(containerd).leases = [Lease("a")]
     containerd.fail(method, Code.INTERNAL, "broken disk", times=1)
     runtime = connect(containerd)
     assert runtime.read_layers(()) is None
@@ -324,8 +324,8 @@ def test_refused_read(containerd: CrioServer, connect: Connect, method: str) -> 
 
 @pytest.mark.parametrize("method", SERVICES)
 def test_unavailable(containerd: CrioServer, connect: Connect, method: str) -> None:
-    """A read that takes too long leaves no graph: a full disk must not wait for what only ranks its images."""
-    hold(containerd)
+    """A read that is too slow leaves no graph: a full disk must not wait for what only ranks its images."""
+    fill(containerd)
     containerd.fail(method, Code.DEADLINE_EXCEEDED)
     runtime = connect(containerd)
     assert runtime.read_layers(()) is None
@@ -334,8 +334,8 @@ def test_unavailable(containerd: CrioServer, connect: Connect, method: str) -> N
 
 @pytest.mark.parametrize("method", SERVICES)
 def test_short_outage_of_the_graph(containerd: CrioServer, connect: Connect, method: str) -> None:
-    """A read that nobody serves for a moment is made again, streams and batches from their start."""
-    hold(containerd)
+    """A read without a server for a moment is made again, streams and batches from their start."""
+    fill(containerd)
     containerd.fail(method, Code.UNAVAILABLE, times=3)
     layers = connect(containerd).read_layers(())
     assert layers is not None

@@ -176,7 +176,7 @@ def test_a_pull_from_its_beginning_to_its_end(node: Node, reader: PullReader) ->
 
 
 def test_a_shared_base_counts_nothing(node: Node, reader: PullReader) -> None:
-    """Layers that are unpacked already take nothing, with their blobs or without; nor does a blob that is there."""
+    """Layers that are unpacked already write nothing, with their blobs or without; nor does a blob that is there."""
     node.begin()
     node.own.snapshots += [Snapshot(IMAGE.chain(0)), Snapshot(IMAGE.chain(1))]
     node.own.blobs += [Blob(IMAGE.blob(1)), Blob(IMAGE.blob(2))]
@@ -212,7 +212,7 @@ def test_a_pull_unpacks_what_another_waits_for(node: Node, containerd: CrioServe
 
 
 def test_documents_are_read_once(node: Node, reader: PullReader, containerd: CrioServer) -> None:
-    """Manifest and config are read once, and again only after the pull was away."""
+    """Manifest and config are read once, and again only after the pull was missing."""
     node.begin()
     for _ in range(3):
         assert len(reader.read()) == 1
@@ -238,10 +238,10 @@ def test_a_manifest_that_is_not_labelled_yet(node: Node, reader: PullReader) -> 
 
 
 @pytest.mark.parametrize("gone", [IMAGE.manifest, IMAGE.config])
-def test_a_document_that_vanishes(node: Node, reader: PullReader, gone: str) -> None:
-    """A manifest or a config that goes before it is read leaves its pull out, and is no failure."""
+def test_a_document_that_is_removed(node: Node, reader: PullReader, gone: str) -> None:
+    """A manifest or a config that is removed before it is read leaves its pull out, and is no failure."""
     node.begin()
-    node.own.vanished.add(gone)
+    node.own.gone.add(gone)
     assert blocks(reader) == []
 
 
@@ -289,7 +289,7 @@ def test_the_largest_manifest(node: Node, reader: PullReader, size: int, taken: 
 
 
 def test_a_blob_that_is_larger_than_it_says(node: Node, reader: PullReader) -> None:
-    """What goes on past the limit is not read to its end."""
+    """What is longer than the limit is not read to its end."""
     node.begin()
     manifest = node.own.blobs[0]
     node.own.blobs[0] = replace(manifest, document=manifest.document.ljust(MOST_DOCUMENT_BYTES + 1))
@@ -297,7 +297,7 @@ def test_a_blob_that_is_larger_than_it_says(node: Node, reader: PullReader) -> N
 
 
 def test_layers_that_are_not_compressed(node: Node, reader: PullReader) -> None:
-    """A layer that is a plain tar takes as a snapshot what its blob takes."""
+    """A layer that is a plain tar is as large as a snapshot as its blob."""
     node.begin(Served("app", media_type="application/vnd.oci.image.layer.v1.tar"))
     assert blocks(reader) == [(IMAGE.manifest, 150, 150 - OWN_DIRECTORIES / BLOCK)]
 
@@ -313,7 +313,7 @@ def test_layers_that_are_not_compressed(node: Node, reader: PullReader) -> None:
 def test_leases_that_are_no_pulls(
     containerd: CrioServer, reader: PullReader, labels: dict[str, str], taken: int
 ) -> None:
-    """A lease for good, and one that holds blobs without what they refer to, is no pull's; it is not asked about."""
+    """A lease for good, and one that keeps blobs without what they refer to, is no pull's; it is not asked about."""
     node = Node(containerd.namespaces["k8s.io"])
     node.publish_lease(**labels)
     node.begin()
@@ -321,10 +321,10 @@ def test_leases_that_are_no_pulls(
     assert containerd.count("Leases.ListResources") == taken
 
 
-def test_a_lease_that_vanishes(node: Node, reader: PullReader) -> None:
+def test_a_lease_that_is_removed(node: Node, reader: PullReader) -> None:
     """A pull that ends between the two questions is no pull."""
     node.begin()
-    node.own.vanished.add("pull")
+    node.own.gone.add("pull")
     assert blocks(reader) == []
 
 
@@ -353,7 +353,7 @@ def test_a_layer_alone(node: Node, reader: PullReader) -> None:
 
 
 def test_a_layer_that_is_being_committed(node: Node, reader: PullReader) -> None:
-    """A layer whose ingest is gone while its lease still names it is whole, though its blob is not listed yet."""
+    """A layer whose ingest has ended while its lease still names it is whole, though its blob is not listed yet."""
     node.begin()
     node.write(IMAGE, 0, SIZES[0])
     node.write(IMAGE, 1, BLOCK)
@@ -375,7 +375,7 @@ def test_a_snapshot_that_is_committed_meanwhile(node: Node, reader: PullReader) 
     """What was being unpacked when the lease was read, and has no usage since, is whole, unless it is begun anew."""
     node.begin()
     node.fetch(IMAGE, 0)
-    node.own.vanished.add(IMAGE.extract(0))
+    node.own.gone.add(IMAGE.extract(0))
     assert blocks(reader) == [(IMAGE.manifest, 140, 140 * 2.5)]
     again = f"extract-9-again {IMAGE.chain(0)}"
     node.own.snapshots.append(Snapshot(again, kind=snapshots_pb.ACTIVE, size=BLOCK))
@@ -387,7 +387,7 @@ def test_a_snapshot_that_is_committed_meanwhile(node: Node, reader: PullReader) 
 def test_a_usage_that_takes_long_is_asked_for_once(
     node: Node, containerd: CrioServer, seconds: float, asked: int
 ) -> None:
-    """A snapshot whose usage takes a quarter of a second counts as whole from the next look on."""
+    """A snapshot whose usage takes a quarter of a second counts as whole from the next reading on."""
     timer = FakeTimer()
     node.begin()
     node.fetch(IMAGE, 0)
@@ -400,7 +400,7 @@ def test_a_usage_that_takes_long_is_asked_for_once(
 
 
 def test_a_pull_that_was_given_up(node: Node, reader: PullReader, timer: FakeTimer) -> None:
-    """A pull that stands still for ten minutes counts no more, until it moves again."""
+    """A pull without progress for ten minutes counts no more, until it moves again."""
     node.begin()
     node.write(IMAGE, 0, BLOCK)
     assert len(reader.read()) == 1
@@ -458,8 +458,8 @@ def test_no_api(crio: CrioServer, containerd: CrioServer, node: Node, connect: C
 
 @pytest.mark.parametrize("code", [Code.INTERNAL, Code.DEADLINE_EXCEEDED])
 @pytest.mark.parametrize("method", [*SERVICES, *UNPACKING])
-def test_refused_read(node: Node, containerd: CrioServer, connect: Connect, method: str, code: Code) -> None:
-    """A call that is refused or late leaves no pulls, with the reason, and ends nobody's check."""
+def test_rejected_read(node: Node, containerd: CrioServer, connect: Connect, method: str, code: Code) -> None:
+    """A call that is rejected or late leaves no pulls, with the reason, and ends no check."""
     node.begin()
     node.write(IMAGE, 0, 1)
     containerd.fail(method, code, "broken disk", times=1)
@@ -470,8 +470,8 @@ def test_refused_read(node: Node, containerd: CrioServer, connect: Connect, meth
     assert runtime.pulls_error is None
 
 
-def test_nobody_serves(node: Node, containerd: CrioServer, connect: Connect) -> None:
-    """A runtime that is away is away for this call as for all others."""
+def test_no_server(node: Node, containerd: CrioServer, connect: Connect) -> None:
+    """An unavailable runtime is unavailable for this call as for all others."""
     node.begin()
     containerd.fail("Leases.List", Code.UNAVAILABLE)
     with pytest.raises(RuntimeUnavailableError):

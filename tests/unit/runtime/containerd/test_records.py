@@ -24,14 +24,14 @@ def at(hours: float) -> datetime:
     return NOON + timedelta(hours=hours)
 
 
-def hold(server: CrioServer, *records: Record, image: ServedImage | None = None) -> None:
+def serve(server: CrioServer, *records: Record, image: ServedImage | None = None) -> None:
     image = image or ServedImage(ID, (TAG,), (DIGEST,))
     server.images = {image.id: image}
     server.records = {record.name: record for record in records}
 
 
 def pulled(runtime: CriRuntime) -> datetime | None:
-    """The pull time that the list has, which the look at the image has too."""
+    """The pull time that the list has, which reading the image gives too."""
     (image,) = runtime.list_images()
     assert runtime.read_image(image.id) == image
     return image.pulled_at
@@ -41,20 +41,20 @@ def test_pulled(containerd: CrioServer, connect: Connect) -> None:
     """An image was pulled at the newest time of its records: tag, digest and id."""
     times = [at(0), at(2), at(1)]
     names = (TAG, DIGEST, ID)
-    hold(containerd, *(Record(name, "sha256:m1", time, time) for name, time in zip(names, times, strict=True)))
+    serve(containerd, *(Record(name, "sha256:m1", time, time) for name, time in zip(names, times, strict=True)))
     assert pulled(connect(containerd)) == at(2)
 
 
 def test_pulled_again(containerd: CrioServer, connect: Connect) -> None:
     """Pulling the same digest again changes only when a record was updated."""
-    hold(containerd, Record(ID, "sha256:m1", at(0), at(3)))
+    serve(containerd, Record(ID, "sha256:m1", at(0), at(3)))
     assert pulled(connect(containerd)) == at(3)
 
 
 def test_moved_tag(containerd: CrioServer, connect: Connect) -> None:
     """A moved tag has its old creation time and says nothing of the image that it left."""
     other = ServedImage("sha256:c2")
-    hold(containerd, Record(TAG, "sha256:m1", at(-9), at(1)), Record(ID, "sha256:m1", at(1), at(1)))
+    serve(containerd, Record(TAG, "sha256:m1", at(-9), at(1)), Record(ID, "sha256:m1", at(1), at(1)))
     containerd.images[other.id] = other
     containerd.records["sha256:c2"] = Record("sha256:c2", "sha256:m2", at(-9), at(-9))  # type: ignore[index]
     runtime = connect(containerd)
@@ -64,13 +64,13 @@ def test_moved_tag(containerd: CrioServer, connect: Connect) -> None:
 
 def test_record_with_an_odd_name(containerd: CrioServer, connect: Connect) -> None:
     """A record that CRI does not tell, since its name is no reference, counts by its target."""
-    hold(containerd, Record(ID, "sha256:m1", at(0)), Record("Import Of Today", "sha256:m1", at(5)))
+    serve(containerd, Record(ID, "sha256:m1", at(0)), Record("Import Of Today", "sha256:m1", at(5)))
     assert pulled(connect(containerd)) == at(5)
 
 
 def test_odd_name_that_moved(containerd: CrioServer, connect: Connect) -> None:
     """A record with an odd name that moved to another target no longer counts."""
-    hold(containerd, Record(ID, "sha256:m1", at(0)), Record("Import Of Today", "sha256:m1", at(1)))
+    serve(containerd, Record(ID, "sha256:m1", at(0)), Record("Import Of Today", "sha256:m1", at(1)))
     runtime = connect(containerd)
     runtime.list_images()
     containerd.records["Import Of Today"] = Record("Import Of Today", "sha256:m2", at(9))  # type: ignore[index]
@@ -79,22 +79,22 @@ def test_odd_name_that_moved(containerd: CrioServer, connect: Connect) -> None:
 
 def test_two_targets(containerd: CrioServer, connect: Connect) -> None:
     """An image with records of two manifests was pulled when the newer one was."""
-    hold(containerd, Record(ID, "sha256:m1", at(0)), Record(TAG, "sha256:index", at(4)))
+    serve(containerd, Record(ID, "sha256:m1", at(0)), Record(TAG, "sha256:index", at(4)))
     assert pulled(connect(containerd)) == at(4)
 
 
-def test_look_after_a_pull(containerd: CrioServer, connect: Connect) -> None:
-    """The look at an image sees a pull since the list, also where that changed its target."""
-    hold(containerd, Record(ID, "sha256:m1", at(0)), Record(TAG, "sha256:m1", at(0)))
+def test_read_after_a_pull(containerd: CrioServer, connect: Connect) -> None:
+    """Reading an image finds a pull since the list, also where that changed its target."""
+    serve(containerd, Record(ID, "sha256:m1", at(0)), Record(TAG, "sha256:m1", at(0)))
     runtime = connect(containerd)
     runtime.list_images()
     containerd.records = {ID: Record(ID, "sha256:m2", at(0), at(6)), TAG: Record(TAG, "sha256:m2", at(0), at(7))}
     assert runtime.read_image(ID).pulled_at == at(7)  # type: ignore[union-attr]
 
 
-def test_look_is_quick(containerd: CrioServer, connect: Connect) -> None:
-    """The look at one image asks for its records by name, and lists none."""
-    hold(containerd, Record(ID, "sha256:m1", at(0)), Record(TAG, "sha256:m1", at(0)))
+def test_read_is_quick(containerd: CrioServer, connect: Connect) -> None:
+    """Reading one image asks for its records by name, and lists none."""
+    serve(containerd, Record(ID, "sha256:m1", at(0)), Record(TAG, "sha256:m1", at(0)))
     runtime = connect(containerd)
     runtime.list_images()
     containerd.calls.clear()
@@ -109,7 +109,7 @@ def test_look_is_quick(containerd: CrioServer, connect: Connect) -> None:
 
 def test_namespace(containerd: CrioServer, connect: Connect) -> None:
     """Records are asked for in CRI's namespace, and CRI is asked without one."""
-    hold(containerd, Record(ID, "sha256:m1", at(0)))
+    serve(containerd, Record(ID, "sha256:m1", at(0)))
     pulled(connect(containerd))
     for call in containerd.calls:
         expected = "k8s.io" if call.method.startswith("Images.") else None
@@ -119,24 +119,24 @@ def test_namespace(containerd: CrioServer, connect: Connect) -> None:
 @pytest.mark.parametrize("time", [None, GO_ZERO])
 def test_no_times(containerd: CrioServer, connect: Connect, time: datetime | None) -> None:
     """A record without times, or with Go's zero time, tells no pull time."""
-    hold(containerd, Record(ID, "sha256:m1", time, time))
+    serve(containerd, Record(ID, "sha256:m1", time, time))
     assert pulled(connect(containerd)) is None
 
 
 def test_one_time(containerd: CrioServer, connect: Connect) -> None:
     """A record with one real time tells that."""
-    hold(containerd, Record(ID, "sha256:m1", at(0), GO_ZERO))
+    serve(containerd, Record(ID, "sha256:m1", at(0), GO_ZERO))
     assert pulled(connect(containerd)) == at(0)
 
 
 def test_no_record(containerd: CrioServer, connect: Connect) -> None:
     """An image without a record has no pull time."""
-    hold(containerd, Record("other", "sha256:m9", at(0)))
+    serve(containerd, Record("other", "sha256:m9", at(0)))
     assert pulled(connect(containerd)) is None
 
 
 def test_gone_image(containerd: CrioServer, connect: Connect) -> None:
-    """Records of an image that is gone are not asked for."""
+    """Records of a removed image are not asked for."""
     assert connect(containerd).read_image(ID) is None
     assert containerd.count("Images.Get") == 0
 
@@ -148,9 +148,9 @@ def test_no_such_api(crio: CrioServer, connect: Connect) -> None:
     assert pulled(runtime) is pulled(runtime) is None
 
 
-def test_missing_api_is_remembered(containerd: CrioServer, connect: Connect) -> None:
-    """That the API is missing is remembered until nobody served a call: another runtime may have come."""
-    hold(containerd, Record(ID, "sha256:m1", at(0)))
+def test_missing_api_is_not_asked_again(containerd: CrioServer, connect: Connect) -> None:
+    """A missing API is not asked again until a call found no server: another runtime may have come."""
+    serve(containerd, Record(ID, "sha256:m1", at(0)))
     containerd.fail("Images.List", Code.UNIMPLEMENTED, "unknown service", times=1)
     runtime = connect(containerd)
     assert [pulled(runtime), pulled(runtime)] == [None, None]
@@ -164,15 +164,15 @@ def test_missing_api_is_remembered(containerd: CrioServer, connect: Connect) -> 
 @pytest.mark.parametrize("code", [Code.UNIMPLEMENTED, Code.UNKNOWN])
 def test_unknown_service(containerd: CrioServer, connect: Connect, code: grpc.StatusCode) -> None:
     """A missing API is known by its code or by its words."""
-    hold(containerd, Record(ID, "sha256:m1", at(0)))
+    serve(containerd, Record(ID, "sha256:m1", at(0)))
     containerd.fail("Images.List", code, "unknown service containerd.services.images.v1.Images")
     assert pulled(connect(containerd)) is None
 
 
 @pytest.mark.parametrize("method", ["Images.List", "Images.Get"])
 def test_short_outage_of_records(containerd: CrioServer, connect: Connect, method: str) -> None:
-    """Records that nobody serves for a moment are asked for again."""
-    hold(containerd, Record(ID, "sha256:m1", at(0)))
+    """Records without a server for a moment are asked for again."""
+    serve(containerd, Record(ID, "sha256:m1", at(0)))
     containerd.fail(method, Code.UNAVAILABLE, times=2)
     assert pulled(connect(containerd)) == at(0)
 
@@ -188,7 +188,7 @@ def test_short_outage_of_records(containerd: CrioServer, connect: Connect, metho
 )
 def test_records_fail(containerd: CrioServer, connect: Connect, code: grpc.StatusCode, error: type[Exception]) -> None:
     """A pull time that is unknown for a moment must not decide: the failure is an error."""
-    hold(containerd, Record(ID, "sha256:m1", at(0)))
+    serve(containerd, Record(ID, "sha256:m1", at(0)))
     runtime = connect(containerd)
     containerd.fail("Images.Get", code)
     runtime.list_images()
@@ -200,17 +200,17 @@ def test_records_fail(containerd: CrioServer, connect: Connect, code: grpc.Statu
 
 
 def test_no_leftovers(containerd: CrioServer, connect: Connect) -> None:
-    """An image that went with all of its records leaves nothing."""
-    hold(containerd, Record(ID, "sha256:m1"), Record(TAG, "sha256:m1"))
+    """An image that was removed with all of its records leaves nothing."""
+    serve(containerd, Record(ID, "sha256:m1"), Record(TAG, "sha256:m1"))
     runtime = connect(containerd)
     (image,) = runtime.list_images()
-    hold(containerd, image=ServedImage("sha256:c2"))
+    serve(containerd, image=ServedImage("sha256:c2"))
     assert runtime.list_leftovers(image) == ()
 
 
 def test_leftovers(containerd: CrioServer, connect: Connect) -> None:
-    """Records with the target that the last look saw are left over; a tag that points elsewhere by now is not."""
-    hold(containerd, Record(ID, "sha256:m1"), Record(TAG, "sha256:m1"), Record("Import Of Today", "sha256:m1"))
+    """Records with the target that the final check saw are left over; a tag that points elsewhere by now is not."""
+    serve(containerd, Record(ID, "sha256:m1"), Record(TAG, "sha256:m1"), Record("Import Of Today", "sha256:m1"))
     runtime = connect(containerd)
     (image,) = runtime.list_images()
     runtime.read_image(ID)
@@ -220,8 +220,8 @@ def test_leftovers(containerd: CrioServer, connect: Connect) -> None:
 
 
 def test_leftover_named_by_its_id(containerd: CrioServer, connect: Connect) -> None:
-    """Without a look at the image, only the record that is named by its id is surely its own."""
-    hold(containerd, Record(ID, "sha256:m1"), Record(TAG, "sha256:m1"))
+    """If the image was not read, only the record that is named by its id is surely its own."""
+    serve(containerd, Record(ID, "sha256:m1"), Record(TAG, "sha256:m1"))
     runtime = connect(containerd)
     (image,) = runtime.list_images()
     assert runtime.list_leftovers(image) == (ID,)

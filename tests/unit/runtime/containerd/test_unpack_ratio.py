@@ -78,7 +78,7 @@ def test_not_complete(gone: str) -> None:
     ],
 )
 def test_not_clear(edges: dict[str, tuple[str, ...]]) -> None:
-    """Blobs that were dropped once unpacked, two snapshotters, an image not unpacked, a ring: nothing is told."""
+    """Blobs that were dropped once unpacked, two snapshotters, an image not unpacked, a ring: no ratio is known."""
     assert read_ratio(replace(GRAPH, edges=edges)) == DEFAULT_RATIO
 
 

@@ -56,7 +56,7 @@ def test_error_kinds(code: grpc.StatusCode) -> None:
 
 @pytest.mark.parametrize("details", ["image used by 1: image is in use by a container", "Image is in use"])
 def test_in_use_text(details: str) -> None:
-    """Only a refused removal can mean that the image is in use, and only its words tell."""
+    """Only a rejected removal can mean that the image is in use, and only its words tell."""
     assert isinstance(failure_of("RemoveImage", Failed(Code.UNKNOWN, details)), ImageInUseError)
     assert not isinstance(failure_of("RemoveImage", Failed(Code.UNKNOWN, "disk error")), ImageInUseError)
     assert not isinstance(failure_of("ListImages", Failed(Code.UNKNOWN, details)), ImageInUseError)
@@ -95,7 +95,7 @@ def test_version(crio: CrioServer, connect: Connect) -> None:
 
 
 def test_version_is_not_retried(crio: CrioServer, connect: Connect, stop: Any) -> None:
-    """The sign of life is asked for once, so that a runtime that is away is known at once."""
+    """The sign of life is asked for once, so that an unavailable runtime is known at once."""
     crio.fail("Version", Code.UNAVAILABLE)
     with pytest.raises(RuntimeUnavailableError, match="Version: UNAVAILABLE: broken"):
         connect(crio).read_version()
@@ -103,8 +103,8 @@ def test_version_is_not_retried(crio: CrioServer, connect: Connect, stop: Any) -
     assert stop.waits == []
 
 
-def test_nobody_there(crio: CrioServer, connect: Connect) -> None:
-    """A socket that is not there is a runtime that is unavailable, and one that comes back is used again."""
+def test_no_server(crio: CrioServer, connect: Connect) -> None:
+    """A socket that is not there is a runtime that is unavailable, and one that is there again is used again."""
     runtime = connect(crio)
     crio.stop()
     with pytest.raises(RuntimeUnavailableError):
@@ -114,7 +114,7 @@ def test_nobody_there(crio: CrioServer, connect: Connect) -> None:
 
 
 def _eventually(read: Callable[[], RuntimeVersion]) -> RuntimeVersion:
-    """The first answer, of a channel that looks for the runtime once in a while."""
+    """The first answer, of a channel that tries the runtime once in a while."""
     answers: list[RuntimeVersion] = []
 
     def answered() -> bool:
@@ -127,21 +127,21 @@ def _eventually(read: Callable[[], RuntimeVersion]) -> RuntimeVersion:
 
 
 def test_short_outage(crio: CrioServer, connect: Connect, stop: Any) -> None:
-    """A read that nobody serves for a moment is asked again, after growing pauses."""
+    """A read without a server for a moment is made again, after growing pauses."""
     crio.fail("ListContainers", Code.UNAVAILABLE, times=3)
     assert connect(crio).list_containers() == ()
     assert stop.waits == pytest.approx([0.1, 0.2, 0.4])
 
 
 def test_starting_runtime(containerd: CrioServer, connect: Connect) -> None:
-    """A containerd that has not read its state yet refuses in words only, and is asked again."""
+    """A containerd that has not read its state yet rejects calls in words only, and is asked again."""
     containerd.fail("ListImages", Code.UNKNOWN, "server is not initialized yet", times=2)
     assert connect(containerd).list_images() == ()
     assert containerd.count("ListImages") == 3
 
 
 def test_long_outage(crio: CrioServer, connect: Connect, stop: Any) -> None:
-    """A read that nobody serves is given up after about ten seconds."""
+    """A read without a server is given up after about ten seconds."""
     crio.fail("ListImages", Code.UNAVAILABLE)
     with pytest.raises(RuntimeUnavailableError, match="ListImages: UNAVAILABLE"):
         connect(crio).list_images()
@@ -169,7 +169,7 @@ def test_stop_during_a_pause(crio: CrioServer, connect: Connect, stop: Any) -> N
 
 @pytest.mark.parametrize("code", [Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED, Code.INTERNAL, Code.CANCELLED])
 def test_other_failures_are_not_retried(crio: CrioServer, connect: Connect, code: grpc.StatusCode) -> None:
-    """Asking again helps where nobody served; after any other failure it does not."""
+    """Asking again helps if there was no server; after any other failure it does not."""
     crio.fail("ImageFsInfo", code)
     with pytest.raises((RuntimeUnavailableError, RuntimeRejectedError), match=code.name):
         connect(crio).read_filesystems()
@@ -214,10 +214,10 @@ def test_reports(crio: CrioServer, connect: Connect, observed: Any) -> None:
 
 
 def test_reports_of_answers(crio: CrioServer, connect: Connect, observed: Any) -> None:
-    """What is gone or in use is no failure of a call."""
+    """An image that is removed or in use is no failure of a call."""
     crio.images["a"] = ServedImage("a")
     crio.containers["c"] = ServedContainer("c", image_id="a")
-    crio.vanished.add("c")
+    crio.gone.add("c")
     runtime = connect(crio)
     runtime.list_containers()
     with pytest.raises(ImageInUseError):
@@ -226,13 +226,13 @@ def test_reports_of_answers(crio: CrioServer, connect: Connect, observed: Any) -
 
 
 def test_unset_report(crio: CrioServer, stop: Any) -> None:
-    """A client works without anybody who counts its calls."""
+    """A client works without a counter of its calls."""
     with CriRuntime(Endpoint(str(crio.socket)), stop, deadlines=PATIENT) as runtime:
         assert runtime.read_version().name == "cri-o"
 
 
 def test_streamed_images(crio: CrioServer, connect: Connect) -> None:
-    """A list of images that one message cannot hold is read as a stream; the next begins with one message."""
+    """A list of images that does not fit into one message is read as a stream; the next begins with one message."""
     crio.images = {name: ServedImage(name) for name in "abcde"}
     crio.streams = True
     crio.fail("ListImages", Code.RESOURCE_EXHAUSTED, "trying to send message larger than max", times=1)
@@ -243,7 +243,7 @@ def test_streamed_images(crio: CrioServer, connect: Connect) -> None:
 
 
 def test_streamed_containers(crio: CrioServer, connect: Connect) -> None:
-    """A list of containers that one message cannot hold is read as a stream, again where that broke."""
+    """A list of containers that does not fit into one message is read as a stream, and again if that fails."""
     crio.containers = {name: ServedContainer(name) for name in "abc"}
     crio.streams = True
     crio.fail("ListContainers", Code.RESOURCE_EXHAUSTED)
@@ -252,7 +252,7 @@ def test_streamed_containers(crio: CrioServer, connect: Connect) -> None:
 
 
 def test_missing_stream(crio: CrioServer, connect: Connect) -> None:
-    """A list that one message cannot hold, of a runtime without streams, is an error that says so."""
+    """A list that does not fit into one message, of a runtime without streams, is an error that says so."""
     crio.fail("ListImages", Code.RESOURCE_EXHAUSTED, "larger than max")
     with pytest.raises(RuntimeRejectedError) as caught:
         connect(crio).list_images()
@@ -279,7 +279,7 @@ def test_large_list(crio: CrioServer, connect: Connect) -> None:
 
 
 def test_two_sockets(crio: CrioServer, containerd: CrioServer, stop: Any) -> None:
-    """Images come from their own endpoint where there is one, all else from the runtime's."""
+    """Images come from their own endpoint where there is one, all other answers from the runtime's."""
     containerd.images["i"] = ServedImage("i")
     crio.containers["c"] = ServedContainer("c")
     images = Endpoint(str(containerd.socket))
@@ -291,7 +291,7 @@ def test_two_sockets(crio: CrioServer, containerd: CrioServer, stop: Any) -> Non
 
 
 def test_disconnected(crio: CrioServer, connect: Connect) -> None:
-    """After letting go of the connection, also twice, calls of every kind go on, and nothing fixed is read again."""
+    """After disconnecting, also twice, calls of every kind work, and nothing fixed is read again."""
     crio.images["i"] = ServedImage("i")
     runtime = connect(crio)
     before = runtime.list_images()
@@ -316,8 +316,8 @@ def test_channels(crio: CrioServer) -> None:
     channels.disconnect()
 
 
-def test_refused_list(crio: CrioServer, connect: Connect) -> None:
-    """A list that is refused for another reason is an error, and no stream is tried."""
+def test_rejected_list(crio: CrioServer, connect: Connect) -> None:
+    """A list that is rejected for another reason is an error, and no stream is tried."""
     crio.streams = True
     crio.fail("ListImages", Code.INTERNAL)
     with pytest.raises(RuntimeRejectedError, match="ListImages: INTERNAL"):

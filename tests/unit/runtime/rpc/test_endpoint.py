@@ -1,4 +1,4 @@
-"""Which addresses are taken, and which problems of a socket only a person can solve."""
+"""Which addresses are accepted, and which problems of a socket only a person can solve."""
 
 import os
 import socket
@@ -71,12 +71,12 @@ def test_listening_socket(folder: Path) -> None:
 
 
 def test_missing_socket(folder: Path) -> None:
-    """A missing socket in a directory that exists is a runtime that is away."""
+    """A missing socket in a directory that exists is an unavailable runtime."""
     diagnose_endpoint(Endpoint(str(folder / "s")))
 
 
 def test_refused_connection(folder: Path) -> None:
-    """A socket that nobody listens on is a runtime that is away."""
+    """A socket without a listener is an unavailable runtime."""
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(folder / "s"))
     diagnose_endpoint(Endpoint(str(folder / "s")))
@@ -89,7 +89,7 @@ def test_missing_directory(folder: Path) -> None:
 
 
 def test_file_for_directory(folder: Path) -> None:
-    """A file in place of the directory does not go by itself."""
+    """A file in place of the directory does not disappear by itself."""
     (folder / "file").touch()
     with pytest.raises(EnvironmentUnusableError, match="no directory"):
         diagnose_endpoint(Endpoint(f"{folder}/file/s"))

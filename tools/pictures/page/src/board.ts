@@ -1,7 +1,7 @@
 /**
- * What is read of a board's JSON, by Grafana's names.
+ * The parts of a board's JSON that the page reads, under Grafana's names.
  *
- * Refuses all that only an editor or a running Grafana needs.
+ * Fields that only an editor or a running Grafana needs are left out.
  */
 import type { DataTransformerConfig, FieldConfigSource } from "@grafana/data";
 
@@ -37,7 +37,7 @@ export interface Variable {
   current?: { text: string; value: string };
 }
 
-export interface Mark {
+export interface Annotation {
   name: string;
   expr: string;
   iconColor: string;
@@ -49,5 +49,5 @@ export interface Board {
   title: string;
   panels: Panel[];
   templating: { list: Variable[] };
-  annotations: { list: Mark[] };
+  annotations: { list: Annotation[] };
 }

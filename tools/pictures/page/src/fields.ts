@@ -1,7 +1,7 @@
 /**
- * Gives frames what a panel's JSON says of them: transformations, then units, colours, thresholds and overrides.
+ * Applies a panel's JSON to its frames: transformations, then units, colours, thresholds and overrides.
  *
- * Refuses to know a list of options: it takes whatever the JSON names, as Grafana's own panels register theirs.
+ * It has no list of options: it registers every option that the JSON names, as Grafana's own panels register theirs.
  */
 import {
   applyFieldOverrides,
@@ -46,7 +46,7 @@ export async function configured(frames: DataFrame[], panel: Panel, theme: Grafa
   return fields;
 }
 
-/** Every option that a field configuration names, taken as it is. */
+/** Every option that a field configuration names, unchanged. */
 function registryOf({ defaults, overrides }: FieldConfigSource): FieldConfigOptionsRegistry {
   const custom = Object.keys(defaults.custom ?? {}).map((name) => `custom.${name}`);
   const overridden = overrides.flatMap((rule) => rule.properties.map((property: DynamicConfigValue) => property.id));

@@ -1,9 +1,9 @@
 /**
  * Draws one committed board as Grafana does when it is opened, from the Prometheus that serves this page.
  *
- * The address says which: `?board=impact&from=…&to=…` in milliseconds, `scrape` in seconds, `sections` to stop after so many
- * rows, and `var-NAME` for a variable. When all is drawn, body has the attribute data-ready. Refuses to draw a part of
- * it: one query that fails is an error of the page.
+ * The address says which: `?board=impact&from=…&to=…` in milliseconds, `scrape` in seconds, `sections` for the number
+ * of rows, and `var-NAME` for a variable. When all is drawn, body has the attribute data-ready. One query that fails is an
+ * error of the page.
  */
 import "@fontsource/inter/400.css";
 import "@fontsource/inter/500.css";
@@ -14,7 +14,7 @@ import { createRoot } from "react-dom/client";
 
 import type { Board, Panel } from "./board";
 import { configured } from "./fields";
-import { type Event, readEvents } from "./marks";
+import { type Event, readEvents } from "./annotations";
 import { Visualization } from "./panels";
 import { ask, seriesFrames, type Span, tableFrame } from "./prometheus";
 import { type Chosen, chooseAll, interpolate, timing, type Values } from "./variables";
@@ -52,13 +52,13 @@ async function main(): Promise<void> {
   requestIdleCallback(() => document.body.setAttribute("data-ready", ""));
 }
 
-/** All panels before the row after so many rows. */
+/** All panels of the first rows. */
 function firstSections(panels: Panel[], count: number): Panel[] {
   const end = panels.filter((panel) => panel.type === "row")[count];
   return end === undefined ? panels : panels.slice(0, panels.indexOf(end));
 }
 
-/** A panel with what its queries found. */
+/** A panel with the results of its queries. */
 async function fill(panel: Panel, span: Span, scrape: number, values: Values, theme: GrafanaTheme2): Promise<Filled> {
   const { stepSeconds, words } = timing(panel, span, scrape, place(panel).width);
   const known = { ...values, ...words };

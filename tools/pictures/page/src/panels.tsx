@@ -1,7 +1,7 @@
 /**
- * Draws one panel with the components that Grafana's own panel of that type draws with.
+ * Draws one panel with the components of Grafana's own panel of that type.
  *
- * Refuses types that the boards do not use.
+ * Only the panel types that the boards use are supported.
  */
 import {
   type DataFrame,
@@ -17,7 +17,7 @@ import { TableNG } from "@grafana/ui/unstable";
 import type { ReactElement } from "react";
 
 import type { Panel } from "./board";
-import { type Event, Marks } from "./marks";
+import { Annotations, type Event } from "./annotations";
 import type { Span } from "./prometheus";
 
 export interface Drawn {
@@ -51,7 +51,7 @@ export function Visualization(drawn: Drawn): ReactElement {
   }
 }
 
-/** What Grafana says in place of a panel without data. */
+/** Grafana's text in place of a panel without data. */
 function Nothing({ text }: { text: string }) {
   return <div style={{ display: "grid", placeItems: "center", height: "100%", textAlign: "center" }}>{text}</div>;
 }
@@ -67,7 +67,7 @@ function Graph({ panel, frames, events, span, width, height, theme }: Drawn & { 
       width={width}
       height={height}
     >
-      {(builder) => <Marks builder={builder} events={events} theme={theme} />}
+      {(builder) => <Annotations builder={builder} events={events} theme={theme} />}
     </TimeSeries>
   );
 }

@@ -1,7 +1,7 @@
 /**
- * Asks the Prometheus that serves this page, and makes of its answers the data frames that Grafana's data source makes.
+ * Queries the Prometheus that serves this page, and turns its answers into the data frames of Grafana's data source.
  *
- * Refuses an answer that is an error or carries a warning: a picture must not hide it.
+ * An answer that is an error or carries a warning throws, since a picture must not hide it.
  */
 import { type DataFrame, type Field, FieldType, type Labels, renderLegendFormat } from "@grafana/data";
 
@@ -24,7 +24,7 @@ export async function ask(expr: string, span: Span, stepSeconds: number | null):
   if (stepSeconds === null) {
     return (await get("query", { query: expr, time: span.to })).result;
   }
-  // Grafana aligns a range with its step, so that a later look shows the same points.
+  // Grafana aligns a range with its step, so that a later query returns the same points.
   const aligned = (seconds: number) => Math.floor(seconds / stepSeconds) * stepSeconds;
   const range = { start: aligned(span.from), end: aligned(span.to), step: stepSeconds };
   return (await get("query_range", { query: expr, ...range })).result;

@@ -1,14 +1,14 @@
 /**
- * What a board's variables stand for when it is opened, and expressions with them put in.
+ * The initial values of a board's variables, and expressions with these values.
  *
- * Refuses a name that nobody knows: Grafana would send it to Prometheus as it stands.
+ * An unknown name throws: Grafana would send it to Prometheus unchanged.
  */
 import { dateTime, rangeUtil } from "@grafana/data";
 
 import type { Board, Panel, Variable } from "./board";
 import { labelValues, type Span } from "./prometheus";
 
-/** What is shown at the top, and what expressions get. */
+/** A variable's text at the top of the board, and its value in expressions. */
 export interface Chosen {
   label: string;
   text: string;
@@ -17,7 +17,7 @@ export interface Chosen {
 
 export type Values = Record<string, string>;
 
-/** Each variable by its name, in order; a word in `given` (`var-NAME`, as in Grafana's addresses) goes before. */
+/** Each variable by its name, in order; a word in `given` (`var-NAME`, as in Grafana's addresses) has precedence. */
 export async function chooseAll(board: Board, span: Span, given: URLSearchParams): Promise<Record<string, Chosen>> {
   const chosen: Record<string, Chosen> = {};
   for (const variable of board.templating.list) {
@@ -50,13 +50,13 @@ export function interpolate(text: string, values: Values): string {
   return text.replace(/\$(?:\{(\w+)(?::\w+)?\}|(\w+))/g, (whole, braced?: string, plain?: string) => {
     const value = values[braced ?? plain ?? ""];
     if (value === undefined) {
-      throw new Error(`nobody knows ${whole} in ${text}`);
+      throw new Error(`unknown variable ${whole} in ${text}`);
     }
     return value;
   });
 }
 
-/** The step of a panel's queries, and the words that follow from it and the span, as Grafana reckons them. */
+/** The step of a panel's queries, and the words that follow from it and the span, as Grafana calculates them. */
 export function timing(panel: Panel | null, span: Span, scrapeSeconds: number, points: number) {
   const range = { from: dateTime(span.from * 1000), to: dateTime(span.to * 1000) };
   const least = panel?.interval ?? `${scrapeSeconds}s`;

@@ -1,7 +1,7 @@
 /**
- * A board's annotations: vertical lines, or bands where something lasted.
+ * A board's annotations: vertical lines, or bands for events that lasted.
  *
- * Refuses their texts: they are shown under a pointer, and a picture has none.
+ * Their texts are left out: Grafana shows them under the pointer, and a picture has none.
  */
 import type { GrafanaTheme2 } from "@grafana/data";
 import type { UPlotConfigBuilder } from "@grafana/ui";
@@ -25,17 +25,18 @@ const POINTS = 1000;
 
 export async function readEvents(board: Board, span: Span, scrapeSeconds: number, values: Values): Promise<Event[]> {
   const { stepSeconds, words } = timing(null, span, scrapeSeconds, POINTS);
-  const found = board.annotations.list.map(async (mark) => {
-    const series = await ask(interpolate(mark.expr, { ...values, ...words }), span, stepSeconds);
+  const found = board.annotations.list.map(async (annotation) => {
+    const series = await ask(interpolate(annotation.expr, { ...values, ...words }), span, stepSeconds);
     const spans = series.flatMap((one) =>
-      mark.useValueForTime ? momentsOf(samplesOf(one)) : stretchesOf(samplesOf(one), stepSeconds),
+      annotation.useValueForTime ? momentsOf(samplesOf(one)) : stretchesOf(samplesOf(one), stepSeconds),
     );
-    return spans.map(([from, to]) => ({ from, to, color: mark.iconColor, panels: mark.filter?.ids }));
+    const { iconColor: color, filter } = annotation;
+    return spans.map(([from, to]) => ({ from, to, color, panels: filter?.ids }));
   });
   return (await Promise.all(found)).flat();
 }
 
-/** Each value is a time of its own. */
+/** Each value is the time of an event. */
 function momentsOf(samples: Array<[number, string]>): Array<[number, number]> {
   return [...new Set(samples.map(([, value]) => Number(value)))].map((at) => [at, at]);
 }
@@ -55,7 +56,7 @@ function stretchesOf(samples: Array<[number, string]>, stepSeconds: number): Arr
 }
 
 /** Draws the events into a graph of @grafana/ui. */
-export function Marks({ builder, events, theme }: { builder: UPlotConfigBuilder; events: Event[]; theme: GrafanaTheme2 }) {
+export function Annotations({ builder, events, theme }: { builder: UPlotConfigBuilder; events: Event[]; theme: GrafanaTheme2 }) {
   useLayoutEffect(() => {
     builder.addHook("draw", (plot: uPlot) => {
       const { min = 0, max = 0 } = plot.scales["x"] ?? {};
