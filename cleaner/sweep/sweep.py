@@ -74,7 +74,7 @@ class Sweep:
         CleanerError where it cannot know what it must: nothing more is evicted then.
         """
         before = self._target.measure(0)
-        if self._request.trigger is Trigger.PRESSURE and not self._target.targets.targets:
+        if self._request.trigger is Trigger.PRESSURE and not self._target.targets.by_part:
             yield self._ended(before, None, StopReason.NOT_NEEDED)
             return
         inspection = inspect_node(self._node)

@@ -83,7 +83,7 @@ class SweepTargets:
 
     def __init__(self, watermarks: Watermarks, kubelet: KubeletThreshold, early: Targets) -> None:
         """`early`: targets of parts that are to be lowered though they have not reached their high watermark."""
-        self.targets: dict[Part, float] = dict(early)
+        self.by_part: dict[Part, float] = dict(early)
         self.early = bool(early)
         """Whether no part has reached its high watermark yet."""
         self._early = early
@@ -109,13 +109,13 @@ class SweepTargets:
         self._fallback_targets = fallback_targets(usage, self._watermarks, self._kubelet)
         reached = at_high(usage, self._watermarks)
         self.early = self.early and not reached
-        grew = not reached <= self.targets.keys()
-        self.targets |= low_targets(usage, self._watermarks, reached - self._confined)
+        grew = not reached <= self.by_part.keys()
+        self.by_part |= low_targets(usage, self._watermarks, reached - self._confined)
         return grew
 
     def is_met(self, usage: Usage) -> bool:
         """Whether every part that has a target is at or below it."""
-        return not above(usage, self.targets)
+        return not above(usage, self.by_part)
 
     def is_low_watermark_met(self, usage: Usage) -> bool:
         """Whether the low watermarks themselves are met; never where a target is confined."""
@@ -123,28 +123,28 @@ class SweepTargets:
 
     def restart(self, usage: Usage) -> None:
         """Begin again, without pulls that have no room. Where no target is left, the sweep evicts nothing."""
-        self.targets, self.early, self._confined = dict(self._early), bool(self._early), frozenset()
+        self.by_part, self.early, self._confined = dict(self._early), bool(self._early), frozenset()
         self.add_measurement(usage)
-        self._in_vain = not self.targets
+        self._in_vain = not self.by_part
 
     def confine(self, parts: Collection[Part] | None = None) -> None:
         """Evict for these parts, or for all, only what keeps the kubelet from acting: more would be in vain."""
-        self._confined |= frozenset(self.targets if parts is None else parts)
-        self.targets |= self._confined_targets(self._confined)
+        self._confined |= frozenset(self.by_part if parts is None else parts)
+        self.by_part |= self._confined_targets(self._confined)
 
     def confine_beyond(self, usage: Usage, left: Size) -> None:
         """Confine the parts for which not even all that is left to evict would be enough."""
-        self.confine(out_of_reach(usage, self.targets, left))
+        self.confine(out_of_reach(usage, self.by_part, left))
 
     def limit_plan(self, planned: Plan, usage: Usage) -> Plan:
         """The plan as far as the targets need it; confined where all of it would not be enough."""
-        limited = limit_to_targets(planned, usage, self.targets)
+        limited = limit_to_targets(planned, usage, self.by_part)
         if limited.low_watermark_reachable is False:
-            self.confine(out_of_reach(usage, self.targets, planned.reclaimable or NOTHING))
+            self.confine(out_of_reach(usage, self.by_part, planned.reclaimable or NOTHING))
         if not self.confined:
             return limited
-        if excess_of(usage, self.targets):
-            return replace(limit_to_targets(planned, usage, self.targets), low_watermark_reachable=False)
+        if excess_of(usage, self.by_part):
+            return replace(limit_to_targets(planned, usage, self.by_part), low_watermark_reachable=False)
         return replace(planned, evictions=(), not_reached=planned.evictions, low_watermark_reachable=False)
 
     def _confined_targets(self, parts: Collection[Part]) -> dict[Part, float]:

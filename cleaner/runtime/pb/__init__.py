@@ -1,4 +1,4 @@
 """Generated messages of the two APIs that a container runtime may serve, from the `.proto` files beside this one.
 
-Refuses edits by hand, and fields that nobody reads: protobuf skips what it does not know.
+They are written by `make protos`, and hold only the fields that the agent reads: protobuf skips the others.
 """

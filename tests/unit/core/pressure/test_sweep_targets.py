@@ -38,21 +38,21 @@ def planned(*points: float) -> Plan:
 @pytest.mark.parametrize(("used", "targets"), [(74.99, {}), (75, {BYTES: 65.0}), (75.01, {BYTES: 65.0})])
 def test_what_is_at_its_high_watermark_is_driven(used: float, targets: Targets) -> None:
     """From the high watermark itself on a part is driven to its low watermark."""
-    assert targets_at(used).targets == targets
+    assert targets_at(used).by_part == targets
 
 
 def test_what_reaches_high_later_is_driven_too() -> None:
     """A part that once reached its high watermark stays driven when it falls, beside those that follow."""
     made = targets_at(75)
     made.add_measurement(make_usage(70, 80))
-    assert made.targets == {BYTES: 65, INODES: 75}
+    assert made.by_part == {BYTES: 65, INODES: 75}
 
 
 def test_each_filesystem_is_driven_by_itself() -> None:
     """A content store apart at its high watermark is driven while the images' filesystem is left alone."""
     made = targets()
     made.add_measurement(replace(make_usage(74), others=(replace(make_usage(75), filesystem=Filesystem.CONTENT),)))
-    assert made.targets == {CONTENT: 65}
+    assert made.by_part == {CONTENT: 65}
 
 
 @pytest.mark.parametrize(("used", "met"), [(64.99, True), (65, True), (65.01, False)])
@@ -67,7 +67,7 @@ def test_targets_are_met_at_the_low_watermark_itself(used: float, *, met: bool) 
 def test_an_early_sweep_has_a_target_of_its_own(used: float, target: float, *, early: bool) -> None:
     """Below the high watermark it drives usage to the early target; once that is reached, to the low watermark."""
     made = targets_at(used, {BYTES: 68.0})
-    assert (made.early, made.targets) == (early, {BYTES: target})
+    assert (made.early, made.by_part) == (early, {BYTES: target})
     assert made.is_met(make_usage(target))
 
 
@@ -79,7 +79,7 @@ def test_targets_are_confined_where_all_is_not_enough(points: float, *, confined
     assert made.confined is confined
     assert seen.low_watermark_reachable is not confined
     assert (len(seen.evictions), len(seen.not_reached)) == ((0, 1) if confined else (1, 0))
-    assert made.targets == {BYTES: 83 if confined else 65}
+    assert made.by_part == {BYTES: 83 if confined else 65}
 
 
 @pytest.mark.parametrize(("used", "evictions"), [(82, 0), (83, 0), (83.0001, 1), (84, 1), (84.0001, 2), (90, 2)])
@@ -97,14 +97,14 @@ def test_what_reaches_high_later_is_confined_by_itself() -> None:
     made = targets_at(80)
     made.limit_plan(planned(1), make_usage(80))
     made.add_measurement(make_usage(80, 80))
-    assert made.targets == {BYTES: 83, INODES: 75}
+    assert made.by_part == {BYTES: 83, INODES: 75}
 
 
 def test_confined_never_means_below_the_low_watermark() -> None:
     """If our watermarks are above the kubelet's threshold, a target out of reach becomes the high watermark."""
     made = targets_at(96, watermarks=Watermarks(WatermarkPair(95, 90), WatermarkPair(95, 90)))
     assert made.limit_plan(planned(1), make_usage(96)).low_watermark_reachable is False
-    assert made.targets == {BYTES: 95}
+    assert made.by_part == {BYTES: 95}
 
 
 def test_an_early_target_out_of_reach_evicts_nothing() -> None:
@@ -138,4 +138,4 @@ def test_without_the_pulls_an_early_target_stays() -> None:
     made = targets_at(150, {BYTES: 68.0})
     assert not made.early
     made.restart(make_usage(70))
-    assert (made.early, made.confined, made.targets) == (True, False, {BYTES: 68})
+    assert (made.early, made.confined, made.by_part) == (True, False, {BYTES: 68})

@@ -20,7 +20,7 @@ def test_targets_are_confined_once_what_is_left_is_not_enough(left: int, confine
     targets = SweepTargets(WATERMARKS, KubeletThreshold(), {})
     targets.add_measurement(make_usage(80))
     targets.confine_beyond(make_usage(80), Size(left, 0))
-    assert (targets.confined, targets.targets) == (confined, {BYTES: 83.0 if confined else 65})
+    assert (targets.confined, targets.by_part) == (confined, {BYTES: 83.0 if confined else 65})
 
 
 @pytest.mark.parametrize(("kubelet", "ceiling"), [(-1.0, 75), (66.0, 75), (66.01, 65.01), (84.0, 83.0)])
@@ -46,7 +46,7 @@ def test_each_part_is_judged_by_itself() -> None:
     targets = SweepTargets(WATERMARKS, KubeletThreshold(), {})
     targets.add_measurement(usage)
     limited = targets.limit_plan(make_plan(*[Size(30_000, 10)] * 6), usage)
-    assert targets.targets == {BYTES: 65, INODES: 94}
+    assert targets.by_part == {BYTES: 65, INODES: 94}
     assert targets.confined
     assert (len(limited.evictions), len(limited.not_reached)) == (5, 1)
     assert limited.low_watermark_reachable is False
@@ -59,4 +59,4 @@ def test_a_part_that_reaches_its_high_watermark_later_is_driven_to_its_low_one()
     targets.add_measurement(make_usage(70, 85))
     targets.confine()
     targets.add_measurement(make_usage(75, 86))
-    assert targets.targets == {BYTES: 65, INODES: 94}
+    assert targets.by_part == {BYTES: 65, INODES: 94}
