@@ -1,6 +1,6 @@
-"""The shape of the configuration file: every key with its default and the parser of its value.
+"""The shape of the configuration file: each key with its default and the parser of its value.
 
-A key that is not here is an error. It must not relate keys to each other, see `problems.py`.
+A key that is neither here nor in `alerting.py` is an error. It must not relate keys to each other, see `problems.py`.
 """
 
 from collections.abc import Callable

@@ -110,7 +110,7 @@ class Checked:
     usage: Usage | None
     next_nightly_at: datetime | None
     forecast: Forecast | None = None
-    """The forecast of this check; None where `usage` is."""
+    """The forecast of this check; None where `usage` is, or while the runtime does not answer."""
 
 
 @dataclass(frozen=True, slots=True)

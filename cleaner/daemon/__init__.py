@@ -1,4 +1,4 @@
-"""The daemon: its loop, the inventory of the node, the forecast and the clock that it trusts.
+"""The daemon: its loop, the inventory, the forecast, the kubelet watch and the trusted clock.
 
 Start at `loop.py`. It must not know how a runtime, a disk or a ledger works, nor which image is evicted.
 """

@@ -27,7 +27,7 @@ MOVED_BYTES = 1 << 20
 """Since pulls were last read: less is no pull that a sweep has to make room for."""
 
 
-class Forecaster:
+class NodeForecaster:
     """Forecasts once a round, and says when the next round is to come."""
 
     def __init__(self, watermarks: Watermarks, horizon: timedelta, timer: Timer, emit: Callable[[Event], None]) -> None:

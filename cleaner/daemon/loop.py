@@ -31,7 +31,7 @@ from cleaner.core.ports import Ledger, Node, Outlet, Stop, Timer
 from cleaner.core.pressure import Forecast, Targets
 from cleaner.core.report import SweepReport
 from cleaner.core.triggers import NodeState, Triggers
-from cleaner.daemon.forecaster import Forecaster
+from cleaner.daemon.forecaster import NodeForecaster
 from cleaner.daemon.inventory import Inventory
 from cleaner.daemon.trusted_clock import TrustedClock
 from cleaner.sweep import Pace, Sweep, SweepRequest, SweepSettings
@@ -94,7 +94,7 @@ class Daemon:
         self._version: RuntimeVersion | None = None
         self._clock_sane = True
         self._waiting_since: float | None = None
-        self._forecaster = Forecaster(settings.sweep.watermarks, settings.horizon, self._timer, self._emit)
+        self._forecaster = NodeForecaster(settings.sweep.watermarks, settings.horizon, self._timer, self._emit)
         self._pause_seconds = 0.0
         self._hurries = False
         """Whether the next round is to come at once."""

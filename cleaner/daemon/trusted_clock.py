@@ -13,7 +13,7 @@ class TrustedClock:
     """A Timer in front of the machine's: ages and stored times follow it, so that no jump makes an image look older."""
 
     def __init__(self, timer: Timer, stored: StoredTimes | None) -> None:
-        """`noted`: the times that were stored before, which a right clock fits; None where there are none."""
+        """`stored`: the times that were stored before, which a right clock fits; None where there are none."""
         self._timer = timer
         self.sense: ClockSense = sense_at_start(timer.now(), timer.monotonic(), stored)
 

@@ -1,6 +1,8 @@
 """The ledger: which images were seen, used, evicted and re-pulled on this node, in SQLite.
 
-Start at `ledger.py`. It must not judge an image, and it never stops a sweep: a broken file only costs history.
+Start at `ledger.py`. Evictions are in `eviction_rows.py`, other rows in `rows.py`, tables in `schema.py`. It
+must not judge an image, and it never stops a pressure sweep: while its file cannot be used, nightly sweeps are
+suspended.
 """
 
 from cleaner.ledger.in_memory import InMemoryLedger

@@ -11,11 +11,12 @@ from cleaner.core.history import NightlyRun
 from cleaner.core.model import EvictionOutcome, Image, Memory
 from cleaner.core.regret import Regret
 from cleaner.ledger.boot import Boot
+from cleaner.ledger.eviction_rows import observed_eviction
 from cleaner.ledger.image_times import Changes, ImageTimes
 from cleaner.ledger.queries import holds_of, prune, regrets_of
 from cleaner.ledger.removed_externally import PeakUsage, is_unconfirmed, store_external_removals
 from cleaner.ledger.repulls import list_observed, observed_regrets
-from cleaner.ledger.rows import MICROSECOND, Statement, micros, observed_eviction, time_of
+from cleaner.ledger.rows import MICROSECOND, Statement, micros, time_of
 from cleaner.ledger.watch_history import WatchHistory
 
 PRUNE_EVERY = timedelta(days=1)
@@ -39,7 +40,7 @@ class LedgerCache:
         self._keep = keep
         self._observes = observes
         self._pruned_at: datetime | None = None
-        self._held: dict[str, datetime] = {}
+        self._on_hold_until: dict[str, datetime] = {}
         self._regrets: dict[str, Regret] = {}
         self._regrets_at: float | None = None
 
@@ -52,9 +53,9 @@ class LedgerCache:
         self.watch.load(meta, now, booted_at)
         self.observed = list_observed(connection) if self._observes else {}
         self._pruned_at = meta.get("pruned_at")
-        self._held = holds_of(connection)
+        self._on_hold_until = holds_of(connection)
         self.unconfirmed = is_unconfirmed(connection)
-        self.doubt_regrets()
+        self.invalidate_regrets()
         return True
 
     def write(self, connection: sqlite3.Connection, changes: Changes, now: datetime, boot: Boot) -> bool:
@@ -80,15 +81,15 @@ class LedgerCache:
             case Checked() if event.usage is not None:
                 self.peak.add_measurement(event.usage.used_percent)
             case EvictionEnded() if event.eviction.outcome is EvictionOutcome.EVICTED:
-                self.doubt_regrets()
+                self.invalidate_regrets()
                 return [self.clocks.forget(event.eviction.verdict.image.id, event.at)]
             case NightlyRunEnded():
                 self.nightly_run = event.nightly_run
             case SweepEnded() if self._observes and event.report.dry_run:
                 return self._observe(event)
             case RuleOnHold():
-                self._held = self._held | {event.rule: event.until}
-                self.doubt_regrets()
+                self._on_hold_until = self._on_hold_until | {event.rule: event.until}
+                self.invalidate_regrets()
             case _:
                 pass
         return []
@@ -114,7 +115,7 @@ class LedgerCache:
         self.clocks.shift(offset, latest)
         self.watch.shift(offset, latest)
 
-    def doubt_regrets(self) -> None:
+    def invalidate_regrets(self) -> None:
         """Something happened that they depend on."""
         self._regrets_at = None
 
@@ -134,6 +135,6 @@ class LedgerCache:
             first_seen_at=dict(self.clocks.first_seen),
             last_used_at=dict(self.clocks.last_used),
             installed_at=self.watch.installed_at,
-            on_hold_until=self._held,
+            on_hold_until=self._on_hold_until,
             regrets=self._regrets,
         )

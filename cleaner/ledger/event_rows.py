@@ -17,11 +17,9 @@ from cleaner.core.events import (
     SweepStarted,
 )
 from cleaner.core.model import StopReason
+from cleaner.ledger.eviction_rows import eviction_begins, eviction_did_not_happen, eviction_ends
 from cleaner.ledger.rows import (
     Statement,
-    eviction_begins,
-    eviction_did_not_happen,
-    eviction_ends,
     forget_later_nightly_runs,
     micros,
     nightly_run_ends,
@@ -76,7 +74,7 @@ class EventRows:
         return [sweep_ends(self._key(report.started_at), report, event.ended_at, told=self._told)]
 
     def _failure_of(self, event: SweepFailed, *, begun: bool) -> list[Statement]:
-        """None where a daemon's sweep failed before it began: its outlets report that, and it repeats every minute."""
+        """No row where a daemon's sweep failed before it began: its outlets report it, each minute again."""
         if self._told and not begun:
             return []
         return [sweep_fails(self._key(event.at), event.trigger, event.at, told=self._told)]

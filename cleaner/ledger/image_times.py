@@ -67,8 +67,9 @@ class ImageTimes:
     ) -> None:
         """Load what is on disk.
 
-        `first_look`: None where the file is up to date. Otherwise this process has inspected the node without the file
-        since then, and knows better. An image that was there at that first inspection keeps its time from the file.
+        `first_inspection`: None where the file is up to date. Otherwise this process has inspected the node without
+        the file since then, and knows better. An image that was there at that first inspection keeps its time from
+        the file.
         """
         rows = connection.execute("SELECT id, first_seen, last_used, in_use, refs FROM image WHERE gone_at IS NULL")
         self._stored, seen, used = {}, {}, {}

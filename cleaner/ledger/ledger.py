@@ -69,8 +69,8 @@ class SqliteLedger:
         self._tells = tells
         self._events = EventRows(told=tells)
         self._boot = Boot(timer, boot)
-        self._memory = LedgerCache(grace, keep, observes=observes)
-        self._clocks = self._memory.clocks
+        self._cache = LedgerCache(grace, keep, observes=observes)
+        self._clocks = self._cache.clocks
         self._loaded = 0
         """Which opening of the file was loaded last."""
         self._check_all = False
@@ -107,7 +107,7 @@ class SqliteLedger:
 
     def store_images(self, images: tuple[Image, ...], in_use: frozenset[str], now: datetime) -> Memory:
         """Store which images are there, in use, re-pulled or gone; return all that is known."""
-        self._memory.watch.record_inspection(now, self._timer.monotonic())
+        self._cache.watch.record_inspection(now, self._timer.monotonic())
         self._catch_up(now)
         if self._writable:
             self._file.add(self._settle(images, now))
@@ -128,7 +128,7 @@ class SqliteLedger:
         A correction that cannot be written waits in the backlog, in its place among the other statements. Until it is
         on disk the file is not used, so the ledger does not report since when the node is watched.
         """
-        self._memory.shift(offset, self._timer.now())
+        self._cache.shift(offset, self._timer.now())
         if not self._writable:
             return
         self._file.add([Shift.new(offset)])
@@ -137,8 +137,8 @@ class SqliteLedger:
 
     def last_nightly_run(self) -> NightlyRun | None:
         """The latest nightly occurrence that was dealt with."""
-        self._memory.nightly_run = self._read(last_nightly_run_of) or self._memory.nightly_run
-        return self._memory.nightly_run
+        self._cache.nightly_run = self._read(last_nightly_run_of) or self._cache.nightly_run
+        return self._cache.nightly_run
 
     def evicted_since(self, occurrence: datetime) -> int | None:
         """How many images nightly sweeps evicted for an occurrence; None while it cannot be read."""
@@ -167,7 +167,7 @@ class SqliteLedger:
 
     def record(self, event: Event) -> None:
         """Store an event; it is on disk when this returns, unless the file fails."""
-        statements = self._events.statements_for(event) + self._memory.apply_event(event) if self._writable else []
+        statements = self._events.statements_for(event) + self._cache.apply_event(event) if self._writable else []
         if not statements:
             return
         self._file.add(statements)
@@ -208,7 +208,7 @@ class SqliteLedger:
     def _load(self, now: datetime) -> None:
         opened = self._loaded != self._file.openings
         booted_at = self._timer.now() - timedelta(seconds=self._timer.monotonic())
-        if self._read(lambda connection: self._memory.load(connection, now, booted_at, opened=opened)):
+        if self._read(lambda connection: self._cache.load(connection, now, booted_at, opened=opened)):
             self._loaded = self._file.openings
             self._check_all = self._check_all or opened
             self._written_at = None if opened else self._written_at
@@ -227,7 +227,7 @@ class SqliteLedger:
             if image is not None and eviction.is_pulled_again(image):
                 statements.append(self._clocks.forget(image.id, now))
         if statements:
-            self._memory.doubt_regrets()
+            self._cache.invalidate_regrets()
         return statements
 
     def _is_nobody_else_sweeping(self) -> bool:
@@ -254,26 +254,26 @@ class SqliteLedger:
         found = self._read(lambda connection: returns_of(connection, there, now)) if there else []
         self._check_all = self._check_all and found is None
         if found:
-            self._memory.doubt_regrets()
-        return [*(found or []), *self._memory.regretted(images, in_use, appeared, now)]
+            self._cache.invalidate_regrets()
+        return [*(found or []), *self._cache.regretted(images, in_use, appeared, now)]
 
     def _save(self, images: tuple[Image, ...], now: datetime) -> None:
         """At once what changed, else once a minute that nothing did; a clock set back counts as a minute."""
         changes = self._clocks.changes(images)
         due = self._written_at is None or not timedelta(0) <= now - self._written_at < SAMPLE_EVERY
-        due = due or self._memory.unconfirmed
+        due = due or self._cache.unconfirmed
         if not (due or changes.statements or self._file.waiting) or not self._file.open():
             return
-        if self._file.write(lambda connection: self._memory.write(connection, changes, now, self._boot)):
+        if self._file.write(lambda connection: self._cache.write(connection, changes, now, self._boot)):
             self._clocks.confirm(changes)
-            self._memory.peak.reset()
+            self._cache.peak.reset()
             self._written_at = now
 
     def _known(self, now: datetime) -> Memory:
         monotonic = self._timer.monotonic()
-        if self._memory.is_regret_stale(monotonic):
-            self._read(lambda connection: self._memory.load_regrets(connection, now, monotonic))
-        return self._memory.as_memory(up=self._file.open())
+        if self._cache.is_regret_stale(monotonic):
+            self._read(lambda connection: self._cache.load_regrets(connection, now, monotonic))
+        return self._cache.as_memory(up=self._file.open())
 
     def _make_directory(self) -> None:
         with suppress(OSError):

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from cleaner.core.events import EvictionEnded, EvictionStarted, NightlyRunEnded, RuleOnHold
-from cleaner.core.model import Image, Trigger, Verdict
-from cleaner.core.report import Eviction, SweepReport
+from cleaner.core.events import NightlyRunEnded, RuleOnHold
+from cleaner.core.model import Image, Trigger
+from cleaner.core.report import SweepReport
 
 SqlValue = str | int | float | None
 Statement = tuple[str, Mapping[str, SqlValue]]
@@ -33,8 +33,6 @@ class Shift:
         return cls(offset, f"shift:{os.urandom(8).hex()}")
 
 
-PENDING = "pending"
-"""The outcome of an eviction that began and is not known to be over."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 _FIRST = (datetime.min.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
@@ -90,7 +88,8 @@ def pulled_at_of(image: Image) -> int | None:
     return micros_or_none(image.pulled_at)
 
 
-def _storable(row: dict[str, SqlValue]) -> dict[str, SqlValue]:
+def storable(row: dict[str, SqlValue]) -> dict[str, SqlValue]:
+    """The row with values that SQLite can hold."""
     return {name: _cut(value) for name, value in row.items()}
 
 
@@ -98,21 +97,6 @@ def _cut(value: SqlValue) -> SqlValue:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     return min(value, _GREATEST) if isinstance(value, int) else value
-
-
-def _row_of(verdict: Verdict) -> dict[str, SqlValue]:
-    """What a past eviction and an observed one have of the image."""
-    image = verdict.image
-    return {
-        "image_id": image.id,
-        "refs": text_of(image.references),
-        "reason": verdict.reason.value,
-        "rule": verdict.rule,
-        "created_at": micros_or_none(verdict.created_at),
-        "pulled_at": micros_or_none(verdict.pulled_at),
-        "last_used_at": micros_or_none(verdict.last_used_at),
-        "size_bytes": image.size_bytes,
-    }
 
 
 def sweep_begins(key: str, trigger: Trigger, at: datetime, *, told: bool) -> Statement:
@@ -139,7 +123,7 @@ def sweep_ends(key: str, report: SweepReport, at: datetime, *, told: bool) -> St
         "reclaimed_bytes": report.reclaimed_bytes,
         "told": told,
     }
-    return sql, _storable(row)
+    return sql, storable(row)
 
 
 def sweep_fails(key: str, trigger: Trigger, at: datetime, *, told: bool) -> Statement:
@@ -151,77 +135,11 @@ def sweep_fails(key: str, trigger: Trigger, at: datetime, *, told: bool) -> Stat
     return sql, {"key": key, "trigger": trigger.value, "at": micros(at), "told": told}
 
 
-def eviction_begins(key: str, event: EvictionStarted, *, told: bool) -> Statement:
-    """What is known before the runtime is asked to remove the image."""
-    sql = """INSERT INTO eviction (sweep, image_id, refs, trigger, reason, rule, outcome, began_at, at, created_at,
-            pulled_at, listed_pulled_at, last_used_at, size_bytes, estimated_bytes, told)
-        VALUES (:sweep, :image_id, :refs, :trigger, :reason, :rule, :outcome, :at, :at, :created_at,
-            :pulled_at, :listed_pulled_at, :last_used_at, :size_bytes, :estimated_bytes, :told)
-        ON CONFLICT (sweep, image_id) DO NOTHING"""
-    reclaimable = event.verdict.reclaimable
-    row = _row_of(event.verdict) | {
-        "sweep": key,
-        "trigger": event.trigger.value,
-        "outcome": PENDING,
-        "at": micros(event.at),
-        "listed_pulled_at": pulled_at_of(event.verdict.image),
-        "estimated_bytes": None if reclaimable is None else reclaimable.bytes,
-        "told": told,
-    }
-    return sql, _storable(row)
-
-
-def eviction_did_not_happen(key: str, event: EvictionStarted) -> Statement:
-    """An image whose eviction begins is there: what another sweep left unfinished of it came to nothing."""
-    sql = "DELETE FROM eviction WHERE image_id = :image_id AND outcome = :pending AND sweep <> :sweep"
-    return sql, {"sweep": key, "image_id": event.verdict.image.id, "pending": PENDING}
-
-
-def eviction_ends(key: str, event: EvictionEnded, *, told: bool) -> Statement:
-    """The whole row with its outcome, so that it does not depend on the one above."""
-    sql = """INSERT INTO eviction (sweep, image_id, refs, trigger, reason, rule, outcome, error, began_at, at,
-            created_at, pulled_at, listed_pulled_at, last_used_at, size_bytes, estimated_bytes, reclaimed_bytes, told)
-        VALUES (:sweep, :image_id, :refs, :trigger, :reason, :rule, :outcome, :error, :at, :at, :created_at,
-            :pulled_at, :listed_pulled_at, :last_used_at, :size_bytes, :estimated_bytes, :reclaimed_bytes, :told)
-        ON CONFLICT (sweep, image_id) DO UPDATE SET outcome = excluded.outcome, error = excluded.error,
-            at = excluded.at, reclaimed_bytes = excluded.reclaimed_bytes,
-            estimated_bytes = coalesce(excluded.estimated_bytes, eviction.estimated_bytes),
-            told = max(eviction.told, excluded.told)"""
-    eviction = event.eviction
-    row = _row_of(eviction.verdict) | {
-        "sweep": key,
-        "trigger": event.trigger.value,
-        "outcome": eviction.outcome.value,
-        "error": eviction.error,
-        "at": micros(event.at),
-        "listed_pulled_at": pulled_at_of(eviction.verdict.image),
-        "estimated_bytes": eviction.estimated_bytes,
-        "reclaimed_bytes": eviction.reclaimed_bytes,
-        "told": told,
-    }
-    return sql, _storable(row)
-
-
 def image_gone(image_id: str, at: datetime, last_used: datetime | None) -> Statement:
     """An image that is no longer there keeps its row, and so when it was last used."""
     sql = """UPDATE image SET gone_at = :at, in_use = 0, last_used = coalesce(:last_used, last_used)
         WHERE id = :id AND gone_at IS NULL"""
     return sql, {"id": image_id, "at": micros(at), "last_used": micros_or_none(last_used)}
-
-
-def observed_eviction(eviction: Eviction, trigger: Trigger, at: datetime) -> Statement:
-    """An image that mode observe would have evicted: the first time counts."""
-    sql = """INSERT INTO observed (image_id, refs, trigger, reason, rule, at, created_at, pulled_at, last_used_at,
-            size_bytes, estimated_bytes, told)
-        VALUES (:image_id, :refs, :trigger, :reason, :rule, :at, :created_at, :pulled_at, :last_used_at,
-            :size_bytes, :estimated_bytes, 0)
-        ON CONFLICT (image_id) DO NOTHING"""
-    row = _row_of(eviction.verdict) | {
-        "trigger": trigger.value,
-        "at": micros(at),
-        "estimated_bytes": eviction.estimated_bytes,
-    }
-    return sql, _storable(row)
 
 
 def forget_later_nightly_runs(event: NightlyRunEnded) -> Statement:
@@ -242,4 +160,4 @@ def rule_put_on_hold(event: RuleOnHold) -> Statement:
     """A rule's hold, from when until when."""
     sql = """INSERT INTO hold (rule, since, until) VALUES (:rule, :since, :until)
         ON CONFLICT (rule, since) DO UPDATE SET until = excluded.until"""
-    return sql, _storable({"rule": event.rule, "since": micros(event.since), "until": micros(event.until)})
+    return sql, storable({"rule": event.rule, "since": micros(event.since), "until": micros(event.until)})

@@ -1,6 +1,6 @@
 """The machine that the agent runs on: its disks, its clocks and signals, and the kubelet's files.
 
-Start at `disk.py`. It must not know what an image is.
+Start at `disk.py`. It must not choose an image.
 """
 
 from cleaner.node.clock import NeverStop, SignalStop, SystemTimer, pause, read_boot

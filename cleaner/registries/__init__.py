@@ -1,6 +1,6 @@
 """Whether the registries of images answer; asked only where the configuration says so.
 
-Start at `health.py`. It must not decide what follows from an answer: a registry that cannot be asked is down.
+Start at `health.py`. `probe.py` judges one answer. It must not decide which image is kept.
 """
 
 from cleaner.registries.health import RegistryHealth

@@ -135,7 +135,7 @@ class CriRuntime:
     def drain_created_containers(self) -> tuple[Container, ...]:
         """Containers that were created since the last call, by id, sandboxes too.
 
-        None without `watch_created_containers` or containerd's API.
+        () without `watch_created_containers` or containerd's API.
 
         Where the names of the images cannot be read nothing is lost: the next call returns the containers.
         """

@@ -169,7 +169,7 @@ def assert_order(node: FullNode, sweep: SweepTrace) -> None:
     assert len(EARLY) < len(sweep.names) < len(order)
     # Estimated before the first eviction: just as many as it then evicted.
     assert sweep.started["to_evict"] == len(sweep.names)
-    assert sweep.started["not_needed"] == len(order) - len(sweep.names)
+    assert sweep.started["not_reached"] == len(order) - len(sweep.names)
     assert sweep.started["low_watermark_reachable"] is True
     assert sweep.ended["not_reached"] == len(order) - len(sweep.names)
     assert {line["reason"] for line in sweep.evictions[:3]} == {"expired"}

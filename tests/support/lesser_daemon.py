@@ -17,7 +17,7 @@ from cleaner.config.settings import Config, load_config
 from cleaner.core.disk_usage import Usage
 from cleaner.core.ports import Node, Outlet
 from cleaner.core.pressure.pulls import Pull
-from cleaner.daemon.forecaster import Forecaster
+from cleaner.daemon.forecaster import NodeForecaster
 from cleaner.daemon.loop import Daemon, DaemonSettings, Host
 from cleaner.node.clock import SignalStop, SystemTimer
 from cleaner.outlets.log.logger import configure_logging
@@ -33,7 +33,7 @@ class NoPulls(CriRuntime):
         return ()
 
 
-class EvenForecaster(Forecaster):
+class EvenForecaster(NodeForecaster):
     """Checks as often as configured, however near a watermark is."""
 
     def seconds_to_next_check(self, usage: Usage, longest: timedelta) -> float:

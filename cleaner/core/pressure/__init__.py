@@ -1,6 +1,7 @@
 """When a disk is under pressure, to which target a sweep lowers it, and what is forecast.
 
-Start at `watermarks.py`. Like all of the core, it must not read, wait or write.
+Start at `watermarks.py`. `daemon/forecaster.py` and `sweep/pressure_target.py` pass measurements to it.
+Like all of the core, it must not read, wait or write.
 """
 
 from cleaner.core.pressure.backoff import Backoff, next_backoff

@@ -1,6 +1,6 @@
 """The outlet that sends alerts to Alertmanager.
 
-Start at `conditions.py` (when an alert holds). It must not keep a sweep waiting.
+Start at `conditions.py` (when an alert is active); `client.py` sends them. It must not keep a sweep waiting.
 """
 
 from cleaner.outlets.alertmanager.client import Access, AlertmanagerApi

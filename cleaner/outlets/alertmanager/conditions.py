@@ -101,7 +101,7 @@ class _Reclaim:
 
     def _hold(self, description: str) -> None:
         self._calm_since = None
-        self.alert = _held(AlertName.CANNOT_RECLAIM, self.alert, self.timer, description)
+        self.alert = _continued(AlertName.CANNOT_RECLAIM, self.alert, self.timer, description)
 
     def _check_usage(self, usage: Usage) -> None:
         """At or below every low watermark the alert ends at once, as the daemon's own backoff does."""
@@ -139,7 +139,7 @@ class _Runtime:
         now = self.timer.monotonic()
         self._down_since = now if self._down_since is None else self._down_since
         if now - self._down_since >= self.down_for.total_seconds():
-            self.alert = _held(AlertName.RUNTIME_UNREACHABLE, self.alert, self.timer, _cut(str(event.error)))
+            self.alert = _continued(AlertName.RUNTIME_UNREACHABLE, self.alert, self.timer, _cut(str(event.error)))
 
 
 @dataclass
@@ -181,10 +181,10 @@ class _Sweeps:
             return
         description = f"{count} in a row, the last one ({self._last.trigger}) at {rfc3339(self._last.at)}: "
         description += _cut(str(self._last.error))
-        self.alert = _held(AlertName.SWEEPS_FAILING, self.alert, self.timer, description)
+        self.alert = _continued(AlertName.SWEEPS_FAILING, self.alert, self.timer, description)
 
 
-def _held(name: AlertName, before: Alert | None, timer: Timer, description: str) -> Alert:
+def _continued(name: AlertName, before: Alert | None, timer: Timer, description: str) -> Alert:
     """An alert that goes on keeps its begin."""
     return Alert(name, before.since if before else timer.now(), description)
 

@@ -122,7 +122,7 @@ def start_keys(event: SweepStarted) -> Keys:
     keys |= {
         "reclaimable_bytes": plan.reclaimable.bytes if plan.reclaimable else None,
         "low_watermark_reachable": plan.low_watermark_reachable,
-        "not_needed": len(plan.not_reached),
+        "not_reached": len(plan.not_reached),
         "early": event.early,
         "pulls_projected_bytes": event.pulls_projected_bytes,
         "pulls_given_up": len(event.given_up),

@@ -69,7 +69,7 @@ class Logs:
         self._logger = logger
         self._runtime: object = None
         self._disk_unread = False
-        self._unobserved: ErrorKind | None = None
+        self._inventory_failure: ErrorKind | None = None
         self._estimates_unavailable = False
         self._ledger: tuple[bool, str | None] | None = None
         """Whether it is up, and what was last set aside."""
@@ -94,7 +94,7 @@ class Logs:
             self._record_memory: (ForeignSweep, ForeignEviction, EvictionObserved, EvictionRegretted, RuleOnHold),
             self._record_others: (KubeletRead, ImagesRemovedExternally),
             self._record_daemon: (DaemonStarted, DaemonStopped, LoopFailed),
-            self._record_observation: (InventoryFailed, ImagesInventoried),
+            self._record_inventory: (InventoryFailed, ImagesInventoried),
             self._record_space: (SpaceInventoried,),
             self._record_registries: (RegistriesProbed,),
         }
@@ -216,14 +216,14 @@ class Logs:
             self._logger.error("disk_unread", kind=event.error.kind, error=str(event.error))
         self._disk_unread = True
 
-    def _record_observation(self, event: InventoryFailed | ImagesInventoried) -> None:
+    def _record_inventory(self, event: InventoryFailed | ImagesInventoried) -> None:
         if isinstance(event, ImagesInventoried):
             counts = {"evictable": len(event.nightly.evictions)} | kept_counts(event.nightly)
             self._logger.debug("images_inventoried", images=counts)
-            self._unobserved = None
-        elif event.error.kind != self._unobserved:
+            self._inventory_failure = None
+        elif event.error.kind != self._inventory_failure:
             self._logger.warning("inventory_failed", kind=event.error.kind, error=str(event.error))
-            self._unobserved = event.error.kind
+            self._inventory_failure = event.error.kind
 
     def _record_space(self, event: SpaceInventoried) -> None:
         """Once, until bytes are estimated again: all else works without."""

@@ -1,4 +1,4 @@
-"""The counters and histograms of the scrape: each family stands here once, with its help text.
+"""The metrics that events move: counters, histograms, and whether runtime and ledger are up.
 
 It must not know events, see `outlet.py`: that decides what an event counts as.
 """

@@ -76,7 +76,7 @@ class Metrics:
         self._readings = Gauges(self.registry, read_usage)
         self._sweeps = SweepCounters(self.registry)
         self._evictions = EvictionCounters(self.registry)
-        self._memory = LedgerCounters(self.registry)
+        self._ledger = LedgerCounters(self.registry)
         self._runtime = RuntimeCounters(self.registry, runtime_methods)
         self._messages = Counter(
             "image_cleaner_log_messages_total", "Lines written to the log, by level.", ["level"], registry=self.registry
@@ -95,7 +95,7 @@ class Metrics:
             case ImagesInventoried() | SpaceInventoried() | KubeletRead():
                 self._readings.record(event)
             case ImagesRemovedExternally():
-                self._memory.removed_externally.inc(len(event.images))
+                self._ledger.removed_externally.inc(len(event.images))
             case EvictionEnded():
                 eviction = event.eviction
                 sizes = eviction.estimated_bytes, eviction.reclaimed_bytes
@@ -103,7 +103,7 @@ class Metrics:
             case SweepEnded() | SweepFailed() | ForeignSweep():
                 self._record_sweep(event)
             case LedgerUp() | LedgerDown() | ForeignEviction() | EvictionObserved() | EvictionRegretted():
-                self._record_memory(event)
+                self._record_ledger(event)
             case _:
                 pass
 
@@ -141,21 +141,21 @@ class Metrics:
                     self._sweeps.record_end(sweep.trigger, sweep.stop_reason, sweep.duration_seconds)
                 self._readings.record_foreign_sweep(sweep.ended_at.timestamp(), success=sweep.stop_reason is not None)
 
-    def _record_memory(
+    def _record_ledger(
         self, event: LedgerUp | LedgerDown | ForeignEviction | EvictionObserved | EvictionRegretted
     ) -> None:
         match event:
             case LedgerUp() | LedgerDown():
-                self._memory.up.set(isinstance(event, LedgerUp))
+                self._ledger.up.set(isinstance(event, LedgerUp))
                 if isinstance(event, LedgerUp):
                     self._readings.installed_at = event.installed_at
             case ForeignEviction():
                 past = event.eviction
                 self._evictions.record(past.outcome, past.reason, past.estimated_bytes, past.reclaimed_bytes)
             case EvictionObserved():
-                self._memory.observed.inc()
+                self._ledger.observed.inc()
             case EvictionRegretted():
-                self._memory.record_regret(event.eviction)
+                self._ledger.record_regret(event.eviction)
 
     def _record_runtime(self, event: RuntimeUp | RuntimeDown) -> None:
         self._runtime.up.set(isinstance(event, RuntimeUp))

@@ -1,6 +1,7 @@
 """Tables, JSON and notices that the commands print.
 
-Start at `tables.py` and `json_documents.py`.
+Start at `tables.py` and `json_documents.py`, or at `history.py` for past evictions. It must not be loaded by the
+daemon.
 """
 
 from cleaner.outlets.terminal.history import history_document, print_history

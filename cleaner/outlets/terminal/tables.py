@@ -77,7 +77,7 @@ def print_plan(
     _say(console, _usage_line(usage))
     rows = [_plan_row("evict", verdict) for verdict in plan.evictions]
     if all_rows or len(plan.not_reached) <= MOST_ROWS:
-        rows += [_plan_row("not needed", verdict) for verdict in plan.not_reached]
+        rows += [_plan_row("not reached", verdict) for verdict in plan.not_reached]
     if all_rows or len(plan.kept) <= MOST_ROWS:
         rows += [_plan_row("keep", verdict) for verdict in plan.kept]
     if rows:
@@ -86,7 +86,7 @@ def print_plan(
         _show(console, _groups(plan.kept, "kept"))
     frees = f", which frees {human_bytes(_sum_of(plan.evictions))}," if plan.reclaimable else ""
     kept = f"{len(plan.kept) + len(plan.not_reached)}"
-    kept += f", {len(plan.not_reached)} of them not needed" if plan.not_reached else ""
+    kept += f", {len(plan.not_reached)} of them not reached" if plan.not_reached else ""
     _say(console, f"A {plan.trigger} sweep would evict {_images(len(plan.evictions))}{frees} and keep {kept}.")
     if plan.low_watermark_reachable is False:
         _say(

@@ -1,6 +1,7 @@
 """containerd's own API: image records, the reference graph, pulls in progress and container events.
 
-Start at `graph.py`. It must not choose an image.
+Start at `graph.py` for what images share, `pulls.py` for pulls, `records.py` for pull times.
+It must not choose an image.
 """
 
 from cleaner.runtime.containerd.container_events import ContainerEvents

@@ -9,7 +9,7 @@ from cleaner.core.disk_usage import Usage
 from cleaner.core.events import Event
 from cleaner.core.pressure.pulls import Pull
 from cleaner.core.pressure.watermarks import WatermarkPair, Watermarks
-from cleaner.daemon.forecaster import MOVED_BYTES, Forecaster
+from cleaner.daemon.forecaster import MOVED_BYTES, NodeForecaster
 from support.nodes import MB, World, make_world
 
 WATERMARKS = Watermarks(bytes=WatermarkPair(75, 65), inodes=WatermarkPair(80, 75))
@@ -21,12 +21,12 @@ def world(tmp_path: Path) -> World:
     return make_world(tmp_path)
 
 
-def make_forecaster(world: World) -> Forecaster:
+def make_forecaster(world: World) -> NodeForecaster:
     events: list[Event] = []
-    return Forecaster(WATERMARKS, timedelta(minutes=10), world.timer, events.append)
+    return NodeForecaster(WATERMARKS, timedelta(minutes=10), world.timer, events.append)
 
 
-def check(world: World, forecaster: Forecaster) -> Usage:
+def check(world: World, forecaster: NodeForecaster) -> Usage:
     world.timer.move(seconds=5)
     return forecaster.forecast(world.node, world.simulated.read_usage(), None, 0).projected
 

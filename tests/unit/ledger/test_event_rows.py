@@ -176,10 +176,10 @@ def test_a_transaction_that_is_replayed_changes_nothing(tmp_path: Path) -> None:
         *rows.statements_for(SweepFailed(Trigger.MANUAL, RuntimeUnavailableError("away"), 5.0, start)),
         *rows.statements_for(NightlyRunEnded(NightlyRun(NOON, start))),
         *rows.statements_for(RuleOnHold("company", Regret(20, 2), start, start + DAY)),
-        *ledger._memory.apply_event(
+        *ledger._cache.apply_event(
             SweepEnded(make_report(start, make_eviction(C, EvictionOutcome.PLANNED), dry_run=True), start)
         ),
-        *ledger._memory.apply_event(EvictionEnded(Trigger.NIGHTLY, make_eviction(A), start)),
+        *ledger._cache.apply_event(EvictionEnded(Trigger.NIGHTLY, make_eviction(A), start)),
     ]
     ledger._file.add(statements)
     ledger._file.write(lambda _: True)

@@ -4,7 +4,14 @@ import io
 
 import pytest
 
-from cleaner.core.events import EvictionEnded, EvictionRegretted, ImagesInventoried, SpaceInventoried, SweepEnded
+from cleaner.core.events import (
+    EvictionEnded,
+    EvictionRegretted,
+    ImagesInventoried,
+    SpaceInventoried,
+    SweepEnded,
+    SweepStarted,
+)
 from cleaner.core.history import PastEviction
 from cleaner.core.model import EvictionOutcome, KeepReason, Plan, StopReason, Trigger
 from cleaner.core.reclaim import Holder
@@ -18,6 +25,7 @@ from unit.outlets.happenings import (
     OBSERVED_USED,
     PRESSURE,
     REPULLED,
+    candidate,
     report,
     staying,
 )
@@ -72,6 +80,17 @@ def test_bytes_of_an_eviction() -> None:
         assert f" {word.upper()} " in table.getvalue()
         assert evicted[f"{word}_bytes"] == line[f"{word}_bytes"] == size  # type: ignore[has-type]
         assert value(metrics, f"{word}_bytes_total", reason="expired") == size
+
+
+def test_candidates_that_are_not_reached() -> None:
+    """Those that the sweep does not need have one word in the table, the document and the log."""
+    plan, table = Plan(Trigger.PRESSURE, (candidate(1),), (), not_reached=(candidate(2),)), io.StringIO()
+    tables.print_plan(plan, FULL, (), table)
+    document = json_documents.plan_document(plan, FULL, None)
+    [line] = lines_of(SweepStarted(plan, FULL, MIDNIGHT, dry_run=False))
+    assert "\nnot reached " in table.getvalue()
+    assert [image["reason"] for image in document["images"]] == ["expired", "not_reached"]  # type: ignore[attr-defined]
+    assert line["not_reached"] == 1
 
 
 @pytest.mark.parametrize("past", [REPULLED, OBSERVED_USED], ids=["evicted", "observed"])

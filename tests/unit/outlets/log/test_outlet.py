@@ -173,7 +173,7 @@ def test_a_low_watermark_out_of_reach_is_logged_beforehand(*, reachable: bool | 
     plan = replace(NIGHT, low_watermark_reachable=reachable, reclaimable=Size(5, 1), not_reached=(candidate(9),))
     (line,) = lines_of(SweepStarted(plan, FULL, MIDNIGHT, dry_run=False))
     assert (line["level"], line["low_watermark_reachable"]) == (level, reachable)
-    assert (line["to_evict"], line["not_needed"], line["reclaimable_bytes"]) == (4, 1, 5)
+    assert (line["to_evict"], line["not_reached"], line["reclaimable_bytes"]) == (4, 1, 5)
 
 
 def test_bytes_by_holder_are_logged_beforehand() -> None:

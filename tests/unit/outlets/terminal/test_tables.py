@@ -76,8 +76,8 @@ def test_a_plan_says_what_it_frees() -> None:
     )
     text = _plan_text(plan)
     assert _row(text, "app1")[4:8] == ["3.0", "GiB", "1.0", "GiB"]
-    assert _row(text, "app2")[:8] == ["not", "needed", "expired", "company", "45d", "6.0", "GiB", "2.0"]
-    assert "A pressure sweep would evict 1 image, which frees 3.0 GiB, and keep 6, 3 of them not needed." in text
+    assert _row(text, "app2")[:8] == ["not", "reached", "expired", "company", "45d", "6.0", "GiB", "2.0"]
+    assert "A pressure sweep would evict 1 image, which frees 3.0 GiB, and keep 6, 3 of them not reached." in text
     assert "low watermark" not in text
 
 
@@ -86,8 +86,8 @@ def test_many_images_that_are_not_needed_are_counted(count: int, *, shown: bool)
     """More than fifty candidates that are not needed are a number, unless all are asked for."""
     rest = tuple(candidate(number) for number in range(2, count + 2))
     plan = Plan(Trigger.PRESSURE, (candidate(1),), (), Size(9, 9), rest, low_watermark_reachable=True)
-    assert ("not needed  " in _plan_text(plan)) is shown
-    assert f"keep {count}, {count} of them not needed." in _plan_text(plan)
+    assert ("not reached  " in _plan_text(plan)) is shown
+    assert f"keep {count}, {count} of them not reached." in _plan_text(plan)
     assert f"app{count + 1}:1.0" in _plan_text(plan, all_rows=True)
 
 
