@@ -231,7 +231,7 @@ def assert_as_written(sent: Any, fired: Any, figures: set[str]) -> None:
     where = {"cluster": "lab", "pool": "lab", "node": NODE, "instance": NODE, "job": "node-image-cleaner"}
     what = {"alertname": RECLAIM, "severity": "warning", "filesystem": "images", "resource": "bytes"}
     assert sent["labels"] == fired["labels"] == where | what
-    written = rf"images on {NODE}: ([\d.]+)% of bytes used, .+"
+    written = rf"images on {NODE}: ([\d.]+)% of bytes used\. Usage .+"
     told, known = (re.fullmatch(written, alert["annotations"]["description"]) for alert in (sent, fired))
     assert told is not None
     assert known is not None
