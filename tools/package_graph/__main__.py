@@ -10,9 +10,13 @@ ROOT = Path(__file__).parents[2]
 
 
 def main() -> int:
-    """Write the page and print the figures; 1 where an import goes upward or in a circle."""
+    """Write the page and print the figures; 1 for an upward import or a circle, 2 for a module that cannot be read."""
     package = ROOT / "cleaner"
-    graph = package_graph(package)
+    try:
+        graph = package_graph(package)
+    except (SyntaxError, ValueError) as error:
+        print(f"cannot read the imports: {error}", file=sys.stderr)
+        return 2
     (ROOT / "docs" / "packages.md").write_text(page_of(graph), "utf-8")
     against, circle = upward(graph), cycle_in(graph) or cycle_in(module_graph(package))
     print(f"{len(graph)} packages and modules at the top level of cleaner/")
