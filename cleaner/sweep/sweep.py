@@ -133,9 +133,9 @@ class Sweep:
     def _reason_to_stop(self) -> StopReason | None:
         if self._node.stop.requested():
             return StopReason.STOP_REQUESTED
-        if self._request.limit is not None and self._count(EvictionOutcome.EVICTED) >= self._request.limit:
+        if self._request.limit is not None and self._evictions_with(EvictionOutcome.EVICTED) >= self._request.limit:
             return StopReason.LIMIT
-        if self._count(EvictionOutcome.FAILED) >= self._settings.failures_per_sweep:
+        if self._evictions_with(EvictionOutcome.FAILED) >= self._settings.failures_per_sweep:
             return StopReason.FAILURES
         if self._request.trigger is Trigger.PRESSURE and self._evictor.progress.is_stuck:
             return StopReason.NO_PROGRESS
@@ -156,7 +156,7 @@ class Sweep:
         self._target.measure(len(self._evictions))
         return self._target.reason_to_end()
 
-    def _count(self, outcome: EvictionOutcome) -> int:
+    def _evictions_with(self, outcome: EvictionOutcome) -> int:
         return sum(eviction.outcome is outcome for eviction in self._evictions)
 
     def _read_or(self, last: Usage) -> Usage:

@@ -33,6 +33,15 @@ def test_a_name_has_one_new_name() -> None:
         public_renames(page.replace("## Modules", "### Values"))
 
 
+@pytest.mark.parametrize("row", ["| `a` | `b` | ", "| `a` | b |", "| `a` | `b` | `c`", " | `a` | `b` |"])
+def test_a_malformed_row_is_an_error(row: str) -> None:
+    """A row that would not be read is found, and so is a page without a row."""
+    with pytest.raises(ValueError, match="is not a row of the form"):
+        public_renames(f"## Public names\n\n| old | new |\n|---|---|\n{row}\n")
+    with pytest.raises(ValueError, match="no name is renamed"):
+        public_renames("## Public names\n\n| old | new |\n|---|---|\n")
+
+
 def test_no_new_name_is_an_old_one() -> None:
     """The table has no chain, so its order does not matter."""
     renames = public_renames(PAGE)

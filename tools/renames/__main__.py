@@ -17,7 +17,11 @@ def main(arguments: list[str]) -> int:
         print("name the older revision: make renames-check OLD=6a77bd3", file=sys.stderr)
         return 2
     [revision] = arguments
-    renames = public_renames((ROOT / "docs" / "renames.md").read_text("utf-8"))
+    try:
+        renames = public_renames((ROOT / "docs" / "renames.md").read_text("utf-8"))
+    except ValueError as error:
+        print(f"docs/renames.md: {error}", file=sys.stderr)
+        return 2
     old_files = [name for name in _git("ls-tree", "-r", "--name-only", revision).splitlines() if "/golden/" in name]
     same = [name for name in old_files if _is_same(revision, name, renames)]
     print(f"{len(same)} of {len(old_files)} golden files of {revision} are the same")

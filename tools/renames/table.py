@@ -4,16 +4,23 @@ import re
 from collections.abc import Mapping
 
 _SECTIONS = ("## Public names", "## Sentences in golden files")
-_ROW = re.compile(r"^\| `(.+?)` \| `(.+?)` \|$", re.MULTILINE)
+_ROW = re.compile(r"\| `(.+?)` \| `(.+?)` \|")
+_HEADS = ("| old | new |", "|---|---|")
 
 
 def public_renames(page: str) -> dict[str, str]:
-    """New names and sentences by the old ones; ValueError where an old one stands for two new ones."""
+    """New names and sentences by the old ones; ValueError where a row is malformed, or an old name stands for two."""
     found: dict[str, str] = {}
     for section in re.split(r"^(?=## )", page, flags=re.MULTILINE):
-        for old, new in _ROW.findall(section) if section.startswith(_SECTIONS) else ():
-            if found.setdefault(old, new) != new:
-                raise ValueError(f"{old} is renamed twice")
+        for line in section.splitlines() if section.startswith(_SECTIONS) else ():
+            if not line.lstrip().startswith("|") or line in _HEADS:
+                continue
+            if (row := _ROW.fullmatch(line)) is None:
+                raise ValueError(f"{line!r} is not a row of the form | `old` | `new` |")
+            if found.setdefault(row[1], row[2]) != row[2]:
+                raise ValueError(f"{row[1]} is renamed twice")
+    if not found:
+        raise ValueError(f"no name is renamed in the sections {' and '.join(_SECTIONS)}")
     return found
 
 
