@@ -128,9 +128,9 @@ def registry_health_of(config: Config, stop: Stop) -> Registries | None:
         return None
     from cleaner.registries import ProbeRound, RegistryHealth, RegistryProbe  # noqa: PLC0415
 
-    question = RegistryProbe(frozenset(config.registries.plain_http), config.registries.ca_file)
+    probe = RegistryProbe(frozenset(config.registries.plain_http), config.registries.ca_file)
     mirrors = {str(registry): places for registry, places in config.registries.also.items()}
-    return RegistryHealth(mirrors, ProbeRound(question, stop), SystemTimer().monotonic)
+    return RegistryHealth(mirrors, ProbeRound(probe, stop), SystemTimer().monotonic)
 
 
 def kubelet_of(config: Config) -> KubeletFiles | None:

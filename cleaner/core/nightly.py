@@ -40,17 +40,17 @@ class Calendar:
     delay: timedelta
     """This node's share of the splay."""
 
-    def due(self, now: datetime, night: NightlyRun | None, since: datetime) -> datetime | None:
+    def due(self, now: datetime, latest_run: NightlyRun | None, since: datetime) -> datetime | None:
         """The occurrence (UTC) to sweep for now, or None.
 
         Only the latest occurrence counts, from its delay on and before its window ends. One that was missed counts
-        after that too, once the last nightly sweep is overdue. `night`: the latest nightly run; `since`: from when on
+        after that too, once the last nightly sweep is overdue. `since`: from when on
         one could have run.
         """
         occurrence = self.latest(now)
-        if occurrence is None or (night is not None and occurrence <= night.occurrence):
+        if occurrence is None or (latest_run is not None and occurrence <= latest_run.occurrence):
             return None
-        waited = now - max(since, night.ended_at if night else since)
+        waited = now - max(since, latest_run.ended_at if latest_run else since)
         missed = occurrence >= since and waited >= self.nightly.overdue
         return occurrence if missed or now - occurrence < self.nightly.window else None
 

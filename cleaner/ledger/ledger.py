@@ -32,7 +32,7 @@ from cleaner.ledger.queries import (
     report_news,
 )
 from cleaner.ledger.removed_externally import external_removals_since
-from cleaner.ledger.repulls import list_unfinished, returns_of
+from cleaner.ledger.repulls import list_unfinished, repulls_of
 from cleaner.ledger.rows import Shift, Statement, time_of
 
 _T = TypeVar("_T")
@@ -251,7 +251,7 @@ class SqliteLedger:
     ) -> list[Statement]:
         """Statements for re-pulled images: only for those that were not there before; after opening, for any."""
         there = frozenset(image.id for image in images) if self._check_all else appeared
-        found = self._read(lambda connection: returns_of(connection, there, now)) if there else []
+        found = self._read(lambda connection: repulls_of(connection, there, now)) if there else []
         self._check_all = self._check_all and found is None
         if found:
             self._cache.invalidate_regrets()

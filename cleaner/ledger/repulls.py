@@ -64,7 +64,7 @@ def list_unfinished(connection: sqlite3.Connection, own_sweep: str | None) -> li
     return [unfinished for unfinished in (Unfinished(*row) for row in rows) if unfinished.sweep != own_sweep]
 
 
-def returns_of(connection: sqlite3.Connection, there: frozenset[str], now: datetime) -> list[Statement]:
+def repulls_of(connection: sqlite3.Connection, there: frozenset[str], now: datetime) -> list[Statement]:
     """Evicted images that are there again; of several evictions of one image the latest counts."""
     rows = connection.execute(
         """SELECT sweep, image_id, regretted_at, max(at) FROM eviction

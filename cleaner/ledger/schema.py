@@ -79,7 +79,7 @@ STEPS = (
             "CREATE INDEX eviction_at ON eviction (at)",
             "CREATE INDEX eviction_pending ON eviction (began_at) WHERE outcome = 'pending'",
             "CREATE INDEX eviction_not_told ON eviction (at) WHERE told = 0",
-            "CREATE INDEX eviction_return_not_told ON eviction (regretted_at) WHERE regret_told = 0",
+            "CREATE INDEX eviction_regret_not_told ON eviction (regretted_at) WHERE regret_told = 0",
             """CREATE TABLE observed (
                 image_id TEXT PRIMARY KEY,
                 refs TEXT NOT NULL DEFAULT '[]',
@@ -98,7 +98,7 @@ STEPS = (
                 regret_told INTEGER NOT NULL DEFAULT 1
             ) WITHOUT ROWID""",
             "CREATE INDEX observed_not_told ON observed (at) WHERE told = 0",
-            "CREATE INDEX observed_return_not_told ON observed (regretted_at) WHERE regret_told = 0",
+            "CREATE INDEX observed_regret_not_told ON observed (regretted_at) WHERE regret_told = 0",
             "CREATE TABLE nightly_run (occurrence INTEGER PRIMARY KEY, ended_at INTEGER NOT NULL)",
             """CREATE TABLE hold (
                 rule TEXT NOT NULL,

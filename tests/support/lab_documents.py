@@ -79,7 +79,7 @@ PLAN: dict[str, object] = {
             "pulled_at": is_time_or_null,
             "last_used_at": is_time_or_null,
             "size_bytes": int,
-            "reclaimable_bytes": int | None,
+            "estimated_bytes": int | None,
         }
     ],
     **NOTICES,

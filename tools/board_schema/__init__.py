@@ -1,4 +1,4 @@
 """Makes the JSON schema that the boards are held to, from Grafana's own types.
 
-It refuses panel types that board.ts does not name: whoever uses another one adds it there.
+A panel type that board.ts does not name is an error: whoever uses another one adds it there.
 """

@@ -1,6 +1,6 @@
 """Writes board.schema.json: what board.ts says, without prose, a definition on each line.
 
-It refuses types that do not compile: npm's exit status ends it.
+Types that do not compile end it with npm's exit status.
 """
 
 import json

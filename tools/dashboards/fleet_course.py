@@ -17,7 +17,7 @@ DONE = (
     Panel(
         Kind.LINES,
         "Bytes reclaimed",
-        "Bytes that these evictions were measured to free, beside the estimate. Far less than "
+        "Bytes that evictions were measured to free, beside the estimate. Far less than "
         "estimated: another process writes, or holds layers.",
         "bytes",
         (

@@ -91,7 +91,7 @@ def _print_images(images: list[Record], evictions: dict[str, Record]) -> None:
                 str(eviction.get("reason", image["reason"])),
                 image["rule"] or "-",
                 human_bytes(image["size_bytes"]),
-                human_bytes(eviction.get("estimated_bytes", image["reclaimable_bytes"])),
+                human_bytes(eviction.get("estimated_bytes", image["estimated_bytes"])),
                 human_bytes(eviction.get("reclaimed_bytes")),
                 (image["references"] or ["<none>"])[0],
                 short_id(image["id"]),

@@ -74,26 +74,26 @@ class UsageForecaster:
 
     def forecast(self, usage: Usage, pulls: Sequence[Pull], evictable: Size | None, monotonic: float) -> Forecast:
         """The forecast for this usage; `evictable` is what all candidates of a pressure sweep would free."""
-        high, threshold = math.inf, math.inf
+        soonest_to_high, soonest_to_threshold = math.inf, math.inf
         early: dict[Part, float] = {}
         for part, each in _parts(usage).items():
             rate = self._fill_rates[part].steady_rate if part in self._fill_rates else 0.0
             to_high = self._seconds_to_high_watermark(each, part, rate)
-            high, threshold = (
-                min(high, to_high),
-                min(threshold, self._seconds_to_kubelet_threshold(usage, each, part, rate, evictable)),
-            )
+            to_threshold = self._seconds_to_kubelet_threshold(usage, each, part, rate, evictable)
+            soonest_to_high = min(soonest_to_high, to_high)
+            soonest_to_threshold = min(soonest_to_threshold, to_threshold)
             if 0 < to_high < self._horizon and monotonic >= self._early_at:
                 early[part] = self._early_target(each, part, rate)
         nearing = {part: early[part] for part in above_low(usage, self._watermarks) if part in early}
-        return Forecast(projected_usage(usage, pulls), high, threshold, total_bytes(pulls), nearing)
+        projected = projected_usage(usage, pulls)
+        return Forecast(projected, soonest_to_high, soonest_to_threshold, total_bytes(pulls), nearing)
 
     def seconds_to_next_check(self, usage: Usage, longest: timedelta) -> float:
         """Seconds until the next check: the sooner the nearer a limit may be, at the fastest recent rate."""
         pauses = [longest.total_seconds()]
         for part, each in _parts(usage).items():
-            watermarks = self._watermarks.pair_for(each, part.resource).high, self.kubelet.danger(part)
-            rooms = [room for watermark in watermarks if (room := _room(each, part, watermark)) > 0]
+            limits = self._watermarks.pair_for(each, part.resource).high, self.kubelet.danger(part)
+            rooms = [room for limit in limits if (room := _room(each, part, limit)) > 0]
             rate = self._fill_rates[part].latest_rate
             pauses += [pause_before(seconds_until(room, rate), longest.total_seconds()) for room in rooms]
         return min(pauses)

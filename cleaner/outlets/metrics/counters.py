@@ -68,7 +68,7 @@ class EvictionCounters:
         )
         self._reclaimed = Counter(
             "image_cleaner_reclaimed_bytes_total",
-            "Bytes that these evictions were measured to free.",
+            "Bytes that evictions were measured to free.",
             ["reason"],
             registry=registry,
         )

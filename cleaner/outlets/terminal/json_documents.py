@@ -85,7 +85,7 @@ def _verdict(verdict: Verdict) -> JsonDocument:
         "pulled_at": rfc3339(verdict.pulled_at),
         "last_used_at": rfc3339(verdict.last_used_at),
         "size_bytes": verdict.image.size_bytes,
-        "reclaimable_bytes": verdict.reclaimable.bytes if verdict.reclaimable else None,
+        "estimated_bytes": verdict.reclaimable.bytes if verdict.reclaimable else None,
     }
 
 

@@ -74,7 +74,7 @@ def test_a_plan_has_reclaimable_bytes_and_bytes_by_holder() -> None:
     assert document["held_bytes"] == {holder.value: held_bytes for holder, held_bytes in HELD.items()}
     images = document["images"]
     assert isinstance(images, list)
-    assert [(i["verdict"], i["reason"], i["reclaimable_bytes"]) for i in images[:2]] == [
+    assert [(i["verdict"], i["reason"], i["estimated_bytes"]) for i in images[:2]] == [
         ("evict", "expired", 5000),
         ("keep", "not_reached", None),
     ]
@@ -110,7 +110,7 @@ def test_an_image_of_a_plan_has_all_keys_of_the_contract() -> None:
         "pulled_at": "2026-05-06T00:00:00Z",
         "last_used_at": "2026-05-11T00:00:00Z",
         "size_bytes": 1024**3,
-        "reclaimable_bytes": None,
+        "estimated_bytes": None,
     }
     assert [image["verdict"] for image in images] == ["evict"] * 4 + ["keep"] * 3
 
