@@ -48,7 +48,7 @@ def name_again(lab: Lab, reference: str, name: str) -> None:
 def share(lab: Lab, reference: str, namespace: str) -> None:
     """Have an image in another namespace too."""
     archive = lab.folder / "shared.tar"
-    lab.ctr("images", "export", str(archive), reference)
+    lab.export_archive(reference, archive)
     # The last of two flags counts.
     lab.import_archive(archive, "-n", namespace)
     archive.unlink()
