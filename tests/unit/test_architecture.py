@@ -107,7 +107,7 @@ def past_an_interface(imports: Iterable[tuple[str, str | None]], importer: str) 
         # A module that is imported as an object gives all that is in it.
         package = _outermost_package(target if target in NAMES else imported, importer)
         exported = imported == package and name in importlib.import_module(package).__all__
-        if (package is not None and not exported) or target == "cleaner.None":
+        if (package is not None and not exported) or (imported, name) == ("cleaner", None):
             found.append(target)
     return found
 
@@ -126,7 +126,7 @@ def past_an_interface(imports: Iterable[tuple[str, str | None]], importer: str) 
     ],
 )
 def test_an_import_past_an_interface_is_found(imported: str, name: str | None) -> None:
-    """In each form that Python has for it."""
+    """Each form that Python has for such an import is found."""
     assert past_an_interface([(imported, name)], "cleaner.daemon.loop")
 
 

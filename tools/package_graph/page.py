@@ -7,9 +7,9 @@ _INTRODUCTION = """\
 
 <!-- Made by `make package-graph` from the imports of cleaner/. -->
 
-Each arrow is an import. `tests/unit/test_architecture.py` fails on an arrow that is not allowed, on a
-cycle, and where this page is out of date. What each package is for is in its `__init__.py` and in
-[architecture](architecture.md).
+Each arrow is an import. `tests/unit/test_architecture.py` fails if an arrow is not allowed, if the
+arrows form a cycle, or if this page is out of date. Each `__init__.py` and
+[architecture](architecture.md) say what a package is for.
 
 """
 

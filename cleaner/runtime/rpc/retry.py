@@ -26,7 +26,7 @@ READ_ATTEMPTS = 9
 
 
 def retrying(stop: Stop) -> Retrying:
-    """The policy: only what nobody served, about 10 s in all, and not after a stop request.
+    """Retry a call while the runtime does not serve, for about 10 s in all, and not after a stop request.
 
     A passed deadline is not tried again: it had its time, and a runtime that is late is not helped by more calls.
     """
