@@ -16,9 +16,7 @@ from metrics_page.groups import GROUPS, unit_of
 from metrics_page.known import EACH_ITS_OWN, ONE_FILESYSTEM, known_registry
 
 TEMPLATE = Path(__file__).with_name("template.md")
-HEADER = (
-    "<!-- Made by `make metrics` from tools/metrics_page/ and the help texts in cleaner/outlets/. -->\n"
-)
+HEADER = "<!-- Made by `make metrics` from tools/metrics_page/ and the help texts in cleaner/outlets/. -->\n"
 _HEAD = "| name | type | labels | unit | meaning |\n|---|---|---|---|---|\n"
 
 
