@@ -45,6 +45,8 @@ class KeepReason(StrEnum):
     SANDBOX = "sandbox"
     PINNED = "pinned"
     PROTECTED = "protected"
+    UNREMOVABLE = "unremovable"
+    REMOVAL_FAILED = "removal_failed"
     UNMATCHED = "unmatched"
     LOCAL = "local"
     RECENT = "recent"
@@ -69,6 +71,15 @@ class EvictionOutcome(StrEnum):
     FAILED = "failed"
     SPARED = "spared"
     PLANNED = "planned"
+
+
+class Fault(StrEnum):
+    """What made an eviction fail."""
+
+    IMAGE = "image"
+    """The runtime rejected the removal of this image, or did not carry it out: others may succeed."""
+    RUNTIME = "runtime"
+    """The runtime was unavailable or late, or could not be read: no image is to blame."""
 
 
 class StopReason(StrEnum):
@@ -105,6 +116,14 @@ class Image:
     """Newest time of all of containerd's records with its target; None where that API is absent."""
     readable: bool = True
     """False where its status could not be read."""
+    local: bool = False
+    """True where the runtime tells where images come from, and nothing shows that a registry has this one."""
+    imported: bool = False
+    """True where a record of it carries the mark of an import: it is local whatever else is known."""
+    stray_records: tuple[str, ...] = ()
+    """Names of containerd's records that RemoveImage would leave behind, sorted: CRI lists them under other names."""
+    artifact: bool = False
+    """True for an OCI artifact that CRI-O lists as an image: RemoveImage by id succeeds and does nothing."""
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -122,6 +141,18 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True)
+class RemovalFailure:
+    """The removals of one image that failed in a row; a new pull begins anew, as does another agent version."""
+
+    count: int
+    """From 1 on."""
+    failed_at: datetime
+    """The latest of them."""
+    pulled_at: datetime | None
+    """When the image was pulled, as it was known then."""
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """What the agent has stored about a node."""
 
@@ -136,6 +167,10 @@ class Memory:
     """By name of a rule: until when the nightly trigger keeps its images, since too many were re-pulled."""
     regrets: Mapping[str, Regret] = field(default_factory=dict)
     """By name of a rule."""
+    imported: frozenset[str] = frozenset()
+    """Ids of images on the node that were seen with the mark of an import at some time."""
+    removal_failures: Mapping[str, RemovalFailure] = field(default_factory=dict)
+    """By image id; images without a failed removal are not in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +239,9 @@ class Verdict:
     where that cannot be known."""
     by_memory: bool = False
     """True where first seen, which stands in for a time that is not known, is what keeps it."""
+    detail: str | None = None
+    """What the reason alone does not tell: the records that RemoveImage would leave behind, when a removal that
+    failed is tried again; None where there is no more to say."""
 
     @property
     def evict(self) -> bool:

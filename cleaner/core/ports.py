@@ -74,6 +74,17 @@ class Runtime(Protocol):
         """Containers made since this was last asked, though they may be gone: for when an image was last used."""
         ...
 
+    def event_position(self) -> int | None:
+        """Where the stream of container events is now; None while it is not connected, or where there is none."""
+        ...
+
+    def created_since(self, position: int) -> tuple[Container, ...] | None:
+        """Containers made since then, as `drain_created_containers` gives them; it leaves them there for that.
+
+        None where the stream broke since then, so that some may be missing.
+        """
+        ...
+
     def read_layers(self, images: tuple[Image, ...]) -> Layers | None:
         """What these images, just listed, share; None where the runtime cannot tell."""
         ...

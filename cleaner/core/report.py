@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cleaner.core.disk_usage import Usage
-from cleaner.core.model import EvictionOutcome, Plan, StopReason, Trigger, Verdict
+from cleaner.core.model import EvictionOutcome, Fault, Plan, StopReason, Trigger, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,8 @@ class Eviction:
     """Measured, never negative; None where nothing was removed or the filesystem cannot say."""
     seconds: float | None = None
     """From the call of RemoveImage to its confirmation; None where nothing was removed."""
+    fault: Fault | None = None
+    """What made it fail; None where it did not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,6 +146,14 @@ class CriRuntime:
             self._uses.put_back(made)
             raise
 
+    def event_position(self) -> int | None:
+        """Where the stream of container events is now; None while it is not connected, or where there is none."""
+        return None
+
+    def created_since(self, position: int) -> tuple[Container, ...] | None:
+        """Containers made since then; None where the stream broke since."""
+        return None
+
     def list_sandbox_images(self) -> frozenset[str]:
         """Images of all sandboxes, ready or not, and of the next one where the runtime tells it."""
         answer = self._calls.read(methods.LIST_SANDBOXES, pb.ListPodSandboxRequest())

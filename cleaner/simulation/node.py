@@ -66,6 +66,8 @@ class SimulatedNode:
     _held: dict[str, Build] = field(default_factory=dict)
     _pulling: dict[str, Build] = field(default_factory=dict)
     _started: int = 0
+    _made: list[Container] = field(default_factory=list)
+    """All containers that were ever started: the position in the stream of events is their number."""
     _pinned: set[str] = field(default_factory=set)
 
     # What happens on a node
@@ -106,6 +108,7 @@ class SimulatedNode:
         build = self._records[reference].build
         names = frozenset({reference, build.image_id, *volumes})
         self._containers[container_id] = Container(container_id, names)
+        self._made.append(self._containers[container_id])
         self._held[container_id] = build
         return container_id
 
@@ -150,6 +153,14 @@ class SimulatedNode:
     def drain_created_containers(self) -> tuple[Container, ...]:
         """Nothing watches containers here."""
         return ()
+
+    def event_position(self) -> int:
+        """The number of containers that were ever started."""
+        return len(self._made)
+
+    def created_since(self, position: int) -> tuple[Container, ...]:
+        """Those that were started since then."""
+        return tuple(self._made[position:])
 
     def list_sandbox_images(self) -> frozenset[str]:
         """The pause image."""

@@ -143,6 +143,14 @@ class ScriptedRuntime:
         self._enter("drain_created_containers")
         return self.made.pop(0) if self.made else self.inner.drain_created_containers()
 
+    def event_position(self) -> int | None:
+        self._enter("event_position")
+        return self.inner.event_position()
+
+    def created_since(self, position: int) -> tuple[Container, ...] | None:
+        self._enter("created_since")
+        return self.inner.created_since(position)
+
     def list_sandbox_images(self) -> frozenset[str]:
         self._enter("list_sandbox_images")
         return self.inner.list_sandbox_images()

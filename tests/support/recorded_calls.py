@@ -76,6 +76,12 @@ class RecordedRuntime:
     def drain_created_containers(self) -> tuple[Container, ...]:
         return self._recorded("drain_created_containers", self.inner.drain_created_containers)
 
+    def event_position(self) -> int | None:
+        return self.inner.event_position()
+
+    def created_since(self, position: int) -> tuple[Container, ...] | None:
+        return self.inner.created_since(position)
+
     def list_sandbox_images(self) -> frozenset[str]:
         return self._recorded("list_sandbox_images", self.inner.list_sandbox_images)
 

@@ -1,0 +1,32 @@
+"""Images whose removal failed: how long each is kept before the next try.
+
+One image that can never be removed must not end every sweep. It is kept for a minute, then for twice as long after each
+further failure, for a day at most. Example: an image whose removal failed at 03:00 and again at 03:02 is tried again
+from 03:04 on. Failures of the runtime are no failures of an image, see `Fault`.
+"""
+
+from datetime import datetime, timedelta
+
+from cleaner.core.model import Image, RemovalFailure
+
+FIRST_WAIT = timedelta(minutes=1)
+LONGEST_WAIT = timedelta(days=1)
+_MOST_DOUBLINGS = 11
+"""A minute doubled so often is more than a day."""
+
+
+def retry_at(failure: RemovalFailure) -> datetime:
+    """From when on the removal may be tried again."""
+    doublings = min(failure.count - 1, _MOST_DOUBLINGS)
+    return failure.failed_at + min(FIRST_WAIT * 2**doublings, LONGEST_WAIT)
+
+
+def kept_until(image: Image, failure: RemovalFailure | None, now: datetime) -> datetime | None:
+    """Until when an image is kept since its removal failed; None where it is not, as after a new pull.
+
+    A failure of the future, by a clock that was ahead, keeps the image for a day at most.
+    """
+    if failure is None or failure.pulled_at != image.pulled_at:
+        return None
+    until = min(retry_at(failure), now + LONGEST_WAIT)
+    return until if now < until else None
