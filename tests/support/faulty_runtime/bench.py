@@ -39,6 +39,10 @@ class FaultyBench:
         return self.server.node.pause_reference
 
     @property
+    def socket(self) -> Path:
+        return self.server.socket
+
+    @property
     def disk(self) -> Storage:
         return self.server.storage
 
@@ -59,6 +63,12 @@ class FaultyBench:
 
     def tag(self, source: str, target: str) -> None:
         self.server.node.tag(source, target)
+
+    def collect_garbage(self) -> None:
+        self.server.node.store.collect_garbage()
+
+    def tag_as_it_is(self, source: str, name: str) -> None:
+        self.server.node.tag(source, name)
 
     def create(self, reference: str) -> str:
         return self.server.node.start_pod(reference)

@@ -152,27 +152,29 @@ class FaultyNode:
         return container_id
 
     def start_pod(self, reference: str, *, volumes: tuple[str, ...] = ()) -> str:
-        """Create a container in a sandbox of its own; give its id."""
-        self.find(reference)
-        return self.create_container(self.run_sandbox(), reference, volumes=volumes)
+        """Create a container in a sandbox of its own; give its id. MissingError leaves no sandbox."""
+        sandbox_id = self.run_sandbox()
+        try:
+            return self.create_container(sandbox_id, reference, volumes=volumes)
+        except MissingError:
+            self.remove_sandbox(sandbox_id)
+            raise
 
     def remove_container(self, container_id: str) -> None:
         """Remove a container; its sandbox stays. Fine where it is gone."""
-        if container_id in self.containers:
-            self._remove_container(container_id)
-            with self.store.lock:
-                self.containers = {known: one for known, one in self.containers.items() if known != container_id}
-            self.store.collect_garbage()
+        self._remove_listed(container_id)
+        self.store.collect_garbage()
 
     def remove_sandbox(self, sandbox_id: str) -> None:
         """Remove a sandbox with its containers."""
         for container_id in [known for known, owner in self._sandbox_of.items() if owner == sandbox_id]:
-            self.remove_container(container_id)
+            self._remove_listed(container_id)
             del self._sandbox_of[container_id]
         if sandbox_id in self.sandboxes:
             self._remove_container(sandbox_id)
             with self.store.lock:
                 self.sandboxes = {known: one for known, one in self.sandboxes.items() if known != sandbox_id}
+        self.store.collect_garbage()
 
     def remove_pod(self, container_id: str) -> None:
         """Remove a container's sandbox, and so the container."""
@@ -203,6 +205,12 @@ class FaultyNode:
             made = OwnContainer(container_id, name, container_id, SNAPSHOTTER)
             store.own.containers = [*store.own.containers, made]
         store.events.announce("/containers/create", container_id, name)
+
+    def _remove_listed(self, container_id: str) -> None:
+        if container_id in self.containers:
+            self._remove_container(container_id)
+            with self.store.lock:
+                self.containers = {known: one for known, one in self.containers.items() if known != container_id}
 
     def _remove_container(self, container_id: str) -> None:
         store = self.store
