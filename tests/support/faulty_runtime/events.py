@@ -2,30 +2,33 @@
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import monotonic
 
 import grpc
 
 from cleaner.runtime.pb import containerd_events_pb2 as pb
+from support.containerd_filters import matches
 from support.containerd_services import Exchange
-from support.faulty_runtime.filters import matches
 from support.faulty_runtime.journal import Journal, Kind
+from support.wire import read_texts, write_texts
 
 _Due = tuple[float, pb.Envelope]
 _END = (0.0, None)
 
 
-def wire_string(number: int, text: str) -> bytes:
-    """One string field of a message; names and ids may be longer than 127 bytes."""
-    encoded = text.encode()
-    return bytes([number << 3 | 2]) + _varint(len(encoded)) + encoded
-
-
-def _varint(value: int) -> bytes:
-    low, rest = value & 0x7F, value >> 7
-    return bytes([low | 0x80]) + _varint(rest) if rest else bytes([low])
+_FIELDS: Mapping[str, Mapping[int, str]] = {
+    "/snapshot/prepare": {1: "key", 2: "parent", 5: "snapshotter"},
+    "/snapshot/commit": {1: "key", 2: "name", 5: "snapshotter"},
+    "/snapshot/remove": {1: "key", 5: "snapshotter"},
+    "/containers/create": {1: "id", 2: "image"},
+    "/containers/delete": {1: "id"},
+    "/images/create": {1: "name"},
+    "/images/update": {1: "name"},
+    "/images/delete": {1: "name"},
+}
+"""By topic, the fields of an event as filters name them. Source: containerd `api/events`."""
 
 
 class _Subscriber:
@@ -51,11 +54,12 @@ class FaultyExchange(Exchange):
         self._muted = False
         self._backlog: list[pb.Envelope] | None = None
 
-    def announce(self, topic: str, subject: str, image: str = "", namespace: str = "k8s.io") -> None:
-        """Something happened: all who subscribed to it are told."""
-        event = wire_string(1, subject) + (wire_string(2, image) if image else b"")
-        self._journal.add(Kind.EVENT, topic, subject, image)
-        self.send(pb.Envelope(namespace=namespace, topic=topic, event={"value": event}))
+    def announce(self, topic: str, subject: str, *, namespace: str = "k8s.io", **fields: str) -> None:
+        """Something happened: all who subscribed to it are told; fields beside the subject have containerd's names."""
+        numbers = {name: number for number, name in _FIELDS[topic].items()}
+        texts = {1: subject} | {numbers[name]: value for name, value in fields.items()}
+        self._journal.add(Kind.EVENT, topic, subject, fields.get("image", ""))
+        self.send(pb.Envelope(namespace=namespace, topic=topic, event={"value": write_texts(texts)}))
         self.on_event(topic, subject)
 
     def send(self, envelope: pb.Envelope) -> None:
@@ -66,7 +70,7 @@ class FaultyExchange(Exchange):
             if self._backlog is not None:
                 self._backlog.append(envelope)
                 return
-            fields = {"namespace": envelope.namespace, "topic": envelope.topic}
+            fields = _fields_of(envelope)
             for subscriber in self._following:
                 if matches(subscriber.filters, fields):
                     subscriber.mailbox.put((monotonic() + self.late_seconds, envelope))
@@ -132,3 +136,10 @@ class FaultyExchange(Exchange):
             if envelope is None or subscriber.left.wait(max(0.0, due - monotonic())):
                 return
             yield envelope
+
+
+def _fields_of(envelope: pb.Envelope) -> dict[str, str]:
+    """What filters can ask for."""
+    texts, names = read_texts(envelope.event.value), _FIELDS.get(envelope.topic, {})
+    event = {f"event.{name}": texts.get(number, "") for number, name in names.items()}
+    return {"namespace": envelope.namespace, "topic": envelope.topic} | event

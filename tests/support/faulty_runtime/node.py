@@ -9,9 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from cleaner.core.references import parse_reference
-from cleaner.runtime.pb import containerd_snapshots_pb2 as snapshots_pb
 from contract import KIB, Build
-from support.containerd_services import Ingest, Lease, OwnContainer, Snapshot
+from support.containerd_services import Ingest, Lease, OwnContainer
 from support.crio_server import ServedContainer, ServedSandbox
 from support.faulty_runtime.artifacts import SNAPSHOTTER, Artifact, Registry, artifact_of, digest_of
 from support.faulty_runtime.journal import Kind
@@ -198,13 +197,11 @@ class FaultyNode:
         """First the snapshot, then containerd's container; CRI lists it only after that."""
         store = self.store
         name = image or store.names_of(artifact.image_id)[0]
-        active = Snapshot(container_id, artifact.top, kind=snapshots_pb.ACTIVE)
-        store.add_snapshot(active)
-        store.events.announce("/snapshot/prepare", container_id)
+        store.prepare_snapshot(container_id, artifact.top)
         with store.lock:
             made = OwnContainer(container_id, name, container_id, SNAPSHOTTER)
             store.own.containers = [*store.own.containers, made]
-        store.events.announce("/containers/create", container_id, name)
+        store.events.announce("/containers/create", container_id, image=name)
 
     def _remove_listed(self, container_id: str) -> None:
         if container_id in self.containers:

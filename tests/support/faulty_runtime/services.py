@@ -13,12 +13,16 @@ from cleaner.runtime.pb import containerd_images_pb2_grpc as records_grpc
 from cleaner.runtime.pb import cri_pb2 as pb
 from cleaner.runtime.pb import cri_pb2_grpc as cri_grpc
 from lab.pb import lab_cri_pb2 as lab_pb
+from support.containerd_filters import matches
 from support.crio_server import Record
-from support.faulty_runtime.filters import matches
 from support.faulty_runtime.node import FaultyNode, MissingError
 from support.faulty_runtime.storage import NoSpaceError
+from support.wire import write_texts
 
 Context = grpc.ServicerContext
+
+_ID = 1
+"""The number of the id in a status, and of the status in an answer; written also where the agent does not read it."""
 
 
 class RuntimeService(cri_grpc.RuntimeServiceServicer):
@@ -42,7 +46,9 @@ class RuntimeService(cri_grpc.RuntimeServiceServicer):
         if container is None:
             _abort(context, grpc.StatusCode.NOT_FOUND, f"container {request.container_id!r}: not found")
         mounts = [pb.Mount(image=pb.ImageSpec(image=name)) for name in container.volumes]
-        return pb.ContainerStatusResponse(status=pb.ContainerStatus(mounts=mounts))
+        status = pb.ContainerStatus.FromString(write_texts({_ID: container.id}))
+        status.mounts.extend(mounts)
+        return pb.ContainerStatusResponse(status=status)
 
     def ListPodSandbox(self, request: pb.ListPodSandboxRequest, context: Context) -> pb.ListPodSandboxResponse:
         return pb.ListPodSandboxResponse(items=[pb.PodSandbox(id=known) for known in self._node.sandboxes])
@@ -51,7 +57,11 @@ class RuntimeService(cri_grpc.RuntimeServiceServicer):
         sandbox = self._node.sandboxes.get(request.pod_sandbox_id)
         if sandbox is None:
             _abort(context, grpc.StatusCode.NOT_FOUND, f"sandbox {request.pod_sandbox_id!r}: not found")
-        return pb.PodSandboxStatusResponse(info={"info": sandbox.info or ""} if request.verbose else {})
+        status = write_texts({_ID: write_texts({_ID: sandbox.id}).decode()})
+        answer = pb.PodSandboxStatusResponse.FromString(status)
+        if request.verbose:
+            answer.info["info"] = sandbox.info or ""
+        return answer
 
 
 class ImageService(cri_grpc.ImageServiceServicer):

@@ -128,17 +128,23 @@ class ImageStore:
         parent = ""
         for layer in artifact.layers:
             if layer.chain_id not in {snapshot.name for snapshot in self.own.snapshots}:
-                self.events.announce("/snapshot/prepare", f"extract-1 {layer.chain_id}")
+                key = f"extract-1 {layer.chain_id}"
+                self.events.announce("/snapshot/prepare", key, parent=parent, **self._snapshotter)
                 self.add_snapshot(Snapshot(layer.chain_id, parent, size=layer.size_bytes, inodes=1))
-                self.events.announce("/snapshot/commit", f"extract-1 {layer.chain_id}")
+                self.events.announce("/snapshot/commit", key, name=layer.chain_id, **self._snapshotter)
             parent = layer.chain_id
 
     def add_snapshot(self, snapshot: Snapshot) -> None:
-        """Add a snapshot; an active one takes no space."""
+        """Add a committed snapshot."""
         with self.lock:
-            if snapshot.kind == snapshots_pb.COMMITTED:
-                self.storage.write(snapshot.name, snapshot.size)
+            self.storage.write(snapshot.name, snapshot.size)
             self.own.snapshots = [*self.own.snapshots, snapshot]
+
+    def prepare_snapshot(self, name: str, parent: str) -> None:
+        """Add a container's own snapshot, which takes no space."""
+        with self.lock:
+            self.own.snapshots = [*self.own.snapshots, Snapshot(name, parent, kind=snapshots_pb.ACTIVE)]
+        self.events.announce("/snapshot/prepare", name, parent=parent, **self._snapshotter)
 
     def remove_snapshot(self, name: str) -> None:
         """Remove a snapshot that nothing is built on."""
@@ -146,7 +152,7 @@ class ImageStore:
             self.own.snapshots = [snapshot for snapshot in self.own.snapshots if snapshot.name != name]
             self.storage.remove(name)
         self.journal.add(Kind.REMOVAL, "snapshot", name)
-        self.events.announce("/snapshot/remove", name)
+        self.events.announce("/snapshot/remove", name, **self._snapshotter)
 
     def set_leases(self, leases: Iterable[Lease]) -> None:
         """Replace all leases."""
@@ -170,7 +176,12 @@ class ImageStore:
         for snapshot in sorted(snapshots, key=lambda one: one.name):
             self.journal.add(Kind.REMOVAL, "snapshot", snapshot.name)
             if self.version.announces_collected_snapshots:
-                self.events.announce("/snapshot/remove", snapshot.name)
+                self.events.announce("/snapshot/remove", snapshot.name, **self._snapshotter)
+
+    @property
+    def _snapshotter(self) -> dict[str, str]:
+        """What events tell of it."""
+        return {"snapshotter": SNAPSHOTTER} if self.version.tells_snapshotters else {}
 
     def _held(self) -> set[str]:
         """Names of blobs and snapshots that a root reaches."""

@@ -7,6 +7,7 @@ What collects garbage works beside the step, so its events come last. Of the lis
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,14 +25,26 @@ from cleaner.runtime.pb import containerd_snapshots_pb2 as snapshots_pb
 from cleaner.runtime.pb import containerd_snapshots_pb2_grpc as snapshots_grpc
 from cleaner.runtime.pb import cri_pb2 as cri_pb
 from cleaner.runtime.pb import cri_pb2_grpc as cri_grpc
-from lab.pb import lab_cri_pb2 as lab_pb
 from lab.waiting import wait_until
 from support.recording.aliases import Aliases
+from support.wire import read_texts
 
 MARKER = "marker"
 """How records begin that show that all events before them have arrived; they are not recorded."""
 _NAMESPACE = (("containerd-namespace", "k8s.io"),)
 _TOPICS = ("/images/", "/snapshot/", "/containers/")
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event as it arrived."""
+
+    topic: str
+    subject: str
+    detail: str
+    """What else it tells, in words."""
+    listed: bool | None
+    """Whether its object was listed then; None where that was not asked."""
 
 
 class Recorder:
@@ -42,7 +55,7 @@ class Recorder:
         self.aliases = Aliases()
         self.steps: list[dict[str, Any]] = []
         self._put_marker = put_marker
-        self._arrived: list[tuple[str, str, str, bool | None]] = []
+        self._arrived: list[Event] = []
         self._ended = threading.Event()
         self._channel = grpc.insecure_channel(f"unix:{socket}")
         self._stream: Any = None
@@ -75,10 +88,10 @@ class Recorder:
             answer = "failed"
         marker = f"{MARKER}-{len(self.steps)}:v1"
         self._put_marker(marker)
-        wait_until(lambda: any(subject == marker for _, subject, _, _ in self._arrived), "all events arrived")
+        wait_until(lambda: any(event.subject == marker for event in self._arrived), "all events arrived")
         arrived, self._arrived = self._arrived, []
-        gone = {subject for topic, subject, _, _ in arrived if topic == "/containers/delete"}
-        events = [self._described(*one, gone) for one in arrived if not one[1].startswith(MARKER)]
+        gone = {event.subject for event in arrived if event.topic == "/containers/delete"}
+        events = [self._described(event, gone) for event in arrived if not event.subject.startswith(MARKER)]
         lists = self._lists()
         changed = {what: found for what, found in lists.items() if self._last_lists.get(what) != found}
         self._last_lists = lists
@@ -100,23 +113,25 @@ class Recorder:
         except grpc.RpcError:
             self._ended.set()
 
-    def _arrive(self, envelope: events_pb.Envelope) -> tuple[str, str, str, bool | None]:
-        # Of all these events the first field is the name.
-        subject = lab_pb.ContainerRequest.FromString(_first_field(envelope.event.value)).container_id
-        if envelope.topic == "/containers/create":
-            made = events_pb.ContainerCreate.FromString(envelope.event.value)
-            return envelope.topic, subject, made.image, subject in self._own_containers()
-        if envelope.topic == "/containers/delete":
-            return envelope.topic, subject, "", subject in self._own_containers()
-        if envelope.topic.startswith("/images/"):
-            return envelope.topic, subject, "", subject in self._records()
-        return envelope.topic, subject, "", None
+    def _arrive(self, envelope: events_pb.Envelope) -> Event:
+        texts = read_texts(envelope.event.value)
+        subject, second = texts[1], texts.get(2, "")
+        match envelope.topic:
+            case "/snapshot/prepare":
+                snapshotter = f" in {texts[5]}" if 5 in texts else ""
+                return Event(envelope.topic, subject, f"{snapshotter} on {second}" if second else snapshotter, None)
+            case "/containers/create":
+                return Event(envelope.topic, subject, f" of {second}", subject in self._own_containers())
+            case "/containers/delete":
+                return Event(envelope.topic, subject, "", subject in self._own_containers())
+            case "/images/create" | "/images/update" | "/images/delete":
+                return Event(envelope.topic, subject, "", subject in self._records())
+        return Event(envelope.topic, subject, "", None)
 
-    def _described(self, topic: str, subject: str, image: str, listed: bool | None, gone: set[str]) -> str:
-        of = f" of {image}" if image else ""
-        passing = topic == "/containers/create" and subject in gone
-        state = {None: "", True: ": listed", False: ": not listed"}[None if passing else listed]
-        return self.aliases.apply(f"{topic} {subject}{of}{state}")
+    def _described(self, event: Event, gone: set[str]) -> str:
+        passing = event.topic == "/containers/create" and event.subject in gone
+        state = {None: "", True: ": listed", False: ": not listed"}[None if passing else event.listed]
+        return self.aliases.apply(f"{event.topic} {event.subject}{event.detail}{state}")
 
     # Lists
 
@@ -167,17 +182,6 @@ class Recorder:
         kinds = [one.kind for part in snapshots.List(request, metadata=_NAMESPACE) for one in part.info]
         committed = kinds.count(snapshots_pb.COMMITTED)
         return committed, len(kinds) - committed, sum(len(part.info) for part in blobs)
-
-
-def _first_field(message: bytes) -> bytes:
-    """The first field of a message, which is a text: the second may be of any kind."""
-    size = shift = position = 0
-    for position, byte in enumerate(message[1:], start=2):  # noqa: B007 - where the text begins
-        size |= (byte & 0x7F) << shift
-        shift += 7
-        if not byte & 0x80:
-            break
-    return message[: position + size]
 
 
 def _in_order(events: list[str]) -> list[str]:

@@ -79,8 +79,8 @@ def test_events_are_filtered(bench: FaultyBench, start: Callable[[], str]) -> No
 def test_another_namespace_is_told_apart(bench: FaultyBench) -> None:
     """Events of another namespace match no filter for CRI's."""
     with subscribed(bench, CREATED) as told:
-        bench.server.events.announce("/containers/create", "docker's", "app", namespace="moby")
-        bench.server.events.announce("/containers/create", "ours", "app")
+        bench.server.events.announce("/containers/create", "docker's", image="app", namespace="moby")
+        bench.server.events.announce("/containers/create", "ours", image="app")
         assert told.next() == ("/containers/create", "ours")
 
 
@@ -96,7 +96,7 @@ def test_lost_events(bench: FaultyBench, start: Callable[[], str]) -> None:
     with subscribed(bench, CREATED) as told:
         with bench.server.events.losing_events():
             start()
-        bench.server.events.announce("/containers/create", "next", "app")
+        bench.server.events.announce("/containers/create", "next", image="app")
         assert told.next() == ("/containers/create", "next")
 
 
@@ -139,7 +139,7 @@ def test_the_agent_follows(bench: FaultyBench, start: Callable[[], str]) -> None
     try:
         wait_until(lambda: events.connected and bench.server.events.following == 1, "the agent follows")
         name = f"registry.example.com/{'long/' * 40}app:v1"
-        bench.server.events.announce("/containers/create", "c", name)
+        bench.server.events.announce("/containers/create", "c", image=name)
         container_id = start()
         made: dict[str, str] = {}
         wait_until(lambda: made.update(events.drain()) or container_id in made, "the event arrives")

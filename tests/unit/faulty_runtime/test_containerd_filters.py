@@ -2,9 +2,14 @@
 
 import pytest
 
-from support.faulty_runtime.filters import matches
+from support.containerd_filters import matches
 
-FIELDS = {"namespace": "k8s.io", "topic": "/containers/create", "target.digest": "sha256:ab"}
+FIELDS = {
+    "namespace": "k8s.io",
+    "topic": "/containers/create",
+    "target.digest": "sha256:ab",
+    "labels.gc/ref.x": "sha256:c",
+}
 
 
 @pytest.mark.parametrize(
@@ -23,6 +28,11 @@ FIELDS = {"namespace": "k8s.io", "topic": "/containers/create", "target.digest":
         (['other=="x"'], False),
         (['topic~="/containers/(create|delete)"'], True),
         (['topic=="a,b"'], False),
+        (['labels."gc/ref.x"=="sha256:c"'], True),
+        (['labels."gc/ref.x"=="sha256:d"'], False),
+        (['labels."gc/ref.y"=="sha256:c"'], False),
+        (['topic~="^(/containers/create|/a)$",target.digest~="^sha256:[0-9a-f]{2}$"'], True),
+        (['topic~="^(/containers/create|/a)$",target.digest~="^sha256:[0-9a-f]{3}$"'], False),
     ],
 )
 def test_matches(filters: list[str], matched: bool) -> None:
