@@ -25,7 +25,6 @@ from cleaner.runtime.pb import containerd_namespaces_pb2 as namespaces_pb
 from cleaner.runtime.pb import containerd_namespaces_pb2_grpc as namespaces_grpc
 from cleaner.runtime.pb import containerd_snapshots_pb2 as snapshots_pb
 from cleaner.runtime.pb import containerd_snapshots_pb2_grpc as snapshots_grpc
-from support.containerd_filters import matches
 
 _READ_BYTES = 1000
 """So much of a blob comes in one message; of containerd 1 MiB."""
@@ -189,10 +188,8 @@ class _Content(content_grpc.ContentServicer):
         self, request: content_pb.ListContentRequest, context: Context
     ) -> Iterator[content_pb.ListContentResponse]:
         for blob in _of(self._namespaces, context).blobs:
-            fields = {"digest": blob.digest} | {f"labels.{label}": value for label, value in blob.labels.items()}
-            if matches(request.filters, fields):
-                found = content_pb.Info(digest=blob.digest, size=blob.size, labels=dict(blob.labels))
-                yield content_pb.ListContentResponse(info=[found])
+            found = content_pb.Info(digest=blob.digest, size=blob.size, labels=dict(blob.labels))
+            yield content_pb.ListContentResponse(info=[found])
 
     def Info(self, request: content_pb.InfoRequest, context: Context) -> content_pb.InfoResponse:
         blob = self._find(request.digest, context)

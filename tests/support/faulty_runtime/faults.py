@@ -5,8 +5,9 @@
     faults.when("ImageStatus", subject=image_id).run(lambda: node.start_pod(reference), Point.ANSWERED)
     gate = faults.when("RemoveImage").hang()
 
-Methods have the names of `cleaner.runtime.rpc`: `ListImages` of CRI, `Images.List` of containerd. All orders that match
-a call are carried out, in the order in which they were given.
+Methods have the names of `cleaner.runtime.rpc`: `ListImages` of CRI, `Images.List` of containerd. The subject of a list
+is its filters, so "" is the whole list. All orders that match a call are carried out, in the order in which they were
+given.
 """
 
 import threading

@@ -27,7 +27,7 @@ class Entry:
     name: str
     """Method, topic, or what kind of object was removed."""
     subject: str = ""
-    """Which image, container, sandbox, record, blob or snapshot; empty for lists."""
+    """Which image, container, sandbox, record, blob or snapshot; of a list its filters, if it has any."""
     detail: str = ""
 
 

@@ -60,6 +60,7 @@ class FaultyRuntime:
         self.roots: Roots = {}
         """Of containerd's plugins."""
         self._server: grpc.Server | None = None
+        self._starts = 0
         self.node.start()
 
     def __enter__(self) -> Self:
@@ -79,24 +80,30 @@ class FaultyRuntime:
         records_grpc.add_ImagesServicer_to_server(Images(self.node), server)  # type: ignore[no-untyped-call]
         server.add_generic_rpc_handlers(tuple(pod_handlers(self.node)))
         add_services(server, self.node.store.namespaces, self.events, self.roots)
-        server.add_insecure_port(f"unix:{self.socket}")
+        # Each server has a socket of its own, and the path is a link: whoever connects during a restart is served.
+        self._starts += 1
+        own = self.socket.with_suffix(f".{self._starts}")
+        server.add_insecure_port(f"unix:{own}")
         server.start()
+        link = self.socket.with_suffix(".next")
+        link.symlink_to(own)
+        link.replace(self.socket)
         self._server = server
 
     def stop(self) -> None:
         """End at once, also what hangs, and remove the socket."""
         self.faults.clear()
-        self._end()
+        self.socket.unlink(missing_ok=True)
+        server, self._server = self._server, None
+        if server is not None:
+            server.stop(None).wait()
 
     def restart(self) -> None:
-        """End all connections and serve again; what was ordered stays."""
-        self._end()
+        """End all connections, and serve new ones at once; what was ordered stays."""
+        server = self._server
         self.start()
-
-    def _end(self) -> None:
-        if self._server is not None:
-            self._server.stop(None).wait()
-            self._server = None
+        if server is not None:
+            server.stop(None).wait()
 
 
 class _Script(grpc.ServerInterceptor):  # type: ignore[type-arg]
@@ -165,9 +172,11 @@ def method_name(path: str) -> str:
 
 
 def subject_of(request: Any) -> str:
-    """The image, container, sandbox, record, snapshot or blob that a request names; empty for lists."""
+    """The image, container, sandbox, record, snapshot or blob that a request names; of lists the filters."""
     if hasattr(request, "image"):
         return str(request.image.image)
+    if hasattr(request, "filters") and not hasattr(request, "snapshotter"):
+        return " ".join(request.filters)
     return next((str(getattr(request, name)) for name in _SUBJECTS if hasattr(request, name)), "")
 
 
