@@ -22,8 +22,8 @@ from support.faulty_runtime.server import FaultyRuntime
 from support.faulty_runtime.versions import CONTAINERD_2, Version
 from support.nodes import CAPACITY, MB, POLICY, WATERMARKS
 
-_STREAM_SECONDS = 30.0
-"""Far more than a stream of events needs until the agent relies on it."""
+STREAM_SECONDS = 30.0
+"""Far more than the agent needs to follow events, or to hear of one."""
 
 
 class KeepingLedger(ScriptedLedger):
@@ -84,12 +84,12 @@ class FaultyWorld:
     def wait_for_stream(self) -> None:
         """Return once the agent relies on the stream of events."""
         what = "the agent relies on the stream of events"
-        wait_until(lambda: self.runtime.event_position() is not None, what, _STREAM_SECONDS)
+        wait_until(lambda: self.runtime.event_position() is not None, what, STREAM_SECONDS)
 
     def start_heard(self, reference: str) -> str:
         """Start a pod, and return once the agent has heard of its container; gives that one's id."""
         container_id = self.server.node.start_pod(reference)
-        wait_until(lambda: container_id in self.runtime._uses._made, "the agent hears of the container")
+        wait_until(lambda: container_id in self.runtime._uses._made, "the agent hears of it", STREAM_SECONDS)
         return container_id
 
 

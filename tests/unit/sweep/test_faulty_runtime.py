@@ -14,7 +14,7 @@ from cleaner.core.report import SweepReport
 from cleaner.runtime.pb import cri_pb2 as pb
 from lab.waiting import DEADLINE_SECONDS, wait_until
 from support.faulty_runtime import Kind, Point
-from support.faulty_runtime.world import FaultyWorld, faulty_world, outcomes
+from support.faulty_runtime.world import STREAM_SECONDS, FaultyWorld, faulty_world, outcomes
 
 Code = grpc.StatusCode
 EVICTED, FAILED, SPARED = EvictionOutcome.EVICTED, EvictionOutcome.FAILED, EvictionOutcome.SPARED
@@ -131,13 +131,15 @@ def test_a_container_that_is_being_created_spares_its_image(world: FaultyWorld) 
 
     world.server.events.on_event = hold
     starting = threading.Thread(target=world.server.node.start_pod, args=(reference("app"),))
-    for event in world.events(Trigger.MANUAL):
-        if isinstance(event, EvictionStarted):
-            starting.start()
-            assert prepared.wait(DEADLINE_SECONDS)
-            wait_until(is_heard, "the agent hears of it")
-    go_on.set()
-    starting.join(DEADLINE_SECONDS)
+    try:
+        for event in world.events(Trigger.MANUAL):
+            if isinstance(event, EvictionStarted):
+                starting.start()
+                assert prepared.wait(DEADLINE_SECONDS)
+                wait_until(is_heard, "the agent hears of it", STREAM_SECONDS)
+    finally:
+        go_on.set()
+        starting.join(DEADLINE_SECONDS)
     assert world.removed() == set()
     assert len(world.server.node.containers) == 1
 
@@ -154,7 +156,7 @@ def test_a_stream_that_ends_during_a_check_makes_it_invalid(world: FaultyWorld) 
             with world.server.events.losing_events():
                 ended.append(world.server.node.start_pod(reference("app")))
             world.server.events.end_streams()
-            wait_until(lambda: not world.runtime._uses.connected, "the agent notices")
+            wait_until(lambda: not world.runtime._uses.connected, "the agent notices", STREAM_SECONDS)
 
     world.server.faults.when("Containers.List").run(end, Point.READ)
     for event in world.events(Trigger.MANUAL):
