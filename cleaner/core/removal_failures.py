@@ -18,7 +18,7 @@ _MOST_DOUBLINGS = 11
 def retry_at(failure: RemovalFailure) -> datetime:
     """From when on the removal may be tried again."""
     doublings = min(failure.count - 1, _MOST_DOUBLINGS)
-    return failure.failed_at + min(FIRST_WAIT * 2**doublings, LONGEST_WAIT)
+    return failure.failed_at + min(FIRST_WAIT * (1 << doublings), LONGEST_WAIT)
 
 
 def kept_until(image: Image, failure: RemovalFailure | None, now: datetime) -> datetime | None:

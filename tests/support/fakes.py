@@ -137,7 +137,9 @@ class ScriptedRuntime:
 
     def list_containers(self) -> tuple[Container, ...]:
         self._enter("list_containers")
-        return self.inner.list_containers()
+        found = self.inner.list_containers()
+        self.after.get("list_containers", lambda: None)()
+        return found
 
     def drain_created_containers(self) -> tuple[Container, ...]:
         self._enter("drain_created_containers")
