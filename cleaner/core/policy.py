@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from cleaner.core.ages import Times, age, is_expired, is_recent, times_of
+from cleaner.core.disk_usage import Filesystem
 from cleaner.core.image_registries import is_any_down
 from cleaner.core.image_users import ImageUsers, image_users
 from cleaner.core.model import Clock, EvictReason, Image, Inspection, KeepReason, Plan, Policy, Rule, Trigger, Verdict
@@ -18,11 +19,22 @@ from cleaner.core.references import Name, names_of, parse_reference
 from cleaner.core.regret import is_on_hold
 
 
-def plan(inspection: Inspection, policy: Policy, trigger: Trigger, now: datetime) -> Plan:
+def plan(  # noqa: PLR0913 - the two about filesystems matter under pressure only
+    inspection: Inspection,
+    policy: Policy,
+    trigger: Trigger,
+    now: datetime,
+    *,
+    lowered: frozenset[Filesystem] | None = None,
+    apart: frozenset[Filesystem] = frozenset(),
+) -> Plan:
     """Judge every image of the node.
 
     Nightly and manual evictions are in order of age. Under pressure, images outside the long grace come first, then
     expired ones, then older ones. Of equal ages the one that frees more comes first, then the lower id.
+
+    `lowered`: under pressure, the filesystems that are to be lowered, where some lie `apart` (`Usage.apart`); an image
+    that frees nothing on them stays. None: any.
     """
     judge = _Judge(inspection, policy, trigger, now)
     verdicts = [judge.verdict(image) for image in inspection.images]
@@ -30,7 +42,7 @@ def plan(inspection: Inspection, policy: Policy, trigger: Trigger, now: datetime
     if layers is None:
         return _plan_of(verdicts, trigger, judge.order)
     if trigger is Trigger.PRESSURE:
-        verdicts = _without_gainless(verdicts, layers)
+        verdicts = _without_gainless(verdicts, layers, lowered, apart)
     sizes = alone(layers)
 
     def order(verdict: Verdict) -> tuple[object, ...]:
@@ -53,9 +65,11 @@ def _plan_of(verdicts: Iterable[Verdict], trigger: Trigger, order: Callable[[Ver
     )
 
 
-def _without_gainless(verdicts: list[Verdict], layers: Layers) -> list[Verdict]:
+def _without_gainless(
+    verdicts: list[Verdict], layers: Layers, lowered: frozenset[Filesystem] | None, apart: frozenset[Filesystem]
+) -> list[Verdict]:
     """Under pressure an image is evicted only if evicting every candidate would free a layer of it."""
-    gains = gaining(layers, [verdict.image.id for verdict in verdicts if verdict.evict])
+    gains = gaining(layers, [verdict.image.id for verdict in verdicts if verdict.evict], lowered, apart)
     return [
         replace(verdict, reason=KeepReason.NO_GAIN) if verdict.evict and verdict.image.id not in gains else verdict
         for verdict in verdicts
