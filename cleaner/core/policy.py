@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from cleaner.core.ages import Times, age, is_expired, is_recent, times_of
+from cleaner.core.disk_usage import Filesystem
 from cleaner.core.image_registries import is_any_down
 from cleaner.core.image_users import ImageUsers, image_users
 from cleaner.core.model import (
@@ -40,6 +41,10 @@ class PressureContext:
     danger_grace: timedelta | None = None
     """How long an image is kept while the kubelet is about to act, where that is less than `pressure_grace`; None while
     it is not. Past that age the kubelet removes the image itself, and all others with it."""
+    lowered: frozenset[Filesystem] | None = None
+    """The filesystems that are to be lowered: an image that frees nothing on them stays. None: any."""
+    apart: frozenset[Filesystem] = frozenset()
+    """Those of them that lie apart, see `Usage.apart`."""
 
 
 def plan(
@@ -65,7 +70,7 @@ def plan(
         most = Size(size_bytes, _UNBOUNDED) if inspection.sizes_are_bounds else None
         return replace(planned, reclaimable_at_most=most, next_candidate_in=next_candidate_in)
     if trigger is Trigger.PRESSURE:
-        verdicts = _without_gainless(verdicts, layers)
+        verdicts = _without_gainless(verdicts, layers, context)
     sizes = alone(layers)
 
     def order(verdict: Verdict) -> tuple[object, ...]:
@@ -89,9 +94,10 @@ def _plan_of(verdicts: Iterable[Verdict], trigger: Trigger, order: Callable[[Ver
     )
 
 
-def _without_gainless(verdicts: list[Verdict], layers: Layers) -> list[Verdict]:
-    """Under pressure an image is evicted only if evicting every candidate would free a layer of it."""
-    gains = gaining(layers, [verdict.image.id for verdict in verdicts if verdict.evict])
+def _without_gainless(verdicts: list[Verdict], layers: Layers, context: PressureContext) -> list[Verdict]:
+    """Under pressure an image is evicted only if evicting every candidate would free a layer of it where it helps."""
+    candidates = [verdict.image.id for verdict in verdicts if verdict.evict]
+    gains = gaining(layers, candidates, context.lowered, context.apart)
     return [
         replace(verdict, reason=KeepReason.NO_GAIN) if verdict.evict and verdict.image.id not in gains else verdict
         for verdict in verdicts

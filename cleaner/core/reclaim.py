@@ -22,6 +22,9 @@ class Size:
     content_bytes: int = 0
     """What of it lies in the content store: blobs, where the rest is snapshots."""
     content_inodes: int = 0
+    apart_bytes: int = 0
+    """What of it lies in snapshots of a further snapshotter whose root has a filesystem of its own."""
+    apart_inodes: int = 0
 
     def __add__(self, other: "Size") -> "Size":
         return Size(
@@ -29,19 +32,27 @@ class Size:
             self.inodes + other.inodes,
             self.content_bytes + other.content_bytes,
             self.content_inodes + other.content_inodes,
+            self.apart_bytes + other.apart_bytes,
+            self.apart_inodes + other.apart_inodes,
         )
 
-    def amount_of(self, part: Part, *, content_apart: bool) -> int:
-        """What it takes of one part, whether the content store lies on a filesystem of its own or with the images."""
-        whole, content = (
-            (self.bytes, self.content_bytes) if part.resource is Resource.BYTES else (self.inodes, self.content_inodes)
-        )
-        if part.filesystem is Filesystem.CONTENT:
-            return content
-        return whole - content if content_apart else whole
+    def amount_of(self, part: Part, *, apart: frozenset[Filesystem]) -> int:
+        """What it takes of one part; `apart`: what lies on a filesystem of its own and not with the images."""
+        if part.resource is Resource.BYTES:
+            whole, content, snapshots = self.bytes, self.content_bytes, self.apart_bytes
+        else:
+            whole, content, snapshots = self.inodes, self.content_inodes, self.apart_inodes
+        elsewhere = {Filesystem.CONTENT: content, Filesystem.SNAPSHOTS: snapshots, Filesystem.CONTAINERS: 0}
+        if part.filesystem is not Filesystem.IMAGES:
+            return elsewhere[part.filesystem]
+        return whole - sum(elsewhere[each] for each in apart)
 
 
 NOTHING = Size(0, 0)
+NEXT_TO_NOTHING_BYTES = 1 << 20
+NEXT_TO_NOTHING_SHARE = 0.01
+"""Less than both, on the filesystems that a sweep lowers, is no reason to evict an image: not the blob of 0.1 MiB of
+an image that frees 20 MiB on another disk. Real layers do not grow a hundredfold when they are unpacked."""
 BLOCK_BYTES = 4096
 """Of ext4 and XFS by default: what a file takes is a multiple of it."""
 
@@ -110,12 +121,25 @@ def marginal(layers: Layers, order: Sequence[str]) -> dict[str, Size]:
     return {image_id: freed[image_id] for image_id in ids}
 
 
-def gaining(layers: Layers, image_ids: Collection[str]) -> frozenset[str]:
-    """Of these images, those of which a layer is freed once all of them are gone."""
+def gaining(
+    layers: Layers,
+    image_ids: Collection[str],
+    lowered: frozenset[Filesystem] | None = None,
+    apart: frozenset[Filesystem] = frozenset(),
+) -> frozenset[str]:
+    """Of these images, those of which a layer is freed once all of them are gone.
+
+    `lowered`: the filesystems that a sweep lowers, where some lie `apart`; None: any. An image that frees next to
+    nothing on them, compared with what it frees elsewhere, gains nothing.
+    """
     stays = _walk_what_stays(layers, frozenset(image_ids)).reached | layers.metadata
+    freeable = (apart | {Filesystem.IMAGES}) - {Filesystem.CONTAINERS}
 
     def gains(image_id: str) -> bool:
-        return any(key in layers.sizes and key not in stays for key in _reach_of(layers, image_id))
+        freed = (layers.sizes[key] for key in _reach_of(layers, image_id) if key in layers.sizes and key not in stays)
+        if lowered is None or lowered >= freeable:
+            return any(True for _ in freed)
+        return _is_worth_lowering(freed, lowered, apart)
 
     return frozenset(image_id for image_id in image_ids if gains(image_id))
 
@@ -134,7 +158,7 @@ def alone(layers: Layers) -> dict[str, Size]:
 
 def sum_of(layers: Layers, keys: Iterable[str]) -> Size:
     """Size of some keys."""
-    return sum((layers.sizes.get(key, NOTHING) for key in keys), NOTHING)
+    return _total(layers.sizes[key] for key in keys if key in layers.sizes)
 
 
 def bytes_by_holder(
@@ -168,15 +192,38 @@ class _Walk:
 
     def reach(self, roots: Iterable[str]) -> Size:
         """Size of what these roots hold and no earlier step has reached."""
-        size = NOTHING
+        found: list[str] = []
         pending = list(roots)
         while pending:
             key = pending.pop()
             if key not in self.reached:
                 self.reached.add(key)
-                size += self._layers.sizes.get(key, NOTHING)
+                found.append(key)
                 pending.extend(self._layers.edges.get(key, ()))
-        return size
+        return sum_of(self._layers, found)
+
+
+def _total(sizes: Iterable[Size]) -> Size:
+    """Their sum, without an object for each step: a node has tens of thousands of keys."""
+    size_bytes = inodes = content_bytes = content_inodes = apart_bytes = apart_inodes = 0
+    for size in sizes:
+        size_bytes += size.bytes
+        inodes += size.inodes
+        content_bytes += size.content_bytes
+        content_inodes += size.content_inodes
+        apart_bytes += size.apart_bytes
+        apart_inodes += size.apart_inodes
+    return Size(size_bytes, inodes, content_bytes, content_inodes, apart_bytes, apart_inodes)
+
+
+def _is_worth_lowering(freed: Iterable[Size], lowered: frozenset[Filesystem], apart: frozenset[Filesystem]) -> bool:
+    """Whether these layers free more than next to nothing on the filesystems that a sweep lowers."""
+    size = _total(freed)
+    size_bytes, inodes = (
+        sum(size.amount_of(Part(filesystem, resource), apart=apart) for filesystem in lowered) for resource in Resource
+    )
+    enough_bytes = min(NEXT_TO_NOTHING_BYTES, NEXT_TO_NOTHING_SHARE * size.bytes)
+    return size_bytes >= enough_bytes and size_bytes + inodes > 0
 
 
 def _walk_what_stays(layers: Layers, going: frozenset[str]) -> _Walk:

@@ -130,7 +130,8 @@ class Sweep:
         inspection = inspect_node(self._node)
         self._planned_at, policy = self._node.timer.now(), self._settings.policy
         trigger, registries = self._request.trigger, self._node.registries
-        context = PressureContext(danger_grace(usage, self._request.kubelet))
+        lowered = frozenset(part.filesystem for part in self._target.targets.by_part)
+        context = PressureContext(danger_grace(usage, self._request.kubelet), lowered or None, usage.apart)
         planned, asked = plan_within_reach(inspection, policy, trigger, self._planned_at, registries, context=context)
         if trigger is Trigger.PRESSURE:
             planned = self._target.limit_plan(planned, usage)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from itertools import accumulate
 
-from cleaner.core.disk_usage import Part, Resource, Usage
+from cleaner.core.disk_usage import Filesystem, Part, Resource, Usage
 from cleaner.core.model import Plan
 from cleaner.core.pressure.watermarks import (
     KubeletThreshold,
@@ -36,7 +36,7 @@ def limit_to_targets(planned: Plan, usage: Usage, targets: Targets) -> Plan:
     The whole order where nothing is to be freed, where all of it is not enough, or without estimates. Without
     estimates, an upper bound of what images free may still show that all of them are not enough.
     """
-    excess, apart = excess_of(usage, targets), usage.content_apart
+    excess, apart = excess_of(usage, targets), usage.apart
     if planned.reclaimable is None:
         most = planned.reclaimable_at_most
         out = most is not None and not _covers(most, excess, apart=apart)
@@ -56,8 +56,8 @@ def limit_to_targets(planned: Plan, usage: Usage, targets: Targets) -> Plan:
 
 def out_of_reach(usage: Usage, targets: Targets, freed: Size) -> frozenset[Part]:
     """The parts that are still above their target when so much more is freed; each is judged by itself."""
-    excess, apart = excess_of(usage, targets), usage.content_apart
-    return frozenset(part for part, missing in excess.items() if freed.amount_of(part, content_apart=apart) < missing)
+    excess, apart = excess_of(usage, targets), usage.apart
+    return frozenset(part for part, missing in excess.items() if freed.amount_of(part, apart=apart) < missing)
 
 
 def left_after(planned: Plan, done: int) -> Size | None:
@@ -73,8 +73,8 @@ def _missing(usage: Usage, resource: Resource, target: float) -> int:
     return max(0, math.ceil(usage.capacity(resource) * (100 - target) / 100) - usage.available(resource))
 
 
-def _covers(freed: Size, excess: Mapping[Part, int], *, apart: bool) -> bool:
-    return all(freed.amount_of(part, content_apart=apart) >= missing for part, missing in excess.items())
+def _covers(freed: Size, excess: Mapping[Part, int], *, apart: frozenset[Filesystem]) -> bool:
+    return all(freed.amount_of(part, apart=apart) >= missing for part, missing in excess.items())
 
 
 class SweepTargets:

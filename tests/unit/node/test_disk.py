@@ -184,7 +184,7 @@ CONTENT, CONTAINERS = Filesystem.CONTENT, Filesystem.CONTAINERS
 @pytest.fixture
 def paths(tmp_path: Path) -> dict[Filesystem, str]:
     """A directory for each filesystem."""
-    found = {filesystem: str(tmp_path / filesystem.value) for filesystem in Filesystem}
+    found = {each: str(tmp_path / each.value) for each in (Filesystem.IMAGES, CONTENT, CONTAINERS)}
     for path in found.values():
         Path(path).mkdir()
     return found

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cleaner.core.disk_usage import Filesystem, Part, Resource, Usage
 from cleaner.core.model import EvictReason, KeepReason, Plan, Trigger, Verdict
 from cleaner.core.policy import plan
-from cleaner.core.pressure.targets import SweepTargets, excess_of, left_after, limit_to_targets
+from cleaner.core.pressure.targets import SweepTargets, excess_of, left_after, limit_to_targets, out_of_reach
 from cleaner.core.pressure.watermarks import (
     KubeletThreshold,
     Targets,
@@ -268,6 +268,20 @@ def test_the_list_ends_where_both_filesystems_are_satisfied(
     both = Size(10 * POINT, 0, content_bytes=5 * POINT)
     seen = limited_now(make_plan(both, snapshots, blobs, NOTHING), usage_apart(images, content))
     assert (len(seen.evictions), seen.low_watermark_reachable) == (needed, reachable)
+
+
+def test_a_second_snapshotter_frees_its_own_filesystem() -> None:
+    """Its snapshots bring the images' filesystem no nearer to its target, and the other one all the way."""
+    native, own = Size(10 * POINT, 0, apart_bytes=10 * POINT), Size(10 * POINT, 0)
+    snapshots = replace(make_usage(75), filesystem=Filesystem.SNAPSHOTS)
+    for images, further, needed in ((75, 10, 2), (10, 75, 1), (75, 75, 2)):
+        usage = replace(make_usage(images), others=(replace(make_usage(further), filesystem=Filesystem.SNAPSHOTS),))
+        seen = limited_now(make_plan(native, own, own), usage)
+        assert (len(seen.evictions), seen.low_watermark_reachable) == (needed, True)
+    alone = replace(make_usage(75), others=(snapshots,))
+    assert limited_now(make_plan(native), alone).low_watermark_reachable is False
+    part = Part(Filesystem.IMAGES, Resource.BYTES)
+    assert out_of_reach(alone, targets_now(alone, WATERMARKS), native) == {part}
 
 
 def test_holders_hold_what_both_filesystems_have() -> None:

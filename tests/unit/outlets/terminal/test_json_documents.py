@@ -51,8 +51,8 @@ def test_a_plan_lists_every_filesystem() -> None:
     document = plan_document(NIGHT, SEVERAL, None)
     filesystems = document["filesystems"]
     assert isinstance(filesystems, list)
-    assert [each["name"] for each in filesystems] == ["images", "content", "containers"]
-    assert [each["path"] for each in filesystems] == [FULL.path, "/content", "/containers"]
+    assert [each["name"] for each in filesystems] == ["images", "content", "snapshots", "containers"]
+    assert [each["path"] for each in filesystems] == [FULL.path, "/content", "/snapshots", "/containers"]
     assert document["filesystem"] == filesystems[0]
     assert plan_document(NIGHT, None, None)["filesystems"] == []
 
