@@ -280,6 +280,7 @@ class ScriptedLedger(InMemoryLedger):
         yield self.busy < 0
 
     def record(self, event: Event) -> None:
+        super().record(event)
         self.told.append(event)
 
 
