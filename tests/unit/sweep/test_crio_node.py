@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cleaner.core.model import EvictionOutcome, StopReason, Trigger
+from cleaner.core.model import EvictionOutcome, KeepReason, StopReason, Trigger
 from cleaner.core.report import SweepReport
 from cleaner.node.clock import NeverStop
 from cleaner.runtime import CriRuntime, Endpoint
@@ -64,3 +64,39 @@ def test_a_disk_with_too_few_images_is_lowered_as_far_as_they_go(folder: Path, t
         assert evicted(world.report(Trigger.MANUAL, EVERYTHING)) == [f"{number:064x}" for number in (1, 2, 3)]
         assert world.simulated.read_usage().available_bytes - before == 3 * 7 * MB
     assert not server.images
+
+
+# ---- What is to be kept
+
+
+def test_odd_images_are_kept_for_what_they_are(folder: Path, tmp_path: Path) -> None:
+    """Of an artifact, a cut name, a local image and one whose tag moved only the last is evicted; nothing fails."""
+    server = odd_crio_node(folder / "crio.sock")
+    with node_of(server, tmp_path) as world:
+        report = world.report(Trigger.MANUAL, EVERYTHING)
+    assert evicted(report) == [ODD["moved"].id]
+    assert [e.outcome for e in report.evictions] == [EvictionOutcome.EVICTED]
+    assert report.plan is not None
+    reasons = {verdict.image.id: verdict.reason for verdict in report.plan.kept}
+    assert reasons == {
+        ODD["artifact"].id: KeepReason.UNREMOVABLE,
+        ODD["cut"].id: KeepReason.UNMATCHED,
+        ODD["built"].id: KeepReason.LOCAL,
+        "4" * 64: KeepReason.IN_USE,
+        "5" * 64: KeepReason.IN_USE,
+    }
+
+
+@pytest.mark.parametrize(("other", "evictions"), [(730, 0), (760, 0), (761, 1), (790, 6)])
+def test_a_disk_full_of_non_image_data_is_kept_below_the_kubelets_threshold(
+    folder: Path, tmp_path: Path, other: int, evictions: int
+) -> None:
+    """All 14 candidates together cannot reach the low watermark: only what keeps usage at 83 % is evicted."""
+    with node_of(full_crio_node(folder / "crio.sock", tmp_path, 14, 5 * MB), tmp_path) as world:
+        world.simulated.write_file("other", other * MB)
+        report = world.report(Trigger.PRESSURE, EVERYTHING)
+    assert (len(report.evictions), report.not_reached) == (evictions, 14 - evictions)
+    assert report.stop_reason is StopReason.KUBELET_THRESHOLD
+    assert report.plan is not None
+    assert report.plan.low_watermark_reachable is False
+    assert not report.low_watermark_met
