@@ -15,6 +15,7 @@ from cleaner.core.ports import Node, Registries
 from cleaner.core.pressure import Watermarks, at_high
 from cleaner.core.space import reason_without_estimates
 from cleaner.core.triggers import Triggers
+from cleaner.runtime import CRIO
 from cleaner.sweep import SECONDS_TO_ASK, inspect_node, plan_as_known
 
 
@@ -33,6 +34,9 @@ def check_node(node: Node, policy: Policy, triggers: Triggers) -> Iterator[Findi
         yield from _kubelet(read_of(node.kubelet.read(), triggers.watermarks, usage))
     inspection = inspect_node(node)
     yield _pull_times(inspection)
+    if version.name == CRIO:
+        detail = "CRI-O gives no evidence of where an image comes from: only images in localhost/ count as local"
+        yield Finding("local images", Grade.NOTE, detail)
     yield _bytes(inspection, node.runtime.layers_error)
     yield _sandbox(inspection)
     yield _memory(inspection.memory, node.ledger.error, policy.grace, node.timer.now())

@@ -27,6 +27,7 @@ from cleaner.runtime.containerd import (
     read_image_by_container,
     with_names,
 )
+from cleaner.runtime.crio import ImageTranslator
 from cleaner.runtime.pb import cri_pb2 as pb
 from cleaner.runtime.rpc import (
     DEADLINES,
@@ -40,16 +41,13 @@ from cleaner.runtime.rpc import (
     Socket,
     Span,
     methods,
+    observe_nothing,
 )
 
 _Value = TypeVar("_Value")
 
 _MOST_HANGING = 3
 """How many images of a list may have a status that does not come in time; each costs its deadline."""
-
-
-def _observe_nothing(_method: str, _seconds: float, _answered: bool) -> None:  # noqa: FBT001 - ObserveCall's shape
-    pass
 
 
 class CriRuntime:
@@ -64,7 +62,7 @@ class CriRuntime:
         stop: Stop,
         *,
         image_endpoint: Endpoint | None = None,
-        observe_call: ObserveCall = _observe_nothing,
+        observe_call: ObserveCall = observe_nothing,
         deadlines: Mapping[Span, timedelta] = DEADLINES,
     ) -> None:
         """Nothing is connected before the first call; a stop request ends waiting for an unavailable runtime."""
@@ -75,6 +73,7 @@ class CriRuntime:
         self._graph = GraphReader(self._containerd_api)
         self._pulls = PullReader(self._containerd_api)
         self._uses = ContainerEvents(endpoint)
+        self._translator = ImageTranslator(self._calls)
         self.layers_error = None
         self._created: dict[str, datetime | None] = {}
         self._mounted: dict[str, frozenset[str]] = {}
@@ -106,6 +105,7 @@ class CriRuntime:
     def read_version(self) -> RuntimeVersion:
         """Name and version; asked once, so that the caller knows at once that a runtime is unavailable."""
         answer = self._calls.ask(methods.VERSION, pb.VersionRequest())
+        self._translator.record_runtime(answer.runtime_name)
         return RuntimeVersion(answer.runtime_name, answer.runtime_version)
 
     def read_filesystems(self) -> Mapping[Filesystem, str]:
@@ -116,7 +116,7 @@ class CriRuntime:
         """All images by id, each with both its times where they can be known."""
         answers = self._calls.read_list(methods.LIST_IMAGES, methods.STREAM_IMAGES)
         self._hanging = 0
-        listed = translate.merge_images(message for answer in answers for message in answer.images)
+        listed = self._translator.translate_list(message for answer in answers for message in answer.images)
         del answers  # Megabytes on a large node.
         self._pins_images = any(image.pinned for image in listed)
         _keep_only(self._created, {image.id for image in listed})
@@ -194,7 +194,7 @@ class CriRuntime:
         answer = self._read_status(image_id, verbose=not known)
         if answer is None:
             return None
-        image = translate.translate_image(answer.image)
+        image = self._translator.translate_image(answer.image)
         image = replace(image, created_at=self._created[image_id]) if known else self._store_created(image, answer)
         return replace(image, pulled_at=self._pull_times.read(image))
 
@@ -217,8 +217,8 @@ class CriRuntime:
 
     def _with_times(self, image: Image, pulled_at: datetime | None) -> Image | None:
         """The image with its build and pull times, not readable where the first failed; None where it is gone."""
-        if image.id in self._created:
-            return translate.with_times(image, self._created[image.id], pulled_at)
+        if image.artifact or image.id in self._created:
+            return translate.with_times(image, self._created.get(image.id), pulled_at)
         image = replace(image, pulled_at=pulled_at)
         try:
             answer = self._read_status(image.id, verbose=True)
@@ -240,7 +240,7 @@ class CriRuntime:
             created_at = self._created[image.id] = translate.read_created_at(answer.info)
         except RuntimeRejectedError:
             return replace(image, readable=False)
-        return replace(image, created_at=created_at)
+        return self._translator.with_status(replace(image, created_at=created_at), answer.info)
 
     def _read_status(self, image_id: str, *, verbose: bool) -> pb.ImageStatusResponse | None:
         """None where it is gone: containerd and CRI-O answer without an image, others may with NOT_FOUND."""

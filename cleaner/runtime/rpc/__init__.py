@@ -4,7 +4,7 @@ Start at `calls.py`. It must not know what a call is for.
 """
 
 from cleaner.runtime.rpc import methods
-from cleaner.runtime.rpc.calls import Calls, ContainerdApi, MissingApiError, ObserveCall
+from cleaner.runtime.rpc.calls import Calls, ContainerdApi, MissingApiError, ObserveCall, observe_nothing
 from cleaner.runtime.rpc.channel import Channels
 from cleaner.runtime.rpc.endpoint import Endpoint, diagnose_endpoint, parse_endpoint
 from cleaner.runtime.rpc.failures import CallRejectedError, NotServingError
@@ -49,5 +49,6 @@ __all__ = [
     "connect",
     "diagnose_endpoint",
     "methods",
+    "observe_nothing",
     "parse_endpoint",
 ]

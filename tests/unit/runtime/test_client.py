@@ -55,6 +55,7 @@ def test_order(crio: CrioServer, connect: Connect) -> None:
 
 def test_listed_twice(crio: CrioServer, connect: Connect) -> None:
     """An image that is listed twice is one, with the names of both, pinned if either is."""
+    crio.version = ("docker", "27.1.1")
     serve(crio, ServedImage("a", ("x:1",), ("x@sha256:1",), 5))
     crio.listed_twice = [ServedImage("a", ("w:1", "x:1"), ("y@sha256:2",), 6, pinned=True)]
     (image,) = connect(crio).list_images()
