@@ -8,6 +8,8 @@ It is no runtime: nothing is pulled, run or stored. It serves plain values that 
 # ruff: noqa: N802 - the methods of a servicer have the names of the API
 
 import json
+import re
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -163,8 +165,12 @@ class CrioServer:
         """Ids that are listed, and not found when they are asked about."""
         self.speechless: set[str] = set()
         """Ids of containers whose status is empty."""
+        self.mistaken: dict[str, str] = {}
+        """Ids and names that are asked about, and what the answer is about instead."""
         self.listed_twice: list[ServedImage] = []
         """Listed after the images."""
+        self.most_records = sys.maxsize
+        """How many image records one message can hold."""
         self.calls: list[Call] = []
         self.before_call: Callable[[str], None] = lambda _: None
         """Told each method before it is answered."""
@@ -390,12 +396,25 @@ class _Records(records_grpc.ImagesServicer):
         record = (self._server.records or {}).get(request.name)
         if record is None:
             _abort(context, grpc.StatusCode.NOT_FOUND, f"image {request.name!r}: not found")
-        return records_pb.GetImageResponse(image=record.message())
+        message = record.message()
+        message.name = self._server.mistaken.get(record.name, record.name)
+        return records_pb.GetImageResponse(image=message)
 
     def List(self, request: records_pb.ListImagesRequest, context: Context) -> records_pb.ListImagesResponse:
-        wanted = [filter_.removeprefix('target.digest=="').removesuffix('"') for filter_ in request.filters]
-        records = [found for found in (self._server.records or {}).values() if not wanted or found.target in wanted]
+        every = (self._server.records or {}).values()
+        records = [found for found in every if not request.filters or _matches(found.target, request.filters)]
+        if len(records) > self._server.most_records:
+            _abort(context, grpc.StatusCode.RESOURCE_EXHAUSTED, "trying to send message larger than max")
         return records_pb.ListImagesResponse(images=[record.message() for record in records])
+
+
+def _matches(target: str, filters: Iterable[str]) -> bool:
+    """Whether one of containerd's filters of a digest matches: `target.digest=="…"` or `target.digest~="…"`."""
+    for filter_ in filters:
+        operator, value = filter_.removeprefix("target.digest")[:2], filter_.split('"')[1]
+        if target == value if operator == "==" else re.search(value, target):
+            return True
+    return False
 
 
 def _refuse_unless(offered: bool, context: Context) -> None:
