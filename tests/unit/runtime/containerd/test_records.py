@@ -206,7 +206,7 @@ def test_answer_about_another_record(containerd: CrioServer, connect: Connect, o
     runtime = connect(containerd)
     runtime.list_images()
     containerd.mistaken[TAG] = other
-    with pytest.raises(RuntimeRejectedError, match=f"Images.Get: asked for {TAG}"):
+    with pytest.raises(RuntimeRejectedError, match=f"Images.Get: asked about {TAG}"):
         runtime.read_image(ID)
 
 
