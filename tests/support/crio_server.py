@@ -9,6 +9,8 @@ It is no runtime: nothing is pulled, run or stored. It serves plain values that 
 
 import json
 import os
+import re
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -197,8 +199,12 @@ class CrioServer:
         """Ids that are listed, and not found when they are asked about."""
         self.speechless: set[str] = set()
         """Ids of containers whose status is empty."""
+        self.mistaken: dict[str, str] = {}
+        """Ids and names that are asked about, and what the answer is about instead."""
         self.listed_twice: list[ServedImage] = []
         """Listed after the images."""
+        self.most_records = sys.maxsize
+        """How many image records one message can hold."""
         self.calls: list[Call] = []
         self.before_call: Callable[[str], None] = lambda _: None
         """Told each method before it is answered."""
@@ -380,7 +386,8 @@ class _RuntimeService(cri_grpc.RuntimeServiceServicer):
         if container.id in self._server.speechless:
             return pb.ContainerStatusResponse()
         mounts = [pb.Mount(), *(pb.Mount(image=pb.ImageSpec(image=name)) for name in container.volumes)]
-        return pb.ContainerStatusResponse(status=pb.ContainerStatus(mounts=mounts))
+        told = self._server.mistaken.get(container.id, container.id)
+        return pb.ContainerStatusResponse(status=pb.ContainerStatus(id=told, mounts=mounts))
 
     def ListPodSandbox(self, request: pb.ListPodSandboxRequest, context: Context) -> pb.ListPodSandboxResponse:
         return pb.ListPodSandboxResponse(items=[pb.PodSandbox(id=known) for known in self._server.sandboxes])
@@ -389,8 +396,9 @@ class _RuntimeService(cri_grpc.RuntimeServiceServicer):
         sandbox = self._server.sandboxes.get(request.pod_sandbox_id)
         if sandbox is None or sandbox.id in self._server.gone:
             _abort(context, grpc.StatusCode.NOT_FOUND, f"could not find pod {request.pod_sandbox_id!r}")
+        status = pb.PodSandboxStatus(id=self._server.mistaken.get(sandbox.id, sandbox.id))
         told = request.verbose and sandbox.info is not None
-        return pb.PodSandboxStatusResponse(info={"info": sandbox.info or ""} if told else {})
+        return pb.PodSandboxStatusResponse(status=status, info={"info": sandbox.info or ""} if told else {})
 
 
 class _ImageService(cri_grpc.ImageServiceServicer):
@@ -412,7 +420,9 @@ class _ImageService(cri_grpc.ImageServiceServicer):
         image = self._server.find_image(request.image.image)
         if image is None or image.id in self._server.gone or self._is_ambiguous(request.image.image, image):
             return pb.ImageStatusResponse()
-        return pb.ImageStatusResponse(image=image.message(), info=image.verbose() if request.verbose else {})
+        message = image.message()
+        message.id = self._server.mistaken.get(image.id, image.id)
+        return pb.ImageStatusResponse(image=message, info=image.verbose() if request.verbose else {})
 
     def _is_ambiguous(self, name: str, image: ServedImage) -> bool:
         """Whether a name is the id of an artifact that is listed by several names, which its store refuses."""
@@ -446,12 +456,25 @@ class _Records(records_grpc.ImagesServicer):
         record = (self._server.records or {}).get(request.name)
         if record is None:
             _abort(context, grpc.StatusCode.NOT_FOUND, f"image {request.name!r}: not found")
-        return records_pb.GetImageResponse(image=record.message())
+        message = record.message()
+        message.name = self._server.mistaken.get(record.name, record.name)
+        return records_pb.GetImageResponse(image=message)
 
     def List(self, request: records_pb.ListImagesRequest, context: Context) -> records_pb.ListImagesResponse:
-        wanted = [filter_.removeprefix('target.digest=="').removesuffix('"') for filter_ in request.filters]
-        records = [found for found in (self._server.records or {}).values() if not wanted or found.target in wanted]
+        every = (self._server.records or {}).values()
+        records = [found for found in every if not request.filters or _matches(found.target, request.filters)]
+        if len(records) > self._server.most_records:
+            _abort(context, grpc.StatusCode.RESOURCE_EXHAUSTED, "trying to send message larger than max")
         return records_pb.ListImagesResponse(images=[record.message() for record in records])
+
+
+def _matches(target: str, filters: Iterable[str]) -> bool:
+    """Whether one of containerd's filters of a digest matches: `target.digest=="…"` or `target.digest~="…"`."""
+    for filter_ in filters:
+        operator, value = filter_.removeprefix("target.digest")[:2], filter_.split('"')[1]
+        if target == value if operator == "==" else re.search(value, target):
+            return True
+    return False
 
 
 def _refuse_unless(offered: bool, context: Context) -> None:

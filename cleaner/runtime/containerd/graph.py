@@ -24,10 +24,10 @@ from cleaner.runtime.containerd.gc_labels import (
     snapshot_key,
 )
 from cleaner.runtime.containerd.graph_draft import GraphDraft
+from cleaner.runtime.containerd.record_list import list_records
 from cleaner.runtime.containerd.records import Records, index_records
 from cleaner.runtime.containerd.snapshot_sizes import TRUSTED, SnapshotSizes
 from cleaner.runtime.pb import containerd_content_pb2 as content_pb
-from cleaner.runtime.pb import containerd_images_pb2 as images_pb
 from cleaner.runtime.pb import containerd_leases_pb2 as leases_pb
 from cleaner.runtime.pb import containerd_namespaces_pb2 as namespaces_pb
 from cleaner.runtime.pb import containerd_snapshots_pb2 as snapshots_pb
@@ -86,8 +86,7 @@ class GraphReader:
         return draft.finish(records, images, complete=complete)
 
     def _read_records(self, draft: GraphDraft) -> Records:
-        answer = self._api.read(methods.LIST_RECORDS, images_pb.ListImagesRequest())
-        messages = answer.images if answer else ()
+        messages = list_records(self._api)
         for message in messages:
             draft.add_gc_labels(record_key(message.name), read_gc_labels(message.labels))
         return index_records(messages)

@@ -10,8 +10,9 @@ from datetime import datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from cleaner.core.model import Image
+from cleaner.runtime.containerd.record_list import list_records, list_records_of
 from cleaner.runtime.pb import containerd_images_pb2 as pb
-from cleaner.runtime.rpc import GET_RECORD, LIST_RECORDS, ContainerdApi, MissingApiError
+from cleaner.runtime.rpc import GET_RECORD, CallRejectedError, ContainerdApi, MissingApiError, require_answer_about
 from cleaner.runtime.translate import is_in_calendar, translate_time
 
 _Moment = tuple[int, int]
@@ -55,7 +56,8 @@ class PullTimes:
 
     def read_all(self, images: Iterable[Image]) -> Mapping[str, datetime | None]:
         """By image id; all None where the runtime has no such API."""
-        records = index_records(self._list_records())
+        images = tuple(images)
+        records = index_records(self._list_records(images))
         pulled = {image.id: records.newest(records.targets_of(image)) for image in images}
         self._other_names = {image.id: others for image in images if (others := records.other_names(image))}
         return pulled
@@ -82,12 +84,17 @@ class PullTimes:
         left = [record for record in self._read_records(names) if image.id in (record.name, last_id)]
         return tuple(sorted(r.name for r in left if r.name == image.id or r.target.digest in targets))
 
-    def _list_records(self) -> Iterable[pb.Image]:
+    def _list_records(self, images: Iterable[Image]) -> Iterable[pb.Image]:
+        """All records; the ones that bear the images' names where they cannot be listed even in small parts."""
         try:
-            answer = self._api.read(LIST_RECORDS, pb.ListImagesRequest())
+            return list_records(self._api)
         except MissingApiError:
             return ()
-        return answer.images if answer else ()
+        except CallRejectedError as error:
+            if not error.too_large:
+                raise
+            # Only odd names are missed then. A pull time that is None here would differ from that of the final check.
+            return read_records(self._api, [name for image in images for name in _own_names(image)])
 
     def _read_records(self, names: Iterable[str]) -> list[pb.Image]:
         """Those that are there."""
@@ -98,20 +105,25 @@ class PullTimes:
 
 
 def read_records(api: ContainerdApi, names: Iterable[str]) -> list[pb.Image]:
-    """The records of these names; those that are there."""
-    answers = (api.read(GET_RECORD, pb.GetImageRequest(name=name)) for name in names)
-    return [answer.image for answer in answers if answer is not None]
+    """The records of these names; those that are there. RuntimeRejectedError for an answer about another record."""
+    return [record for name in names if (record := _read_record(api, name)) is not None]
+
+
+def _read_record(api: ContainerdApi, name: str) -> pb.Image | None:
+    answer = api.read(GET_RECORD, pb.GetImageRequest(name=name))
+    if answer is None:
+        return None
+    require_answer_about(name, answer.image.name, GET_RECORD.name)
+    return answer.image
 
 
 def read_namesakes(api: ContainerdApi, names: Collection[str]) -> dict[str, frozenset[str]]:
     """For each name its target, and the names of all records with that target: one of them is the image's id.
 
-    A name that has no record is its own only namesake. One list for all: the filter is of containerd's own syntax.
+    A name that has no record is its own only namesake. One list for all of them.
     """
     targets = {record.name: record.target.digest for record in read_records(api, names)}
-    filters = [f'target.digest=="{target}"' for target in sorted(set(targets.values()))]
-    answer = api.read(LIST_RECORDS, pb.ListImagesRequest(filters=filters)) if filters else None
-    known = index_records(answer.images if answer else ()).names_by_target
+    known = index_records(list_records_of(api, sorted(set(targets.values())))).names_by_target
     same = {name: known.get(target, frozenset()) | {target} for name, target in targets.items()}
     return {name: same.get(name, frozenset()) | {name} for name in names}
 

@@ -199,6 +199,17 @@ def test_records_fail(containerd: CrioServer, connect: Connect, code: grpc.Statu
         runtime.list_images()
 
 
+@pytest.mark.parametrize("other", ["registry.example/other:1", ""])
+def test_answer_about_another_record(containerd: CrioServer, connect: Connect, other: str) -> None:
+    """A record of another name tells nothing of the image: the read of the image fails."""
+    serve(containerd, Record(ID, "sha256:m1", at(0)), Record(TAG, "sha256:m1", at(0)))
+    runtime = connect(containerd)
+    runtime.list_images()
+    containerd.mistaken[TAG] = other
+    with pytest.raises(RuntimeRejectedError, match=f"Images.Get: asked about {TAG}"):
+        runtime.read_image(ID)
+
+
 def test_no_leftovers(containerd: CrioServer, connect: Connect) -> None:
     """An image that was removed with all of its records leaves nothing."""
     serve(containerd, Record(ID, "sha256:m1"), Record(TAG, "sha256:m1"))
