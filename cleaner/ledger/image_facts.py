@@ -45,18 +45,17 @@ class ImageFacts:
         """Load what is on disk.
 
         `opened`: whether the file was opened since the last time. Then it may be another one, or lack what could not
-        be written meanwhile, so nothing that is known is given up; otherwise another process has deleted what is not
-        there.
+        be written meanwhile, so nothing that is known is given up. Otherwise the file says what is so: all that this
+        process knew is in it, unless another one has deleted that since.
         """
         imported = frozenset(image_id for (image_id,) in connection.execute("SELECT image_id FROM imported"))
         rows = connection.execute("SELECT image_id, count, failed_at, pulled_at, version FROM removal_failure")
         stored = {i: _failure_of(*row) if version == self._version else None for i, *row, version in rows}
         found = {image_id: failure for image_id, failure in stored.items() if failure is not None}
         gone = _gone_of(connection) - self._imported - self._failures.keys()
-        self._imported = _merge_ids(self._imported, self._stored_imported, imported, opened=opened)
-        ids = _merge_ids(frozenset(self._failures), frozenset(self._stored_failures), frozenset(found), opened=opened)
         known = self._failures if opened else {}
-        self._failures = {image_id: _later(known.get(image_id), found.get(image_id)) for image_id in ids}
+        self._imported = imported | self._imported if opened else imported
+        self._failures = {i: _later(known.get(i), found.get(i)) for i in known.keys() | found.keys()}
         self._missing |= gone
         self._stored_imported, self._stored_failures = imported, stored
 
@@ -143,11 +142,6 @@ def _failure_of(count: int, failed_at: int, pulled_at: int | None) -> RemovalFai
 def _is_new_pull(failure: RemovalFailure, pulled_at: datetime | None) -> bool:
     """Whether the image was pulled since; a pull time that could not be read shows nothing."""
     return None not in (failure.pulled_at, pulled_at) and pulled_at != failure.pulled_at
-
-
-def _merge_ids(known: frozenset[str], stored: frozenset[str], found: frozenset[str], *, opened: bool) -> frozenset[str]:
-    """Ids after loading: what was `known` and `stored` before against what is `found` on disk now."""
-    return (known if opened else known & found) | (found - stored)
 
 
 def _later(known: RemovalFailure | None, found: RemovalFailure | None) -> RemovalFailure:

@@ -205,6 +205,31 @@ def test_marks_on_disk_are_merged_once_the_file_can_be_opened(
     ledger.close()
 
 
+def test_what_the_disk_missed_and_memory_saw_again_is_missing_for_the_first_time(
+    tmp_path: Path, timer: FakeTimer, limit: Callable[[SqliteLedger, bool], None]
+) -> None:
+    """The image was back while the file failed, so two more inspections must miss it."""
+    ledger = make_ledger(tmp_path, timer)
+    inspect(ledger, timer, MARKED, B)
+    inspect(ledger, timer, B)
+    limit(ledger, True)
+    assert inspect(ledger, timer, A, B).imported == {A.id}
+    limit(ledger, False)
+    inspect(ledger, timer, B)
+    assert inspect(ledger, timer, A, B).imported == {A.id}
+    ledger.close()
+
+
+def test_an_image_that_is_imported_again_after_its_eviction_is_stored(tmp_path: Path, timer: FakeTimer) -> None:
+    """It is there with a mark at the next inspection already."""
+    ledger = make_ledger(tmp_path, timer)
+    inspect(ledger, timer, MARKED)
+    evict(ledger, MARKED, timer.now())
+    assert inspect(ledger, timer, MARKED).imported == {A.id}
+    ledger.close()
+    assert marks(tmp_path) == [A.id]
+
+
 @pytest.mark.parametrize("other", ["deleted", "older"])
 def test_a_new_file_gets_what_is_known(tmp_path: Path, timer: FakeTimer, other: str) -> None:
     """Deleted under a running daemon, or replaced by a copy of before, it has marks and failures again."""
@@ -246,11 +271,12 @@ def test_marks_of_another_process_are_known_at_the_next_inspection(tmp_path: Pat
 
 
 def test_an_unchanged_node_writes_nothing_more(tmp_path: Path, timer: FakeTimer) -> None:
-    """Within the minute nothing, and a sample of marked images changes the meta rows only."""
+    """Within the minute nothing, also after an eviction and a failure; a sample changes the meta rows only."""
     ledger = make_ledger(tmp_path, timer)
-    inspect(ledger, timer, MARKED, B)
-    fail_removal(ledger, B, timer.now())
-    inspect(ledger, timer, MARKED, B)
+    inspect(ledger, timer, MARKED, B, C)
+    for image in (B, C):
+        fail_removal(ledger, image, timer.now())
+    evict(ledger, C, timer.now())
     connection = ledger._file._connection
     assert connection is not None
     before = connection.total_changes
