@@ -21,12 +21,20 @@ def retry_at(failure: RemovalFailure) -> datetime:
     return failure.failed_at + min(FIRST_WAIT * (1 << doublings), LONGEST_WAIT)
 
 
+def is_pulled_since(failure: RemovalFailure, pulled_at: datetime | None) -> bool:
+    """Whether the image was pulled again since its removal failed; an unknown time shows nothing.
+
+    Nor does an earlier one: a removal that failed half-way may have taken the newest record of the image.
+    """
+    return failure.pulled_at is not None and pulled_at is not None and pulled_at > failure.pulled_at
+
+
 def kept_until(image: Image, failure: RemovalFailure | None, now: datetime) -> datetime | None:
     """Until when an image is kept since its removal failed; None where it is not, as after a new pull.
 
     A failure of the future, by a clock that was ahead, keeps the image for a day at most.
     """
-    if failure is None or failure.pulled_at != image.pulled_at:
+    if failure is None or is_pulled_since(failure, image.pulled_at):
         return None
     until = min(retry_at(failure), now + LONGEST_WAIT)
     return until if now < until else None

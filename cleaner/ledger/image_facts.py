@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from cleaner.core.events import EvictionEnded
 from cleaner.core.model import EvictionOutcome, Fault, Image, RemovalFailure
+from cleaner.core.removal_failures import is_pulled_since
 from cleaner.ledger.rows import SqlValue, Statement, micros, micros_or_none, moved, storable, time_of, time_or_none
 
 
@@ -70,7 +71,7 @@ class ImageFacts:
         self._failures = {
             image_id: failure
             for image_id, failure in self._failures.items()
-            if image_id not in gone and not _is_new_pull(failure, pulled.get(image_id))
+            if image_id not in gone and not is_pulled_since(failure, pulled.get(image_id))
         }
         return self._store()
 
@@ -78,7 +79,7 @@ class ImageFacts:
         """One more failed removal of an image."""
         image = event.eviction.verdict.image
         before = self._failures.get(image.id)
-        count = 0 if before is None or _is_new_pull(before, image.pulled_at) else before.count
+        count = 0 if before is None or is_pulled_since(before, image.pulled_at) else before.count
         failure = RemovalFailure(count + 1, event.at, image.pulled_at)
         self._failures = self._failures | {image.id: failure}
         self._stored_failures[image.id] = failure
@@ -137,11 +138,6 @@ def is_failure_of_image(event: EvictionEnded) -> bool:
 
 def _failure_of(count: int, failed_at: int, pulled_at: int | None) -> RemovalFailure:
     return RemovalFailure(max(int(count), 1), time_of(failed_at), time_or_none(pulled_at))
-
-
-def _is_new_pull(failure: RemovalFailure, pulled_at: datetime | None) -> bool:
-    """Whether the image was pulled since; a pull time that could not be read shows nothing."""
-    return None not in (failure.pulled_at, pulled_at) and pulled_at != failure.pulled_at
 
 
 def _later(known: RemovalFailure | None, found: RemovalFailure | None) -> RemovalFailure:

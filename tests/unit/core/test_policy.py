@@ -761,7 +761,12 @@ class Table:
         if image.stray_records or image.artifact:
             return KeepReason.UNREMOVABLE
         failure = self.inspection.memory.removal_failures.get(image.id)
-        if failure and failure.pulled_at == image.pulled_at and retry_at(failure) > NOW:
+        never = datetime.min.replace(tzinfo=UTC)
+        if (
+            failure
+            and retry_at(failure) > NOW
+            and (image.pulled_at or never) <= (failure.pulled_at or datetime.max.replace(tzinfo=UTC))
+        ):
             return KeepReason.REMOVAL_FAILED
         rules = rules_for(image, self.entries)
         if rules is None:

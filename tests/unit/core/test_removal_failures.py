@@ -31,11 +31,12 @@ def test_an_image_is_kept_until_its_next_try(now: datetime, until: datetime | No
 
 
 def test_a_new_pull_begins_anew() -> None:
-    """Another pull time is another copy of the image; one that is not known twice is the same."""
+    """A later pull time is another copy of the image; an earlier or unknown one may be what the removal left."""
     failure = RemovalFailure(5, NOW, IMAGE.pulled_at)
     assert kept_until(replace(IMAGE, pulled_at=NOW), failure, NOW) is None
-    assert kept_until(replace(IMAGE, pulled_at=None), failure, NOW) is None
-    assert kept_until(replace(IMAGE, pulled_at=None), replace(failure, pulled_at=None), NOW) is not None
+    assert kept_until(replace(IMAGE, pulled_at=NOW - 99 * DAY), failure, NOW) is not None
+    assert kept_until(replace(IMAGE, pulled_at=None), failure, NOW) is not None
+    assert kept_until(IMAGE, replace(failure, pulled_at=None), NOW) is not None
     assert kept_until(IMAGE, None, NOW) is None
 
 
