@@ -4,7 +4,7 @@ It must not keep what can change. Only what is fixed for an id is read once (whe
 mounts, what a sandbox runs), and dropped with it.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -40,7 +40,9 @@ from cleaner.runtime.rpc import (
     Socket,
     Span,
     methods,
+    require_answer_about,
 )
+from cleaner.runtime.statuses import MountedImages, SandboxImages
 
 _Value = TypeVar("_Value")
 
@@ -77,8 +79,8 @@ class CriRuntime:
         self._uses = ContainerEvents(endpoint)
         self.layers_error = None
         self._created: dict[str, datetime | None] = {}
-        self._mounted: dict[str, frozenset[str]] = {}
-        self._sandbox_images: dict[str, str | None] = {}
+        self._mounted = MountedImages(self._calls)
+        self._sandboxes = SandboxImages(self._calls, stop)
         self._pins_images = False
         self._hanging = 0
 
@@ -124,11 +126,14 @@ class CriRuntime:
         return tuple(image for image in images if image)
 
     def list_containers(self) -> tuple[Container, ...]:
-        """Every container of every state, also those that CRI does not list; a list without a filter has them all."""
+        """Every container of every state, also those that CRI does not list; a list without a filter has them all.
+
+        One whose status is gone is among them, with the names that the list has: it may be there again.
+        """
         answers = self._calls.read_list(methods.LIST_CONTAINERS, methods.STREAM_CONTAINERS)
         named = translate.names_by_container(message for answer in answers for message in answer.containers)
-        _complete(self._mounted, named, self._read_mounted)
-        listed = [Container(known, named[known] | self._mounted[known]) for known in self._mounted]
+        mounted = self._mounted.read(named.keys())
+        listed = [Container(known, names | mounted.get(known, frozenset())) for known, names in named.items()]
         return tuple(sorted(listed + self._list_unlisted(named), key=lambda container: container.id))
 
     def drain_created_containers(self) -> tuple[Container, ...]:
@@ -155,9 +160,8 @@ class CriRuntime:
 
     def list_sandbox_images(self) -> frozenset[str]:
         """Images of all sandboxes, ready or not, and of the next one where the runtime tells it."""
-        answer = self._calls.read(methods.LIST_SANDBOXES, pb.ListPodSandboxRequest())
-        _complete(self._sandbox_images, [sandbox.id for sandbox in answer.items], self._read_sandbox_image)
-        return frozenset(filter(None, [*self._sandbox_images.values(), self._read_next_sandbox_image()]))
+        images = self._sandboxes.read()
+        return images | frozenset(filter(None, [self._read_next_sandbox_image()]))
 
     def read_layers(self, images: Iterable[Image]) -> Layers | None:
         """What holds which bytes, for all images as they were just listed; None where that is not known.
@@ -208,10 +212,9 @@ class CriRuntime:
     def _list_unlisted(self, listed: Collection[str]) -> list[Container]:
         """Containers that are neither CRI's nor sandboxes; sandboxes are asked for where some are not known yet."""
         others = read_image_by_container(self._containerd_api)
-        _drop(others, [*listed, *self._sandbox_images])
+        _drop(others, [*listed, *self._sandboxes.known_ids])
         if others:
-            answer = self._calls.read(methods.LIST_SANDBOXES, pb.ListPodSandboxRequest())
-            _drop(others, [sandbox.id for sandbox in answer.items])
+            _drop(others, self._sandboxes.list_ids())
         return with_names(self._containerd_api, others) if others else []
 
     def _with_created_at(self, image: Image) -> Image | None:
@@ -228,7 +231,7 @@ class CriRuntime:
             if self._hanging > _MOST_HANGING:
                 raise
             return replace(image, readable=False)
-        except CallRejectedError:
+        except RuntimeRejectedError:
             return replace(image, readable=False)
         return None if answer is None else self._store_created(image, answer)
 
@@ -241,7 +244,10 @@ class CriRuntime:
         return replace(image, created_at=created_at)
 
     def _read_status(self, image_id: str, *, verbose: bool) -> pb.ImageStatusResponse | None:
-        """None where it is gone: containerd and CRI-O answer without an image, others may with NOT_FOUND."""
+        """None where it is gone: containerd and CRI-O answer without an image, others may with NOT_FOUND.
+
+        RuntimeRejectedError for an answer about another image, which says nothing of this one.
+        """
         request = pb.ImageStatusRequest(image=pb.ImageSpec(image=image_id), verbose=verbose)
         try:
             answer = self._calls.read(methods.IMAGE_STATUS, request)
@@ -249,19 +255,10 @@ class CriRuntime:
             if error.not_found:
                 return None
             raise
-        return answer if answer.image.id else None
-
-    def _read_mounted(self, container_id: str) -> frozenset[str]:
-        request = pb.ContainerStatusRequest(container_id=container_id)
-        answer = self._calls.read(methods.CONTAINER_STATUS, request)
-        if not answer.HasField("status"):
-            # What it mounts stays unknown, and an image that it mounts must not be evicted.
-            raise RuntimeRejectedError("ContainerStatus: it has no status")
-        return translate.mounted_image_names(answer.status)
-
-    def _read_sandbox_image(self, sandbox_id: str) -> str | None:
-        request = pb.PodSandboxStatusRequest(pod_sandbox_id=sandbox_id, verbose=True)
-        return translate.read_sandbox_image(self._calls.read(methods.SANDBOX_STATUS, request).info)
+        if not answer.image.id:
+            return None
+        require_answer_about(image_id, answer.image.id, methods.IMAGE_STATUS.name)
+        return answer
 
     def _read_next_sandbox_image(self) -> str | None:
         """Asked every time: a runtime restarts with another configuration faster than anybody notices.
@@ -285,14 +282,3 @@ def _keep_only(memory: dict[str, _Value], ids: Collection[str]) -> None:
 def _drop(memory: dict[str, _Value], ids: Iterable[str]) -> None:
     for known in ids:
         memory.pop(known, None)
-
-
-def _complete(memory: dict[str, _Value], ids: Collection[str], read: Callable[[str], _Value]) -> None:
-    """Make a memory hold exactly these ids, but for those that turn out to be gone."""
-    _keep_only(memory, ids)
-    for new in ids - memory.keys():
-        try:
-            memory[new] = read(new)
-        except CallRejectedError as error:
-            if not error.not_found:
-                raise

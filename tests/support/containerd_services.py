@@ -107,6 +107,8 @@ class Namespace:
     containers: list[OwnContainer] = field(default_factory=list)
     gone: set[str] = field(default_factory=set)
     """Names of snapshots, leases and blobs that are listed or known, and not found when they are read."""
+    mistaken: dict[str, str] = field(default_factory=dict)
+    """Names of snapshots and blobs that are asked about, and what the answer is about instead."""
 
 
 Namespaces = dict[str, Namespace]
@@ -181,9 +183,8 @@ class _Content(content_grpc.ContentServicer):
 
     def Info(self, request: content_pb.InfoRequest, context: Context) -> content_pb.InfoResponse:
         blob = self._find(request.digest, context)
-        return content_pb.InfoResponse(
-            info=content_pb.Info(digest=blob.digest, size=blob.size, labels=dict(blob.labels))
-        )
+        told = _of(self._namespaces, context).mistaken.get(blob.digest, blob.digest)
+        return content_pb.InfoResponse(info=content_pb.Info(digest=told, size=blob.size, labels=dict(blob.labels)))
 
     def Read(
         self, request: content_pb.ReadContentRequest, context: Context
@@ -227,7 +228,8 @@ class _Snapshots(snapshots_grpc.SnapshotsServicer):
     def Stat(self, request: snapshots_pb.StatSnapshotRequest, context: Context) -> snapshots_pb.StatSnapshotResponse:
         for one in self._all(request.snapshotter, context):
             if one.name == request.key:
-                return snapshots_pb.StatSnapshotResponse(info=snapshots_pb.Info(name=one.name, kind=one.kind))
+                told = _of(self._namespaces, context).mistaken.get(one.name, one.name)
+                return snapshots_pb.StatSnapshotResponse(info=snapshots_pb.Info(name=told, kind=one.kind))
         context.abort(grpc.StatusCode.NOT_FOUND, f"snapshot {request.key} does not exist: not found")
         raise AssertionError
 

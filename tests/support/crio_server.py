@@ -336,7 +336,8 @@ class _RuntimeService(cri_grpc.RuntimeServiceServicer):
         if container.id in self._server.speechless:
             return pb.ContainerStatusResponse()
         mounts = [pb.Mount(), *(pb.Mount(image=pb.ImageSpec(image=name)) for name in container.volumes)]
-        return pb.ContainerStatusResponse(status=pb.ContainerStatus(mounts=mounts))
+        told = self._server.mistaken.get(container.id, container.id)
+        return pb.ContainerStatusResponse(status=pb.ContainerStatus(id=told, mounts=mounts))
 
     def ListPodSandbox(self, request: pb.ListPodSandboxRequest, context: Context) -> pb.ListPodSandboxResponse:
         return pb.ListPodSandboxResponse(items=[pb.PodSandbox(id=known) for known in self._server.sandboxes])
@@ -345,8 +346,9 @@ class _RuntimeService(cri_grpc.RuntimeServiceServicer):
         sandbox = self._server.sandboxes.get(request.pod_sandbox_id)
         if sandbox is None or sandbox.id in self._server.gone:
             _abort(context, grpc.StatusCode.NOT_FOUND, f"could not find pod {request.pod_sandbox_id!r}")
+        status = pb.PodSandboxStatus(id=self._server.mistaken.get(sandbox.id, sandbox.id))
         told = request.verbose and sandbox.info is not None
-        return pb.PodSandboxStatusResponse(info={"info": sandbox.info or ""} if told else {})
+        return pb.PodSandboxStatusResponse(status=status, info={"info": sandbox.info or ""} if told else {})
 
 
 class _ImageService(cri_grpc.ImageServiceServicer):
@@ -368,7 +370,9 @@ class _ImageService(cri_grpc.ImageServiceServicer):
         image = self._server.find_image(request.image.image)
         if image is None or image.id in self._server.gone:
             return pb.ImageStatusResponse()
-        return pb.ImageStatusResponse(image=image.message(), info=image.verbose() if request.verbose else {})
+        message = image.message()
+        message.id = self._server.mistaken.get(image.id, image.id)
+        return pb.ImageStatusResponse(image=message, info=image.verbose() if request.verbose else {})
 
     def RemoveImage(self, request: pb.RemoveImageRequest, context: Context) -> pb.RemoveImageResponse:
         image = self._server.find_image(request.image.image)

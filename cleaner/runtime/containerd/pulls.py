@@ -15,6 +15,7 @@ from cleaner.core.errors import CleanerError
 from cleaner.core.pressure import DEFAULT_RATIO, Movement, PendingLayer, Pull, project_pulls
 from cleaner.core.reclaim import Layers
 from cleaner.runtime.containerd.gc_labels import EXPIRE, FLAT, snapshot_key
+from cleaner.runtime.containerd.lookups import find_blobs, find_snapshots
 from cleaner.runtime.containerd.manifests import is_size
 from cleaner.runtime.containerd.pulled_images import ImageLayer, PulledImage, PulledImages
 from cleaner.runtime.containerd.snapshot_sizes import TRUSTED, size_of
@@ -188,9 +189,8 @@ class PullReader:
     def _not_unpacked(self, lease: _Lease, snapshotter: str, image: PulledImage) -> list[ImageLayer]:
         """Layers without a committed snapshot; the lease names those that this pull has made."""
         left = [layer for layer in image if layer.chain_id not in lease.snapshots]
-        requests = [snapshots_pb.StatSnapshotRequest(snapshotter=snapshotter, key=layer.chain_id) for layer in left]
-        answers = self._api.read_many(methods.SNAPSHOT_STAT, requests)
-        return [layer for layer, found in zip(left, answers, strict=True) if found is None]
+        there = find_snapshots(self._api, snapshotter, [layer.chain_id for layer in left])
+        return [layer for layer, found in zip(left, there, strict=True) if found is None]
 
     def _read_fetched(
         self, lease: _Lease, left: Iterable[ImageLayer], ingests: Mapping[str, _Ingest], ended: frozenset[str]
@@ -200,9 +200,7 @@ class PullReader:
         fetched = {digest: ingests[digest].offset_bytes for digest in sizes.keys() & ingests.keys()}
         whole = lease.blobs | ended
         unknown = sorted(sizes.keys() - fetched.keys() - whole)
-        requests = [content_pb.InfoRequest(digest=digest) for digest in unknown]
-        answers = self._api.read_many(methods.CONTENT_INFO, requests)
-        there = {digest for digest, found in zip(unknown, answers, strict=True) if found is not None}
+        there = {blob.digest for blob in find_blobs(self._api, unknown) if blob is not None}
         return fetched | {digest: sizes[digest] for digest in there | (sizes.keys() & whole)}
 
 

@@ -10,12 +10,11 @@ from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from cleaner.core.errors import RuntimeRejectedError
 from cleaner.core.model import Image
 from cleaner.runtime.containerd.record_list import list_records_of
 from cleaner.runtime.containerd.record_names import cri_name
 from cleaner.runtime.pb import containerd_images_pb2 as pb
-from cleaner.runtime.rpc import GET_RECORD, ContainerdApi
+from cleaner.runtime.rpc import GET_RECORD, ContainerdApi, require_answer_about
 from cleaner.runtime.translate import is_in_calendar, translate_time
 
 _Moment = tuple[int, int]
@@ -82,8 +81,7 @@ def _read_record(api: ContainerdApi, name: str) -> pb.Image | None:
     answer = api.read(GET_RECORD, pb.GetImageRequest(name=name))
     if answer is None:
         return None
-    if answer.image.name != name:
-        raise RuntimeRejectedError(f"Images.Get: asked for {name}, it answers about {answer.image.name or 'nothing'}")
+    require_answer_about(name, answer.image.name, GET_RECORD.name)
     return answer.image
 
 

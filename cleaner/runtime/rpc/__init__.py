@@ -7,7 +7,7 @@ from cleaner.runtime.rpc import methods
 from cleaner.runtime.rpc.calls import Calls, ContainerdApi, MissingApiError, ObserveCall
 from cleaner.runtime.rpc.channel import Channels
 from cleaner.runtime.rpc.endpoint import Endpoint, diagnose_endpoint, parse_endpoint
-from cleaner.runtime.rpc.failures import CallRejectedError, NotServingError
+from cleaner.runtime.rpc.failures import CallRejectedError, NotServingError, require_answer_about
 from cleaner.runtime.rpc.methods import (
     CONTENT_INFO,
     CRI_NAMESPACE,
@@ -50,4 +50,5 @@ __all__ = [
     "diagnose_endpoint",
     "methods",
     "parse_endpoint",
+    "require_answer_about",
 ]

@@ -194,6 +194,30 @@ def test_read_image_rejected(crio: CrioServer, connect: Connect) -> None:
         connect(crio).read_image("a")
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_read_of_another_image(crio: CrioServer, connect: Connect, known: bool) -> None:
+    """An answer about another image is an error, whether or not the image was listed before."""
+    serve(crio, ServedImage("a", created=BUILT))
+    runtime = connect(crio)
+    if known:
+        runtime.list_images()
+    crio.mistaken["a"] = "b"
+    with pytest.raises(RuntimeRejectedError, match="ImageStatus: asked about a, it answers about b"):
+        runtime.read_image("a")
+    crio.mistaken.clear()
+    assert runtime.read_image("a") == Image("a", size_bytes=1000, created_at=BUILT_AT)
+
+
+def test_list_with_an_answer_about_another_image(crio: CrioServer, connect: Connect) -> None:
+    """An image whose status is about another one is not readable, and asked about again; the others are."""
+    serve(crio, ServedImage("a", created=BUILT), ServedImage("b", created=BUILT))
+    crio.mistaken["a"] = "b"
+    runtime = connect(crio)
+    assert [(image.id, image.readable) for image in runtime.list_images()] == [("a", False), ("b", True)]
+    crio.mistaken.clear()
+    assert runtime.list_images()[0] == Image("a", size_bytes=1000, created_at=BUILT_AT)
+
+
 def test_removal(crio: CrioServer, connect: Connect) -> None:
     """An image is removed with all its names; another stays; removing it again is fine."""
     serve(crio, ServedImage("a", ("x:1", "y:1")), ServedImage("b"))
