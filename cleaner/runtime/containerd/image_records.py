@@ -1,4 +1,4 @@
-"""What containerd's own API tells of images beyond CRI: pull time, marks, records that would stay.
+"""What containerd's own API tells of images beyond CRI: pull time, evidence of a pull, marks, records that would stay.
 
 It must not guess: without that API nothing of this is known, and with it a failed read of the records is an error.
 """
@@ -6,6 +6,7 @@ It must not guess: without that API nothing of this is known, and with it a fail
 from collections.abc import Iterable, Sequence
 
 from cleaner.core.model import Image
+from cleaner.runtime.containerd.evidence import PullEvidence
 from cleaner.runtime.containerd.record_list import list_records, list_records_matching
 from cleaner.runtime.containerd.records import Records, index_records, own_names, read_records
 from cleaner.runtime.pb import containerd_images_pb2 as pb
@@ -20,6 +21,7 @@ class ImageRecords:
     def __init__(self, api: ContainerdApi) -> None:
         """Read nothing yet."""
         self._api = api
+        self._evidence = PullEvidence(api)
         self._targets: dict[str, tuple[str, ...]] = {}
         self._last_read = ("", _NO_RECORDS)
 
@@ -30,7 +32,9 @@ class ImageRecords:
         except MissingApiError:
             return images
         self._targets = {image.id: tuple(records.targets_of(image)) for image in images}
-        return [_complete(image, records) for image in images]
+        self._evidence.keep_only(self._targets.keys())
+        pulled = self._evidence.find(images, records)
+        return [_complete(image, records, local=image.id not in pulled) for image in images]
 
     def complete(self, image: Image) -> Image:
         """One image with what its records tell now; as it is without that API.
@@ -43,7 +47,7 @@ class ImageRecords:
         except MissingApiError:
             return image
         self._last_read = (image.id, records)
-        return _complete(image, records)
+        return _complete(image, records, local=image.id not in self._evidence.find([image], records))
 
     def list_leftovers(self, image: Image) -> tuple[str, ...]:
         """Names under which an image's records are there though it is gone, by its records when it was last read.
@@ -81,7 +85,7 @@ class ImageRecords:
             return read_records(self._api, own_names(image))
 
 
-def _complete(image: Image, records: Records) -> Image:
+def _complete(image: Image, records: Records, *, local: bool) -> Image:
     """By position: `replace` would take five times as long, for each image of each list."""
     targets = records.targets_of(image)
     return Image(
@@ -93,7 +97,7 @@ def _complete(image: Image, records: Records) -> Image:
         image.created_at,
         records.newest(targets),
         image.readable,
-        image.local,
+        local,
         not targets.isdisjoint(records.imported),
         records.strays_of(image),
         image.artifact,
