@@ -16,7 +16,7 @@ from cleaner.core.errors import RuntimeRejectedError, RuntimeUnavailableError
 from cleaner.core.model import Image
 from cleaner.core.references import Reference, parse_reference
 from cleaner.runtime.containerd.lookups import find_blobs
-from cleaner.runtime.containerd.records import Records
+from cleaner.runtime.containerd.records import Recorded, Records
 from cleaner.runtime.rpc import ContainerdApi, MissingApiError, NotServingError
 
 _SOURCE_LABEL = "containerd.io/distribution.source."
@@ -52,10 +52,10 @@ class PullEvidence:
         self._api = api
         self._answers: dict[str, _Answer] = {}
 
-    def find(self, images: Sequence[Image], records: Records) -> frozenset[str]:
+    def find(self, images: Sequence[Recorded], records: Records) -> frozenset[str]:
         """Ids of those of these images of which a registry is known to have each reference."""
-        states = {image.id: _state_of(image, records) for image in images}
-        new = [image for image in images if not self._knows(image.id, states[image.id])]
+        states = {recorded.image.id: _state_of(recorded) for recorded in images}
+        new = [recorded.image for recorded in images if not self._knows(recorded.image.id, states[recorded.image.id])]
         for image_id, found in self._read(new, records).items():
             self._answers[image_id] = _Answer(states[image_id], found)
         return frozenset(i for i, state in states.items() if self._knows(i, state) and self._answers[i].found)
@@ -113,13 +113,12 @@ class PullEvidence:
         }
 
 
-def _state_of(image: Image, records: Records) -> int:
+def _state_of(recorded: Recorded) -> int:
     """Equal for as long as the answer holds: a pull labels first, and then writes records with a new time.
 
     A number, since thousands of images are kept in memory so.
     """
-    targets = records.targets_of(image)
-    return hash((image.tags, image.digests, targets, records.newest(targets)))
+    return hash((recorded.image.tags, recorded.image.digests, recorded.targets, recorded.pulled_at))
 
 
 def _claims_of(image: Image, records: Records) -> tuple[_Claim, ...]:

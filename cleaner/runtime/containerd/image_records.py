@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from cleaner.core.model import Image
 from cleaner.runtime.containerd.evidence import PullEvidence
 from cleaner.runtime.containerd.record_list import list_records, list_records_matching
-from cleaner.runtime.containerd.records import Records, index_records, own_names, read_records
+from cleaner.runtime.containerd.records import Recorded, Records, index_records, own_names, read_records
 from cleaner.runtime.pb import containerd_images_pb2 as pb
 from cleaner.runtime.rpc import CallRejectedError, ContainerdApi, MissingApiError
 
@@ -31,10 +31,11 @@ class ImageRecords:
             records = index_records(self._list_records(images))
         except MissingApiError:
             return images
-        self._targets = {image.id: tuple(records.targets_of(image)) for image in images}
+        found = [records.find(image) for image in images]
+        self._targets = {recorded.image.id: tuple(recorded.targets) for recorded in found}
         self._evidence.keep_only(self._targets.keys())
-        pulled = self._evidence.find(images, records)
-        return [_complete(image, records, local=image.id not in pulled) for image in images]
+        pulled = self._evidence.find(found, records)
+        return [_complete(recorded, records, local=recorded.image.id not in pulled) for recorded in found]
 
     def complete(self, image: Image) -> Image:
         """One image with what its records tell now; as it is without that API.
@@ -47,7 +48,8 @@ class ImageRecords:
         except MissingApiError:
             return image
         self._last_read = (image.id, records)
-        return _complete(image, records, local=image.id not in self._evidence.find([image], records))
+        recorded = records.find(image)
+        return _complete(recorded, records, local=image.id not in self._evidence.find([recorded], records))
 
     def list_leftovers(self, image: Image) -> tuple[str, ...]:
         """Names under which an image's records are there though it is gone, by its records when it was last read.
@@ -85,9 +87,9 @@ class ImageRecords:
             return read_records(self._api, own_names(image))
 
 
-def _complete(image: Image, records: Records, *, local: bool) -> Image:
+def _complete(recorded: Recorded, records: Records, *, local: bool) -> Image:
     """By position: `replace` would take five times as long, for each image of each list."""
-    targets = records.targets_of(image)
+    image, targets, pulled_at = recorded
     return Image(
         image.id,
         image.tags,
@@ -95,10 +97,10 @@ def _complete(image: Image, records: Records, *, local: bool) -> Image:
         image.size_bytes,
         image.pinned or not targets.isdisjoint(records.pinned),
         image.created_at,
-        records.newest(targets),
+        pulled_at,
         image.readable,
         local,
         not targets.isdisjoint(records.imported),
-        records.strays_of(image),
+        records.strays_of(recorded),
         image.artifact,
     )

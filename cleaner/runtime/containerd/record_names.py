@@ -9,11 +9,11 @@ which sorts an image's names with `Sort` of distribution/reference.
 
 import re
 
-from cleaner.core.references import DEFAULT_REGISTRY, parse_reference, split_registry
+from cleaner.core.references import DEFAULT_REGISTRY, parse_reference
 
 _BARE_HEX = re.compile(r"[0-9a-f]{64}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}")
-_DEFAULT_REGISTRIES = frozenset({None, DEFAULT_REGISTRY, "index.docker.io"})
+_DOCKER_HUB = frozenset({DEFAULT_REGISTRY, "index.docker.io"})
 
 
 def cri_name(name: str) -> str:
@@ -21,12 +21,19 @@ def cri_name(name: str) -> str:
 
     In doubt it is another one: then the image counts as one that cannot be removed, and is kept.
     """
+    # Nearly every name ends here: to parse each would take longer than all else that is done with a record.
+    first, slash, path = name.partition("/")
+    if not slash:
+        unchanged = _DIGEST.fullmatch(name) is not None
+    elif first in _DOCKER_HUB:
+        unchanged = first == DEFAULT_REGISTRY and "/" in path
+    else:
+        unchanged = "." in first or ":" in first
+    return name if unchanged else _full_name(name)
+
+
+def _full_name(name: str) -> str:
     if _BARE_HEX.fullmatch(name):
         return f"sha256:{name}"
-    registry, path = split_registry(name)
-    # Most names: CRI changes none that names its registry, but for Docker Hub's. Parsing each would take ten times as
-    # long as all else that is done with a record.
-    if registry not in _DEFAULT_REGISTRIES or (registry == DEFAULT_REGISTRY and "/" in path) or _DIGEST.fullmatch(name):
-        return name
     reference = parse_reference(name)
     return name if reference is None else str(reference)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -23,8 +24,19 @@ _NEVER: _Moment = (-(1 << 62), 0)
 
 _PINNED_LABEL, _PINNED = "io.cri-containerd.pinned", "pinned"
 """CRI of containerd 1.6.22 and later reports it; 1.6.25, 1.7.10 and later also where it was set later."""
+_IMPORTERS = ("io.cattle.", "io.k0sproject.")
 _IMPORT_MARK = re.compile(r"io\.cattle\..*\.pinned|io\.k0sproject\..*", re.DOTALL)
 """What k3s, RKE2 and k0s write on records of the images that they import."""
+
+
+class Recorded(NamedTuple):
+    """An image as CRI lists it, with the targets of its records and when it was pulled."""
+
+    image: Image
+    targets: frozenset[str]
+    """Digests of manifests or indexes; empty where no record bears one of its names."""
+    pulled_at: datetime | None
+    """Newest time of all records of these targets, whatever their names; None where none has a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +71,18 @@ class Records:
             targets.update(*(self.targets_named(name) for name in names if name not in known))
         return frozenset(targets)
 
-    def newest(self, targets: Iterable[str]) -> datetime | None:
-        """Newest time of all records of these targets, whatever their names; None where none has a time."""
-        times = (self.newest_by_target[target] for target in targets if target in self.newest_by_target)
-        return max(times, default=None)
+    def find(self, image: Image) -> Recorded:
+        """The image with what its records tell."""
+        targets = self.targets_of(image)
+        times = [self.newest_by_target[target] for target in targets if target in self.newest_by_target]
+        return Recorded(image, targets, max(times, default=None))
 
-    def strays_of(self, image: Image) -> tuple[str, ...]:
+    def strays_of(self, recorded: Recorded) -> tuple[str, ...]:
         """Names of the image's records that RemoveImage leaves behind, sorted: CRI keeps them under another name."""
         if not self.renamed:
             return ()
-        names = frozenset().union(*(self.names_by_target[target] for target in self.targets_of(image)))
-        return tuple(sorted((names & self.renamed) - set(own_names(image))))
+        names = frozenset().union(*(self.names_by_target[target] for target in recorded.targets))
+        return tuple(sorted((names & self.renamed) - set(own_names(recorded.image))))
 
 
 def read_records(api: ContainerdApi, names: Iterable[str]) -> list[pb.Image]:
@@ -110,10 +123,10 @@ def index_records(messages: Iterable[pb.Image]) -> Records:
         names.setdefault(target, set()).add(name)
         if (other := cri_name(name)) != name:
             cri_names[name] = other
-        for label, value in message.labels.items():
-            if label == _PINNED_LABEL and value == _PINNED:
+        for label in message.labels:
+            if label == _PINNED_LABEL and message.labels[label] == _PINNED:
                 pinned.add(target)
-            elif _IMPORT_MARK.fullmatch(label):
+            elif label.startswith(_IMPORTERS) and _IMPORT_MARK.fullmatch(label):
                 imported.add(target)
         for field in ("updated_at", "created_at"):
             # As numbers, and first of all by the seconds: an image has three records, and one of six times counts.
