@@ -20,8 +20,8 @@ from cleaner.runtime import translate
 from cleaner.runtime.containerd import (
     ContainerEvents,
     GraphReader,
+    ImageRecords,
     PullReader,
-    PullTimes,
     as_far_as_named,
     read_filesystems,
     read_image_by_container,
@@ -71,7 +71,7 @@ class CriRuntime:
         channels = Channels({Socket.RUNTIME: endpoint, Socket.IMAGES: image_endpoint or endpoint})
         self._calls = Calls(channels, deadlines, stop, observe_call)
         self._containerd_api = ContainerdApi(self._calls)
-        self._pull_times = PullTimes(self._containerd_api)
+        self._records = ImageRecords(self._containerd_api)
         self._graph = GraphReader(self._containerd_api)
         self._pulls = PullReader(self._containerd_api)
         self._uses = ContainerEvents(endpoint)
@@ -122,8 +122,7 @@ class CriRuntime:
         del answers  # Megabytes on a large node.
         self._pins_images = any(image.pinned for image in listed)
         _keep_only(self._created, {image.id for image in listed})
-        pulled = self._pull_times.read_all(listed)
-        images = (self._with_times(image, pulled[image.id]) for image in listed)
+        images = map(self._with_created_at, self._records.complete_all(listed))
         return tuple(image for image in images if image)
 
     def list_containers(self) -> tuple[Container, ...]:
@@ -190,7 +189,7 @@ class CriRuntime:
 
     def list_leftovers(self, image: Image) -> tuple[str, ...]:
         """Names of containerd's records that still point to an image that CRI has no more; none without its API."""
-        return self._pull_times.list_leftovers(image)
+        return self._records.list_leftovers(image)
 
     def read_image(self, image_id: str) -> Image | None:
         """One image as it is now, in a few quick calls; only `created`, which an id fixes, may be from memory."""
@@ -200,7 +199,7 @@ class CriRuntime:
             return None
         image = self._translator.translate_image(answer.image)
         image = replace(image, created_at=self._created[image_id]) if known else self._store_created(image, answer)
-        return replace(image, pulled_at=self._pull_times.read(image))
+        return self._records.complete(image)
 
     def remove_image(self, image_id: str) -> None:
         """Remove it with all its references, in one attempt; fine where it is gone already."""
@@ -218,11 +217,10 @@ class CriRuntime:
             _drop(others, self._sandboxes.list_ids())
         return with_names(self._containerd_api, others) if others else []
 
-    def _with_times(self, image: Image, pulled_at: datetime | None) -> Image | None:
-        """The image with its build and pull times, not readable where the first failed; None where it is gone."""
+    def _with_created_at(self, image: Image) -> Image | None:
+        """The image with its build time, not readable where that failed; None where it is gone."""
         if image.artifact or image.id in self._created:
-            return translate.with_times(image, self._created.get(image.id), pulled_at)
-        image = replace(image, pulled_at=pulled_at)
+            return translate.with_created_at(image, self._created.get(image.id))
         try:
             answer = self._read_status(image.id, verbose=True)
         except NotServingError:

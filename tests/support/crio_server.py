@@ -201,6 +201,8 @@ class CrioServer:
         """Ids of containers whose status is empty."""
         self.mistaken: dict[str, str] = {}
         """Ids and names that are asked about, and what the answer is about instead."""
+        self.filters = True
+        """Whether lists of records take notice of filters."""
         self.listed_twice: list[ServedImage] = []
         """Listed after the images."""
         self.most_records = sys.maxsize
@@ -462,17 +464,22 @@ class _Records(records_grpc.ImagesServicer):
 
     def List(self, request: records_pb.ListImagesRequest, context: Context) -> records_pb.ListImagesResponse:
         every = (self._server.records or {}).values()
-        records = [found for found in every if not request.filters or _matches(found.target, request.filters)]
+        filters = request.filters if self._server.filters else ()
+        records = [found for found in every if not filters or _matches(found, filters)]
         if len(records) > self._server.most_records:
             _abort(context, grpc.StatusCode.RESOURCE_EXHAUSTED, "trying to send message larger than max")
-        return records_pb.ListImagesResponse(images=[record.message() for record in records])
+        messages = [record.message() for record in records]
+        for message in messages:
+            message.name = self._server.mistaken.get(message.name, message.name)
+        return records_pb.ListImagesResponse(images=messages)
 
 
-def _matches(target: str, filters: Iterable[str]) -> bool:
-    """Whether one of containerd's filters of a digest matches: `target.digest=="…"` or `target.digest~="…"`."""
+def _matches(record: Record, filters: Iterable[str]) -> bool:
+    """Whether one of containerd's filters matches: `name=="…"`, `target.digest=="…"` or `target.digest~="…"`."""
     for filter_ in filters:
-        operator, value = filter_.removeprefix("target.digest")[:2], filter_.split('"')[1]
-        if target == value if operator == "==" else re.search(value, target):
+        field_, operator, value = filter_.partition("~=" if "~=" in filter_ else "==")
+        found = {"name": record.name, "target.digest": record.target}[field_]
+        if found == json.loads(value) if operator == "==" else re.search(value[1:-1], found):
             return True
     return False
 

@@ -1,6 +1,6 @@
 """containerd's own API: image records, the reference graph, pulls in progress and container events.
 
-Start at `graph.py` for what images share, `pulls.py` for pulls, `records.py` for pull times.
+Start at `graph.py` for what images share, `pulls.py` for pulls, `image_records.py` for what records tell of images.
 It must not choose an image.
 """
 
@@ -8,14 +8,14 @@ from cleaner.runtime.containerd.container_events import ContainerEvents
 from cleaner.runtime.containerd.containers import as_far_as_named, read_image_by_container, with_names
 from cleaner.runtime.containerd.filesystems import read_filesystems
 from cleaner.runtime.containerd.graph import GraphReader
+from cleaner.runtime.containerd.image_records import ImageRecords
 from cleaner.runtime.containerd.pulls import PullReader
-from cleaner.runtime.containerd.records import PullTimes
 
 __all__ = [
     "ContainerEvents",
     "GraphReader",
+    "ImageRecords",
     "PullReader",
-    "PullTimes",
     "as_far_as_named",
     "read_filesystems",
     "read_image_by_container",

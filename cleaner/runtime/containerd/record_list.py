@@ -8,7 +8,8 @@ list always comes first. A record whose target changes between two parts may be 
 It must not return a part for the whole: where even the smallest part is too large, that is an error.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 
 from cleaner.runtime.pb import containerd_images_pb2 as pb
 from cleaner.runtime.rpc import LIST_RECORDS, CallRejectedError, ContainerdApi
@@ -28,13 +29,20 @@ def list_records_of(api: ContainerdApi, targets: Sequence[str]) -> Sequence[pb.I
     if not targets:
         return ()
     try:
-        # The syntax is containerd's own, see its `filters/parser.go`; of several filters one has to match.
-        return _list(api, [f'target.digest=="{target}"' for target in targets])
+        return _list(api, [*map(_target_filter, targets)])
     except CallRejectedError as error:
         if not error.too_large or len(targets) == 1:
             raise
     half = len(targets) // 2
     return [*list_records_of(api, targets[:half]), *list_records_of(api, targets[half:])]
+
+
+def list_records_matching(api: ContainerdApi, names: Iterable[str], targets: Iterable[str]) -> list[pb.Image]:
+    """The records that bear one of these names or have one of these targets, in one call."""
+    names, targets = set(names), set(targets)
+    filters = [*(f"name=={_quoted(name)}" for name in sorted(names)), *map(_target_filter, sorted(targets))]
+    # A runtime that takes no notice of the filters must not make another image's record count for this one.
+    return [record for record in _list(api, filters) if record.name in names or record.target.digest in targets]
 
 
 def _list_or_split(api: ContainerdApi, filters: Sequence[str], digits: str) -> Sequence[pb.Image]:
@@ -54,6 +62,16 @@ def _list_or_split(api: ContainerdApi, filters: Sequence[str], digits: str) -> S
 def _list(api: ContainerdApi, filters: Sequence[str]) -> Sequence[pb.Image]:
     answer = api.read(LIST_RECORDS, pb.ListImagesRequest(filters=filters))
     return answer.images if answer else ()
+
+
+def _target_filter(target: str) -> str:
+    """The syntax is containerd's own, see its `filters/parser.go`; of several filters one has to match."""
+    return f"target.digest=={_quoted(target)}"
+
+
+def _quoted(text: str) -> str:
+    """As Go reads it too."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _filter_of(digits: str) -> str:

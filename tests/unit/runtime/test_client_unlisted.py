@@ -105,6 +105,15 @@ def test_failing_read(
         connect(containerd).list_containers()
 
 
+@pytest.mark.parametrize("other", ["registry.example/other:1", ""])
+def test_answer_about_another_record(containerd: CrioServer, connect: Connect, other: str) -> None:
+    """A record of another name does not tell which image a container has: the read of the containers fails."""
+    serve(containerd, OwnContainer("n", TAG))
+    containerd.mistaken[TAG] = other
+    with pytest.raises(RuntimeRejectedError, match=f"Images.Get: asked about {TAG}"):
+        connect(containerd).list_containers()
+
+
 def test_list_too_large(containerd: CrioServer, connect: Connect) -> None:
     """A list that exceeds one message is read as a stream, in the same namespace."""
     serve(containerd, OwnContainer("n", TAG), OwnContainer("m", TAG))
