@@ -78,7 +78,8 @@ def _change_of(planned: Image, present: Image) -> str | None:
         return "it was pulled again"
     if present.artifact or present.stray_records:
         return f"now {KeepReason.UNREMOVABLE.value}"
-    return f"now {KeepReason.LOCAL.value}" if present.local and not planned.local else None
+    local, was_local = (image.local or image.imported for image in (present, planned))
+    return f"now {KeepReason.LOCAL.value}" if local and not was_local else None
 
 
 def _keys_of(names: Iterable[str]) -> frozenset[str]:

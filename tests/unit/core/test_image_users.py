@@ -124,6 +124,7 @@ def test_the_final_check_allows_the_eviction_of_an_unchanged_image() -> None:
         (replace(NGINX, artifact=True), "now unremovable"),
         (replace(NGINX, stray_records=("nginx:latest",)), "now unremovable"),
         (replace(NGINX, local=True), "now local"),
+        (replace(NGINX, imported=True), "now local"),
     ],
 )
 def test_the_final_check_spares_what_changed(present: Image | None, why: str | None) -> None:
