@@ -40,3 +40,15 @@ def test_disk_full_of_images(tmp_path: Path) -> None:
         assert (sweep.ended["stop_reason"], sweep.ended["low_watermark_met"]) == ("low_watermark", True)
         assert sweep.used_before_last() > 65 >= sweep.ended["used_percent_after"]
         assert len(server.images) == IMAGES - sweep.ended["evicted"] > 0
+
+
+def test_disk_full_of_non_image_data(tmp_path: Path) -> None:
+    """Where not even the sum of the candidates' sizes reaches the low watermark, nothing is evicted, and it is said."""
+    with daemon_at(tmp_path, 80.0, 1) as (server, daemon):
+        sweep = trace_sweep(daemon)
+        show(sweep)
+        assert (sweep.started["level"], sweep.started["low_watermark_reachable"]) == ("warning", False)
+        assert (sweep.ended["stop_reason"], sweep.ended["evicted"]) == ("kubelet_threshold", 0)
+        daemon.wait_for_checks(4)
+        assert len(daemon.events("sweep_started")) == 1
+        assert len(server.images) == IMAGES
