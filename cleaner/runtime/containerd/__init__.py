@@ -6,6 +6,7 @@ It must not choose an image.
 
 from cleaner.runtime.containerd.container_events import ContainerEvents
 from cleaner.runtime.containerd.containers import as_far_as_named, read_image_by_container, with_names
+from cleaner.runtime.containerd.created_images import name_created
 from cleaner.runtime.containerd.filesystems import read_filesystems
 from cleaner.runtime.containerd.graph import GraphReader
 from cleaner.runtime.containerd.image_records import ImageRecords
@@ -17,6 +18,7 @@ __all__ = [
     "ImageRecords",
     "PullReader",
     "as_far_as_named",
+    "name_created",
     "read_filesystems",
     "read_image_by_container",
     "with_names",
