@@ -88,6 +88,8 @@ class Layers:
     """Keys of manifests and configs: a few KiB that every eviction frees, and no reason to evict an image."""
     complete: bool = True
     """False where some snapshotter's usage cannot be trusted: the caller shows no figure made from this."""
+    unmeasured_snapshotters: frozenset[str] = frozenset()
+    """Those that hold images on a filesystem that is not measured: their snapshots have no size here."""
 
 
 class Holder(StrEnum):

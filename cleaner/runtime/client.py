@@ -22,6 +22,7 @@ from cleaner.runtime.containerd import (
     GraphReader,
     PullReader,
     PullTimes,
+    Snapshotters,
     as_far_as_named,
     read_filesystems,
     read_image_by_container,
@@ -72,8 +73,9 @@ class CriRuntime:
         self._calls = Calls(channels, deadlines, stop, observe_call)
         self._containerd_api = ContainerdApi(self._calls)
         self._pull_times = PullTimes(self._containerd_api)
-        self._graph = GraphReader(self._containerd_api)
-        self._pulls = PullReader(self._containerd_api)
+        self.snapshotters = Snapshotters(self._containerd_api)
+        self._graph = GraphReader(self._containerd_api, self.snapshotters)
+        self._pulls = PullReader(self._containerd_api, self.snapshotters)
         self._uses = ContainerEvents(endpoint)
         self.layers_error = None
         self._created: dict[str, datetime | None] = {}
@@ -135,9 +137,7 @@ class CriRuntime:
     def drain_created_containers(self) -> tuple[Container, ...]:
         """Containers that were created since the last call, by id, sandboxes too.
 
-        () without `watch_created_containers` or containerd's API.
-
-        Where the names of the images cannot be read nothing is lost: the next call returns the containers.
+        () without `watch_created_containers` or containerd's API; where names cannot be read, nothing is lost.
         """
         made = self._uses.drain()
         try:

@@ -10,12 +10,14 @@ from cleaner.runtime.containerd.filesystems import read_filesystems
 from cleaner.runtime.containerd.graph import GraphReader
 from cleaner.runtime.containerd.pulls import PullReader
 from cleaner.runtime.containerd.records import PullTimes
+from cleaner.runtime.containerd.snapshotters import Snapshotters
 
 __all__ = [
     "ContainerEvents",
     "GraphReader",
     "PullReader",
     "PullTimes",
+    "Snapshotters",
     "as_far_as_named",
     "read_filesystems",
     "read_image_by_container",

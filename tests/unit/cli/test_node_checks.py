@@ -129,6 +129,15 @@ def test_check_says_whether_bytes_are_estimated(tmp_path: Path, layers: Layers |
     assert subjects(list(check_node(world.node, POLICY, TRIGGERS)))["reclaimable bytes"] is grade
 
 
+def test_check_names_snapshotters_that_are_not_measured(tmp_path: Path) -> None:
+    """Where snapshots of images count nowhere, the note says of which snapshotters, and why that may be."""
+    world = make_world(tmp_path)
+    world.runtime.layers = [replace(NO_LAYERS, unmeasured_snapshotters=frozenset({"zfs", "native"}))]
+    (found,) = [each for each in check_node(world.node, POLICY, TRIGGERS) if each.subject == "reclaimable bytes"]
+    assert found.grade is Grade.NOTE
+    assert "without the snapshots of native, zfs: containerd does not name the root" in found.detail
+
+
 def test_check_says_that_a_mode_has_no_nightly_runs() -> None:
     """In mode pressure there is no next nightly sweep."""
     finding = check_schedule(replace(TRIGGERS, mode=Mode.PRESSURE), make_world(Path()).timer.now())
