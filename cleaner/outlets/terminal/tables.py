@@ -46,7 +46,7 @@ WHY_KEPT = {
     KeepReason.UNEXPIRED: "not older than its rule's max_age",
     KeepReason.RULE_ON_HOLD: "its rule is on hold: too many images that it evicted were re-pulled",
     KeepReason.REGISTRY_DOWN: "its registry does not answer, so it could not be pulled again",
-    KeepReason.NO_GAIN: "no layer of it would be freed, even if every candidate were evicted",
+    KeepReason.NO_GAIN: "no layer of it would be freed where space is short, even if every candidate were evicted",
 }
 
 WHY_ENDED = {

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from cleaner.core.disk_usage import Filesystem
-from cleaner.core.reclaim import Size
+from cleaner.core.reclaim import NOTHING, Size
 from cleaner.runtime.containerd.gc_labels import snapshot_key
 from cleaner.runtime.containerd.snapshotters import Snapshotters
 from cleaner.runtime.pb import containerd_snapshots_pb2 as pb
@@ -18,7 +18,6 @@ _OWN_DIRECTORIES = {"overlayfs": Size(2 * 4096, 2)}
 
 Measured on ext4 with containerd 1.6, 1.7 and 2.1; XFS and btrfs keep so small a folder in its inode.
 """
-_NOTHING = Size(0, 0)
 
 
 class SnapshotSizes:
@@ -31,11 +30,11 @@ class SnapshotSizes:
         self._known: dict[str, Size] = {}
 
     def read(self, namespace: str, snapshotter: str, names: Sequence[str]) -> dict[str, Size]:
-        """By key; those that are gone meanwhile are left out, and all of a snapshotter that is not measured."""
+        """By key; without those that are gone meanwhile. On a filesystem that is not measured they take nothing."""
+        keys = {key_in(namespace, snapshotter, name): name for name in names}
         filesystem = self._snapshotters.filesystem_of(snapshotter)
         if filesystem is None:
-            return {}
-        keys = {key_in(namespace, snapshotter, name): name for name in names}
+            return dict.fromkeys(keys, NOTHING)
         new = [(key, name) for key, name in keys.items() if key not in self._known]
         requests = [pb.UsageRequest(snapshotter=snapshotter, key=name) for _, name in new]
         answers = self._api.read_many(SNAPSHOT_USAGE.in_namespace(namespace), requests)
@@ -51,7 +50,7 @@ class SnapshotSizes:
 
 def size_of(snapshotter: str, usage: pb.UsageResponse) -> Size:
     """What a snapshot of this usage takes on the disk."""
-    return Size(usage.size, usage.inodes) + _OWN_DIRECTORIES.get(snapshotter, _NOTHING)
+    return Size(usage.size, usage.inodes) + _OWN_DIRECTORIES.get(snapshotter, NOTHING)
 
 
 def _lying_on(filesystem: Filesystem, size: Size) -> Size:

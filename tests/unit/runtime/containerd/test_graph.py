@@ -9,7 +9,7 @@ import pytest
 
 from cleaner.core.disk_usage import Filesystem
 from cleaner.core.errors import RuntimeUnavailableError
-from cleaner.core.reclaim import Layers, Size, blob_size, reclaimable
+from cleaner.core.reclaim import NOTHING, Layers, Size, blob_size, reclaimable
 from cleaner.runtime.client import CriRuntime
 from cleaner.runtime.pb import containerd_snapshots_pb2 as snapshots_pb
 from support.containerd_services import Blob, Lease, Namespace, OwnContainer, Snapshot
@@ -120,14 +120,14 @@ def test_snapshots_count_for_the_filesystem_that_has_them(
 
 
 def test_snapshots_on_a_filesystem_that_is_not_measured(containerd: CrioServer, connect: Connect) -> None:
-    """They have no size, and are not asked for; what they hold stays held, and the graph says whose they are."""
+    """They take nothing and are not asked for; what they hold stays held, and the graph says whose they are."""
     own = fill(containerd)
     own.blobs += content("2", snapshotter="native")[:2]
     own.snapshots += [replace(one, snapshotter="native") for one in own.snapshots]
     runtime = connect(containerd)
     runtime.snapshotters.place({"native": None, "zfs": None})
     layers = read(runtime)
-    assert layers.sizes.keys() & {"snapshot:native:top", "snapshot:native:base"} == set()
+    assert layers.sizes["snapshot:native:top"] == layers.sizes["snapshot:native:base"] == NOTHING
     assert layers.edges["snapshot:native:top"] == ("snapshot:native:base",)
     assert layers.unmeasured_snapshotters == {"native"}
     assert layers.complete
