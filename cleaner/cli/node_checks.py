@@ -120,10 +120,15 @@ def _pull_times(inspection: Inspection) -> Finding:
 
 
 def _bytes(inspection: Inspection, error: str | None) -> Finding:
-    if reason := reason_without_estimates(inspection.layers, error):
+    layers, reason = inspection.layers, reason_without_estimates(inspection.layers, error)
+    if layers is None or reason:
         return Finding("reclaimable bytes", Grade.NOTE, f"not estimated: {reason}")
-    count = len(inspection.layers.sizes) if inspection.layers else 0
-    return Finding("reclaimable bytes", Grade.OK, f"estimated from {count} blobs and snapshots")
+    detail = f"estimated from {len(layers.sizes)} blobs and snapshots"
+    if names := ", ".join(sorted(layers.unmeasured_snapshotters)):
+        detail += f", without the snapshots of {names}: containerd does not name the root, it is not seen here, or "
+        detail += "another snapshotter already has a disk of its own"
+        return Finding("reclaimable bytes", Grade.NOTE, detail)
+    return Finding("reclaimable bytes", Grade.OK, detail)
 
 
 def _sandbox(inspection: Inspection) -> Finding:

@@ -4,6 +4,7 @@ It must not use the sizes that a runtime gives an image: they count a shared lay
 containerd frees only what nothing reaches any more (core/metadata/gc.go).
 """
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -52,7 +53,8 @@ NOTHING = Size(0, 0)
 NEXT_TO_NOTHING_BYTES = 1 << 20
 NEXT_TO_NOTHING_SHARE = 0.01
 """Less than both, on the filesystems that a sweep lowers, is no reason to evict an image: not the blob of 0.1 MiB of
-an image that frees 20 MiB on another disk. Real layers do not grow a hundredfold when they are unpacked."""
+an image that frees 20 MiB on another disk. Real layers do not grow a hundredfold when they are unpacked. Where it is
+not known how much the image frees elsewhere, the first alone decides."""
 BLOCK_BYTES = 4096
 """Of ext4 and XFS by default: what a file takes is a multiple of it."""
 
@@ -72,7 +74,8 @@ class Layers:
     """containerd's reference graph as read; its keys are opaque text, one for each blob or snapshot."""
 
     sizes: Mapping[str, Size]
-    """Of every blob and committed snapshot; blobs rounded up to the block size."""
+    """Of every blob and committed snapshot; blobs rounded up to the block size. `NOTHING` for a snapshot on a
+    filesystem that is not measured: it takes an unknown amount there, and nothing elsewhere."""
     edges: Mapping[str, tuple[str, ...]]
     """Key -> the keys that it holds. Any key may be missing from `sizes` (gone meanwhile, or a container's own
     snapshot): it takes nothing, and what it holds stays held."""
@@ -88,6 +91,8 @@ class Layers:
     """Keys of manifests and configs: a few KiB that every eviction frees, and no reason to evict an image."""
     complete: bool = True
     """False where some snapshotter's usage cannot be trusted: the caller shows no figure made from this."""
+    unmeasured_snapshotters: frozenset[str] = frozenset()
+    """Those that hold images on a filesystem that is not measured."""
 
 
 class Holder(StrEnum):
@@ -133,13 +138,11 @@ def gaining(
     nothing on them, compared with what it frees elsewhere, gains nothing.
     """
     stays = _walk_what_stays(layers, frozenset(image_ids)).reached | layers.metadata
-    freeable = (apart | {Filesystem.IMAGES}) - {Filesystem.CONTAINERS}
+    counted = apart | {Filesystem.IMAGES} if lowered is None else lowered
 
     def gains(image_id: str) -> bool:
-        freed = (layers.sizes[key] for key in _reach_of(layers, image_id) if key in layers.sizes and key not in stays)
-        if lowered is None or lowered >= freeable:
-            return any(True for _ in freed)
-        return _is_worth_lowering(freed, lowered, apart)
+        keys = _reach_of(layers, image_id) - stays
+        return _is_worth([layers.sizes[key] for key in keys if key in layers.sizes], counted, apart)
 
     return frozenset(image_id for image_id in image_ids if gains(image_id))
 
@@ -216,13 +219,16 @@ def _total(sizes: Iterable[Size]) -> Size:
     return Size(size_bytes, inodes, content_bytes, content_inodes, apart_bytes, apart_inodes)
 
 
-def _is_worth_lowering(freed: Iterable[Size], lowered: frozenset[Filesystem], apart: frozenset[Filesystem]) -> bool:
+def _is_worth(freed: Collection[Size], lowered: frozenset[Filesystem], apart: frozenset[Filesystem]) -> bool:
     """Whether these layers free more than next to nothing on the filesystems that a sweep lowers."""
     size = _total(freed)
     size_bytes, inodes = (
         sum(size.amount_of(Part(filesystem, resource), apart=apart) for filesystem in lowered) for resource in Resource
     )
-    enough_bytes = min(NEXT_TO_NOTHING_BYTES, NEXT_TO_NOTHING_SHARE * size.bytes)
+    elsewhere_unknown = any(not (size.bytes or size.inodes) for size in freed)
+    enough_bytes = NEXT_TO_NOTHING_BYTES
+    if not elsewhere_unknown:
+        enough_bytes = min(enough_bytes, math.ceil(NEXT_TO_NOTHING_SHARE * size.bytes))
     return size_bytes >= enough_bytes and size_bytes + inodes > 0
 
 

@@ -148,7 +148,14 @@ class Exchange:
             subscriber.put(envelope)
 
 
-Roots = dict[str, str | None]
+@dataclass(frozen=True)
+class NotLoaded:
+    """The root of a plugin that could not be loaded."""
+
+    root: str
+
+
+Roots = dict[str, str | NotLoaded | None]
 """By a plugin's type and id, as its folder is named: where it keeps what it has; None where it does not say."""
 
 
@@ -177,8 +184,10 @@ class _Introspection(introspection_grpc.IntrospectionServicer):
         plugins = []
         for name, root in self._roots.items():
             kind, _, plugin_id = name.rpartition(".")
-            exports = {"root": root} if root is not None else {"platform": "linux"}
-            plugins.append(introspection_pb.Plugin(type=kind, id=plugin_id, exports=exports))
+            failure = introspection_pb.Failure(code=9) if isinstance(root, NotLoaded) else None
+            path = root.root if isinstance(root, NotLoaded) else root
+            exports = {"root": path} if path is not None else {"platform": "linux"}
+            plugins.append(introspection_pb.Plugin(type=kind, id=plugin_id, exports=exports, init_err=failure))
         return introspection_pb.PluginsResponse(plugins=[one for one in plugins if one.type in wanted])
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from cleaner.core.disk_usage import Filesystem
 from cleaner.core.ports import Node
 from cleaner.ledger.in_memory import InMemoryLedger
 from cleaner.node.clock import NeverStop, SystemTimer, pause
@@ -30,14 +31,17 @@ def runtime_of(lab: Lab) -> CriRuntime:
 def disk_of(lab: Lab) -> MountedDisk:
     """The disk as the product finds it: through what the runtime says."""
     with runtime_of(lab) as runtime:
-        return open_disk(runtime.read_filesystems(), in_pod=False, pause=pause)
+        paths = runtime.read_filesystems()
+        return open_disk(paths, runtime.snapshotters.read_roots(paths[Filesystem.IMAGES]), in_pod=False, pause=pause)
 
 
 @contextmanager
 def node_of(lab: Lab) -> Iterator[Node]:
     """All that a sweep needs, on the real clocks."""
     with runtime_of(lab) as runtime:
-        yield Node(runtime, disk_of(lab), SystemTimer(), NeverStop(), InMemoryLedger())
+        disk = disk_of(lab)
+        runtime.snapshotters.place(disk.snapshotters)
+        yield Node(runtime, disk, SystemTimer(), NeverStop(), InMemoryLedger())
 
 
 def config_text(**sections: object) -> str:

@@ -46,6 +46,7 @@ class Lab:
         inodes: int | None = None,
         *,
         content_mib: int | None = None,
+        native_mib: int | None = None,
         durable: bool = False,
         reserved_percent: int = 5,
         debug: bool = False,
@@ -53,11 +54,13 @@ class Lab:
         """Describe a lab; entering the with-block brings it up.
 
         Versions are 1.6, 1.7 and 2. Content: a second disk for containerd's content store; None leaves it on the first.
+        Native: a disk for the native snapshotter, beside the usual one; None leaves its root on the first disk.
         Durable: a sync waits for the machine's disk, for true timings. Reserved: for root, of ext4.
         """
         self._requested_version = version
         self._disk_spec = DiskSpec(filesystem, size_mib, inodes, durable, reserved_percent)
         self._content_spec = None if content_mib is None else DiskSpec(size_mib=content_mib)
+        self._native_spec = None if native_mib is None else DiskSpec(size_mib=native_mib)
         self._debug = debug
         self._undo = ExitStack()
 
@@ -75,6 +78,8 @@ class Lab:
             if self._content_spec is not None:
                 self.root.mkdir()
                 mount_disk(self._content_spec, self._folders.content_image, self.content)
+            if self._native_spec is not None:
+                mount_disk(self._native_spec, self._folders.native_image, self.native)
             self._ballast = Ballast(self.disk)
             self._start_registry(toolbox, undo)
             self._start_node(toolbox, undo)
@@ -98,7 +103,8 @@ class Lab:
 
     def _start_node(self, toolbox: Toolbox, undo: ExitStack) -> None:
         write_hosts(self._folders.hosts, self.registry.address)
-        config = containerd_config(self.version, self._folders, self.pause_reference, debug=self._debug)
+        native = self._native_spec is not None
+        config = containerd_config(self.version, self._folders, self.pause_reference, debug=self._debug, native=native)
         self._folders.config.write_text(config, encoding="utf-8")
         self._node = Node(toolbox, self._folders)
         undo.callback(self._node.kill)
@@ -124,6 +130,11 @@ class Lab:
     def content(self) -> Path:
         """Return containerd's content store, which may have a disk of its own."""
         return self._folders.content
+
+    @property
+    def native(self) -> Path:
+        """Return the root of the native snapshotter, where it has a disk of its own."""
+        return self._folders.native
 
     @property
     def socket(self) -> Path:
@@ -187,6 +198,16 @@ class Lab:
     def pull(self, reference: str) -> str:
         """Pull by CRI under a real registry's name, by tag or digest; return the id that CRI answers."""
         return self._node.cri.pull(reference)
+
+    def pull_unpacked_by(self, snapshotter: str, reference: str) -> str:
+        """Pull with ctr, unpacked by that snapshotter alone; wait until CRI has it and return its id."""
+        # By default, ctr 2 lets containerd pull, which unpacks by the snapshotters of its configuration only.
+        local = () if self.version.startswith("1.") else ("--local",)
+        self.ctr(
+            "images", "pull", *local, "--hosts-dir", str(self._folders.hosts), "--snapshotter", snapshotter, reference
+        )
+        wait_until(lambda: self.find_image(reference) is not None, f"CRI lists {reference}")
+        return self.find_image(reference) or ""
 
     def pull_all(self, references: Iterable[str]) -> list[str]:
         """Pull many at once; return their ids in the given order."""

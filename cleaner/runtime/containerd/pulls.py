@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from datetime import timedelta
 
+from cleaner.core.disk_usage import Filesystem
 from cleaner.core.errors import CleanerError
 from cleaner.core.pressure import DEFAULT_RATIO, Movement, PendingLayer, Pull, project_pulls
 from cleaner.core.reclaim import Layers
@@ -18,7 +19,8 @@ from cleaner.runtime.containerd.gc_labels import EXPIRE, FLAT, snapshot_key
 from cleaner.runtime.containerd.lookups import find_blobs, find_snapshots
 from cleaner.runtime.containerd.manifests import is_size
 from cleaner.runtime.containerd.pulled_images import ImageLayer, PulledImage, PulledImages
-from cleaner.runtime.containerd.snapshot_sizes import TRUSTED, size_of
+from cleaner.runtime.containerd.snapshot_sizes import size_of
+from cleaner.runtime.containerd.snapshotters import TRUSTED, Snapshotters
 from cleaner.runtime.containerd.unpack_ratio import read_ratio, read_snapshotter
 from cleaner.runtime.pb import containerd_content_pb2 as content_pb
 from cleaner.runtime.pb import containerd_leases_pb2 as leases_pb
@@ -80,11 +82,16 @@ class PullReader:
     """Why the last read gave nothing although there is the API; None where it did not fail."""
 
     def __init__(
-        self, api: ContainerdApi, monotonic: Callable[[], float] = time.monotonic, patience: timedelta = PATIENCE
+        self,
+        api: ContainerdApi,
+        snapshotters: Snapshotters,
+        monotonic: Callable[[], float] = time.monotonic,
+        patience: timedelta = PATIENCE,
     ) -> None:
         """Read nothing yet."""
         self.error = None
         self._api = api
+        self._snapshotters = snapshotters
         self._monotonic = monotonic
         self._movement = Movement(patience.total_seconds())
         self._ratio = DEFAULT_RATIO
@@ -95,8 +102,9 @@ class PullReader:
     def calibrate(self, layers: Layers | None) -> None:
         """Project pulls by these images from now on; as before where they are not known."""
         if layers is not None:
-            self._ratio = read_ratio(layers)
-            self._snapshotter = read_snapshotter(layers)
+            further = self._snapshotters.further
+            self._ratio = read_ratio(layers, further)
+            self._snapshotter = read_snapshotter(layers, further)
 
     def read(self) -> tuple[Pull, ...]:
         """What is being pulled, by digest; () where the runtime has no such API, or does not tell: see `error`.
@@ -155,7 +163,7 @@ class PullReader:
                 for digest in sorted(lease.blobs & images.keys()):
                     left = self._not_unpacked(lease, snapshotter, images[digest])
                     fetched = self._read_fetched(lease, left, ingests, ended)
-                    yield digest, tuple(_pending_layer(snapshotter, layer, fetched, unpacked) for layer in left)
+                    yield digest, tuple(self._pending_layer(snapshotter, layer, fetched, unpacked) for layer in left)
 
     def _read_unpacked(self, leases: Iterable[_Lease]) -> dict[str, int]:
         """Bytes by key of what is being unpacked to: they are on the disk already, and part of what is used.
@@ -203,6 +211,16 @@ class PullReader:
         there = {blob.digest for blob in find_blobs(self._api, unknown) if blob is not None}
         return fetched | {digest: sizes[digest] for digest in there | (sizes.keys() & whole)}
 
+    def _pending_layer(
+        self, snapshotter: str, layer: ImageLayer, fetched: Mapping[str, int], unpacked: Mapping[str, int]
+    ) -> PendingLayer:
+        """What a layer will still write; nothing is claimed for snapshots that lie elsewhere than the images."""
+        blob, snapshot = layer.blob, snapshot_key(snapshotter, layer.chain_id)
+        if self._snapshotters.filesystem_of(snapshotter) is not Filesystem.IMAGES:
+            snapshot = ""
+        on_disk = fetched.get(blob.digest, 0), unpacked.get(snapshot, 0)
+        return PendingLayer(blob.digest, snapshot, blob.size_bytes, on_disk[0], blob.compressed, on_disk[1])
+
 
 def _ended_ingests(leases: Iterable[_Lease], ingests: Mapping[str, _Ingest]) -> frozenset[str]:
     """Layers, by digest, whose ingest a lease names although it is gone: all of it is written.
@@ -224,14 +242,6 @@ def _lease_of(resources: Iterable[leases_pb.Resource]) -> _Lease:
             snapshotters.add(snapshotter)
     known = {kind: frozenset(ids) for kind, ids in by_kind.items()}
     return _Lease(known["content"], known["ingests"], known["snapshots"], frozenset(snapshotters))
-
-
-def _pending_layer(
-    snapshotter: str, layer: ImageLayer, fetched: Mapping[str, int], unpacked: Mapping[str, int]
-) -> PendingLayer:
-    blob, snapshot = layer.blob, snapshot_key(snapshotter, layer.chain_id)
-    on_disk = fetched.get(blob.digest, 0), unpacked.get(snapshot, 0)
-    return PendingLayer(blob.digest, snapshot, blob.size_bytes, on_disk[0], blob.compressed, on_disk[1])
 
 
 def _pending_alone(ingests: Mapping[str, _Ingest]) -> dict[str, _Pending]:

@@ -33,7 +33,7 @@ numbers = st.integers(0, len(KEYS) - 1)
 some_keys = st.frozensets(st.sampled_from(KEYS), max_size=3)
 some_ids = st.frozensets(st.sampled_from([*IDS, STRANGER]))
 orders = st.permutations([*IDS, STRANGER])
-sizes = st.tuples(st.integers(0, 1 << 40), st.integers(0, 1 << 20)).map(lambda pair: Size(*pair))
+sizes = st.tuples(st.integers(0, 1 << 40), st.integers(1, 1 << 20)).map(lambda pair: Size(*pair))
 
 
 @st.composite
@@ -349,6 +349,17 @@ def test_next_to_nothing_is_no_gain(there_bytes: int, elsewhere_bytes: int, *, g
     """Less than 1 MiB that is also less than a hundredth of all that the image frees does not count."""
     elsewhere = Size(elsewhere_bytes, 9, apart_bytes=elsewhere_bytes, apart_inodes=9)
     assert gains_with(Size(there_bytes, 1), elsewhere, lowered={Filesystem.IMAGES}, apart={SNAPSHOTS}) is gains
+
+
+@pytest.mark.parametrize(("there_bytes", "gains"), [(0, False), (MIB - 1, False), (MIB, True), (MIB + 1, True)])
+@pytest.mark.parametrize("lowered", [None, IMAGES_ALONE])
+def test_next_to_nothing_beside_an_unknown_amount(
+    there_bytes: int, lowered: frozenset[Filesystem] | None, *, gains: bool
+) -> None:
+    """Where an image also frees a disk that is not measured, less than 1 MiB here is no gain."""
+    sizes = {"blob": Size(there_bytes, 1), "unmeasured": NOTHING}
+    layers = replace(NO_LAYERS, sizes=sizes, images={"app": frozenset(sizes)})
+    assert (gaining(layers, ["app"], lowered) == {"app"}) is gains
 
 
 @given(graphs(), some_ids, st.sampled_from([None, IMAGES_ALONE]), st.sets(st.just(CONTAINERS)))
