@@ -12,7 +12,7 @@ import pytest
 
 from cleaner.core.disk_usage import Filesystem, Part, Resource
 from cleaner.core.model import KeepReason, Policy, Rule, Trigger
-from cleaner.core.policy import plan
+from cleaner.core.policy import PressureContext, plan
 from cleaner.core.reclaim import Size, reclaimable
 from cleaner.core.references import parse_pattern
 from cleaner.sweep.inspection import inspect_node
@@ -108,7 +108,7 @@ def test_only_what_frees_the_full_disk_is_a_candidate(node: TwoSnapshotters) -> 
     for lowered in (Filesystem.IMAGES, *apart):
         later = datetime.now(UTC) + timedelta(days=2)
         policy, filesystems = Policy((rule,)), frozenset({lowered})
-        planned = plan(inspection, policy, Trigger.PRESSURE, later, lowered=filesystems, apart=apart)
+        planned = plan(inspection, policy, Trigger.PRESSURE, later, PressureContext(lowered=filesystems, apart=apart))
         images = lowered is Filesystem.IMAGES
         assert [verdict.image.id for verdict in planned.evictions] == (node.usual if images else node.native)
         gainless = {verdict.image.id for verdict in planned.kept if verdict.reason is KeepReason.NO_GAIN}
