@@ -6,10 +6,11 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from cleaner.core.disk_usage import Filesystem
-from cleaner.core.ports import Node
+from cleaner.core.disk_usage import Filesystem, Usage
+from cleaner.core.ports import Disk, Node
 from cleaner.ledger.in_memory import InMemoryLedger
 from cleaner.node.clock import NeverStop, SystemTimer, pause
 from cleaner.node.disk import MountedDisk, open_disk
@@ -33,6 +34,31 @@ def disk_of(lab: Lab) -> MountedDisk:
     with runtime_of(lab) as runtime:
         paths = runtime.read_filesystems()
         return open_disk(paths, runtime.snapshotters.read_roots(paths[Filesystem.IMAGES]), in_pod=False, pause=pause)
+
+
+@dataclass
+class PromptDisk:
+    """A node's disk for tests in which it never settles, since the node changes all the time: nothing waits for it."""
+
+    inner: Disk
+
+    @property
+    def path(self) -> str:
+        return self.inner.path
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def measures_removals(self) -> bool:
+        return False
+
+    def read_usage(self) -> Usage:
+        return self.inner.read_usage()
+
+    def read_settled_usage(self, *, hurried: bool = False) -> Usage:
+        return self.inner.read_usage()
 
 
 @contextmanager

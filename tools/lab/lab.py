@@ -3,14 +3,14 @@
 It uses neither the host's containerd nor the internet, and leaves other processes alone.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from lab.archive import write_archive
+from lab.archive import write_archive, write_docker_archive
 from lab.builder import Builder
 from lab.claim import claim_folder
 from lab.config import Folders, containerd_config, write_hosts
@@ -224,9 +224,25 @@ class Lab:
         wait_until(lambda: self.find_image(name) == image.image_id, f"CRI lists {name}")
         return image
 
-    def import_archive(self, archive: Path, *flags: str) -> None:
-        """Import an archive with ctr; `flags` are ctr's own, such as `-n` and a namespace."""
-        self.ctr(*flags, "images", "import", str(archive))
+    def import_archive(self, archive: Path, *flags: str, options: Sequence[str] = ()) -> None:
+        """Import an archive with ctr; `flags` are ctr's own, such as `-n` and a namespace, `options` the import's."""
+        self.ctr(*flags, "images", "import", *options, str(archive))
+
+    def import_built(self, spec: ImageSpec, *options: str, name: str | None = None, docker: bool = False) -> BuiltImage:
+        """Import an image from an archive with options of ctr's import; wait until CRI has it.
+
+        `name` is what the archive says, None for one without a name; `docker`: in the format of `docker save`.
+        """
+        image = self._builder.build(spec)
+        archive = self._folders.base / "import.tar"
+        if docker:
+            write_docker_archive(archive, image, name or "", self._builder)
+        else:
+            write_archive(archive, image, name, self._builder)
+        self.import_archive(archive, options=options)
+        archive.unlink()
+        wait_until(lambda: self.find_image(image.image_id) is not None, f"CRI lists {image.image_id}")
+        return image
 
     def export_archive(self, reference: str, archive: Path) -> None:
         """Write an image into an archive with ctr."""
