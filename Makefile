@@ -15,7 +15,7 @@ FOLDERS  = $(patsubst %/.,%,$(wildcard $(addsuffix /.,$(T))))
 PROTOS  := $(wildcard cleaner/runtime/pb/*.proto)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check unit e2e reap lint format types protos protos-check wheel lock bench bench-gentle bench-churn bench-large-image bench-crossings package-graph renames-check dashboards board-schema alerts metrics pictures board-pictures clean
+.PHONY: help demo test quick check unit e2e reap lint format types protos protos-check wheel lock bench bench-gentle bench-churn bench-large-image bench-crossings package-graph renames-check dashboards board-schema alerts metrics recordings pictures board-pictures clean
 
 ifneq ($(T),)
 ifneq ($(filter-out quick e2e,$(or $(MAKECMDGOALS),help)),)
@@ -128,6 +128,9 @@ renames-check: $(VENV)/.dependencies ## compare the golden files with those of O
 
 metrics: $(VENV)/.wheel ## write docs/metrics.md from the registry of the daemon
 	@PYTHONPATH=tools $(BIN)/python -m metrics_page
+
+recordings: $(VENV)/.wheel ## record into tests/recordings what the containerds of the lab do (root)
+	@PYTHONPATH=tools:tests $(BIN)/python -m support.recording
 
 pictures: $(VENV)/.wheel ## draw the README's pictures from the program's output
 	@PYTHONPATH=tools $(BIN)/python -m pictures

@@ -1,95 +1,18 @@
 """Real containerds, of every version that there is, keep the promises of the contract, behind the product's client."""
 
-import math
-import zlib
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Iterator
 
 import pytest
 
-from cleaner.node.disk import MountedDisk
-from cleaner.runtime.client import CriRuntime
-from contract import PROMISES, Build, Promise, name_of
-from lab import ImageSpec, Lab, Layer, Pod
-from lab.waiting import wait_until
-from support.lab_node import disk_of, runtime_of
-
-BEGUN_BYTES = 1 << 19
-"""A pull in progress is stopped after this many bytes. Every layer that it still has to fetch is larger."""
-
-
-class LabBench:
-    """A lab, read through the product's client."""
-
-    def __init__(self, lab: Lab, runtime: CriRuntime, disk: MountedDisk) -> None:
-        self.pause_reference = lab.pause_reference
-        self.runtime = runtime
-        self.disk = disk
-        self._lab = lab
-        self._pods: dict[str, Pod] = {}
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-    def publish(self, build: Build) -> str:
-        (image,) = self._lab.push(spec_of(build))
-        return image.manifest_digest
-
-    def pull(self, reference: str) -> str:
-        return self._lab.pull(reference)
-
-    @contextmanager
-    def pulling(self, reference: str) -> Iterator[None]:
-        with self._lab.throttled(math.inf) as road, ThreadPoolExecutor(1) as pool:
-            # The stop keeps the pull in progress, however late and however long a promise reads it.
-            road.stop_at(BEGUN_BYTES)
-            try:
-                pulling = pool.submit(self._lab.pull, reference)
-                wait_until(lambda: any(pull.snapshot_bytes for pull in self.runtime.read_pulls()), "the pull has begun")
-                yield
-            finally:
-                road.stop_at(math.inf)
-            pulling.result()
-
-    def load(self, build: Build, name: str) -> str:
-        return self._lab.load(spec_of(build), name).image_id
-
-    def tag(self, source: str, target: str) -> None:
-        self._lab.tag(source, target)
-
-    def create(self, reference: str) -> str:
-        return self._keep(self._lab.start_pod(reference, run=False))
-
-    def start(self, reference: str) -> str:
-        return self._keep(self._lab.start_pod(reference))
-
-    def exit(self, container_id: str) -> None:
-        self._pods[container_id].stop()
-
-    def remove(self, container_id: str) -> None:
-        self._pods.pop(container_id).remove()
-
-    def wait_until(self, condition: Callable[[], bool], what: str) -> None:
-        wait_until(condition, what)
-
-    def _keep(self, pod: Pod) -> str:
-        self._pods[pod.container_id] = pod
-        return pod.container_id
-
-
-def spec_of(build: Build) -> ImageSpec:
-    layers = tuple(Layer(size_bytes, zlib.crc32(name.encode())) for name, size_bytes in build.layers)
-    return ImageSpec(build.repository, build.tag, layers, build.created)
+from contract import PROMISES, Promise, name_of
+from lab import Lab
+from support.lab_bench import LabBench, lab_bench
 
 
 @pytest.fixture(scope="module")
 def bench(lab: Lab) -> Iterator[LabBench]:
-    # The base layer is never freed while a promise measures: one image always has it.
-    lab.load(ImageSpec("base"), "localhost/base:v1")
-    with runtime_of(lab) as runtime:
-        yield LabBench(lab, runtime, disk_of(lab))
+    with lab_bench(lab) as bench:
+        yield bench
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=name_of)

@@ -6,7 +6,7 @@ It collects no garbage: what a test puts here stays until the test removes it.
 # ruff: noqa: N802 - the methods of a servicer have the names of the API
 
 import queue
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import grpc
@@ -147,6 +147,18 @@ class Exchange:
         for subscriber in list(self.subscribers):
             subscriber.put(envelope)
 
+    def follow(self, filters: Sequence[str], context: Context) -> Iterator[events_pb.Envelope]:
+        """Return the events from now on, until the subscriber has left."""
+        mailbox: queue.SimpleQueue[events_pb.Envelope | None] = queue.SimpleQueue()
+        context.add_callback(lambda: mailbox.put(None))
+        self.subscribers.append(mailbox)
+        self.filters.append(list(filters))
+        try:
+            while (envelope := mailbox.get()) is not None:
+                yield envelope
+        finally:
+            self.subscribers.remove(mailbox)
+
 
 @dataclass(frozen=True)
 class NotLoaded:
@@ -276,15 +288,7 @@ class _Events(events_grpc.EventsServicer):
         self._exchange = exchange
 
     def Subscribe(self, request: events_pb.SubscribeRequest, context: Context) -> Iterator[events_pb.Envelope]:
-        mailbox: queue.SimpleQueue[events_pb.Envelope | None] = queue.SimpleQueue()
-        context.add_callback(lambda: mailbox.put(None))
-        self._exchange.subscribers.append(mailbox)
-        self._exchange.filters.append(list(request.filters))
-        try:
-            while (envelope := mailbox.get()) is not None:
-                yield envelope
-        finally:
-            self._exchange.subscribers.remove(mailbox)
+        return self._exchange.follow(request.filters, context)
 
 
 class _Leases(leases_grpc.LeasesServicer):
