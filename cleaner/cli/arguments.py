@@ -53,9 +53,10 @@ def _add_plan(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     command = _add(commands, "plan", "what a sweep would do and why; changes nothing")
     command.add_argument(
         "--trigger",
-        choices=[Trigger.NIGHTLY.value, Trigger.PRESSURE.value],
+        choices=[trigger.value for trigger in (Trigger.NIGHTLY, Trigger.PRESSURE, Trigger.MANUAL)],
         default=Trigger.NIGHTLY.value,
-        help="pressure: the order in which images would be evicted, whatever the usage is now (default: %(default)s)",
+        help="which sweep: nightly, within nightly.evictions_per_night; pressure, which evicts only from the high "
+        "watermark on; manual, without that limit and without rules on hold (default: %(default)s)",
     )
     _add_output(command)
 
@@ -66,8 +67,8 @@ def _add_sweep(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--trigger",
         choices=[trigger.value for trigger in (Trigger.MANUAL, Trigger.NIGHTLY, Trigger.PRESSURE)],
         default=Trigger.MANUAL.value,
-        help="nightly: the same as manual; pressure: only from the high watermark on, down to the low one "
-        "(default: %(default)s)",
+        help="nightly: within nightly.evictions_per_night, without the images of rules on hold; pressure: only from "
+        "the high watermark on, down to the low one (default: %(default)s)",
     )
     command.add_argument("--dry-run", action="store_true", help="stop after the plan; nothing is removed")
     command.add_argument(

@@ -3,8 +3,10 @@
 It must not open the file: that happens at its first use.
 """
 
+from importlib.metadata import version
 from pathlib import Path
 
+from cleaner import DISTRIBUTION
 from cleaner.config import Config
 from cleaner.core.model import Mode
 from cleaner.ledger import InMemoryLedger, SqliteLedger
@@ -23,6 +25,7 @@ def ledger_of(config: Config, *, daemon: bool = False) -> SqliteLedger:
         boot=read_boot(),
         observes=observes,
         tells=daemon,
+        version=version(DISTRIBUTION),
     )
 
 
@@ -35,5 +38,11 @@ def history_of(config: Config) -> SqliteLedger:
     """The ledger to read, whether or not there is one."""
     keep, grace = config.state.keep, config.policy.grace
     return SqliteLedger(
-        Path(config.state.path), keep=keep, grace=grace, timer=SystemTimer(), boot=read_boot(), writable=False
+        Path(config.state.path),
+        keep=keep,
+        grace=grace,
+        timer=SystemTimer(),
+        boot=read_boot(),
+        writable=False,
+        version=version(DISTRIBUTION),
     )

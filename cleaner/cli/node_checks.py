@@ -15,6 +15,7 @@ from cleaner.core.ports import Node, Registries
 from cleaner.core.pressure import Watermarks, at_high
 from cleaner.core.space import reason_without_estimates
 from cleaner.core.triggers import Triggers
+from cleaner.runtime import CRIO
 from cleaner.sweep import SECONDS_TO_ASK, inspect_node, plan_as_known
 
 
@@ -33,6 +34,9 @@ def check_node(node: Node, policy: Policy, triggers: Triggers) -> Iterator[Findi
         yield from _kubelet(read_of(node.kubelet.read(), triggers.watermarks, usage))
     inspection = inspect_node(node)
     yield _pull_times(inspection)
+    if version.name == CRIO:
+        detail = "CRI-O gives no evidence of where an image comes from: only images in localhost/ count as local"
+        yield Finding("local images", Grade.NOTE, detail)
     yield _bytes(inspection, node.runtime.layers_error)
     yield _sandbox(inspection)
     yield _memory(inspection.memory, node.ledger.error, policy.grace, node.timer.now())
@@ -116,10 +120,15 @@ def _pull_times(inspection: Inspection) -> Finding:
 
 
 def _bytes(inspection: Inspection, error: str | None) -> Finding:
-    if reason := reason_without_estimates(inspection.layers, error):
+    layers, reason = inspection.layers, reason_without_estimates(inspection.layers, error)
+    if layers is None or reason:
         return Finding("reclaimable bytes", Grade.NOTE, f"not estimated: {reason}")
-    count = len(inspection.layers.sizes) if inspection.layers else 0
-    return Finding("reclaimable bytes", Grade.OK, f"estimated from {count} blobs and snapshots")
+    detail = f"estimated from {len(layers.sizes)} blobs and snapshots"
+    if names := ", ".join(sorted(layers.unmeasured_snapshotters)):
+        detail += f", without the snapshots of {names}: containerd does not name the root, it is not seen here, or "
+        detail += "another snapshotter already has a disk of its own"
+        return Finding("reclaimable bytes", Grade.NOTE, detail)
+    return Finding("reclaimable bytes", Grade.OK, detail)
 
 
 def _sandbox(inspection: Inspection) -> Finding:

@@ -115,9 +115,11 @@ def node_of(
         diagnose_endpoint(endpoint)
     runtime.read_version()  # never retried: it is known at once that a runtime is unavailable
     paths = runtime.read_filesystems()
+    roots = runtime.snapshotters.read_roots(paths[Filesystem.IMAGES])
     if config.filesystem_path:
         paths = {**paths, Filesystem.IMAGES: config.filesystem_path}
-    disk = open_disk(paths, in_pod="KUBERNETES_SERVICE_HOST" in environ, pause=pause)
+    disk = open_disk(paths, roots, in_pod="KUBERNETES_SERVICE_HOST" in environ, pause=pause)
+    runtime.snapshotters.place(disk.snapshotters)
     timer = TrustedClock(SystemTimer(), ledger.stored_times())
     return Node(runtime, disk, timer, stop, ledger, registry_health_of(config, stop), kubelet_of(config))
 

@@ -23,6 +23,8 @@ class Filesystem(StrEnum):
     """Unpacked images (CRI ImageFsInfo)."""
     CONTENT = "content"
     """containerd's content store: what was pulled, as it was pulled."""
+    SNAPSHOTS = "snapshots"
+    """Unpacked images of a further snapshotter, whose root lies elsewhere than that of the images' own."""
     CONTAINERS = "containers"
     """Containers' own layers: no eviction frees any of them."""
 
@@ -66,9 +68,9 @@ class Usage:
         return _used_percent(self.inodes, self.inodes_available) if self.inodes else None
 
     @property
-    def content_apart(self) -> bool:
-        """Whether the content store lies on a filesystem of its own."""
-        return any(other.filesystem is Filesystem.CONTENT for other in self.others)
+    def apart(self) -> frozenset[Filesystem]:
+        """What lies on a filesystem of its own; all else lies with the images."""
+        return frozenset(other.filesystem for other in self.others)
 
     @property
     def freeable(self) -> tuple["Usage", ...]:

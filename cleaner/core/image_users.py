@@ -5,7 +5,7 @@ digests and full tags, and one match is enough.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from cleaner.core.model import Container, Image, KeepReason
@@ -59,17 +59,27 @@ def reason_to_spare(planned: Image, present: Image | None, users: ImageUsers) ->
         return "already gone"
     if not present.readable:
         return "its status could not be read"
-    if reason := users.reason_to_keep(present):
+    # A user may know the image by a digest reference that only the list has.
+    known = replace(present, digests=tuple(sorted({*planned.digests, *present.digests})))
+    if reason := users.reason_to_keep(known):
         return f"now {reason.value}"
-    return "used since the plan" if users.used_since_plan(present) else _change_of(planned, present)
+    return "used since the plan" if users.used_since_plan(known) else _change_of(planned, present)
 
 
 def _change_of(planned: Image, present: Image) -> str | None:
-    if present.references != planned.references:
+    """What is new about an image since the plan.
+
+    Digest references that are missing now are no change: a rule matched them, and nothing was added. CRI-O invents
+    one in its list, and none in the status, for an image whose tag has moved.
+    """
+    if present.tags != planned.tags or not set(present.digests) <= set(planned.digests):
         return "its references changed"
     if present.pulled_at != planned.pulled_at:
         return "it was pulled again"
-    return None
+    if present.artifact or present.stray_records:
+        return f"now {KeepReason.UNREMOVABLE.value}"
+    local, was_local = (image.local or image.imported for image in (present, planned))
+    return f"now {KeepReason.LOCAL.value}" if local and not was_local else None
 
 
 def _keys_of(names: Iterable[str]) -> frozenset[str]:

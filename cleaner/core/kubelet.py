@@ -134,6 +134,8 @@ class KubeletSettings:
     """Of `evictionHard`, then of `evictionSoft`; the kubelet checks them every ten seconds."""
     maximum_age: timedelta | None = None
     """`imageMaximumGCAge`: the kubelet removes an image that is unused for longer, at any disk usage; None: never."""
+    minimum_age: timedelta = timedelta(minutes=2)
+    """`imageMinimumGCAge`: it removes no image that it has known for less."""
 
     def act(self, resource: Resource, capacity: int) -> KubeletAct | None:
         """What comes first when a filesystem of this size, in bytes or inodes, fills; None where nothing does.
@@ -189,7 +191,8 @@ def kubelet_settings_of(config: Tree, *drop_ins: Tree) -> KubeletSettings:
         _percent_of(trees, "imageGCHighThresholdPercent", KubeletSettings().gc_high_percent),
         _percent_of(trees, "imageGCLowThresholdPercent", KubeletSettings().gc_low_percent),
         _thresholds(hard) + _thresholds(soft, soft=True),
-        _age_of(trees),
+        _age_of(trees, "imageMaximumGCAge"),
+        _age_of(trees, "imageMinimumGCAge") or KubeletSettings().minimum_age,
     )
 
 
@@ -222,14 +225,15 @@ def _percent_of(trees: tuple[Tree, ...], key: str, default: int) -> int:
     return default
 
 
-def _age_of(trees: tuple[Tree, ...]) -> timedelta | None:
+def _age_of(trees: tuple[Tree, ...], key: str) -> timedelta | None:
+    """None where it is not set, or 0: then the kubelet uses its default."""
     for tree in reversed(trees):
-        value = tree.get("imageMaximumGCAge")
+        value = tree.get(key)
         if value is None:
             continue
         age = go_duration_of(str(value))
         if age is None:
-            raise ValueError("imageMaximumGCAge: is no duration")
+            raise ValueError(f"{key}: is no duration")
         return age or None
     return None
 
@@ -284,7 +288,10 @@ FULL_PERCENT = 95.0
 def threshold_of(read: KubeletRead) -> KubeletThreshold:
     """The shares above which the kubelet acts; `FULL_PERCENT` where it never does."""
     above = {resource: act.above_percent for resource, act in read.acts.items()}
-    return KubeletThreshold(above.get(Resource.BYTES, FULL_PERCENT), above.get(Resource.INODES, FULL_PERCENT))
+    minimum_age = read.config.settings.minimum_age
+    return KubeletThreshold(
+        above.get(Resource.BYTES, FULL_PERCENT), above.get(Resource.INODES, FULL_PERCENT), minimum_age
+    )
 
 
 def read_of(config: KubeletConfig, watermarks: Watermarks, usage: Usage) -> KubeletRead:

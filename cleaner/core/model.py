@@ -184,6 +184,9 @@ class Inspection:
     memory: Memory
     layers: Layers | None = None
     """What images share; None where the runtime cannot tell."""
+    sizes_are_bounds: bool = False
+    """Whether `Image.size_bytes` is at least what a removal frees: it is uncompressed, and shared layers count in full,
+    where the runtime has no containerd API (CRI-O)."""
     registries_down: frozenset[str] = frozenset()
     """Registries, as references name them, that do not answer; none where none was asked."""
 
@@ -259,10 +262,24 @@ class Plan:
     """By keep reason, then references, then id."""
     reclaimable: Size | None = None
     """What all evictions together free; None where that cannot be known."""
+    reclaimable_at_most: Size | None = None
+    """Where that is not known: what all candidates together free at most; None where nothing bounds it."""
+    next_candidate_in: timedelta | None = None
+    """How long after the plan the grace of the first `recent` image ends; None where there is none."""
     not_reached: tuple[Verdict, ...] = ()
     """Candidates that the sweep does not need: those before them are estimated to reach the low watermark."""
     low_watermark_reachable: bool | None = None
     """Whether all candidates together are estimated to reach it; None where not asked, or without estimates."""
+
+    @property
+    def most_reclaimable(self) -> Size | None:
+        """What all candidates together free, or at most free; None where nothing is known."""
+        return self.reclaimable_at_most if self.reclaimable is None else self.reclaimable
+
+    @property
+    def candidates(self) -> tuple[Verdict, ...]:
+        """All images that may be evicted, in order, whether the sweep needs them or not."""
+        return self.evictions + self.not_reached
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,38 +6,79 @@ If in doubt, it must keep an image: one that is unreadable, unmatched, in use or
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from cleaner.core.ages import Times, age, is_expired, is_recent, times_of
+from cleaner.core.disk_usage import Filesystem
 from cleaner.core.image_registries import is_any_down
 from cleaner.core.image_users import ImageUsers, image_users
-from cleaner.core.model import Clock, EvictReason, Image, Inspection, KeepReason, Plan, Policy, Rule, Trigger, Verdict
+from cleaner.core.model import (
+    Clock,
+    EvictReason,
+    Image,
+    Inspection,
+    KeepReason,
+    Plan,
+    Policy,
+    Rule,
+    Trigger,
+    Verdict,
+)
 from cleaner.core.reclaim import NOTHING, Layers, Size, alone, gaining, marginal, reclaimable
-from cleaner.core.references import Name, names_of, parse_reference
 from cleaner.core.regret import is_on_hold
+from cleaner.core.removal_failures import kept_until
+from cleaner.core.rule_matching import is_protected, repositories_of, rules_of
+
+_UNBOUNDED = 1 << 62
+"""Inodes that nothing bounds."""
 
 
-def plan(inspection: Inspection, policy: Policy, trigger: Trigger, now: datetime) -> Plan:
+@dataclass(frozen=True, slots=True)
+class PressureContext:
+    """What a plan under pressure depends on beside the policy."""
+
+    danger_grace: timedelta | None = None
+    """How long an image is kept while the kubelet is about to act, where that is less than `pressure_grace`; None while
+    it is not. Past that age the kubelet removes the image itself, and all others with it."""
+    lowered: frozenset[Filesystem] | None = None
+    """The filesystems that are to be lowered: an image that frees nothing on them stays. None: any."""
+    apart: frozenset[Filesystem] = frozenset()
+    """Those of them that lie apart, see `Usage.apart`."""
+
+
+def plan(
+    inspection: Inspection,
+    policy: Policy,
+    trigger: Trigger,
+    now: datetime,
+    context: PressureContext = PressureContext(),
+) -> Plan:
     """Judge every image of the node.
 
-    Nightly and manual evictions are in order of age. Under pressure, images outside the long grace come first, then
-    expired ones, then older ones. Of equal ages the one that frees more comes first, then the lower id.
+    Nightly and manual evictions are in order of age. Under pressure, images outside `pressure.grace` come first, then
+    those outside the long grace, then expired ones, then older ones. Of equal ages the one that frees more comes first,
+    then the lower id.
     """
-    judge = _Judge(inspection, policy, trigger, now)
+    judge = _Judge(inspection, policy, trigger, now, context)
     verdicts = [judge.verdict(image) for image in inspection.images]
+    next_candidate_in = judge.next_candidate_in(verdicts)
     layers = inspection.trusted_layers
     if layers is None:
-        return _plan_of(verdicts, trigger, judge.order)
+        planned = _plan_of(verdicts, trigger, judge.order)
+        size_bytes = sum(verdict.image.size_bytes for verdict in planned.evictions)
+        most = Size(size_bytes, _UNBOUNDED) if inspection.sizes_are_bounds else None
+        return replace(planned, reclaimable_at_most=most, next_candidate_in=next_candidate_in)
     if trigger is Trigger.PRESSURE:
-        verdicts = _without_gainless(verdicts, layers)
+        verdicts = _without_gainless(verdicts, layers, context)
     sizes = alone(layers)
 
     def order(verdict: Verdict) -> tuple[object, ...]:
         *first, image_id = judge.order(verdict)
         return *first, -sizes.get(image_id, NOTHING).bytes, image_id
 
-    return _with_sizes(_plan_of(verdicts, trigger, order), layers, sizes)
+    planned = _with_sizes(_plan_of(verdicts, trigger, order), layers, sizes)
+    return replace(planned, next_candidate_in=next_candidate_in)
 
 
 def _plan_of(verdicts: Iterable[Verdict], trigger: Trigger, order: Callable[[Verdict], tuple[object, ...]]) -> Plan:
@@ -53,9 +94,10 @@ def _plan_of(verdicts: Iterable[Verdict], trigger: Trigger, order: Callable[[Ver
     )
 
 
-def _without_gainless(verdicts: list[Verdict], layers: Layers) -> list[Verdict]:
-    """Under pressure an image is evicted only if evicting every candidate would free a layer of it."""
-    gains = gaining(layers, [verdict.image.id for verdict in verdicts if verdict.evict])
+def _without_gainless(verdicts: list[Verdict], layers: Layers, context: PressureContext) -> list[Verdict]:
+    """Under pressure an image is evicted only if evicting every candidate would free a layer of it where it helps."""
+    candidates = [verdict.image.id for verdict in verdicts if verdict.evict]
+    gains = gaining(layers, candidates, context.lowered, context.apart)
     return [
         replace(verdict, reason=KeepReason.NO_GAIN) if verdict.evict and verdict.image.id not in gains else verdict
         for verdict in verdicts
@@ -77,10 +119,14 @@ def _with_sizes(planned: Plan, layers: Layers, sizes: Mapping[str, Size]) -> Pla
 class _Judge:
     """The verdicts of one plan; holds what all of them share."""
 
-    def __init__(self, inspection: Inspection, policy: Policy, trigger: Trigger, now: datetime) -> None:
+    def __init__(
+        self, inspection: Inspection, policy: Policy, trigger: Trigger, now: datetime, context: PressureContext
+    ) -> None:
         self._policy = policy
         self._trigger = trigger
         self._pressure = trigger is Trigger.PRESSURE
+        self._grace = _grace_of(policy, trigger, context.danger_grace)
+        self._memory = inspection.memory
         self._on_hold_until = inspection.memory.on_hold_until
         self._registries_down = inspection.registries_down
         self._now = now
@@ -92,7 +138,7 @@ class _Judge:
     def verdict(self, image: Image) -> Verdict:
         """One image's verdict."""
         reason = self._reason_before_rules(image)
-        rules = None if reason else _rules_of(image, self._policy)
+        rules = None if reason else rules_of(image, self._policy)
         if rules is None:
             return self._verdict_of(image, reason or KeepReason.UNMATCHED, None)
         rule = self._longest_keeping(image, rules)
@@ -101,19 +147,32 @@ class _Judge:
             by_rule = KeepReason.REGISTRY_DOWN
         return self._verdict_of(image, by_rule, rule)
 
-    def order(self, verdict: Verdict) -> tuple[bool, bool, datetime, str]:
+    def order(self, verdict: Verdict) -> tuple[bool, bool, bool, datetime, str]:
         """Sort key of an eviction; the first one is smallest."""
         times, rule = self._times[verdict.image.id], self._rules[verdict.rule or ""]
+        just_active = self._pressure and is_recent(times, self._policy.pressure_grace, self._now)
         recently_active = self._pressure and is_recent(times, self._policy.grace, self._now)
         unexpired = verdict.reason is EvictReason.PRESSURE
-        return recently_active, unexpired, times.aged_since(rule.age_from), verdict.image.id
+        return just_active, recently_active, unexpired, times.aged_since(rule.age_from), verdict.image.id
+
+    def next_candidate_in(self, verdicts: Iterable[Verdict]) -> timedelta | None:
+        """How long until the grace of the first recent image ends."""
+        recent = (verdict.image.id for verdict in verdicts if verdict.reason is KeepReason.RECENT)
+        return min((self._grace - (self._now - self._times[i].active_at) for i in recent), default=None)
 
     def _reason_before_rules(self, image: Image) -> KeepReason | None:
         if not image.readable:
             return KeepReason.UNREADABLE
         if reason := self._users.reason_to_keep(image):
             return reason
-        return KeepReason.PROTECTED if _is_protected(image, self._policy) else None
+        if is_protected(image, self._policy):
+            return KeepReason.PROTECTED
+        if image.stray_records or image.artifact:
+            return KeepReason.UNREMOVABLE
+        return KeepReason.REMOVAL_FAILED if self._kept_until(image) else None
+
+    def _kept_until(self, image: Image) -> datetime | None:
+        return kept_until(image, self._memory.removal_failures.get(image.id), self._now)
 
     def _longest_keeping(self, image: Image, rules: tuple[Rule, ...]) -> Rule:
         """Of several rules the one that keeps longest decides: for ever, as newest, by its expiry, or on hold."""
@@ -122,22 +181,36 @@ class _Judge:
         def keeps(rule: Rule) -> tuple[bool, bool, timedelta, bool, timedelta]:
             remaining = rule.max_age - age(times, rule, self._now)
             unexpired = max(remaining, timedelta(0))
-            return _is_local(image, rule), self._newest.keeps(image, rule), unexpired, self._is_on_hold(rule), remaining
+            return (
+                self._is_local(image, rule),
+                self._newest.keeps(image, rule),
+                unexpired,
+                self._is_on_hold(rule),
+                remaining,
+            )
 
         return max(rules, key=keeps)
 
     def _reason_by_rule(self, image: Image, rule: Rule) -> KeepReason | EvictReason:
         times = self._times[image.id]
-        grace = self._policy.pressure_grace if self._pressure else self._policy.grace
-        if _is_local(image, rule):
+        if self._is_local(image, rule):
             return KeepReason.LOCAL
-        if is_recent(times, grace, self._now):
+        if is_recent(times, self._grace, self._now):
             return KeepReason.RECENT
         if self._newest.keeps(image, rule):
             return KeepReason.NEWEST
         if is_expired(times, rule, self._now):
             return KeepReason.RULE_ON_HOLD if self._is_on_hold(rule) else EvictReason.EXPIRED
         return EvictReason.PRESSURE if self._pressure else KeepReason.UNEXPIRED
+
+    def _is_local(self, image: Image, rule: Rule) -> bool:
+        """Whether it must stay because nothing shows that a registry has it.
+
+        k3s puts source labels on content that it imports, and removes its mark at its next start: what was seen with
+        the mark of an import stays local.
+        """
+        imported = image.imported or image.id in self._memory.imported
+        return (image.local or imported or not image.digests) and not rule.local
 
     def _is_on_hold(self, rule: Rule) -> bool:
         return self._trigger is Trigger.NIGHTLY and is_on_hold(rule.name, self._on_hold_until, self._now)
@@ -153,7 +226,25 @@ class _Judge:
             last_used_at=times.last_used_at,
             age=age(times, rule, self._now) if rule else None,
             by_memory=rule is not None and _memory_keeps(reason, times, rule),
+            detail=self._detail_of(image, reason),
         )
+
+    def _detail_of(self, image: Image, reason: KeepReason | EvictReason) -> str | None:
+        """What a person needs to know to change a verdict that the agent cannot change."""
+        if reason is KeepReason.REMOVAL_FAILED and (until := self._kept_until(image)):
+            return f"tried again from {until:%Y-%m-%dT%H:%M:%SZ} on"
+        if reason is not KeepReason.UNREMOVABLE:
+            return None
+        if image.artifact:
+            return "an OCI artifact: RemoveImage by id does nothing"
+        return f"RemoveImage would leave behind: {', '.join(image.stray_records)}"
+
+
+def _grace_of(policy: Policy, trigger: Trigger, danger_grace: timedelta | None) -> timedelta:
+    """How long an image is kept since it was pulled or used."""
+    if trigger is not Trigger.PRESSURE:
+        return policy.grace
+    return policy.pressure_grace if danger_grace is None else min(policy.pressure_grace, danger_grace)
 
 
 def _memory_keeps(reason: KeepReason | EvictReason, times: Times, rule: Rule) -> bool:
@@ -175,13 +266,13 @@ class _Newest:
         self._in_repository: dict[str, list[str]] = defaultdict(list)
         self._sorted: dict[tuple[str, Clock], list[datetime]] = {}
         for image in images:
-            for repository in _repositories(image) if image.readable else ():
+            for repository in repositories_of(image) if image.readable else ():
                 self._in_repository[repository].append(image.id)
 
     def keeps(self, image: Image, rule: Rule) -> bool:
         """Whether the rule's keep_newest covers the image in any of its repositories."""
         return rule.keep_newest > 0 and any(
-            self._newer(image, repository, rule.age_from) < rule.keep_newest for repository in _repositories(image)
+            self._newer(image, repository, rule.age_from) < rule.keep_newest for repository in repositories_of(image)
         )
 
     def _newer(self, image: Image, repository: str, clock: Clock) -> int:
@@ -191,40 +282,3 @@ class _Newest:
             times = sorted(self._times[image_id].aged_since(clock) for image_id in ids)
             self._sorted[repository, clock] = times
         return len(times) - bisect_right(times, self._times[image.id].aged_since(clock))
-
-
-def _repositories(image: Image) -> frozenset[str]:
-    return frozenset(name.full_repository for name in names_of(image.references) or ())
-
-
-def _is_protected(image: Image, policy: Policy) -> bool:
-    if not policy.protect:
-        return False
-    if not image.references:
-        return any(pattern.matches_no_reference for pattern in policy.protect)
-    names = names_of(image.references)
-    if names is None:  # one that makes no sense must not hide another that is protected
-        names = names_of(tuple(text for text in image.references if parse_reference(text))) or ()
-    return any(pattern.matches(name, without_tag=True) for pattern in policy.protect for name in names)
-
-
-def _rules_of(image: Image, policy: Policy) -> tuple[Rule, ...] | None:
-    """The first rule for each of the image's names; None where a name has none or makes no sense."""
-    names = names_of(image.references)
-    if names is None:
-        return None
-    if not names:
-        rules = [next((r for r in policy.rules if any(p.matches_no_reference for p in r.match)), None)]
-    else:
-        rules = [_first_rule(name, policy) for name in names]
-    found = tuple(rule for rule in rules if rule is not None)
-    return found if len(found) == len(rules) else None
-
-
-def _first_rule(name: Name, policy: Policy) -> Rule | None:
-    return next((rule for rule in policy.rules if any(p.matches(name) for p in rule.match)), None)
-
-
-def _is_local(image: Image, rule: Rule) -> bool:
-    """Whether it must stay because no registry is known to have it."""
-    return not image.digests and not rule.local

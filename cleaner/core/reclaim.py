@@ -4,6 +4,7 @@ It must not use the sizes that a runtime gives an image: they count a shared lay
 containerd frees only what nothing reaches any more (core/metadata/gc.go).
 """
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ class Size:
     content_bytes: int = 0
     """What of it lies in the content store: blobs, where the rest is snapshots."""
     content_inodes: int = 0
+    apart_bytes: int = 0
+    """What of it lies in snapshots of a further snapshotter whose root has a filesystem of its own."""
+    apart_inodes: int = 0
 
     def __add__(self, other: "Size") -> "Size":
         return Size(
@@ -29,19 +33,28 @@ class Size:
             self.inodes + other.inodes,
             self.content_bytes + other.content_bytes,
             self.content_inodes + other.content_inodes,
+            self.apart_bytes + other.apart_bytes,
+            self.apart_inodes + other.apart_inodes,
         )
 
-    def amount_of(self, part: Part, *, content_apart: bool) -> int:
-        """What it takes of one part, whether the content store lies on a filesystem of its own or with the images."""
-        whole, content = (
-            (self.bytes, self.content_bytes) if part.resource is Resource.BYTES else (self.inodes, self.content_inodes)
-        )
-        if part.filesystem is Filesystem.CONTENT:
-            return content
-        return whole - content if content_apart else whole
+    def amount_of(self, part: Part, *, apart: frozenset[Filesystem]) -> int:
+        """What it takes of one part; `apart`: what lies on a filesystem of its own and not with the images."""
+        if part.resource is Resource.BYTES:
+            whole, content, snapshots = self.bytes, self.content_bytes, self.apart_bytes
+        else:
+            whole, content, snapshots = self.inodes, self.content_inodes, self.apart_inodes
+        elsewhere = {Filesystem.CONTENT: content, Filesystem.SNAPSHOTS: snapshots, Filesystem.CONTAINERS: 0}
+        if part.filesystem is not Filesystem.IMAGES:
+            return elsewhere[part.filesystem]
+        return whole - sum(elsewhere[each] for each in apart)
 
 
 NOTHING = Size(0, 0)
+NEXT_TO_NOTHING_BYTES = 1 << 20
+NEXT_TO_NOTHING_SHARE = 0.01
+"""Less than both, on the filesystems that a sweep lowers, is no reason to evict an image: not the blob of 0.1 MiB of
+an image that frees 20 MiB on another disk. Real layers do not grow a hundredfold when they are unpacked. Where it is
+not known how much the image frees elsewhere, the first alone decides."""
 BLOCK_BYTES = 4096
 """Of ext4 and XFS by default: what a file takes is a multiple of it."""
 
@@ -61,7 +74,8 @@ class Layers:
     """containerd's reference graph as read; its keys are opaque text, one for each blob or snapshot."""
 
     sizes: Mapping[str, Size]
-    """Of every blob and committed snapshot; blobs rounded up to the block size."""
+    """Of every blob and committed snapshot; blobs rounded up to the block size. `NOTHING` for a snapshot on a
+    filesystem that is not measured: it takes an unknown amount there, and nothing elsewhere."""
     edges: Mapping[str, tuple[str, ...]]
     """Key -> the keys that it holds. Any key may be missing from `sizes` (gone meanwhile, or a container's own
     snapshot): it takes nothing, and what it holds stays held."""
@@ -77,6 +91,8 @@ class Layers:
     """Keys of manifests and configs: a few KiB that every eviction frees, and no reason to evict an image."""
     complete: bool = True
     """False where some snapshotter's usage cannot be trusted: the caller shows no figure made from this."""
+    unmeasured_snapshotters: frozenset[str] = frozenset()
+    """Those that hold images on a filesystem that is not measured."""
 
 
 class Holder(StrEnum):
@@ -110,12 +126,23 @@ def marginal(layers: Layers, order: Sequence[str]) -> dict[str, Size]:
     return {image_id: freed[image_id] for image_id in ids}
 
 
-def gaining(layers: Layers, image_ids: Collection[str]) -> frozenset[str]:
-    """Of these images, those of which a layer is freed once all of them are gone."""
+def gaining(
+    layers: Layers,
+    image_ids: Collection[str],
+    lowered: frozenset[Filesystem] | None = None,
+    apart: frozenset[Filesystem] = frozenset(),
+) -> frozenset[str]:
+    """Of these images, those of which a layer is freed once all of them are gone.
+
+    `lowered`: the filesystems that a sweep lowers, where some lie `apart`; None: any. An image that frees next to
+    nothing on them, compared with what it frees elsewhere, gains nothing.
+    """
     stays = _walk_what_stays(layers, frozenset(image_ids)).reached | layers.metadata
+    counted = apart | {Filesystem.IMAGES} if lowered is None else lowered
 
     def gains(image_id: str) -> bool:
-        return any(key in layers.sizes and key not in stays for key in _reach_of(layers, image_id))
+        keys = _reach_of(layers, image_id) - stays
+        return _is_worth([layers.sizes[key] for key in keys if key in layers.sizes], counted, apart)
 
     return frozenset(image_id for image_id in image_ids if gains(image_id))
 
@@ -134,7 +161,7 @@ def alone(layers: Layers) -> dict[str, Size]:
 
 def sum_of(layers: Layers, keys: Iterable[str]) -> Size:
     """Size of some keys."""
-    return sum((layers.sizes.get(key, NOTHING) for key in keys), NOTHING)
+    return _total(layers.sizes[key] for key in keys if key in layers.sizes)
 
 
 def bytes_by_holder(
@@ -168,15 +195,41 @@ class _Walk:
 
     def reach(self, roots: Iterable[str]) -> Size:
         """Size of what these roots hold and no earlier step has reached."""
-        size = NOTHING
+        found: list[str] = []
         pending = list(roots)
         while pending:
             key = pending.pop()
             if key not in self.reached:
                 self.reached.add(key)
-                size += self._layers.sizes.get(key, NOTHING)
+                found.append(key)
                 pending.extend(self._layers.edges.get(key, ()))
-        return size
+        return sum_of(self._layers, found)
+
+
+def _total(sizes: Iterable[Size]) -> Size:
+    """Their sum, without an object for each step: a node has tens of thousands of keys."""
+    size_bytes = inodes = content_bytes = content_inodes = apart_bytes = apart_inodes = 0
+    for size in sizes:
+        size_bytes += size.bytes
+        inodes += size.inodes
+        content_bytes += size.content_bytes
+        content_inodes += size.content_inodes
+        apart_bytes += size.apart_bytes
+        apart_inodes += size.apart_inodes
+    return Size(size_bytes, inodes, content_bytes, content_inodes, apart_bytes, apart_inodes)
+
+
+def _is_worth(freed: Collection[Size], lowered: frozenset[Filesystem], apart: frozenset[Filesystem]) -> bool:
+    """Whether these layers free more than next to nothing on the filesystems that a sweep lowers."""
+    size = _total(freed)
+    size_bytes, inodes = (
+        sum(size.amount_of(Part(filesystem, resource), apart=apart) for filesystem in lowered) for resource in Resource
+    )
+    elsewhere_unknown = any(not (size.bytes or size.inodes) for size in freed)
+    enough_bytes = NEXT_TO_NOTHING_BYTES
+    if not elsewhere_unknown:
+        enough_bytes = min(enough_bytes, math.ceil(NEXT_TO_NOTHING_SHARE * size.bytes))
+    return size_bytes >= enough_bytes and size_bytes + inodes > 0
 
 
 def _walk_what_stays(layers: Layers, going: frozenset[str]) -> _Walk:

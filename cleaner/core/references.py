@@ -135,7 +135,9 @@ def identity_keys(text: str) -> frozenset[str]:
         return frozenset({bare.group(1)})
     reference = parse_reference(text)
     if reference is None:
-        return frozenset({text}) if text else frozenset()
+        # A name that makes no sense may still end in a digest, and that says which image is meant.
+        digest = _HEX_ID.fullmatch(text.rpartition("@")[2])
+        return frozenset(filter(None, [text, digest and digest.group(1)]))
     if reference.digest:
         return frozenset({reference.digest.removeprefix("sha256:")})
     return frozenset({f"{reference.full_repository}:{reference.tag or 'latest'}"})

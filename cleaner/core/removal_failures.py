@@ -18,7 +18,15 @@ _MOST_DOUBLINGS = 11
 def retry_at(failure: RemovalFailure) -> datetime:
     """From when on the removal may be tried again."""
     doublings = min(failure.count - 1, _MOST_DOUBLINGS)
-    return failure.failed_at + min(FIRST_WAIT * 2**doublings, LONGEST_WAIT)
+    return failure.failed_at + min(FIRST_WAIT * (1 << doublings), LONGEST_WAIT)
+
+
+def is_pulled_since(failure: RemovalFailure, pulled_at: datetime | None) -> bool:
+    """Whether the image was pulled again since its removal failed; an unknown time shows nothing.
+
+    Nor does an earlier one: a removal that failed half-way may have taken the newest record of the image.
+    """
+    return failure.pulled_at is not None and pulled_at is not None and pulled_at > failure.pulled_at
 
 
 def kept_until(image: Image, failure: RemovalFailure | None, now: datetime) -> datetime | None:
@@ -26,7 +34,7 @@ def kept_until(image: Image, failure: RemovalFailure | None, now: datetime) -> d
 
     A failure of the future, by a clock that was ahead, keeps the image for a day at most.
     """
-    if failure is None or failure.pulled_at != image.pulled_at:
+    if failure is None or is_pulled_since(failure, image.pulled_at):
         return None
     until = min(retry_at(failure), now + LONGEST_WAIT)
     return until if now < until else None

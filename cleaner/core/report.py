@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
-from cleaner.core.disk_usage import Usage
+from cleaner.core.disk_usage import Part, Usage
 from cleaner.core.model import EvictionOutcome, Fault, Plan, StopReason, Trigger, Verdict
 
 
@@ -47,6 +47,8 @@ class SweepReport:
     """Candidates that the sweep ended before."""
     low_watermark_met: bool
     """Whether every resource that the sweep was to lower ended at or below its low watermark."""
+    lowered: frozenset[Part] = frozenset()
+    """The parts that the sweep was to lower; none unless under pressure."""
 
     @property
     def reclaimed_bytes(self) -> int | None:

@@ -19,6 +19,6 @@ def holders_of(inspection: Inspection, planned: Plan, usage: Usage) -> Mapping[H
     if inspection.trusted_layers is None:
         return None
     in_use = [verdict.image.id for verdict in planned.kept if verdict.reason is KeepReason.IN_USE]
-    evictable = [verdict.image.id for verdict in planned.evictions + planned.not_reached]
+    evictable = [verdict.image.id for verdict in planned.candidates]
     used_bytes = sum(each.capacity_bytes - each.free_bytes for each in usage.freeable)
     return bytes_by_holder(inspection.trusted_layers, used_bytes, in_use, evictable)

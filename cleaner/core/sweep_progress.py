@@ -13,6 +13,8 @@ from cleaner.core.report import Eviction
 WORTH_BYTES = 1 << 20
 """A removal is judged by what it frees if it is estimated to free at least this."""
 FRUITLESS_SHARE = 0.1
+"""Of the estimate. Without one, of `WORTH_BYTES`, for images of at least that size: how much of an image is shared with
+others is not known then, so that a removal is fruitless only if it frees next to nothing."""
 MOST_FRUITLESS = 3
 QUIET_BYTES = 64 << 10
 """If the free space moves by no more than this between two removals (metadata), no other process wrote."""
@@ -23,7 +25,7 @@ class RemovalEstimates:
 
     def __init__(self, layers: Layers | None, planned: Plan | None) -> None:
         self._layers = layers
-        self._left = [v.image.id for v in planned.evictions + planned.not_reached] if planned else []
+        self._left = [v.image.id for v in planned.candidates] if planned else []
         self._gone: list[str] = []
         self._sizes: Mapping[str, Size] = self._estimate()
 
@@ -59,9 +61,11 @@ class RemovalProgress:
         return self.fruitless >= MOST_FRUITLESS
 
     def record_removal(
-        self, before: int, freed: int | None, estimated: int | None, *, pulls_move: bool = False
+        self, before: int, freed: int | None, estimated: int | None, *, at_most: int = 0, pulls_move: bool = False
     ) -> None:
         """One removal: free bytes right before it, by how much they rose (or fell: below 0), and the estimate.
+
+        `at_most`: without an estimate, what it frees at most; 0 where that is not known either.
 
         A removal that cannot be judged (no estimate, no measurement, another process writing) begins the count anew. A
         pull that proceeds may have hidden a removal that moved anything, and each one on a disk without a free byte.
@@ -69,7 +73,8 @@ class RemovalProgress:
         moved = freed or 0
         hidden = moved < -QUIET_BYTES or (pulls_move and (before <= QUIET_BYTES or moved > QUIET_BYTES))
         quiet = not hidden and (self.free_bytes is None or abs(before - self.free_bytes) <= QUIET_BYTES)
-        judged = quiet and freed is not None and estimated is not None and estimated >= WORTH_BYTES
-        fruitless = judged and (freed or 0) < FRUITLESS_SHARE * (estimated or 0)
+        worth = (at_most >= WORTH_BYTES) * WORTH_BYTES if estimated is None else estimated
+        judged = quiet and freed is not None and worth >= WORTH_BYTES
+        fruitless = judged and (freed or 0) < FRUITLESS_SHARE * worth
         self.fruitless = self.fruitless + 1 if fruitless else 0
         self.free_bytes = None if freed is None else before + freed

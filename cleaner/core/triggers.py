@@ -3,20 +3,31 @@
 It must not act: it is a value. The daemon asks `due`, sweeps, and keeps what `after` or `after_failure` returns.
 """
 
+import math
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from cleaner.core.clock_trust import CLOCK_JUMP
-from cleaner.core.disk_usage import Usage
+from cleaner.core.disk_usage import Part, Usage
 from cleaner.core.history import NightlyRun
-from cleaner.core.model import EvictionOutcome, Mode, StopReason, Trigger
+from cleaner.core.model import EvictionOutcome, Fault, Mode, StopReason, Trigger
 from cleaner.core.nightly import Calendar
-from cleaner.core.pressure import Backoff, KubeletThreshold, Targets, Watermarks, above_low, at_high, next_backoff
+from cleaner.core.pressure import (
+    Backoff,
+    KubeletThreshold,
+    Targets,
+    Watermarks,
+    above_low,
+    at_high,
+    low_targets,
+    next_backoff,
+    next_wait,
+)
 from cleaner.core.report import SweepReport
 
 LONGEST_RETRY_SECONDS = 60.0
-UNFINISHED = frozenset({StopReason.STOP_REQUESTED, StopReason.YIELDED_TO_PRESSURE})
-"""A nightly run that ended for one of these continues within its window."""
+CONTINUED = frozenset({StopReason.STOP_REQUESTED, StopReason.YIELDED_TO_PRESSURE})
+"""A nightly run that ended for one of these continues within its window, at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +65,10 @@ class Triggers:
     retry_at: float = 0.0
     """Monotonic seconds; before that no sweep is tried again."""
     retry_seconds: float = 0.0
+    nightly_at: float = 0.0
+    """Monotonic seconds; before that a nightly sweep that left candidates untried is not tried again."""
+    nightly_wait: float = 0.0
+    """How long that wait is, in seconds; 0 where the last nightly sweep left none."""
 
     def due(self, moment: NodeState) -> Trigger | None:
         """The sweep that is due, pressure before nightly; none before the retry of one that failed."""
@@ -61,7 +76,18 @@ class Triggers:
             return None
         if self._pressure_due(moment):
             return Trigger.PRESSURE
-        return Trigger.NIGHTLY if self.occurrence_due(moment) is not None else None
+        if moment.monotonic < self.nightly_at or self.occurrence_due(moment) is None:
+            return None
+        return Trigger.NIGHTLY
+
+    def targets_below_high(self, moment: NodeState) -> Targets:
+        """Targets of the parts that a pressure sweep is to lower now though they are below their high watermark.
+
+        They will soon reach it, or the last sweep was to lower them and left candidates untried.
+        """
+        unfinished = self.backoff.unfinished if self.backoff else ()
+        still = above_low(moment.usage, self.watermarks).intersection(unfinished)
+        return {**low_targets(moment.usage, self.watermarks, still), **moment.early}
 
     def occurrence_due(self, moment: NodeState) -> datetime | None:
         """The nightly occurrence to sweep for; None where there is none, or too little is known."""
@@ -86,8 +112,12 @@ class Triggers:
         calm = replace(self, retry_at=0.0, retry_seconds=0.0)
         if report.trigger is Trigger.PRESSURE:
             return replace(calm, backoff=self._backoff_after(report, moment))
-        if report.trigger is not Trigger.NIGHTLY or report.stop_reason in UNFINISHED:
+        if report.trigger is not Trigger.NIGHTLY or report.stop_reason in CONTINUED:
             return calm
+        if report.stop_reason is StopReason.FAILURES:
+            wait = next_wait(self.nightly_wait)
+            return replace(calm, nightly_at=moment.monotonic + wait, nightly_wait=wait)
+        calm = replace(calm, nightly_at=0.0, nightly_wait=0.0)
         occurrence = self.calendar.latest(report.started_at)
         if occurrence is None or (self.nightly_run is not None and occurrence <= self.nightly_run.occurrence):
             return calm
@@ -122,7 +152,7 @@ class Triggers:
         return replace(self, retry_at=monotonic + seconds, retry_seconds=seconds)
 
     def _pressure_due(self, moment: NodeState) -> bool:
-        if not (moment.early or at_high(moment.usage, self.watermarks)):
+        if not (self.targets_below_high(moment) or at_high(moment.usage, self.watermarks)):
             return False
         if self.backoff is None:
             return True
@@ -155,6 +185,8 @@ class Triggers:
             moment.monotonic,
             measured=measured,
             ahead=not any(at_high(each, self.watermarks) for each in (report.filesystem_before, measured)),
+            unfinished=_unfinished(report),
+            candidate_at=_candidate_at(report, moment),
         )
         return next_backoff(self.backoff, ended)
 
@@ -171,13 +203,25 @@ class Triggers:
 def _helped(report: SweepReport) -> bool:
     """Whether a pressure sweep evicted something, and another inspection of the node may give it more.
 
-    Not so where an eviction failed, nor where the low watermark was not reachable from the beginning and the sweep
+    Not so where the runtime failed, nor where the low watermark was not reachable from the beginning and the sweep
     reached the target that it had instead.
     """
-    outcomes = {eviction.outcome for eviction in report.evictions}
-    if EvictionOutcome.EVICTED not in outcomes or EvictionOutcome.FAILED in outcomes:
+    evicted = any(eviction.outcome is EvictionOutcome.EVICTED for eviction in report.evictions)
+    if not evicted or any(eviction.fault is Fault.RUNTIME for eviction in report.evictions):
         return False
     if report.trigger is not Trigger.PRESSURE or report.stop_reason is StopReason.NO_PROGRESS:
         return False
     confined = report.plan is not None and report.plan.low_watermark_reachable is False
     return not (confined and report.stop_reason is StopReason.KUBELET_THRESHOLD)
+
+
+def _unfinished(report: SweepReport) -> frozenset[Part]:
+    """The parts that a sweep was to lower, where it ended early: after failures, or since removals freed nothing."""
+    untried = report.stop_reason is StopReason.NO_PROGRESS and report.not_reached > 0
+    return report.lowered if untried or report.stop_reason is StopReason.FAILURES else frozenset()
+
+
+def _candidate_at(report: SweepReport, moment: NodeState) -> float:
+    """When the grace of the first recent image of its plan ends, in monotonic seconds; never where there is none."""
+    wait = report.plan.next_candidate_in if report.plan else None
+    return math.inf if wait is None else moment.monotonic + wait.total_seconds()

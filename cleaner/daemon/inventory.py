@@ -4,7 +4,6 @@ It must not evict: it inspects the node, and reports what it found.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from cleaner.core.disk_usage import Usage
@@ -19,12 +18,13 @@ from cleaner.core.events import (
     SpaceInventoried,
 )
 from cleaner.core.model import Inspection, Memory, Plan, Trigger
+from cleaner.core.policy import PressureContext
 from cleaner.core.ports import Ledger, Node, Timer
-from cleaner.core.pressure import above_low, limit_to_targets, low_targets
+from cleaner.core.pressure import KubeletThreshold, above_low, danger_grace, limit_to_targets, low_targets
 from cleaner.core.reclaim import Size
 from cleaner.core.regret import to_hold
 from cleaner.core.space import holders_of, reason_without_estimates
-from cleaner.sweep import SweepSettings, inspect_images, plan_as_known
+from cleaner.sweep import SweepSettings, inspect_images, plan_as_known, with_layers
 
 SPACE_EVERY_SECONDS = 600.0
 """For what changes without an image or container: leases, other namespaces."""
@@ -33,13 +33,15 @@ SPACE_EVERY_SECONDS = 600.0
 class Inventory:
     """Takes inventory of a node's images once in `sample_seconds`, and of its space when it changed."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it measures by, and what it reports to
         self,
         settings: SweepSettings,
         sample_seconds: float,
         timer: Timer,
         ledger: Ledger,
         emit: Callable[[Event], None],
+        *,
+        kubelet_threshold_at: Callable[[Usage], KubeletThreshold],
     ) -> None:
         self.watched_since: datetime | None = None
         """Since when the node is known without a gap; None where that is not known."""
@@ -55,6 +57,7 @@ class Inventory:
         self._timer = timer
         self._ledger = ledger
         self._emit = emit
+        self._kubelet_threshold_at = kubelet_threshold_at
         self._due_at = 0.0
         self._contents = 0
         self._space_at = 0.0
@@ -103,10 +106,11 @@ class Inventory:
 
     def _inspect_space(self, node: Node, inspection: Inspection, usage: Usage) -> None:
         self._space_at = self._timer.monotonic() + SPACE_EVERY_SECONDS
-        inspection = replace(inspection, layers=node.runtime.read_layers(inspection.images))
+        inspection = with_layers(node, inspection)
         now = self._timer.now()
+        context = PressureContext(danger_grace(usage, self._kubelet_threshold_at(usage)))
         nightly, pressure = (
-            plan_as_known(inspection, self._policy, trigger, now, node.registries)
+            plan_as_known(inspection, self._policy, trigger, now, node.registries, context=context)
             for trigger in (Trigger.NIGHTLY, Trigger.PRESSURE)
         )
         reachable = limit_to_targets(

@@ -89,12 +89,15 @@ class Daemon:
         self._stop = host.stop
         self._outlets = tuple(outlets)
         sample_seconds = settings.sample_every.total_seconds()
-        self._inventory = Inventory(settings.sweep, sample_seconds, self._timer, host.ledger, self._emit)
         self._node: Node | None = None
         self._version: RuntimeVersion | None = None
         self._clock_sane = True
         self._waiting_since: float | None = None
         self._forecaster = NodeForecaster(settings.sweep.watermarks, settings.horizon, self._timer, self._emit)
+        threshold_at = self._forecaster.kubelet_threshold_at
+        self._inventory = Inventory(
+            settings.sweep, sample_seconds, self._timer, host.ledger, self._emit, kubelet_threshold_at=threshold_at
+        )
         self._pause_seconds = 0.0
         self._hurries = False
         """Whether the next round is to come at once."""
@@ -228,7 +231,7 @@ class Daemon:
         dry_run = settings.triggers.mode is Mode.OBSERVE
         request = SweepRequest(trigger, dry_run=dry_run, kubelet=moment.kubelet)
         if trigger is not Trigger.NIGHTLY:
-            return replace(request, early=moment.early)
+            return replace(request, early=self._triggers.targets_below_high(moment))
         occurrence = self._triggers.occurrence_due(moment)
         evicted = self._ledger.evicted_since(occurrence) if occurrence else None
         if occurrence is None or evicted is None:

@@ -12,6 +12,7 @@ from cleaner.core.model import EvictionOutcome, Image, Memory
 from cleaner.core.regret import Regret
 from cleaner.ledger.boot import Boot
 from cleaner.ledger.eviction_rows import observed_eviction
+from cleaner.ledger.image_facts import ImageFacts, is_failure_of_image
 from cleaner.ledger.image_times import Changes, ImageTimes
 from cleaner.ledger.queries import holds_of, prune, regrets_of
 from cleaner.ledger.removed_externally import PeakUsage, is_unconfirmed, store_external_removals
@@ -27,8 +28,9 @@ _FIRST = -(2**63)
 class LedgerCache:
     """All of a node that is not read from the file each time."""
 
-    def __init__(self, grace: timedelta, keep: timedelta, *, observes: bool) -> None:
+    def __init__(self, grace: timedelta, keep: timedelta, *, observes: bool, version: str) -> None:
         self.clocks = ImageTimes()
+        self.facts = ImageFacts(version)
         self.watch = WatchHistory(grace)
         self.nightly_run: NightlyRun | None = None
         self.observed: dict[str, int] = {}
@@ -50,6 +52,7 @@ class LedgerCache:
         meta = {key: time_of(value) for key, value in rows}
         first_inspection = self.watch.first_inspection if opened and self.clocks.updated else None
         self.clocks.load(connection, meta.get("sampled_at"), first_inspection)
+        self.facts.load(connection, opened=opened)
         self.watch.load(meta, now, booted_at)
         self.observed = list_observed(connection) if self._observes else {}
         self._pruned_at = meta.get("pruned_at")
@@ -82,7 +85,10 @@ class LedgerCache:
                 self.peak.add_measurement(event.usage.used_percent)
             case EvictionEnded() if event.eviction.outcome is EvictionOutcome.EVICTED:
                 self.invalidate_regrets()
-                return [self.clocks.forget(event.eviction.verdict.image.id, event.at)]
+                image_id = event.eviction.verdict.image.id
+                return [self.clocks.forget(image_id, event.at), *self.facts.forget(image_id)]
+            case EvictionEnded() if is_failure_of_image(event):
+                return [self.facts.record_failure(event)]
             case NightlyRunEnded():
                 self.nightly_run = event.nightly_run
             case SweepEnded() if self._observes and event.report.dry_run:
@@ -113,6 +119,7 @@ class LedgerCache:
     def shift(self, offset: timedelta, latest: datetime) -> None:
         """Move what the wall clock said before it was set, nothing beyond `latest`."""
         self.clocks.shift(offset, latest)
+        self.facts.shift(offset, latest)
         self.watch.shift(offset, latest)
 
     def invalidate_regrets(self) -> None:
@@ -137,4 +144,6 @@ class LedgerCache:
             installed_at=self.watch.installed_at,
             on_hold_until=self._on_hold_until,
             regrets=self._regrets,
+            imported=self.facts.imported,
+            removal_failures=self.facts.failures,
         )

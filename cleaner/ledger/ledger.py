@@ -54,13 +54,15 @@ class SqliteLedger:
         observes: bool = False,
         writable: bool = True,
         tells: bool = False,
+        version: str = "",
     ) -> None:
         """Nothing is opened yet.
 
         `boot`: which boot of the machine this is, where that is known: seconds of `timer` are compared within it.
         `observes`: dry runs of this process are what mode observe would have done. `writable`: False for a command
         that only reads: the ledger creates and changes nothing. `tells`: whether this process reports news, which its
-        own events are not; True for the daemon only.
+        own events are not; True for the daemon only. `version`: of this agent; removals that failed in another one
+        do not count.
         """
         self._file = LedgerFile(path, timer, writable=writable)
         self._directory = path.parent
@@ -69,7 +71,7 @@ class SqliteLedger:
         self._tells = tells
         self._events = EventRows(told=tells)
         self._boot = Boot(timer, boot)
-        self._cache = LedgerCache(grace, keep, observes=observes)
+        self._cache = LedgerCache(grace, keep, observes=observes, version=version)
         self._clocks = self._cache.clocks
         self._loaded = 0
         """Which opening of the file was loaded last."""
@@ -112,9 +114,10 @@ class SqliteLedger:
         if self._writable:
             self._file.add(self._settle(images, now))
         appeared = self._clocks.update(images, in_use, now)
+        facts = self._cache.facts.update(images)
         self._recall(appeared)
         if self._writable:
-            self._file.add(self._returns(images, in_use, appeared, now))
+            self._file.add([*facts, *self._returns(images, in_use, appeared, now)])
             self._save(images, now)
         return self._known(now)
 

@@ -161,10 +161,11 @@ def newest_of(connection: sqlite3.Connection) -> datetime | None:
 
 
 def shift_times(connection: sqlite3.Connection, correction: Shift, latest: datetime) -> None:
-    """Move the times of images, samples and nightly runs from before the wall clock was set, none beyond `latest`.
+    """Move the times from before the wall clock was set, none beyond `latest`.
 
-    Times of evictions stay as they are, unless they are in the future. A correction is applied once: a commit may be
-    on disk although SQLite reported it as failed.
+    These are the times of images, samples, nightly runs and failed removals. Times of evictions stay as they are,
+    unless they are in the future. A correction is applied once: a commit may be on disk although SQLite reported it
+    as failed.
     """
     done = connection.execute("INSERT OR IGNORE INTO meta (key, value) VALUES (?, ?)", (correction.key, micros(latest)))
     if not done.rowcount:
@@ -181,6 +182,7 @@ def shift_times(connection: sqlite3.Connection, correction: Shift, latest: datet
         shift,
     )
     connection.execute("UPDATE nightly_run SET ended_at = min(ended_at + :offset, :latest)", shift)
+    connection.execute("UPDATE removal_failure SET failed_at = min(failed_at + :offset, :latest)", shift)
     connection.execute("UPDATE eviction SET at = :latest WHERE at > :latest", {"latest": shift["latest"]})
 
 

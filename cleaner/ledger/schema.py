@@ -129,6 +129,19 @@ STEPS = (
         ),
         readable_from=1,
     ),
+    Step(
+        (
+            "CREATE TABLE imported (image_id TEXT PRIMARY KEY) WITHOUT ROWID",
+            """CREATE TABLE removal_failure (
+                image_id TEXT PRIMARY KEY,
+                count INTEGER NOT NULL,
+                failed_at INTEGER NOT NULL,
+                pulled_at INTEGER,
+                version TEXT NOT NULL
+            ) WITHOUT ROWID""",
+        ),
+        readable_from=1,
+    ),
 )
 """Version N is the file after the first N steps. Times are whole microseconds since 1970 UTC, flags 0 or 1, `refs` a
 JSON list. An image with `in_use` was last used at meta `sampled_at`, whatever `last_used` says: so a minute in which
@@ -136,8 +149,23 @@ nothing changed writes one page. An eviction that began and is not known to be o
 Beside `sampled_at` stand `boot`, `boot_seconds` and `boot_sampled_at`: in which boot that sample was taken, how long
 after its begin (microseconds too), and the sample's time again, so that one is known that a version without them took.
 `shift:` and a key are a correction that was carried out.
-An image that was removed externally is `confirmed` by the second inspection that misses it, and reported only then."""
-TABLES = frozenset({"meta", "image", "sweep", "eviction", "observed", "nightly_run", "hold", "removed_externally"})
+An image that was removed externally is `confirmed` by the second inspection that misses it, and reported only then.
+`imported` holds the images that were seen with an import mark. `removal_failure` holds how many removals of an image
+failed in a row, and the `version` of the agent that counted them. A row of either goes with its image."""
+TABLES = frozenset(
+    {
+        "meta",
+        "image",
+        "sweep",
+        "eviction",
+        "observed",
+        "nightly_run",
+        "hold",
+        "removed_externally",
+        "imported",
+        "removal_failure",
+    }
+)
 """What this version cannot do without."""
 
 

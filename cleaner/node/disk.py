@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from cleaner.core.disk_usage import Filesystem, Usage
-from cleaner.core.errors import DiskUnreadableError, EnvironmentUnusableError
+from cleaner.core.errors import CleanerError, DiskUnreadableError, EnvironmentUnusableError
 
 SETTLE_STEP_SECONDS = 0.05
 HURRIED_STEP_SECONDS = 0.01
@@ -50,10 +50,16 @@ class MountedDisk:
     """The mounted filesystems of a node, that of the images first."""
 
     def __init__(
-        self, places: Sequence[MountedFilesystem], pause: Callable[[float], None], unseen: Sequence[str] = ()
+        self,
+        places: Sequence[MountedFilesystem],
+        pause: Callable[[float], None],
+        unseen: Sequence[str] = (),
+        snapshotters: Mapping[str, Filesystem | None] | None = None,
     ) -> None:
         """`unseen`: paths of other filesystems that the runtime names and this process does not see."""
         self.unseen = tuple(unseen)
+        self.snapshotters = dict(snapshotters or {})
+        """By name, which of these filesystems each further snapshotter fills; None: one that is not measured."""
         self._images, *self._others = places
         self._pause = pause
 
@@ -135,6 +141,7 @@ def _has_more(usage: Usage, before: Usage) -> bool:
 
 def open_disk(
     paths: Mapping[Filesystem, str],
+    snapshotters: Mapping[str, str] | None = None,
     *,
     in_pod: bool,
     pause: Callable[[float], None],
@@ -142,28 +149,54 @@ def open_disk(
 ) -> MountedDisk:
     """The filesystems at these paths; EnvironmentUnusableError says what is wrong with that of the images.
 
-    Others count where they are not the same as one before them; those that are not seen here are left out. `in_pod`:
-    whether this process runs in a container, where only what is mounted is the host's. `mounts`: instead of those that
-    this process sees.
+    Others count where they are not the same as one before them; those that are not seen here are left out.
+    `snapshotters`: roots of further ones by name, "" where it is not known; of several with filesystems of their own
+    the first by name is measured. `in_pod`: whether this process runs in a container, where only what is mounted is the
+    host's. `mounts`: instead of those that this process sees.
     """
     mounts = read_mounts() if mounts is None else mounts
-    place, device = _find(Filesystem.IMAGES, paths[Filesystem.IMAGES], in_pod=in_pod, mounts=mounts)
-    places, unseen = {device: place}, []
-    for filesystem in (Filesystem.CONTENT, Filesystem.CONTAINERS):
-        if filesystem in paths:
-            try:
-                other, device = _find(filesystem, paths[filesystem], in_pod=in_pod, mounts=mounts)
-                places.setdefault(device, other)
-            except EnvironmentUnusableError:
-                unseen.append(paths[filesystem])
-    return MountedDisk(tuple(places.values()), pause, unseen)
+    search = _Search(in_pod=in_pod, mounts=mounts)
+    search.add_images(paths[Filesystem.IMAGES])
+    search.add(Filesystem.CONTENT, paths.get(Filesystem.CONTENT, ""))
+    # Before that of containers: where both are the same, evicting images frees it.
+    placed = {name: search.add(Filesystem.SNAPSHOTS, root) for name, root in sorted((snapshotters or {}).items())}
+    search.add(Filesystem.CONTAINERS, paths.get(Filesystem.CONTAINERS, ""))
+    return MountedDisk(tuple(search.places.values()), pause, search.unseen, placed)
+
+
+class _Search:
+    """The filesystems found so far, by device: the first that lies on one names it."""
+
+    def __init__(self, *, in_pod: bool, mounts: tuple["Mount", ...]) -> None:
+        self.places: dict[str, MountedFilesystem] = {}
+        self.unseen: list[str] = []
+        self._in_pod = in_pod
+        self._mounts = mounts
+
+    def add_images(self, path: str) -> None:
+        """Add that of the images; EnvironmentUnusableError where it is not to be measured."""
+        place, device = _find(Filesystem.IMAGES, path, in_pod=self._in_pod, mounts=self._mounts)
+        self.places[device] = place
+
+    def add(self, filesystem: Filesystem, path: str) -> Filesystem | None:
+        """Add another one; which filesystem the path lies on, None where that is not measured."""
+        if not path:
+            return None
+        try:
+            place, device = _find(filesystem, path, in_pod=self._in_pod, mounts=self._mounts)
+        except CleanerError:
+            self.unseen.append(path)
+            return None
+        if filesystem not in {each.filesystem for each in self.places.values()}:
+            self.places.setdefault(device, place)
+        return self.places[device].filesystem if device in self.places else None
 
 
 def _find(
     filesystem: Filesystem, path: str, *, in_pod: bool, mounts: tuple["Mount", ...]
 ) -> tuple[MountedFilesystem, str]:
     """The path through which a filesystem is measured, and its device."""
-    if not Path(path).is_dir():
+    if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where this process may not search the parent
         raise EnvironmentUnusableError(f"{path} is no directory here; {_advice(path)}")
     mount = mount_of(os.path.realpath(path), mounts)
     root = mount_of("/", mounts)

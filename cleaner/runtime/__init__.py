@@ -9,6 +9,7 @@ import os
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from cleaner.runtime.client import CriRuntime
+from cleaner.runtime.crio import CRIO
 from cleaner.runtime.rpc import Endpoint, ObserveCall, diagnose_endpoint, parse_endpoint
 
-__all__ = ["CriRuntime", "Endpoint", "ObserveCall", "diagnose_endpoint", "parse_endpoint"]
+__all__ = ["CRIO", "CriRuntime", "Endpoint", "ObserveCall", "diagnose_endpoint", "parse_endpoint"]

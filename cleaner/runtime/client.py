@@ -4,7 +4,7 @@ It must not keep what can change. Only what is fixed for an id is read once (whe
 mounts, what a sandbox runs), and dropped with it.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -20,13 +20,16 @@ from cleaner.runtime import translate
 from cleaner.runtime.containerd import (
     ContainerEvents,
     GraphReader,
+    ImageRecords,
     PullReader,
-    PullTimes,
+    Snapshotters,
     as_far_as_named,
+    name_created,
     read_filesystems,
     read_image_by_container,
     with_names,
 )
+from cleaner.runtime.crio import ImageTranslator
 from cleaner.runtime.pb import cri_pb2 as pb
 from cleaner.runtime.rpc import (
     DEADLINES,
@@ -40,16 +43,15 @@ from cleaner.runtime.rpc import (
     Socket,
     Span,
     methods,
+    observe_nothing,
+    require_answer_about,
 )
+from cleaner.runtime.statuses import MountedImages, SandboxImages
 
 _Value = TypeVar("_Value")
 
 _MOST_HANGING = 3
 """How many images of a list may have a status that does not come in time; each costs its deadline."""
-
-
-def _observe_nothing(_method: str, _seconds: float, _answered: bool) -> None:  # noqa: FBT001 - ObserveCall's shape
-    pass
 
 
 class CriRuntime:
@@ -64,21 +66,23 @@ class CriRuntime:
         stop: Stop,
         *,
         image_endpoint: Endpoint | None = None,
-        observe_call: ObserveCall = _observe_nothing,
+        observe_call: ObserveCall = observe_nothing,
         deadlines: Mapping[Span, timedelta] = DEADLINES,
     ) -> None:
         """Nothing is connected before the first call; a stop request ends waiting for an unavailable runtime."""
         channels = Channels({Socket.RUNTIME: endpoint, Socket.IMAGES: image_endpoint or endpoint})
         self._calls = Calls(channels, deadlines, stop, observe_call)
         self._containerd_api = ContainerdApi(self._calls)
-        self._pull_times = PullTimes(self._containerd_api)
-        self._graph = GraphReader(self._containerd_api)
-        self._pulls = PullReader(self._containerd_api)
+        self._records = ImageRecords(self._containerd_api)
+        self.snapshotters = Snapshotters(self._containerd_api)
+        self._graph = GraphReader(self._containerd_api, self.snapshotters)
+        self._pulls = PullReader(self._containerd_api, self.snapshotters)
         self._uses = ContainerEvents(endpoint)
+        self._translator = ImageTranslator(self._calls)
         self.layers_error = None
         self._created: dict[str, datetime | None] = {}
-        self._mounted: dict[str, frozenset[str]] = {}
-        self._sandbox_images: dict[str, str | None] = {}
+        self._mounted = MountedImages(self._calls)
+        self._sandboxes = SandboxImages(self._calls, stop)
         self._pins_images = False
         self._hanging = 0
 
@@ -106,6 +110,7 @@ class CriRuntime:
     def read_version(self) -> RuntimeVersion:
         """Name and version; asked once, so that the caller knows at once that a runtime is unavailable."""
         answer = self._calls.ask(methods.VERSION, pb.VersionRequest())
+        self._translator.record_runtime(answer.runtime_name)
         return RuntimeVersion(answer.runtime_name, answer.runtime_version)
 
     def read_filesystems(self) -> Mapping[Filesystem, str]:
@@ -116,28 +121,28 @@ class CriRuntime:
         """All images by id, each with both its times where they can be known."""
         answers = self._calls.read_list(methods.LIST_IMAGES, methods.STREAM_IMAGES)
         self._hanging = 0
-        listed = translate.merge_images(message for answer in answers for message in answer.images)
+        listed = self._translator.translate_list(message for answer in answers for message in answer.images)
         del answers  # Megabytes on a large node.
         self._pins_images = any(image.pinned for image in listed)
         _keep_only(self._created, {image.id for image in listed})
-        pulled = self._pull_times.read_all(listed)
-        images = (self._with_times(image, pulled[image.id]) for image in listed)
+        images = map(self._with_created_at, self._records.complete_all(listed))
         return tuple(image for image in images if image)
 
     def list_containers(self) -> tuple[Container, ...]:
-        """Every container of every state, also those that CRI does not list; a list without a filter has them all."""
+        """Every container of every state, also those that CRI does not list; a list without a filter has them all.
+
+        One whose status is gone is among them, with the names that the list has: it may be there again.
+        """
         answers = self._calls.read_list(methods.LIST_CONTAINERS, methods.STREAM_CONTAINERS)
         named = translate.names_by_container(message for answer in answers for message in answer.containers)
-        _complete(self._mounted, named, self._read_mounted)
-        listed = [Container(known, named[known] | self._mounted[known]) for known in self._mounted]
+        mounted = self._mounted.read(named.keys())
+        listed = [Container(known, names | mounted.get(known, frozenset())) for known, names in named.items()]
         return tuple(sorted(listed + self._list_unlisted(named), key=lambda container: container.id))
 
     def drain_created_containers(self) -> tuple[Container, ...]:
         """Containers that were created since the last call, by id, sandboxes too.
 
-        () without `watch_created_containers` or containerd's API.
-
-        Where the names of the images cannot be read nothing is lost: the next call returns the containers.
+        () without `watch_created_containers` or containerd's API; where names cannot be read, nothing is lost.
         """
         made = self._uses.drain()
         try:
@@ -147,18 +152,25 @@ class CriRuntime:
             raise
 
     def event_position(self) -> int | None:
-        """Where the stream of container events is now; None while it is not connected, or where there is none."""
-        return None
+        """Where the stream of container events is now; None while it is not connected, or where there is none.
+
+        It is None for half a second after each connection too. It needs `watch_created_containers`.
+        """
+        return self._uses.event_position()
 
     def created_since(self, position: int) -> tuple[Container, ...] | None:
-        """Containers made since then; None where the stream broke since."""
-        return None
+        """Containers made since then, sandboxes too, and those that are being made at this moment, by id.
+
+        None where the stream broke since, where containers were made faster than they are kept, and where one cannot
+        be understood or its image not be found. Nothing is taken from `drain_created_containers`.
+        """
+        creations = self._uses.created_since(position)
+        return None if creations is None else name_created(self._containerd_api, creations)
 
     def list_sandbox_images(self) -> frozenset[str]:
         """Images of all sandboxes, ready or not, and of the next one where the runtime tells it."""
-        answer = self._calls.read(methods.LIST_SANDBOXES, pb.ListPodSandboxRequest())
-        _complete(self._sandbox_images, [sandbox.id for sandbox in answer.items], self._read_sandbox_image)
-        return frozenset(filter(None, [*self._sandbox_images.values(), self._read_next_sandbox_image()]))
+        images = self._sandboxes.read()
+        return images | frozenset(filter(None, [self._read_next_sandbox_image()]))
 
     def read_layers(self, images: Iterable[Image]) -> Layers | None:
         """What holds which bytes, for all images as they were just listed; None where that is not known.
@@ -186,7 +198,7 @@ class CriRuntime:
 
     def list_leftovers(self, image: Image) -> tuple[str, ...]:
         """Names of containerd's records that still point to an image that CRI has no more; none without its API."""
-        return self._pull_times.list_leftovers(image)
+        return self._records.list_leftovers(image)
 
     def read_image(self, image_id: str) -> Image | None:
         """One image as it is now, in a few quick calls; only `created`, which an id fixes, may be from memory."""
@@ -194,9 +206,9 @@ class CriRuntime:
         answer = self._read_status(image_id, verbose=not known)
         if answer is None:
             return None
-        image = translate.translate_image(answer.image)
+        image = self._translator.translate_image(answer.image)
         image = replace(image, created_at=self._created[image_id]) if known else self._store_created(image, answer)
-        return replace(image, pulled_at=self._pull_times.read(image))
+        return self._records.complete(image)
 
     def remove_image(self, image_id: str) -> None:
         """Remove it with all its references, in one attempt; fine where it is gone already."""
@@ -209,17 +221,15 @@ class CriRuntime:
     def _list_unlisted(self, listed: Collection[str]) -> list[Container]:
         """Containers that are neither CRI's nor sandboxes; sandboxes are asked for where some are not known yet."""
         others = read_image_by_container(self._containerd_api)
-        _drop(others, [*listed, *self._sandbox_images])
+        _drop(others, [*listed, *self._sandboxes.known_ids])
         if others:
-            answer = self._calls.read(methods.LIST_SANDBOXES, pb.ListPodSandboxRequest())
-            _drop(others, [sandbox.id for sandbox in answer.items])
+            _drop(others, self._sandboxes.list_ids())
         return with_names(self._containerd_api, others) if others else []
 
-    def _with_times(self, image: Image, pulled_at: datetime | None) -> Image | None:
-        """The image with its build and pull times, not readable where the first failed; None where it is gone."""
-        if image.id in self._created:
-            return translate.with_times(image, self._created[image.id], pulled_at)
-        image = replace(image, pulled_at=pulled_at)
+    def _with_created_at(self, image: Image) -> Image | None:
+        """The image with its build time, not readable where that failed; None where it is gone."""
+        if image.artifact or image.id in self._created:
+            return translate.with_created_at(image, self._created.get(image.id))
         try:
             answer = self._read_status(image.id, verbose=True)
         except NotServingError:
@@ -230,7 +240,7 @@ class CriRuntime:
             if self._hanging > _MOST_HANGING:
                 raise
             return replace(image, readable=False)
-        except CallRejectedError:
+        except RuntimeRejectedError:
             return replace(image, readable=False)
         return None if answer is None else self._store_created(image, answer)
 
@@ -240,10 +250,13 @@ class CriRuntime:
             created_at = self._created[image.id] = translate.read_created_at(answer.info)
         except RuntimeRejectedError:
             return replace(image, readable=False)
-        return replace(image, created_at=created_at)
+        return self._translator.with_status(replace(image, created_at=created_at), answer.info)
 
     def _read_status(self, image_id: str, *, verbose: bool) -> pb.ImageStatusResponse | None:
-        """None where it is gone: containerd and CRI-O answer without an image, others may with NOT_FOUND."""
+        """None where it is gone: containerd and CRI-O answer without an image, others may with NOT_FOUND.
+
+        RuntimeRejectedError for an answer about another image, which says nothing of this one.
+        """
         request = pb.ImageStatusRequest(image=pb.ImageSpec(image=image_id), verbose=verbose)
         try:
             answer = self._calls.read(methods.IMAGE_STATUS, request)
@@ -251,19 +264,10 @@ class CriRuntime:
             if error.not_found:
                 return None
             raise
-        return answer if answer.image.id else None
-
-    def _read_mounted(self, container_id: str) -> frozenset[str]:
-        request = pb.ContainerStatusRequest(container_id=container_id)
-        answer = self._calls.read(methods.CONTAINER_STATUS, request)
-        if not answer.HasField("status"):
-            # What it mounts stays unknown, and an image that it mounts must not be evicted.
-            raise RuntimeRejectedError("ContainerStatus: it has no status")
-        return translate.mounted_image_names(answer.status)
-
-    def _read_sandbox_image(self, sandbox_id: str) -> str | None:
-        request = pb.PodSandboxStatusRequest(pod_sandbox_id=sandbox_id, verbose=True)
-        return translate.read_sandbox_image(self._calls.read(methods.SANDBOX_STATUS, request).info)
+        if not answer.image.id:
+            return None
+        require_answer_about(image_id, answer.image.id, methods.IMAGE_STATUS.name)
+        return answer
 
     def _read_next_sandbox_image(self) -> str | None:
         """Asked every time: a runtime restarts with another configuration faster than anybody notices.
@@ -287,14 +291,3 @@ def _keep_only(memory: dict[str, _Value], ids: Collection[str]) -> None:
 def _drop(memory: dict[str, _Value], ids: Iterable[str]) -> None:
     for known in ids:
         memory.pop(known, None)
-
-
-def _complete(memory: dict[str, _Value], ids: Collection[str], read: Callable[[str], _Value]) -> None:
-    """Make a memory hold exactly these ids, but for those that turn out to be gone."""
-    _keep_only(memory, ids)
-    for new in ids - memory.keys():
-        try:
-            memory[new] = read(new)
-        except CallRejectedError as error:
-            if not error.not_found:
-                raise

@@ -89,6 +89,11 @@ def read_created_at(info: Mapping[str, str]) -> datetime | None:
     return parse_time(created) if isinstance(created, str) else None
 
 
+def has_image_spec(info: Mapping[str, str]) -> bool:
+    """Whether a verbose ImageStatus has an image's config. Errors as above."""
+    return isinstance(_read_json(info, "info", "ImageStatus").get("imageSpec"), dict)
+
+
 def read_sandbox_image(info: Mapping[str, str]) -> str | None:
     """The image that a pod sandbox runs, by its verbose status; None where it is not told (CRI-O pins its own).
 
@@ -130,9 +135,22 @@ def parse_time(text: str) -> datetime | None:
         return None
 
 
-def with_times(image: Image, created_at: datetime | None, pulled_at: datetime | None) -> Image:
-    """A readable image with these times; `replace` would take five times as long, for each image of each list."""
-    return Image(image.id, image.tags, image.digests, image.size_bytes, image.pinned, created_at, pulled_at)
+def with_created_at(image: Image, created_at: datetime | None) -> Image:
+    """The image with this time; `replace` would take five times as long, for each image of each list."""
+    return Image(
+        image.id,
+        image.tags,
+        image.digests,
+        image.size_bytes,
+        image.pinned,
+        created_at,
+        image.pulled_at,
+        image.readable,
+        image.local,
+        image.imported,
+        image.stray_records,
+        image.artifact,
+    )
 
 
 def is_in_calendar(timestamp: Timestamp) -> bool:

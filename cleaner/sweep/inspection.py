@@ -9,8 +9,13 @@ from cleaner.core.ports import Node
 
 def inspect_node(node: Node) -> Inspection:
     """The state of the node, with what its images share; raises where a list cannot be read."""
-    inspection = inspect_images(node)
-    return replace(inspection, layers=node.runtime.read_layers(inspection.images))
+    return with_layers(node, inspect_images(node))
+
+
+def with_layers(node: Node, inspection: Inspection) -> Inspection:
+    """The same with what its images share; where the runtime has no API for that, their sizes are upper bounds."""
+    layers = node.runtime.read_layers(inspection.images)
+    return replace(inspection, layers=layers, sizes_are_bounds=layers is None and node.runtime.layers_error is None)
 
 
 def inspect_images(node: Node) -> Inspection:

@@ -4,15 +4,32 @@ It must not log or count: it yields events, and the caller hands them to the out
 """
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cleaner.core.disk_usage import Usage
 from cleaner.core.errors import DiskUnreadableError
-from cleaner.core.events import Event, EvictionEnded, EvictionStarted, SweepEnded, SweepStarted
+from cleaner.core.events import (
+    Event,
+    EvictionEnded,
+    EvictionStarted,
+    RegistriesProbed,
+    SweepEnded,
+    SweepStarted,
+)
 from cleaner.core.image_users import keys_used_after
-from cleaner.core.model import EvictionOutcome, Inspection, Plan, Policy, StopReason, Trigger, Verdict
+from cleaner.core.model import (
+    EvictionOutcome,
+    Fault,
+    Inspection,
+    Plan,
+    Policy,
+    StopReason,
+    Trigger,
+    Verdict,
+)
+from cleaner.core.policy import PressureContext
 from cleaner.core.ports import Node
-from cleaner.core.pressure import KubeletThreshold, SweepTargets, Targets, Watermarks
+from cleaner.core.pressure import KubeletThreshold, SweepTargets, Targets, Watermarks, danger_grace
 from cleaner.core.report import Eviction, SweepReport
 from cleaner.core.space import holders_of
 from cleaner.core.sweep_progress import RemovalEstimates
@@ -48,8 +65,21 @@ class SweepRequest:
     """Of a nightly sweep; None: without a pause, to its end."""
 
 
+@dataclass(frozen=True, slots=True)
+class PreparedSweep:
+    """What a sweep knows and has decided before its first eviction."""
+
+    inspection: Inspection
+    plan: Plan
+    usage: Usage
+    registries: RegistriesProbed | None
+    """What registries answered; None where none was asked."""
+    needed: bool
+    """False for a pressure sweep while no part is at its high watermark."""
+
+
 class Sweep:
-    """One sweep; use once: `for event in Sweep(...).events()`."""
+    """One sweep; use once: `for event in Sweep(...).events()`, or `prepare()` for what it would do."""
 
     def __init__(self, node: Node, settings: SweepSettings, request: SweepRequest) -> None:
         self._node = node
@@ -60,8 +90,10 @@ class Sweep:
         targets = SweepTargets(settings.watermarks, request.kubelet, request.early)
         self._target = PressureTarget(node.runtime, node.disk, targets, makes_room=request.trigger is Trigger.PRESSURE)
         self._evictions: list[Eviction] = []
+        self._is_limited = False
+        """Whether the request allows fewer evictions than there are candidates to evict."""
         self._planned_at = self._started_at
-        self._evictor = Evictor(node, request.kubelet, RemovalEstimates(None, None))
+        self._evictor = Evictor(node, request.kubelet)
 
     @property
     def given_up(self) -> frozenset[str]:
@@ -77,25 +109,49 @@ class Sweep:
         if self._request.trigger is Trigger.PRESSURE and not self._target.targets.by_part:
             yield self._ended(before, None, StopReason.NOT_NEEDED)
             return
+        prepared = self._prepare(before)
+        if prepared.registries is not None:
+            yield prepared.registries
+        yield self._begun(prepared)
+        if self._request.dry_run:
+            reason = self._list(prepared.plan)
+        else:
+            reason = yield from self._evict(prepared.plan)
+        yield self._ended(before, prepared.plan, reason)
+
+    def prepare(self) -> PreparedSweep:
+        """What the sweep would do now, without doing it: every image has its verdict, also where no sweep is needed.
+
+        CleanerError where it cannot know what it must.
+        """
+        return self._prepare(self._target.measure(0))
+
+    def _prepare(self, usage: Usage) -> PreparedSweep:
         inspection = inspect_node(self._node)
         self._planned_at, policy = self._node.timer.now(), self._settings.policy
         trigger, registries = self._request.trigger, self._node.registries
-        planned, asked = plan_within_reach(inspection, policy, trigger, self._planned_at, registries)
-        if asked is not None:
-            yield asked
-        if self._request.trigger is Trigger.PRESSURE:
-            planned = self._target.limit_plan(planned, before)
+        lowered = frozenset(part.filesystem for part in self._target.targets.by_part)
+        context = PressureContext(danger_grace(usage, self._request.kubelet), lowered or None, usage.apart)
+        planned, asked = plan_within_reach(inspection, policy, trigger, self._planned_at, registries, context=context)
+        if trigger is Trigger.PRESSURE:
+            planned = self._target.limit_plan(planned, usage)
+        planned = self._within_limit(planned)
         self._evictor.estimates = RemovalEstimates(inspection.trusted_layers, planned)
-        yield self._begun(inspection, planned, before)
-        if self._request.dry_run:
-            reason = self._list(planned)
-        else:
-            reason = yield from self._evict(planned)
-        yield self._ended(before, planned, reason)
+        self._evictor.sizes_are_bounds = inspection.sizes_are_bounds
+        needed = trigger is not Trigger.PRESSURE or bool(self._target.targets.by_part)
+        return PreparedSweep(inspection, planned, usage, asked, needed)
 
-    def _begun(self, inspection: Inspection, planned: Plan, usage: Usage) -> SweepStarted:
+    def _within_limit(self, planned: Plan) -> Plan:
+        """The plan with as many evictions as the request allows."""
+        count = len(planned.evictions) if self._request.limit is None else self._request.limit
+        evictions, beyond = planned.evictions[:count], planned.evictions[count:]
+        self._is_limited = bool(beyond)
+        return replace(planned, evictions=evictions, not_reached=beyond + planned.not_reached)
+
+    def _begun(self, prepared: PreparedSweep) -> SweepStarted:
         """Where the low watermark is not reachable, the sweep first reports who holds the space."""
-        held = holders_of(inspection, planned, usage) if planned.low_watermark_reachable is False else None
+        planned, usage = prepared.plan, prepared.usage
+        held = holders_of(prepared.inspection, planned, usage) if planned.low_watermark_reachable is False else None
         target, dry_run = self._target, self._request.dry_run
         early, pulls_projected_bytes = target.targets.early, target.pulls_projected_bytes
         return SweepStarted(
@@ -104,12 +160,11 @@ class Sweep:
 
     def _list(self, planned: Plan) -> StopReason:
         """What would be evicted, up to the limit, and under pressure until the estimates reach the low watermark."""
-        listed = planned.evictions[: self._request.limit]
         self._evictions += [
             Eviction(verdict, EvictionOutcome.PLANNED, estimated_bytes=self._evictor.estimates.bytes_of(verdict))
-            for verdict in listed
+            for verdict in planned.evictions
         ]
-        if len(listed) < len(planned.evictions):
+        if self._is_limited:
             return StopReason.LIMIT
         if self._target.targets.confined:
             return StopReason.KUBELET_THRESHOLD
@@ -127,15 +182,19 @@ class Sweep:
         return self._target_met() or StopReason.DONE
 
     def _candidates(self, planned: Plan) -> tuple[Verdict, ...]:
-        """Beyond the estimated low watermark only where a measurement shows in time that it is met."""
-        return planned.evictions + (planned.not_reached if self._node.disk.measures_removals else ())
+        """All candidates, since some may be spared or fail.
+
+        Under pressure, those beyond the estimated low watermark only where a measurement shows in time that it is met.
+        """
+        pressure = self._request.trigger is Trigger.PRESSURE
+        return planned.evictions if pressure and not self._node.disk.measures_removals else planned.candidates
 
     def _reason_to_stop(self) -> StopReason | None:
         if self._node.stop.requested():
             return StopReason.STOP_REQUESTED
         if self._request.limit is not None and self._evictions_with(EvictionOutcome.EVICTED) >= self._request.limit:
             return StopReason.LIMIT
-        if self._evictions_with(EvictionOutcome.FAILED) >= self._settings.failures_per_sweep:
+        if sum(e.fault is Fault.RUNTIME for e in self._evictions) >= self._settings.failures_per_sweep:
             return StopReason.FAILURES
         if self._request.trigger is Trigger.PRESSURE and self._evictor.progress.is_stuck:
             return StopReason.NO_PROGRESS
@@ -147,7 +206,9 @@ class Sweep:
 
     def _inspect_again(self) -> None:
         """What was used since the plan is spared, though it may be in no list any more."""
-        self._evictor.used |= keys_used_after(self._planned_at, inspect_images(self._node).memory.last_used_at)
+        self._evictor.final_checks.used |= keys_used_after(
+            self._planned_at, inspect_images(self._node).memory.last_used_at
+        )
 
     def _target_met(self) -> StopReason | None:
         """Under pressure only, by a measurement made now; None while there is more to free."""
@@ -178,11 +239,8 @@ class Sweep:
             stop_reason=reason,
             evictions=tuple(self._evictions),
             plan=planned,
-            not_reached=_count_candidates(planned) - len(self._evictions),
+            not_reached=(len(planned.candidates) if planned else 0) - len(self._evictions),
+            lowered=frozenset(self._target.targets.by_part),
             low_watermark_met=self._target.targets.is_low_watermark_met(after),
         )
         return SweepEnded(report, self._node.timer.now())
-
-
-def _count_candidates(planned: Plan | None) -> int:
-    return len(planned.evictions + planned.not_reached) if planned else 0

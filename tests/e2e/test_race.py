@@ -12,17 +12,16 @@ from datetime import timedelta
 
 import pytest
 
-from cleaner.core.disk_usage import Usage
 from cleaner.core.events import EvictionEnded
 from cleaner.core.model import EvictionOutcome, Policy, Rule, Trigger
-from cleaner.core.ports import Disk, Node
+from cleaner.core.ports import Node
 from cleaner.core.pressure.watermarks import WatermarkPair, Watermarks
 from cleaner.core.references import parse_pattern
 from cleaner.core.report import Eviction
 from cleaner.sweep.sweep import Sweep, SweepRequest, SweepSettings
 from lab import BuiltImage, ImageSpec, Lab, LabError, Layer, Pod
 from lab.waiting import DEADLINE_SECONDS
-from support.lab_node import node_of
+from support.lab_node import PromptDisk, node_of
 from support.recorded_calls import Decision, RecordedRuntime, decisions
 
 COMPANY = "registry.gitlab.com"
@@ -39,31 +38,6 @@ def settings_of(repository: str) -> SweepSettings:
     rule = Rule("race", (parse_pattern(f"{COMPANY}/{repository}"),), max_age=timedelta(0))
     policy = Policy((rule,), grace=timedelta(0), pressure_grace=timedelta(0))
     return SweepSettings(policy, WATERMARKS, failures_per_sweep=1000)
-
-
-@dataclass
-class PromptDisk:
-    """The node's disk, which never settles while the node changes all the time: the race need not wait for it."""
-
-    inner: Disk
-
-    @property
-    def path(self) -> str:
-        return self.inner.path
-
-    @property
-    def unseen(self) -> tuple[str, ...]:
-        return ()
-
-    @property
-    def measures_removals(self) -> bool:
-        return False
-
-    def read_usage(self) -> Usage:
-        return self.inner.read_usage()
-
-    def read_settled_usage(self, *, hurried: bool = False) -> Usage:
-        return self.inner.read_usage()
 
 
 @contextmanager

@@ -107,6 +107,8 @@ class Namespace:
     containers: list[OwnContainer] = field(default_factory=list)
     gone: set[str] = field(default_factory=set)
     """Names of snapshots, leases and blobs that are listed or known, and not found when they are read."""
+    mistaken: dict[str, str] = field(default_factory=dict)
+    """Names of snapshots and blobs that are asked about, and what the answer is about instead."""
 
 
 Namespaces = dict[str, Namespace]
@@ -127,6 +129,18 @@ class Exchange:
         made = events_pb.ContainerCreate(id=container_id, image=image)
         self.send(events_pb.Envelope(namespace=namespace, topic=topic, event={"value": made.SerializeToString()}))
 
+    def prepare(self, key: str, parent: str = "", snapshotter: str = "overlayfs") -> None:
+        """Tell all subscribers that a snapshot is made on top of another."""
+        self._send_about_snapshot("prepare", events_pb.SnapshotPrepare(key=key, parent=parent, snapshotter=snapshotter))
+
+    def remove_snapshot(self, key: str) -> None:
+        """Tell all subscribers that a snapshot is removed."""
+        self._send_about_snapshot("remove", events_pb.SnapshotRemove(key=key))
+
+    def _send_about_snapshot(self, what: str, event: "events_pb.SnapshotPrepare | events_pb.SnapshotRemove") -> None:
+        topic = f"/snapshot/{what}"
+        self.send(events_pb.Envelope(namespace="k8s.io", topic=topic, event={"value": event.SerializeToString()}))
+
     def send(self, envelope: events_pb.Envelope) -> None:
         """Tell all subscribers anything."""
         # A copy: who leaves meanwhile must not make the loop skip the next one.
@@ -146,7 +160,14 @@ class Exchange:
             self.subscribers.remove(mailbox)
 
 
-Roots = dict[str, str | None]
+@dataclass(frozen=True)
+class NotLoaded:
+    """The root of a plugin that could not be loaded."""
+
+    root: str
+
+
+Roots = dict[str, str | NotLoaded | None]
 """By a plugin's type and id, as its folder is named: where it keeps what it has; None where it does not say."""
 
 
@@ -175,8 +196,10 @@ class _Introspection(introspection_grpc.IntrospectionServicer):
         plugins = []
         for name, root in self._roots.items():
             kind, _, plugin_id = name.rpartition(".")
-            exports = {"root": root} if root is not None else {"platform": "linux"}
-            plugins.append(introspection_pb.Plugin(type=kind, id=plugin_id, exports=exports))
+            failure = introspection_pb.Failure(code=9) if isinstance(root, NotLoaded) else None
+            path = root.root if isinstance(root, NotLoaded) else root
+            exports = {"root": path} if path is not None else {"platform": "linux"}
+            plugins.append(introspection_pb.Plugin(type=kind, id=plugin_id, exports=exports, init_err=failure))
         return introspection_pb.PluginsResponse(plugins=[one for one in plugins if one.type in wanted])
 
 
@@ -188,14 +211,15 @@ class _Content(content_grpc.ContentServicer):
         self, request: content_pb.ListContentRequest, context: Context
     ) -> Iterator[content_pb.ListContentResponse]:
         for blob in _of(self._namespaces, context).blobs:
+            if request.filters and not any(_has_label(blob, filter_) for filter_ in request.filters):
+                continue
             found = content_pb.Info(digest=blob.digest, size=blob.size, labels=dict(blob.labels))
             yield content_pb.ListContentResponse(info=[found])
 
     def Info(self, request: content_pb.InfoRequest, context: Context) -> content_pb.InfoResponse:
         blob = self._find(request.digest, context)
-        return content_pb.InfoResponse(
-            info=content_pb.Info(digest=blob.digest, size=blob.size, labels=dict(blob.labels))
-        )
+        told = _of(self._namespaces, context).mistaken.get(blob.digest, blob.digest)
+        return content_pb.InfoResponse(info=content_pb.Info(digest=told, size=blob.size, labels=dict(blob.labels)))
 
     def Read(
         self, request: content_pb.ReadContentRequest, context: Context
@@ -221,6 +245,12 @@ class _Content(content_grpc.ContentServicer):
         raise AssertionError
 
 
+def _has_label(blob: Blob, filter_: str) -> bool:
+    """Whether one of containerd's filters matches: `labels."KEY"=="VALUE"`."""
+    _, key, _, value, _ = filter_.split('"')
+    return blob.labels.get(key) == value
+
+
 class _Snapshots(snapshots_grpc.SnapshotsServicer):
     def __init__(self, namespaces: Namespaces) -> None:
         self._namespaces = namespaces
@@ -239,7 +269,8 @@ class _Snapshots(snapshots_grpc.SnapshotsServicer):
     def Stat(self, request: snapshots_pb.StatSnapshotRequest, context: Context) -> snapshots_pb.StatSnapshotResponse:
         for one in self._all(request.snapshotter, context):
             if one.name == request.key:
-                return snapshots_pb.StatSnapshotResponse(info=snapshots_pb.Info(name=one.name, kind=one.kind))
+                told = _of(self._namespaces, context).mistaken.get(one.name, one.name)
+                return snapshots_pb.StatSnapshotResponse(info=snapshots_pb.Info(name=told, kind=one.kind))
         context.abort(grpc.StatusCode.NOT_FOUND, f"snapshot {request.key} does not exist: not found")
         raise AssertionError
 

@@ -8,10 +8,13 @@ It is no runtime: nothing is pulled, run or stored. It serves plain values that 
 # ruff: noqa: N802 - the methods of a servicer have the names of the API
 
 import json
+import os
+import re
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -44,17 +47,50 @@ class ServedImage:
     created: str | None = None
     info: str | None = None
     """What verbose ImageStatus has as info["info"], where it is not to be made from `created`."""
+    artifact: bool = False
+    """Whether it is an OCI artifact: RemoveImage by its id, which does not find it, succeeds."""
+    manifest: str = ""
+    """Digest of its manifest, for the digest reference that CRI-O's list invents."""
+    names_history: tuple[str, ...] = ()
+    """Names that it ever had, the latest first."""
 
     def verbose(self) -> dict[str, str]:
         """The map of a verbose ImageStatus."""
+        if self.artifact:
+            return {}
         spec = {"architecture": "amd64", **({"created": self.created} if self.created is not None else {})}
         return {"info": json.dumps({"labels": {}, "imageSpec": spec}) if self.info is None else self.info}
 
     def message(self) -> pb.Image:
-        """As it is listed."""
+        """As its status has it."""
         return pb.Image(
             id=self.id, repo_tags=self.tags, repo_digests=self.digests, size=self.size_bytes, pinned=self.pinned
         )
+
+    def listed(self) -> pb.Image:
+        """As CRI-O lists it: one without a name by its latest one, up to the first colon."""
+        message = self.message()
+        if self.manifest and self.names_history and not self.digests:
+            message.repo_digests.append(f"{self.names_history[0].split(':', 1)[0]}@{self.manifest}")
+        return message
+
+
+def crio_image(
+    image_id: str, names: Sequence[str], manifest: str, *, size_bytes: int = 1000, created: str | None = None
+) -> ServedImage:
+    """An image as CRI-O has it, pulled or built: each tag's repository is combined with its digest."""
+    tags = tuple(sorted(name for name in names if "@" not in name))
+    digests = _repo_digests(names, manifest)
+    return ServedImage(image_id, tags, digests, size_bytes, created=created, manifest=manifest, names_history=(*names,))
+
+
+def _repo_digests(names: Iterable[str], manifest: str) -> tuple[str, ...]:
+    return tuple(sorted({f"{_repository(name)}@{manifest}" for name in names}))
+
+
+def _repository(name: str) -> str:
+    name = name.partition("@")[0]
+    return name.rpartition(":")[0] if name.rfind(":") > name.rfind("/") else name
 
 
 @dataclass(frozen=True)
@@ -163,11 +199,18 @@ class CrioServer:
         """Ids that are listed, and not found when they are asked about."""
         self.speechless: set[str] = set()
         """Ids of containers whose status is empty."""
+        self.mistaken: dict[str, str] = {}
+        """Ids and names that are asked about, and what the answer is about instead."""
+        self.filters = True
+        """Whether lists of records take notice of filters."""
         self.listed_twice: list[ServedImage] = []
         """Listed after the images."""
+        self.most_records = sys.maxsize
+        """How many image records one message can hold."""
         self.calls: list[Call] = []
         self.before_call: Callable[[str], None] = lambda _: None
         """Told each method before it is answered."""
+        self._stored_in: Path | None = None
         self._failures: list[_Failure] = []
         self._failing = threading.Lock()
         self._hanging: set[str] = set()
@@ -228,6 +271,21 @@ class CrioServer:
         users = (container.id for container in self.containers.values() if container.image_id == image.id)
         return next(users, None) if self.records is None else None
 
+    def move_tag(self, tag: str, new: ServedImage) -> None:
+        """Let a CRI-O pull or build a newer image under a tag: the one that had it keeps what else it is called."""
+        for image in self.images.values():
+            if tag in image.tags:
+                tags = tuple(each for each in image.tags if each != tag)
+                self.images[image.id] = replace(image, tags=tags, digests=_repo_digests(tags, image.manifest))
+        self.images[new.id] = new
+
+    def store_in(self, directory: Path) -> None:
+        """Let each image take its bytes on the directory's filesystem until it is removed; they share nothing."""
+        self._stored_in = directory
+        for image in self.images.values():
+            with (directory / f"image-{image.id}").open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, image.size_bytes)
+
     def remove_image(self, image: ServedImage) -> None:
         """Remove an image with all its names."""
         names = {image.id, *image.tags, *image.digests}
@@ -235,6 +293,8 @@ class CrioServer:
         for name in names & records.keys():
             del records[name]
         del self.images[image.id]
+        if self._stored_in is not None:
+            (self._stored_in / f"image-{image.id}").unlink(missing_ok=True)
         self.on_remove(image.id)
 
     def play(self, call: Call, context: Context) -> None:
@@ -328,7 +388,8 @@ class _RuntimeService(cri_grpc.RuntimeServiceServicer):
         if container.id in self._server.speechless:
             return pb.ContainerStatusResponse()
         mounts = [pb.Mount(), *(pb.Mount(image=pb.ImageSpec(image=name)) for name in container.volumes)]
-        return pb.ContainerStatusResponse(status=pb.ContainerStatus(mounts=mounts))
+        told = self._server.mistaken.get(container.id, container.id)
+        return pb.ContainerStatusResponse(status=pb.ContainerStatus(id=told, mounts=mounts))
 
     def ListPodSandbox(self, request: pb.ListPodSandboxRequest, context: Context) -> pb.ListPodSandboxResponse:
         return pb.ListPodSandboxResponse(items=[pb.PodSandbox(id=known) for known in self._server.sandboxes])
@@ -337,8 +398,9 @@ class _RuntimeService(cri_grpc.RuntimeServiceServicer):
         sandbox = self._server.sandboxes.get(request.pod_sandbox_id)
         if sandbox is None or sandbox.id in self._server.gone:
             _abort(context, grpc.StatusCode.NOT_FOUND, f"could not find pod {request.pod_sandbox_id!r}")
+        status = pb.PodSandboxStatus(id=self._server.mistaken.get(sandbox.id, sandbox.id))
         told = request.verbose and sandbox.info is not None
-        return pb.PodSandboxStatusResponse(info={"info": sandbox.info or ""} if told else {})
+        return pb.PodSandboxStatusResponse(status=status, info={"info": sandbox.info or ""} if told else {})
 
 
 class _ImageService(cri_grpc.ImageServiceServicer):
@@ -346,7 +408,7 @@ class _ImageService(cri_grpc.ImageServiceServicer):
         self._server = server
 
     def _messages(self) -> list[pb.Image]:
-        return [served.message() for served in (*self._server.images.values(), *self._server.listed_twice)]
+        return [served.listed() for served in (*self._server.images.values(), *self._server.listed_twice)]
 
     def ListImages(self, request: pb.ListImagesRequest, context: Context) -> pb.ListImagesResponse:
         return pb.ListImagesResponse(images=self._messages())
@@ -358,13 +420,19 @@ class _ImageService(cri_grpc.ImageServiceServicer):
 
     def ImageStatus(self, request: pb.ImageStatusRequest, context: Context) -> pb.ImageStatusResponse:
         image = self._server.find_image(request.image.image)
-        if image is None or image.id in self._server.gone:
+        if image is None or image.id in self._server.gone or self._is_ambiguous(request.image.image, image):
             return pb.ImageStatusResponse()
-        return pb.ImageStatusResponse(image=image.message(), info=image.verbose() if request.verbose else {})
+        message = image.message()
+        message.id = self._server.mistaken.get(image.id, image.id)
+        return pb.ImageStatusResponse(image=message, info=image.verbose() if request.verbose else {})
+
+    def _is_ambiguous(self, name: str, image: ServedImage) -> bool:
+        """Whether a name is the id of an artifact that is listed by several names, which its store refuses."""
+        return image.artifact and name == image.id and any(each.id == name for each in self._server.listed_twice)
 
     def RemoveImage(self, request: pb.RemoveImageRequest, context: Context) -> pb.RemoveImageResponse:
         image = self._server.find_image(request.image.image)
-        if image is not None:
+        if image is not None and not (image.artifact and request.image.image == image.id):
             if user := self._server.user_of(image):
                 details = f"image used by {user}: image is in use by a container"
                 _abort(context, grpc.StatusCode.UNKNOWN, details)
@@ -390,12 +458,30 @@ class _Records(records_grpc.ImagesServicer):
         record = (self._server.records or {}).get(request.name)
         if record is None:
             _abort(context, grpc.StatusCode.NOT_FOUND, f"image {request.name!r}: not found")
-        return records_pb.GetImageResponse(image=record.message())
+        message = record.message()
+        message.name = self._server.mistaken.get(record.name, record.name)
+        return records_pb.GetImageResponse(image=message)
 
     def List(self, request: records_pb.ListImagesRequest, context: Context) -> records_pb.ListImagesResponse:
-        wanted = [filter_.removeprefix('target.digest=="').removesuffix('"') for filter_ in request.filters]
-        records = [found for found in (self._server.records or {}).values() if not wanted or found.target in wanted]
-        return records_pb.ListImagesResponse(images=[record.message() for record in records])
+        every = (self._server.records or {}).values()
+        filters = request.filters if self._server.filters else ()
+        records = [found for found in every if not filters or _matches(found, filters)]
+        if len(records) > self._server.most_records:
+            _abort(context, grpc.StatusCode.RESOURCE_EXHAUSTED, "trying to send message larger than max")
+        messages = [record.message() for record in records]
+        for message in messages:
+            message.name = self._server.mistaken.get(message.name, message.name)
+        return records_pb.ListImagesResponse(images=messages)
+
+
+def _matches(record: Record, filters: Iterable[str]) -> bool:
+    """Whether one of containerd's filters matches: `name=="…"`, `target.digest=="…"` or `target.digest~="…"`."""
+    for filter_ in filters:
+        field_, operator, value = filter_.partition("~=" if "~=" in filter_ else "==")
+        found = {"name": record.name, "target.digest": record.target}[field_]
+        if found == json.loads(value) if operator == "==" else re.search(value[1:-1], found):
+            return True
+    return False
 
 
 def _refuse_unless(offered: bool, context: Context) -> None:

@@ -137,7 +137,9 @@ class ScriptedRuntime:
 
     def list_containers(self) -> tuple[Container, ...]:
         self._enter("list_containers")
-        return self.inner.list_containers()
+        found = self.inner.list_containers()
+        self.after.get("list_containers", lambda: None)()
+        return found
 
     def drain_created_containers(self) -> tuple[Container, ...]:
         self._enter("drain_created_containers")
@@ -278,6 +280,7 @@ class ScriptedLedger(InMemoryLedger):
         yield self.busy < 0
 
     def record(self, event: Event) -> None:
+        super().record(event)
         self.told.append(event)
 
 

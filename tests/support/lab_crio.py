@@ -1,10 +1,10 @@
-"""The node of a CRI-O: old images of the company, one of them in use only as a volume, and one with a hidden user."""
+"""Nodes of a CRI-O: one with every kind of image, and one whose old images each take space on a disk."""
 
 from pathlib import Path
 
 import grpc
 
-from support.crio_server import CrioServer, ServedContainer, ServedImage
+from support.crio_server import CrioServer, ServedContainer, ServedImage, crio_image
 
 COMPANY = "registry.gitlab.com/golem-ai"
 REFUSAL = "image used by 0123: image is in use by a container"
@@ -35,6 +35,42 @@ CONTAINER = ServedContainer(
     image=IMAGES["running"].tags[0],
     volumes=IMAGES["mounted"].tags,
 )
+
+
+PORT = "registry.corp:5000/golem-ai"
+ODD = {
+    "artifact": ServedImage(
+        "e" * 64, (f"{COMPANY}/model:v1",), (f"{COMPANY}/model@sha256:{'e' * 64}",), created=OLD, artifact=True
+    ),
+    "moved": crio_image("1" * 64, [f"{COMPANY}/moved:v1"], f"sha256:{'1' * 64}", created=OLD),
+    "cut": crio_image("2" * 64, [f"{PORT}/cut:v1"], f"sha256:{'2' * 64}", created=OLD),
+    "built": crio_image("3" * 64, ["localhost/built:v1"], f"sha256:{'3' * 64}", created=OLD),
+}
+"""By what is odd about each; nothing uses them."""
+
+
+def odd_crio_node(socket: Path) -> CrioServer:
+    """A server with the odd images; the tags of two have moved to images that are in use."""
+    server = CrioServer(socket, images=ODD.values())
+    for number, name in enumerate(("moved", "cut"), 4):
+        tag = ODD[name].tags[0]
+        new = crio_image(f"{number}" * 64, [tag], f"sha256:{str(number) * 64}", created=OLD)
+        server.move_tag(tag, new)
+        server.containers[name] = ServedContainer(name, image_id=new.id, image_ref=new.digests[0], image=tag)
+    return server
+
+
+def full_crio_node(socket: Path, directory: Path, images: int, image_bytes: int) -> CrioServer:
+    """A server whose old images each take so much of the filesystem of a directory, until they are removed."""
+    names = [f"{COMPANY}/app{number:02}:v1" for number in range(images)]
+    served = [
+        crio_image(f"{number:064x}", [name], f"sha256:{number + 100:064x}", size_bytes=image_bytes, created=OLD)
+        for number, name in enumerate(names, 1)
+    ]
+    server = CrioServer(socket, images=served)
+    server.mountpoints = (str(directory),)
+    server.store_in(directory)
+    return server
 
 
 def crio_node(socket: Path) -> CrioServer:

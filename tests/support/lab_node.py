@@ -6,9 +6,11 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from cleaner.core.ports import Node
+from cleaner.core.disk_usage import Filesystem, Usage
+from cleaner.core.ports import Disk, Node
 from cleaner.ledger.in_memory import InMemoryLedger
 from cleaner.node.clock import NeverStop, SystemTimer, pause
 from cleaner.node.disk import MountedDisk, open_disk
@@ -30,14 +32,42 @@ def runtime_of(lab: Lab) -> CriRuntime:
 def disk_of(lab: Lab) -> MountedDisk:
     """The disk as the product finds it: through what the runtime says."""
     with runtime_of(lab) as runtime:
-        return open_disk(runtime.read_filesystems(), in_pod=False, pause=pause)
+        paths = runtime.read_filesystems()
+        return open_disk(paths, runtime.snapshotters.read_roots(paths[Filesystem.IMAGES]), in_pod=False, pause=pause)
+
+
+@dataclass
+class PromptDisk:
+    """A node's disk for tests in which it never settles, since the node changes all the time: nothing waits for it."""
+
+    inner: Disk
+
+    @property
+    def path(self) -> str:
+        return self.inner.path
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def measures_removals(self) -> bool:
+        return False
+
+    def read_usage(self) -> Usage:
+        return self.inner.read_usage()
+
+    def read_settled_usage(self, *, hurried: bool = False) -> Usage:
+        return self.inner.read_usage()
 
 
 @contextmanager
 def node_of(lab: Lab) -> Iterator[Node]:
     """All that a sweep needs, on the real clocks."""
     with runtime_of(lab) as runtime:
-        yield Node(runtime, disk_of(lab), SystemTimer(), NeverStop(), InMemoryLedger())
+        disk = disk_of(lab)
+        runtime.snapshotters.place(disk.snapshotters)
+        yield Node(runtime, disk, SystemTimer(), NeverStop(), InMemoryLedger())
 
 
 def config_text(**sections: object) -> str:

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 from cleaner.core.disk_usage import Usage
 from cleaner.core.errors import RuntimeUnavailableError
 from cleaner.core.events import EvictionEnded, EvictionStarted, SweepEnded, SweepFailed, SweepStarted
-from cleaner.core.model import EvictionOutcome, EvictReason, Image, Memory, Plan, StopReason, Trigger, Verdict
+from cleaner.core.model import EvictionOutcome, EvictReason, Fault, Image, Memory, Plan, StopReason, Trigger, Verdict
 from cleaner.core.ports import Timer
 from cleaner.core.reclaim import Size
 from cleaner.core.report import Eviction, SweepReport
+from cleaner.ledger.in_memory import InMemoryLedger
 from cleaner.ledger.ledger import SqliteLedger
 from support.fakes import FakeTimer
 from support.values import make_image
@@ -20,6 +22,7 @@ from support.values import make_image
 KEEP = timedelta(days=90)
 GRACE = timedelta(hours=24)
 USAGE = Usage("/images", 1000, 500, 0, 0, 500)
+AnyLedger = SqliteLedger | InMemoryLedger
 A, B, C = make_image(1), make_image(2), make_image(3)
 
 
@@ -32,6 +35,7 @@ def make_ledger(
     observes: bool = False,
     writable: bool = True,
     tells: bool = False,
+    version: str = "1.0.0",
 ) -> SqliteLedger:
     """A ledger of a file `ledger.db`; a clock that no test moves stands at NOON."""
     return SqliteLedger(
@@ -43,10 +47,11 @@ def make_ledger(
         observes=observes,
         writable=writable,
         tells=tells,
+        version=version,
     )
 
 
-def inspect(ledger: SqliteLedger, timer: Timer, *images: Image, used: Iterable[Image] = ()) -> Memory:
+def inspect(ledger: AnyLedger, timer: Timer, *images: Image, used: Iterable[Image] = ()) -> Memory:
     """Store one inspection of a node at this time."""
     return ledger.store_images(images, frozenset(image.id for image in used), timer.now())
 
@@ -90,13 +95,13 @@ def make_eviction(image: Image, outcome: EvictionOutcome = EvictionOutcome.EVICT
 
 
 def start_eviction(
-    ledger: SqliteLedger, image: Image, at: datetime, trigger: Trigger = Trigger.NIGHTLY, rule: str = "company"
+    ledger: AnyLedger, image: Image, at: datetime, trigger: Trigger = Trigger.NIGHTLY, rule: str = "company"
 ) -> None:
     ledger.record(EvictionStarted(trigger, make_verdict(image, rule=rule), at))
 
 
 def evict(
-    ledger: SqliteLedger,
+    ledger: AnyLedger,
     image: Image,
     at: datetime,
     outcome: EvictionOutcome = EvictionOutcome.EVICTED,
@@ -107,6 +112,19 @@ def evict(
     """From its start to its end."""
     start_eviction(ledger, image, at, trigger, rule)
     ledger.record(EvictionEnded(trigger, make_eviction(image, outcome, rule), at))
+
+
+def fail_removal(
+    ledger: AnyLedger,
+    image: Image,
+    at: datetime,
+    *,
+    fault: Fault | None = Fault.IMAGE,
+    outcome: EvictionOutcome = EvictionOutcome.FAILED,
+) -> None:
+    """An eviction that fails, by default through a fault of the image."""
+    start_eviction(ledger, image, at)
+    ledger.record(EvictionEnded(Trigger.NIGHTLY, replace(make_eviction(image, outcome), fault=fault), at))
 
 
 def make_report(

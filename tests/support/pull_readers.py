@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from cleaner.node.clock import NeverStop
 from cleaner.runtime.containerd.pulls import PATIENCE, PullReader
+from cleaner.runtime.containerd.snapshotters import Snapshotters
 from cleaner.runtime.rpc.calls import Calls, ContainerdApi
 from cleaner.runtime.rpc.channel import Channels
 from cleaner.runtime.rpc.endpoint import Endpoint
@@ -19,6 +20,7 @@ def reader_of(endpoint: Endpoint, timer: FakeTimer, patience: timedelta = PATIEN
     channels = Channels({Socket.RUNTIME: endpoint, Socket.IMAGES: endpoint})
     calls = Calls(channels, DEADLINES, NeverStop(), lambda _method, _seconds, _answered: None)
     try:
-        yield PullReader(ContainerdApi(calls), timer.monotonic, patience)
+        api = ContainerdApi(calls)
+        yield PullReader(api, Snapshotters(api), timer.monotonic, patience)
     finally:
         calls.disconnect()

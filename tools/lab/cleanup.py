@@ -34,6 +34,7 @@ def clean_up(folders: Folders, seconds: float) -> None:
     container_ids = _container_ids(folders)
     _kill_processes(folders, seconds)
     _unmount(folders.base, seconds)
+    _detach(folders.native_image, seconds)
     _detach(folders.content_image, seconds)
     _detach(folders.disk_image, seconds)
     _remove_cgroups(folders.cgroup)

@@ -39,6 +39,16 @@ class Folders:
         return self.base / "content.img"
 
     @property
+    def native(self) -> Path:
+        """Return the root of the native snapshotter where it has a disk of its own: the mount of that disk."""
+        return self.base / "native"
+
+    @property
+    def native_image(self) -> Path:
+        """Return the file behind the loop device of the native snapshotter."""
+        return self.base / "native.img"
+
+    @property
     def state(self) -> Path:
         """Return containerd's state, off the disk as on a node (/run)."""
         return self.base / "state"
@@ -69,8 +79,8 @@ class Folders:
         return f"/{self.base.name}"
 
 
-def containerd_config(version: str, folders: Folders, pause: str, *, debug: bool) -> str:
-    """Return the TOML for one containerd version, such as "1.6.20"."""
+def containerd_config(version: str, folders: Folders, pause: str, *, debug: bool, native: bool = False) -> str:
+    """Return the TOML for one containerd version, such as "1.6.20"; native: that snapshotter has its own root."""
     cri = _CRI_V2 if version.startswith("1.") else _CRI_V3
     values = {
         "schema": "2" if version.startswith("1.") else "3",
@@ -82,7 +92,7 @@ def containerd_config(version: str, folders: Folders, pause: str, *, debug: bool
         "level": "debug" if debug else "info",
         "pause": pause,
     }
-    return (_COMMON + cri).format_map(values)
+    return (_COMMON + cri + _NATIVE * native).format_map(values | {"native": str(folders.native)})
 
 
 def write_hosts(hosts: Path, registry: str) -> None:
@@ -122,6 +132,11 @@ imports = []
 [plugins."io.containerd.nri.v1.nri"]
   disable = true
 
+"""
+
+_NATIVE = """
+[plugins."io.containerd.snapshotter.v1.native"]
+  root_path = "{native}"
 """
 
 _CRI_V2 = """\

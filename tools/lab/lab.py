@@ -3,14 +3,14 @@
 It uses neither the host's containerd nor the internet, and leaves other processes alone.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from lab.archive import write_archive
+from lab.archive import write_archive, write_docker_archive
 from lab.builder import Builder
 from lab.claim import claim_folder
 from lab.config import Folders, containerd_config, write_hosts
@@ -46,6 +46,7 @@ class Lab:
         inodes: int | None = None,
         *,
         content_mib: int | None = None,
+        native_mib: int | None = None,
         durable: bool = False,
         reserved_percent: int = 5,
         debug: bool = False,
@@ -53,11 +54,13 @@ class Lab:
         """Describe a lab; entering the with-block brings it up.
 
         Versions are 1.6, 1.7 and 2. Content: a second disk for containerd's content store; None leaves it on the first.
+        Native: a disk for the native snapshotter, beside the usual one; None leaves its root on the first disk.
         Durable: a sync waits for the machine's disk, for true timings. Reserved: for root, of ext4.
         """
         self._requested_version = version
         self._disk_spec = DiskSpec(filesystem, size_mib, inodes, durable, reserved_percent)
         self._content_spec = None if content_mib is None else DiskSpec(size_mib=content_mib)
+        self._native_spec = None if native_mib is None else DiskSpec(size_mib=native_mib)
         self._debug = debug
         self._undo = ExitStack()
 
@@ -75,6 +78,8 @@ class Lab:
             if self._content_spec is not None:
                 self.root.mkdir()
                 mount_disk(self._content_spec, self._folders.content_image, self.content)
+            if self._native_spec is not None:
+                mount_disk(self._native_spec, self._folders.native_image, self.native)
             self._ballast = Ballast(self.disk)
             self._start_registry(toolbox, undo)
             self._start_node(toolbox, undo)
@@ -98,7 +103,8 @@ class Lab:
 
     def _start_node(self, toolbox: Toolbox, undo: ExitStack) -> None:
         write_hosts(self._folders.hosts, self.registry.address)
-        config = containerd_config(self.version, self._folders, self.pause_reference, debug=self._debug)
+        native = self._native_spec is not None
+        config = containerd_config(self.version, self._folders, self.pause_reference, debug=self._debug, native=native)
         self._folders.config.write_text(config, encoding="utf-8")
         self._node = Node(toolbox, self._folders)
         undo.callback(self._node.kill)
@@ -124,6 +130,11 @@ class Lab:
     def content(self) -> Path:
         """Return containerd's content store, which may have a disk of its own."""
         return self._folders.content
+
+    @property
+    def native(self) -> Path:
+        """Return the root of the native snapshotter, where it has a disk of its own."""
+        return self._folders.native
 
     @property
     def socket(self) -> Path:
@@ -188,6 +199,16 @@ class Lab:
         """Pull by CRI under a real registry's name, by tag or digest; return the id that CRI answers."""
         return self._node.cri.pull(reference)
 
+    def pull_unpacked_by(self, snapshotter: str, reference: str) -> str:
+        """Pull with ctr, unpacked by that snapshotter alone; wait until CRI has it and return its id."""
+        # By default, ctr 2 lets containerd pull, which unpacks by the snapshotters of its configuration only.
+        local = () if self.version.startswith("1.") else ("--local",)
+        self.ctr(
+            "images", "pull", *local, "--hosts-dir", str(self._folders.hosts), "--snapshotter", snapshotter, reference
+        )
+        wait_until(lambda: self.find_image(reference) is not None, f"CRI lists {reference}")
+        return self.find_image(reference) or ""
+
     def pull_all(self, references: Iterable[str]) -> list[str]:
         """Pull many at once; return their ids in the given order."""
         with ThreadPoolExecutor(_PULLS_AT_ONCE) as pool:
@@ -203,9 +224,25 @@ class Lab:
         wait_until(lambda: self.find_image(name) == image.image_id, f"CRI lists {name}")
         return image
 
-    def import_archive(self, archive: Path, *flags: str) -> None:
-        """Import an archive with ctr; `flags` are ctr's own, such as `-n` and a namespace."""
-        self.ctr(*flags, "images", "import", str(archive))
+    def import_archive(self, archive: Path, *flags: str, options: Sequence[str] = ()) -> None:
+        """Import an archive with ctr; `flags` are ctr's own, such as `-n` and a namespace, `options` the import's."""
+        self.ctr(*flags, "images", "import", *options, str(archive))
+
+    def import_built(self, spec: ImageSpec, *options: str, name: str | None = None, docker: bool = False) -> BuiltImage:
+        """Import an image from an archive with options of ctr's import; wait until CRI has it.
+
+        `name` is what the archive says, None for one without a name; `docker`: in the format of `docker save`.
+        """
+        image = self._builder.build(spec)
+        archive = self._folders.base / "import.tar"
+        if docker:
+            write_docker_archive(archive, image, name or "", self._builder)
+        else:
+            write_archive(archive, image, name, self._builder)
+        self.import_archive(archive, options=options)
+        archive.unlink()
+        wait_until(lambda: self.find_image(image.image_id) is not None, f"CRI lists {image.image_id}")
+        return image
 
     def export_archive(self, reference: str, archive: Path) -> None:
         """Write an image into an archive with ctr."""

@@ -4,6 +4,7 @@ It has no pod networks: without a network plugin only the host's network is ther
 """
 
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from lab.errors import LabError
@@ -21,6 +22,7 @@ class Pod:
     sandbox_id: str
     container_id: str
     _node: Node = field(repr=False, compare=False)
+    _config: pb.PodSandboxConfig = field(repr=False, compare=False)
 
     def stop(self) -> None:
         """Kill the container: it stays, exited, as after a crash."""
@@ -29,6 +31,20 @@ class Pod:
     def remove_container(self) -> None:
         """Remove the container; the sandbox stays."""
         self._node.cri.remove_container(self.container_id)
+
+    def create_container(self, reference: str) -> str:
+        """Create one more container in the sandbox, from an image that is there; return its id."""
+        request = _container_request(self.sandbox_id, self._config, reference, attempt=next(_NUMBERS))
+        return self._node.cri.create_container(request)
+
+    def start_container(self, container_id: str) -> None:
+        """Start one more container that was created in the sandbox."""
+        self._node.cri.start_container(container_id)
+
+    def remove_containers(self, container_ids: Iterable[str]) -> None:
+        """Remove these containers, running or not; the sandbox stays."""
+        for container_id in container_ids:
+            self._node.cri.remove_container(container_id)
 
     def remove(self) -> None:
         """Remove the container and the sandbox."""
@@ -50,7 +66,7 @@ def start_pod(node: Node, cgroup: str, reference: str, name: str | None, *, run:
     except LabError:
         node.cri.remove_sandbox(sandbox_id)
         raise
-    return Pod(name, sandbox_id, container_id, node)
+    return Pod(name, sandbox_id, container_id, node, config)
 
 
 def _sandbox_config(name: str, cgroup: str) -> pb.PodSandboxConfig:
@@ -64,6 +80,9 @@ def _sandbox_config(name: str, cgroup: str) -> pb.PodSandboxConfig:
     )
 
 
-def _container_request(sandbox_id: str, config: pb.PodSandboxConfig, reference: str) -> pb.CreateContainerRequest:
-    container = pb.ContainerConfig(metadata=pb.ContainerMetadata(name="main"), image=pb.ImageSpec(image=reference))
+def _container_request(
+    sandbox_id: str, config: pb.PodSandboxConfig, reference: str, attempt: int = 0
+) -> pb.CreateContainerRequest:
+    metadata = pb.ContainerMetadata(name="main", attempt=attempt)
+    container = pb.ContainerConfig(metadata=metadata, image=pb.ImageSpec(image=reference))
     return pb.CreateContainerRequest(pod_sandbox_id=sandbox_id, config=container, sandbox_config=config)

@@ -29,6 +29,7 @@ EACH_ITS_OWN = Usage(
     50,
     others=(
         Usage("/content", 100, 50, 100, 50, 50, Filesystem.CONTENT),
+        Usage("/snapshots", 100, 50, 100, 50, 50, Filesystem.SNAPSHOTS),
         Usage("/containers", 100, 50, 100, 50, 50, Filesystem.CONTAINERS),
     ),
 )

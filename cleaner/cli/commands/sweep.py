@@ -7,25 +7,23 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from typing import TextIO
 
 from cleaner import Environ
 from cleaner.cli.console import DONE, FAILED, complain, print_json
 from cleaner.cli.ledgers import ledger_of, memory_of
-from cleaner.cli.wiring import node_of, runtime_of, sweep_settings_of, with_grace
+from cleaner.cli.sweeps import sweep_of
+from cleaner.cli.wiring import node_of, runtime_of
 from cleaner.config import Config, load_config
 from cleaner.core.errors import CleanerError
 from cleaner.core.events import SweepEnded
-from cleaner.core.kubelet import read_of, threshold_of
 from cleaner.core.model import EvictionOutcome, Mode, Trigger
-from cleaner.core.ports import Ledger, Node, Outlet, Stop
-from cleaner.core.pressure import KubeletThreshold
+from cleaner.core.ports import Ledger, Outlet, Stop
 from cleaner.core.report import SweepReport
 from cleaner.node import SignalStop
 from cleaner.outlets.log import Logs, configure_logging
 from cleaner.outlets.terminal import ProgressLines, memory_notices, mode_notices, print_sweep, sweep_document
-from cleaner.sweep import Sweep, SweepRequest, SweepSettings
+from cleaner.sweep import Sweep
 
 TURN_SECONDS = 0.5
 """Between two questions whether another sweep is over."""
@@ -35,30 +33,23 @@ def execute(arguments: argparse.Namespace, environ: Environ) -> int:
     """One sweep now; a signal ends it after the present removal."""
     stop = SignalStop()
     config = load_config(arguments.config, environ, rules_required=True)
-    trigger = Trigger.PRESSURE if arguments.trigger == Trigger.PRESSURE else Trigger.MANUAL
-    settings = replace(sweep_settings_of(config), policy=with_grace(config.policy, trigger, arguments.grace))
+    trigger = Trigger(arguments.trigger)
     dry_run = arguments.dry_run or config.mode is Mode.OBSERVE
-    request = SweepRequest(trigger, dry_run=dry_run, limit=arguments.limit)
     ledger = memory_of(config) if dry_run else ledger_of(config)
     outlets = [ledger, _outlet_of(config, sys.stderr)]
     with runtime_of(config, stop) as runtime, closing(ledger), _turn(ledger, stop, wait=not dry_run):
+        if not dry_run:
+            # For the final checks; `runtime_of` ends it.
+            runtime.watch_created_containers()
         node = node_of(config, environ, runtime, stop, ledger)
-        report = _report_of(
-            Sweep(node, settings, replace(request, kubelet=_kubelet_threshold(node, settings))), outlets
-        )
+        sweep = sweep_of(config, environ, node, trigger, dry_run=dry_run, limit=arguments.limit, grace=arguments.grace)
+        report = _report_of(sweep, outlets)
     notices = (*mode_notices(config.mode, trigger), *memory_notices(report.plan))
     if arguments.output == "json":
         print_json(sweep_document(report, notices))
     else:
         print_sweep(report, sys.stdout, notices=notices, all_rows=arguments.all)
     return FAILED if any(e.outcome is EvictionOutcome.FAILED for e in report.evictions) else DONE
-
-
-def _kubelet_threshold(node: Node, settings: SweepSettings) -> KubeletThreshold:
-    """From when on the kubelet acts by itself; its defaults where the agent is not to read its configuration."""
-    if node.kubelet is None:
-        return KubeletThreshold()
-    return threshold_of(read_of(node.kubelet.read(), settings.watermarks, node.disk.read_usage()))
 
 
 def _outlet_of(config: Config, stream: TextIO) -> Outlet:

@@ -4,7 +4,7 @@ Start at `watermarks.py`. `daemon/forecaster.py` and `sweep/pressure_target.py` 
 Like all of the core, it must not read, wait or write.
 """
 
-from cleaner.core.pressure.backoff import Backoff, next_backoff
+from cleaner.core.pressure.backoff import Backoff, next_backoff, next_wait
 from cleaner.core.pressure.forecast import Forecast, UsageForecaster
 from cleaner.core.pressure.pulls import (
     DEFAULT_RATIO,
@@ -18,7 +18,7 @@ from cleaner.core.pressure.pulls import (
     ratio_of,
     total_bytes,
 )
-from cleaner.core.pressure.targets import SweepTargets, left_after, limit_to_targets, targets_now
+from cleaner.core.pressure.targets import SweepTargets, left_after, limit_to_targets
 from cleaner.core.pressure.watermarks import (
     AvailableWatermarks,
     KubeletThreshold,
@@ -27,6 +27,7 @@ from cleaner.core.pressure.watermarks import (
     Watermarks,
     above_low,
     at_high,
+    danger_grace,
     in_danger,
     low_targets,
 )
@@ -48,15 +49,16 @@ __all__ = [
     "Watermarks",
     "above_low",
     "at_high",
+    "danger_grace",
     "in_danger",
     "left_after",
     "limit_to_targets",
     "low_targets",
     "next_backoff",
+    "next_wait",
     "project_pulls",
     "projected_usage",
     "pulls_fit",
     "ratio_of",
-    "targets_now",
     "total_bytes",
 ]

@@ -66,9 +66,9 @@ class UsageForecaster:
     def add_sweep(self, report: SweepReport, monotonic: float) -> None:
         """Add what a sweep freed: it must not read as emptying."""
         freed = sum((freed_by(eviction) for eviction in report.evictions), NOTHING)
-        apart = report.filesystem_after.content_apart
+        apart = report.filesystem_after.apart
         for part, fill_rate in self._fill_rates.items():
-            fill_rate.add_freed(freed.amount_of(part, content_apart=apart))
+            fill_rate.add_freed(freed.amount_of(part, apart=apart))
         if report.evictions:
             self._early_at = monotonic + EARLY_EVERY_SECONDS
 
@@ -120,7 +120,7 @@ class UsageForecaster:
         self, whole: Usage, usage: Usage, part: Part, rate: float, evictable: Size | None
     ) -> float:
         """Where nothing is known of what is evictable, nothing is."""
-        freed = (evictable or NOTHING).amount_of(part, content_apart=whole.content_apart)
+        freed = (evictable or NOTHING).amount_of(part, apart=whole.apart)
         return seconds_until(_room(usage, part, self.kubelet.percent_of(part.resource)) + freed, rate)
 
     def _early_target(self, usage: Usage, part: Part, rate: float) -> float:

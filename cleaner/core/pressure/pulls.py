@@ -114,12 +114,12 @@ def pulls_fit(usage: Usage, pulls: Sequence[Pull], reclaimable: Size | None) -> 
 
     Where what that frees is not known: whether they have room on an empty disk.
     """
-    by_filesystem, apart = {each.filesystem: each for each in usage.all}, usage.content_apart
+    by_filesystem, apart = {each.filesystem: each for each in usage.all}, usage.apart
 
     def room(filesystem: Filesystem) -> int:
         if reclaimable is None:
             return by_filesystem[filesystem].capacity_bytes
-        freed = reclaimable.amount_of(Part(filesystem, Resource.BYTES), content_apart=apart)
+        freed = reclaimable.amount_of(Part(filesystem, Resource.BYTES), apart=apart)
         return by_filesystem[filesystem].available_bytes + freed
 
     return all(room(filesystem) >= size for filesystem, size in _projected(usage, pulls).items())
@@ -145,6 +145,6 @@ class GivenUp:
 def _projected(usage: Usage, pulls: Sequence[Pull]) -> Mapping[Filesystem, int]:
     content = sum(pull.content_bytes for pull in pulls)
     snapshots = sum(pull.snapshot_bytes for pull in pulls)
-    if usage.content_apart:
+    if Filesystem.CONTENT in usage.apart:
         return {Filesystem.IMAGES: snapshots, Filesystem.CONTENT: content}
     return {Filesystem.IMAGES: snapshots + content}

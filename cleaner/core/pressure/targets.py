@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from itertools import accumulate
 
-from cleaner.core.disk_usage import Part, Resource, Usage
+from cleaner.core.disk_usage import Filesystem, Part, Resource, Usage
 from cleaner.core.model import Plan
 from cleaner.core.pressure.watermarks import (
     KubeletThreshold,
@@ -22,11 +22,6 @@ from cleaner.core.pressure.watermarks import (
 from cleaner.core.reclaim import NOTHING, Size
 
 
-def targets_now(usage: Usage, watermarks: Watermarks) -> Targets:
-    """The targets of a pressure sweep now; where no part is at its high watermark, those of all parts."""
-    return low_targets(usage, watermarks, at_high(usage, watermarks) or None)
-
-
 def excess_of(usage: Usage, targets: Targets) -> Mapping[Part, int]:
     """How many bytes or inodes have to be freed of the parts that are above their target; no other parts."""
     by_filesystem = {each.filesystem: each for each in usage.all}
@@ -38,11 +33,14 @@ def excess_of(usage: Usage, targets: Targets) -> Mapping[Part, int]:
 def limit_to_targets(planned: Plan, usage: Usage, targets: Targets) -> Plan:
     """A pressure plan that ends where what it is estimated to free reaches the targets.
 
-    The whole order where nothing is to be freed, where all of it is not enough, or without estimates.
+    The whole order where nothing is to be freed, where all of it is not enough, or without estimates. Without
+    estimates, an upper bound of what images free may still show that all of them are not enough.
     """
+    excess, apart = excess_of(usage, targets), usage.apart
     if planned.reclaimable is None:
-        return planned
-    excess, apart = excess_of(usage, targets), usage.content_apart
+        most = planned.reclaimable_at_most
+        out = most is not None and not _covers(most, excess, apart=apart)
+        return replace(planned, low_watermark_reachable=False) if out else planned
     if not excess:
         return replace(planned, low_watermark_reachable=True)
     freed = accumulate(verdict.reclaimable or NOTHING for verdict in planned.evictions)
@@ -58,24 +56,25 @@ def limit_to_targets(planned: Plan, usage: Usage, targets: Targets) -> Plan:
 
 def out_of_reach(usage: Usage, targets: Targets, freed: Size) -> frozenset[Part]:
     """The parts that are still above their target when so much more is freed; each is judged by itself."""
-    excess, apart = excess_of(usage, targets), usage.content_apart
-    return frozenset(part for part, missing in excess.items() if freed.amount_of(part, content_apart=apart) < missing)
+    excess, apart = excess_of(usage, targets), usage.apart
+    return frozenset(part for part, missing in excess.items() if freed.amount_of(part, apart=apart) < missing)
 
 
 def left_after(planned: Plan, done: int) -> Size | None:
-    """What the candidates after the first `done` are estimated to free; None without estimates."""
-    if planned.reclaimable is None:
-        return None
-    candidates = planned.evictions + planned.not_reached
-    return sum((verdict.reclaimable or NOTHING for verdict in candidates[done:]), NOTHING)
+    """What the candidates after the first `done` are estimated to free, or free at most; None where it is not known."""
+    left = planned.candidates[done:]
+    if planned.reclaimable is not None:
+        return sum((verdict.reclaimable or NOTHING for verdict in left), NOTHING)
+    most = planned.reclaimable_at_most
+    return most and replace(most, bytes=sum(verdict.image.size_bytes for verdict in left))
 
 
 def _missing(usage: Usage, resource: Resource, target: float) -> int:
     return max(0, math.ceil(usage.capacity(resource) * (100 - target) / 100) - usage.available(resource))
 
 
-def _covers(freed: Size, excess: Mapping[Part, int], *, apart: bool) -> bool:
-    return all(freed.amount_of(part, content_apart=apart) >= missing for part, missing in excess.items())
+def _covers(freed: Size, excess: Mapping[Part, int], *, apart: frozenset[Filesystem]) -> bool:
+    return all(freed.amount_of(part, apart=apart) >= missing for part, missing in excess.items())
 
 
 class SweepTargets:
@@ -137,10 +136,15 @@ class SweepTargets:
         self.confine(out_of_reach(usage, self.by_part, left))
 
     def limit_plan(self, planned: Plan, usage: Usage) -> Plan:
-        """The plan as far as the targets need it; confined where all of it would not be enough."""
+        """The plan as far as the targets need it; confined where all of it would not be enough.
+
+        Without a target nothing is needed: no part is at its high watermark.
+        """
+        if not (self.by_part or self._in_vain):
+            return replace(planned, evictions=(), not_reached=planned.candidates)
         limited = limit_to_targets(planned, usage, self.by_part)
         if limited.low_watermark_reachable is False:
-            self.confine(out_of_reach(usage, self.by_part, planned.reclaimable or NOTHING))
+            self.confine(out_of_reach(usage, self.by_part, planned.most_reclaimable or NOTHING))
         if not self.confined:
             return limited
         if excess_of(usage, self.by_part):

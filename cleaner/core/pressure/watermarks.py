@@ -5,11 +5,14 @@ It must not measure: callers pass usages. All is decided for each part, bytes an
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from cleaner.core.disk_usage import Part, Resource, Usage, percents
 
 SAFETY_PERCENT = 1.0
 """A disk that is full of non-image data is kept at least this far below the kubelet's threshold."""
+SHORTEST_GRACE = timedelta(minutes=1)
+"""What a container needs to be created once its image is pulled."""
 MOST_OF_A_DISK = 0.5
 """Watermarks that require more than this share of a filesystem available were written for a larger one."""
 
@@ -64,6 +67,8 @@ class KubeletThreshold:
     """Its defaults: it counts in whole percents, so imageGCHighThresholdPercent of 85 is reached above 84."""
     inodes: float = 95.0
     """100 less evictionHard's inodesFree."""
+    minimum_age: timedelta = timedelta(minutes=2)
+    """`imageMinimumGCAge`: an unused image that the kubelet has known for longer is removed."""
     safety: Mapping[Part, float] = field(default_factory=dict)
     """How far below them danger begins where a part fills fast: as far as it rises until a sweep helps."""
 
@@ -122,6 +127,15 @@ def _fallback_target(watermark: WatermarkPair, danger: float) -> float:
 def in_danger(usage: Usage, kubelet: KubeletThreshold) -> frozenset[Part]:
     """The parts that are so full that the kubelet is about to act."""
     return frozenset(part for part, percent in percents(usage).items() if percent > kubelet.danger(part))
+
+
+def danger_grace(usage: Usage, kubelet: KubeletThreshold) -> timedelta | None:
+    """How long an image is kept at most while the kubelet is about to act; None while it is not.
+
+    Past its minimum age the kubelet removes the image itself, with all others that are unused. A container whose image
+    was just pulled needs the first minute to be created.
+    """
+    return max(kubelet.minimum_age, SHORTEST_GRACE) if in_danger(usage, kubelet) else None
 
 
 def _watermarks_of(usage: Usage, watermarks: Watermarks) -> dict[Part, WatermarkPair]:

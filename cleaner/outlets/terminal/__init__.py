@@ -7,7 +7,13 @@ daemon.
 from cleaner.outlets.terminal.history import history_document, print_history
 from cleaner.outlets.terminal.json_documents import check_document, plan_document, sweep_document
 from cleaner.outlets.terminal.metric_changes import read_samples
-from cleaner.outlets.terminal.notices import memory_notices, mode_notices, registry_notices, watch_notices
+from cleaner.outlets.terminal.notices import (
+    memory_notices,
+    mode_notices,
+    registry_notices,
+    start_notices,
+    watch_notices,
+)
 from cleaner.outlets.terminal.progress import ProgressLines
 from cleaner.outlets.terminal.removed_externally import print_removed_externally, removed_externally_document
 from cleaner.outlets.terminal.tables import (
@@ -35,6 +41,7 @@ __all__ = [
     "read_samples",
     "registry_notices",
     "removed_externally_document",
+    "start_notices",
     "sweep_document",
     "watch_notices",
 ]

@@ -80,6 +80,7 @@ def _verdict(verdict: Verdict) -> JsonDocument:
         "references": sorted_references(verdict.image),
         "verdict": "evict" if verdict.evict else "keep",
         "reason": verdict.reason.value,
+        "detail": verdict.detail,
         "rule": verdict.rule,
         "created_at": rfc3339(verdict.created_at),
         "pulled_at": rfc3339(verdict.pulled_at),

@@ -5,9 +5,11 @@ They must not repeat what the tables say.
 
 from datetime import datetime, timedelta
 
+from cleaner.core.disk_usage import Resource, Usage
 from cleaner.core.events import RegistriesProbed
 from cleaner.core.model import Memory, Mode, Plan, Trigger
-from cleaner.outlets.units import human_age
+from cleaner.core.triggers import Triggers
+from cleaner.outlets.units import human_age, rfc3339
 
 
 def memory_notices(plan: Plan | None) -> tuple[str, ...]:
@@ -33,6 +35,22 @@ def watch_notices(memory: Memory, mode: Mode, trigger: Trigger, grace: timedelta
         return ()
     wait = f"its nightly sweep waits until that is {human_age(grace)}"
     return (f"The agent has watched this node for {human_age(known)} only: {wait}.",)
+
+
+def start_notices(
+    triggers: Triggers, trigger: Trigger, usage: Usage, now: datetime, *, needed: bool
+) -> tuple[str, ...]:
+    """Says when a sweep of this trigger starts; `needed`: whether a pressure sweep would evict anything now."""
+    if trigger is not Trigger.PRESSURE:
+        start = triggers.next_nightly(now)
+        return (f"The next nightly sweep of this node starts at {rfc3339(start)}.",) if start else ()
+    highs = []
+    for each in usage.freeable:
+        where = "" if each is usage else f" of the {each.filesystem} filesystem"
+        pairs = ((resource, triggers.watermarks.pair_for(each, resource)) for resource in Resource)
+        highs += [f"{pair.high:.4g} % of its {resource}{where}" for resource, pair in pairs]
+    so = "" if needed else ", so none is needed now"
+    return (f"A pressure sweep starts once the disk has used {' or '.join(highs)}{so}.",)
 
 
 def mode_notices(mode: Mode, trigger: Trigger) -> tuple[str, ...]:

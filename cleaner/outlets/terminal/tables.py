@@ -39,14 +39,16 @@ WHY_KEPT = {
     KeepReason.SANDBOX: "pods are started with it",
     KeepReason.PINNED: "the runtime pinned it",
     KeepReason.PROTECTED: "policy.protect names it",
+    KeepReason.UNREMOVABLE: "the runtime would not remove all of it",
+    KeepReason.REMOVAL_FAILED: "its last removal failed; it is tried again later",
     KeepReason.UNMATCHED: "a reference of it has no rule",
-    KeepReason.LOCAL: "it cannot be pulled again",
+    KeepReason.LOCAL: "nothing shows that a registry has it",
     KeepReason.RECENT: "pulled or used within grace",
     KeepReason.NEWEST: "among the newest of its repository",
     KeepReason.UNEXPIRED: "not older than its rule's max_age",
     KeepReason.RULE_ON_HOLD: "its rule is on hold: too many images that it evicted were re-pulled",
     KeepReason.REGISTRY_DOWN: "its registry does not answer, so it could not be pulled again",
-    KeepReason.NO_GAIN: "no layer of it would be freed, even if every candidate were evicted",
+    KeepReason.NO_GAIN: "no layer of it would be freed where space is short, even if every candidate were evicted",
 }
 
 WHY_ENDED = {
@@ -204,7 +206,9 @@ def _say(console: "Console", *lines: str) -> None:
 
 def _plan_row(verdict_word: str, verdict: Verdict) -> TableRow:
     sizes = (_frees(verdict), human_bytes(verdict.image.size_bytes))
-    return (verdict_word, *_why(verdict), *sizes, *_which(verdict.image))
+    image, image_id = _which(verdict.image)
+    detail = f"\n{one_line(verdict.detail)}" if verdict.detail else ""
+    return (verdict_word, *_why(verdict), *sizes, image + detail, image_id)
 
 
 def _eviction_rows(report: SweepReport) -> Iterator[TableRow]:
@@ -218,7 +222,7 @@ def _eviction_rows(report: SweepReport) -> Iterator[TableRow]:
 
 def _not_reached_rows(report: SweepReport, *, all_rows: bool) -> Iterator[TableRow]:
     """Candidates that the sweep did not reach, in the order in which it would have evicted them."""
-    candidates = report.plan.evictions + report.plan.not_reached if report.plan else ()
+    candidates = report.plan.candidates if report.plan else ()
     left = candidates[len(candidates) - report.not_reached :]
     if all_rows or len(left) <= MOST_ROWS:
         for verdict in left:

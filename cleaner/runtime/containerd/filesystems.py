@@ -8,12 +8,11 @@ from pathlib import PurePosixPath
 
 from cleaner.core.disk_usage import Filesystem
 from cleaner.core.errors import RuntimeRejectedError
-from cleaner.runtime.pb import containerd_introspection_pb2 as introspection_pb
+from cleaner.runtime.containerd.plugins import CONTENT, folder_of, read_plugins
 from cleaner.runtime.pb import cri_pb2 as pb
-from cleaner.runtime.rpc import Calls, ContainerdApi, MissingApiError, methods
+from cleaner.runtime.rpc import Calls, ContainerdApi, methods
 
-_CONTENT = "io.containerd.content.v1.content"
-_FILTERS = ("type==io.containerd.content.v1", "type==io.containerd.snapshotter.v1")
+_CONTENT = f"{CONTENT}.content"
 
 
 def read_filesystems(calls: Calls, api: ContainerdApi) -> Mapping[Filesystem, str]:
@@ -26,7 +25,7 @@ def read_filesystems(calls: Calls, api: ContainerdApi) -> Mapping[Filesystem, st
     images = _first(answer.image_filesystems)
     if not images:
         raise RuntimeRejectedError("ImageFsInfo: it names no image filesystem")
-    roots = _read_roots(api)
+    roots = {folder_of(plugin): root for plugin in read_plugins(api) if (root := plugin.exports.get("root"))}
     found = {
         Filesystem.IMAGES: roots.get(PurePosixPath(images).name, images),
         Filesystem.CONTENT: roots.get(_CONTENT, ""),
@@ -37,14 +36,3 @@ def read_filesystems(calls: Calls, api: ContainerdApi) -> Mapping[Filesystem, st
 
 def _first(filesystems: Sequence[pb.FilesystemUsage]) -> str:
     return filesystems[0].fs_id.mountpoint if filesystems else ""
-
-
-def _read_roots(api: ContainerdApi) -> Mapping[str, str]:
-    """By type and id of the plugin, as its folder is named; none where the runtime is not containerd."""
-    request = introspection_pb.PluginsRequest(filters=_FILTERS)
-    try:
-        answer = api.read(methods.LIST_PLUGINS, request)
-    except MissingApiError:
-        return {}
-    plugins = answer.plugins if answer else ()
-    return {f"{plugin.type}.{plugin.id}": plugin.exports["root"] for plugin in plugins if "root" in plugin.exports}

@@ -7,7 +7,7 @@ rules: containerd `core/metadata/gc.go`.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from cleaner.core.model import Image
@@ -24,10 +24,11 @@ from cleaner.runtime.containerd.gc_labels import (
     snapshot_key,
 )
 from cleaner.runtime.containerd.graph_draft import GraphDraft
+from cleaner.runtime.containerd.record_list import list_records
 from cleaner.runtime.containerd.records import Records, index_records
-from cleaner.runtime.containerd.snapshot_sizes import TRUSTED, SnapshotSizes
+from cleaner.runtime.containerd.snapshot_sizes import SnapshotSizes
+from cleaner.runtime.containerd.snapshotters import TRUSTED, Snapshotters
 from cleaner.runtime.pb import containerd_content_pb2 as content_pb
-from cleaner.runtime.pb import containerd_images_pb2 as images_pb
 from cleaner.runtime.pb import containerd_leases_pb2 as leases_pb
 from cleaner.runtime.pb import containerd_namespaces_pb2 as namespaces_pb
 from cleaner.runtime.pb import containerd_snapshots_pb2 as snapshots_pb
@@ -58,11 +59,12 @@ def _utc_now() -> datetime:
 class GraphReader:
     """Reads the graph anew each time; only the sizes of committed snapshots are kept."""
 
-    def __init__(self, api: ContainerdApi, now: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(self, api: ContainerdApi, snapshotters: Snapshotters, now: Callable[[], datetime] = _utc_now) -> None:
         """Read nothing yet; the clock tells which leases are over."""
         self._api = api
         self._now = now
-        self._sizes = SnapshotSizes(api)
+        self._snapshotters = snapshotters
+        self._sizes = SnapshotSizes(api, snapshotters)
 
     def read(self, images: Iterable[Image]) -> Layers | None:
         """The graph behind these images, which are all that CRI lists; None where the runtime has no such API."""
@@ -77,17 +79,18 @@ class GraphReader:
         records = self._read_records(draft)
         self._read_containers(draft)
         self._read_content(draft)
-        complete = draft.snapshotters <= TRUSTED
-        for snapshotter in sorted(draft.snapshotters & TRUSTED):
+        trusted = draft.snapshotters & TRUSTED
+        for snapshotter in sorted(trusted):
             self._read_snapshots(draft, snapshotter)
         for namespace in self._list_other_namespaces():
             self._read_other_namespace(draft, namespace)
         self._sizes.keep_only(draft.sizes.keys())
-        return draft.finish(records, images, complete=complete)
+        unmeasured = frozenset(name for name in trusted if self._snapshotters.filesystem_of(name) is None)
+        layers = draft.finish(records, images, complete=trusted == draft.snapshotters)
+        return replace(layers, unmeasured_snapshotters=unmeasured)
 
     def _read_records(self, draft: GraphDraft) -> Records:
-        answer = self._api.read(methods.LIST_RECORDS, images_pb.ListImagesRequest())
-        messages = answer.images if answer else ()
+        messages = list_records(self._api)
         for message in messages:
             draft.add_gc_labels(record_key(message.name), read_gc_labels(message.labels))
         return index_records(messages)

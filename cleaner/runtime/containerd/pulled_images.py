@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from cleaner.runtime.containerd.gc_labels import CHILD
+from cleaner.runtime.containerd.lookups import find_blobs
 from cleaner.runtime.containerd.manifests import (
     MOST_DOCUMENT_BYTES,
     Manifest,
@@ -16,7 +17,7 @@ from cleaner.runtime.containerd.manifests import (
     parse_manifest,
 )
 from cleaner.runtime.pb import containerd_content_pb2 as pb
-from cleaner.runtime.rpc import CONTENT_INFO, READ_CONTENT, CallRejectedError, ContainerdApi
+from cleaner.runtime.rpc import READ_CONTENT, CallRejectedError, ContainerdApi
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +58,11 @@ class PulledImages:
         """
         children = frozenset[str]().union(*(known.children for known in self._manifests.values() if known))
         new = sorted(blobs - self._manifests.keys() - children)
-        for answer in self._api.read_many(CONTENT_INFO, [pb.InfoRequest(digest=digest) for digest in new]):
-            if answer is not None and any(label.startswith(CHILD) for label in answer.info.labels):
-                document = self._read_blob(answer.info.digest, answer.info.size)
+        for blob in find_blobs(self._api, new):
+            if blob is not None and any(label.startswith(CHILD) for label in blob.labels):
+                document = self._read_blob(blob.digest, blob.size)
                 if document is not None:
-                    yield answer.info.digest, document
+                    yield blob.digest, document
 
     def _read_image(self, digest: str, manifest: Manifest) -> None:
         config = self._read_blob(manifest.config_digest, manifest.config_bytes)

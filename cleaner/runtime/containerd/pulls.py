@@ -11,13 +11,16 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from datetime import timedelta
 
+from cleaner.core.disk_usage import Filesystem
 from cleaner.core.errors import CleanerError
 from cleaner.core.pressure import DEFAULT_RATIO, Movement, PendingLayer, Pull, project_pulls
 from cleaner.core.reclaim import Layers
 from cleaner.runtime.containerd.gc_labels import EXPIRE, FLAT, snapshot_key
+from cleaner.runtime.containerd.lookups import find_blobs, find_snapshots
 from cleaner.runtime.containerd.manifests import is_size
 from cleaner.runtime.containerd.pulled_images import ImageLayer, PulledImage, PulledImages
-from cleaner.runtime.containerd.snapshot_sizes import TRUSTED, size_of
+from cleaner.runtime.containerd.snapshot_sizes import size_of
+from cleaner.runtime.containerd.snapshotters import TRUSTED, Snapshotters
 from cleaner.runtime.containerd.unpack_ratio import read_ratio, read_snapshotter
 from cleaner.runtime.pb import containerd_content_pb2 as content_pb
 from cleaner.runtime.pb import containerd_leases_pb2 as leases_pb
@@ -79,11 +82,16 @@ class PullReader:
     """Why the last read gave nothing although there is the API; None where it did not fail."""
 
     def __init__(
-        self, api: ContainerdApi, monotonic: Callable[[], float] = time.monotonic, patience: timedelta = PATIENCE
+        self,
+        api: ContainerdApi,
+        snapshotters: Snapshotters,
+        monotonic: Callable[[], float] = time.monotonic,
+        patience: timedelta = PATIENCE,
     ) -> None:
         """Read nothing yet."""
         self.error = None
         self._api = api
+        self._snapshotters = snapshotters
         self._monotonic = monotonic
         self._movement = Movement(patience.total_seconds())
         self._ratio = DEFAULT_RATIO
@@ -94,8 +102,9 @@ class PullReader:
     def calibrate(self, layers: Layers | None) -> None:
         """Project pulls by these images from now on; as before where they are not known."""
         if layers is not None:
-            self._ratio = read_ratio(layers)
-            self._snapshotter = read_snapshotter(layers)
+            further = self._snapshotters.further
+            self._ratio = read_ratio(layers, further)
+            self._snapshotter = read_snapshotter(layers, further)
 
     def read(self) -> tuple[Pull, ...]:
         """What is being pulled, by digest; () where the runtime has no such API, or does not tell: see `error`.
@@ -154,7 +163,7 @@ class PullReader:
                 for digest in sorted(lease.blobs & images.keys()):
                     left = self._not_unpacked(lease, snapshotter, images[digest])
                     fetched = self._read_fetched(lease, left, ingests, ended)
-                    yield digest, tuple(_pending_layer(snapshotter, layer, fetched, unpacked) for layer in left)
+                    yield digest, tuple(self._pending_layer(snapshotter, layer, fetched, unpacked) for layer in left)
 
     def _read_unpacked(self, leases: Iterable[_Lease]) -> dict[str, int]:
         """Bytes by key of what is being unpacked to: they are on the disk already, and part of what is used.
@@ -188,9 +197,8 @@ class PullReader:
     def _not_unpacked(self, lease: _Lease, snapshotter: str, image: PulledImage) -> list[ImageLayer]:
         """Layers without a committed snapshot; the lease names those that this pull has made."""
         left = [layer for layer in image if layer.chain_id not in lease.snapshots]
-        requests = [snapshots_pb.StatSnapshotRequest(snapshotter=snapshotter, key=layer.chain_id) for layer in left]
-        answers = self._api.read_many(methods.SNAPSHOT_STAT, requests)
-        return [layer for layer, found in zip(left, answers, strict=True) if found is None]
+        there = find_snapshots(self._api, snapshotter, [layer.chain_id for layer in left])
+        return [layer for layer, found in zip(left, there, strict=True) if found is None]
 
     def _read_fetched(
         self, lease: _Lease, left: Iterable[ImageLayer], ingests: Mapping[str, _Ingest], ended: frozenset[str]
@@ -200,10 +208,18 @@ class PullReader:
         fetched = {digest: ingests[digest].offset_bytes for digest in sizes.keys() & ingests.keys()}
         whole = lease.blobs | ended
         unknown = sorted(sizes.keys() - fetched.keys() - whole)
-        requests = [content_pb.InfoRequest(digest=digest) for digest in unknown]
-        answers = self._api.read_many(methods.CONTENT_INFO, requests)
-        there = {digest for digest, found in zip(unknown, answers, strict=True) if found is not None}
+        there = {blob.digest for blob in find_blobs(self._api, unknown) if blob is not None}
         return fetched | {digest: sizes[digest] for digest in there | (sizes.keys() & whole)}
+
+    def _pending_layer(
+        self, snapshotter: str, layer: ImageLayer, fetched: Mapping[str, int], unpacked: Mapping[str, int]
+    ) -> PendingLayer:
+        """What a layer will still write; nothing is claimed for snapshots that lie elsewhere than the images."""
+        blob, snapshot = layer.blob, snapshot_key(snapshotter, layer.chain_id)
+        if self._snapshotters.filesystem_of(snapshotter) is not Filesystem.IMAGES:
+            snapshot = ""
+        on_disk = fetched.get(blob.digest, 0), unpacked.get(snapshot, 0)
+        return PendingLayer(blob.digest, snapshot, blob.size_bytes, on_disk[0], blob.compressed, on_disk[1])
 
 
 def _ended_ingests(leases: Iterable[_Lease], ingests: Mapping[str, _Ingest]) -> frozenset[str]:
@@ -226,14 +242,6 @@ def _lease_of(resources: Iterable[leases_pb.Resource]) -> _Lease:
             snapshotters.add(snapshotter)
     known = {kind: frozenset(ids) for kind, ids in by_kind.items()}
     return _Lease(known["content"], known["ingests"], known["snapshots"], frozenset(snapshotters))
-
-
-def _pending_layer(
-    snapshotter: str, layer: ImageLayer, fetched: Mapping[str, int], unpacked: Mapping[str, int]
-) -> PendingLayer:
-    blob, snapshot = layer.blob, snapshot_key(snapshotter, layer.chain_id)
-    on_disk = fetched.get(blob.digest, 0), unpacked.get(snapshot, 0)
-    return PendingLayer(blob.digest, snapshot, blob.size_bytes, on_disk[0], blob.compressed, on_disk[1])
 
 
 def _pending_alone(ingests: Mapping[str, _Ingest]) -> dict[str, _Pending]:

@@ -3,31 +3,35 @@
 Images without all of their blobs and snapshots are left out, as where containerd drops blobs once unpacked.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from cleaner.core.pressure import ratio_of
 from cleaner.core.reclaim import Layers, sum_of
 from cleaner.runtime.containerd.gc_labels import is_blob, is_snapshot, snapshotter_of
 
 
-def read_ratio(layers: Layers) -> float:
-    """The node's own ratio, each layer counted once; the default where no image tells."""
+def read_ratio(layers: Layers, further: Collection[str] = ()) -> float:
+    """The node's own ratio, each layer counted once; the default where no image tells.
+
+    Images of `further` snapshotters do not count: CRI unpacks by another one.
+    """
     blobs: set[str] = set()
     snapshots: set[str] = set()
     for key, held in layers.edges.items():
         own_blobs = [child for child in held if is_blob(child) and child not in layers.metadata]
         if is_blob(key) and own_blobs and layers.sizes.keys() >= set(own_blobs):
             chain = _chain_of(layers, held)
-            if len(chain) == len(own_blobs) and layers.sizes.keys() >= set(chain):
+            usual = all(snapshotter_of(snapshot) not in further for snapshot in chain)
+            if usual and len(chain) == len(own_blobs) and layers.sizes.keys() >= set(chain):
                 blobs.update(own_blobs)
                 snapshots.update(chain)
     return ratio_of(sum_of(layers, snapshots).bytes, sum_of(layers, blobs).bytes)
 
 
-def read_snapshotter(layers: Layers) -> str | None:
-    """What all images of the node are unpacked by; None where that is not one, or its usage is not to be trusted."""
+def read_snapshotter(layers: Layers, further: Collection[str] = ()) -> str | None:
+    """What the images are unpacked by, `further` snapshotters apart; None where it is not one, or not to be trusted."""
     tops = (top for key, held in layers.edges.items() if is_blob(key) for top in held if is_snapshot(top))
-    names = {snapshotter_of(top) for top in tops}
+    names = {snapshotter_of(top) for top in tops} - set(further)
     return names.pop() if len(names) == 1 and layers.complete else None
 
 

@@ -30,3 +30,19 @@ class ContainerCreate(_message.Message):
     id: str
     image: str
     def __init__(self, id: _Optional[str] = ..., image: _Optional[str] = ...) -> None: ...
+
+class SnapshotPrepare(_message.Message):
+    __slots__ = ("key", "parent", "snapshotter")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOTTER_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    parent: str
+    snapshotter: str
+    def __init__(self, key: _Optional[str] = ..., parent: _Optional[str] = ..., snapshotter: _Optional[str] = ...) -> None: ...
+
+class SnapshotRemove(_message.Message):
+    __slots__ = ("key",)
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    def __init__(self, key: _Optional[str] = ...) -> None: ...

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1cleaner/runtime/pb/containerd_introspection.proto\x12$containerd.services.introspection.v1\"!\n\x0ePluginsRequest\x12\x0f\n\x07\x66ilters\x18\x01 \x03(\t\"P\n\x0fPluginsResponse\x12=\n\x07plugins\x18\x01 \x03(\x0b\x32,.containerd.services.introspection.v1.Plugin\"\x9e\x01\n\x06Plugin\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12J\n\x07\x65xports\x18\x05 \x03(\x0b\x32\x39.containerd.services.introspection.v1.Plugin.ExportsEntry\x1a.\n\x0c\x45xportsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\x87\x01\n\rIntrospection\x12v\n\x07Plugins\x12\x34.containerd.services.introspection.v1.PluginsRequest\x1a\x35.containerd.services.introspection.v1.PluginsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1cleaner/runtime/pb/containerd_introspection.proto\x12$containerd.services.introspection.v1\"!\n\x0ePluginsRequest\x12\x0f\n\x07\x66ilters\x18\x01 \x03(\t\"P\n\x0fPluginsResponse\x12=\n\x07plugins\x18\x01 \x03(\x0b\x32,.containerd.services.introspection.v1.Plugin\"\xdf\x01\n\x06Plugin\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12J\n\x07\x65xports\x18\x05 \x03(\x0b\x32\x39.containerd.services.introspection.v1.Plugin.ExportsEntry\x12?\n\x08init_err\x18\x07 \x01(\x0b\x32-.containerd.services.introspection.v1.Failure\x1a.\n\x0c\x45xportsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x17\n\x07\x46\x61ilure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x32\x87\x01\n\rIntrospection\x12v\n\x07Plugins\x12\x34.containerd.services.introspection.v1.PluginsRequest\x1a\x35.containerd.services.introspection.v1.PluginsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,9 +38,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PLUGINSRESPONSE']._serialized_start=126
   _globals['_PLUGINSRESPONSE']._serialized_end=206
   _globals['_PLUGIN']._serialized_start=209
-  _globals['_PLUGIN']._serialized_end=367
-  _globals['_PLUGIN_EXPORTSENTRY']._serialized_start=321
-  _globals['_PLUGIN_EXPORTSENTRY']._serialized_end=367
-  _globals['_INTROSPECTION']._serialized_start=370
-  _globals['_INTROSPECTION']._serialized_end=505
+  _globals['_PLUGIN']._serialized_end=432
+  _globals['_PLUGIN_EXPORTSENTRY']._serialized_start=386
+  _globals['_PLUGIN_EXPORTSENTRY']._serialized_end=432
+  _globals['_FAILURE']._serialized_start=434
+  _globals['_FAILURE']._serialized_end=457
+  _globals['_INTROSPECTION']._serialized_start=460
+  _globals['_INTROSPECTION']._serialized_end=595
 # @@protoc_insertion_point(module_scope)

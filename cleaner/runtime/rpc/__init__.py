@@ -4,10 +4,10 @@ Start at `calls.py`. It must not know what a call is for.
 """
 
 from cleaner.runtime.rpc import methods
-from cleaner.runtime.rpc.calls import Calls, ContainerdApi, MissingApiError, ObserveCall
+from cleaner.runtime.rpc.calls import Calls, ContainerdApi, MissingApiError, ObserveCall, observe_nothing
 from cleaner.runtime.rpc.channel import Channels
 from cleaner.runtime.rpc.endpoint import Endpoint, diagnose_endpoint, parse_endpoint
-from cleaner.runtime.rpc.failures import CallRejectedError, NotServingError
+from cleaner.runtime.rpc.failures import CallRejectedError, NotServingError, require_answer_about
 from cleaner.runtime.rpc.methods import (
     CONTENT_INFO,
     CRI_NAMESPACE,
@@ -49,5 +49,7 @@ __all__ = [
     "connect",
     "diagnose_endpoint",
     "methods",
+    "observe_nothing",
     "parse_endpoint",
+    "require_answer_about",
 ]

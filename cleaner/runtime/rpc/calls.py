@@ -29,6 +29,10 @@ ObserveCall = Callable[[str, float, bool], None]
 """Method name, seconds, and whether the runtime answered; must not raise."""
 
 
+def observe_nothing(_method: str, _seconds: float, _answered: bool) -> None:  # noqa: FBT001 - ObserveCall's shape
+    """Leave calls unreported."""
+
+
 class Calls:
     """All calls to one runtime; used from one thread."""
 

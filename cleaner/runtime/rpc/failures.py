@@ -73,6 +73,14 @@ def is_an_answer(failure: CleanerError, *, optional: bool = False) -> bool:
     return isinstance(failure, ImageInUseError)
 
 
+def require_answer_about(asked: str, told: str, method_name: str) -> None:
+    """Raise RuntimeRejectedError where an answer is about something else, or does not say what it is about."""
+    if told != asked:
+        raise RuntimeRejectedError(
+            f"{method_name}: asked about {asked}, it answers about {bounded_line(told) or 'none'}"
+        )
+
+
 def bounded_line(text: str) -> str:
     """Without line breaks and control characters, and not longer than a person reads."""
     line = " ".join("".join(char if char.isprintable() else " " for char in text).split())

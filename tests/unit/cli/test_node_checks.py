@@ -13,7 +13,7 @@ from cleaner.config.settings import default_config, effective
 from cleaner.core.disk_usage import Filesystem, Usage
 from cleaner.core.findings import Finding, Grade
 from cleaner.core.kubelet import KubeletConfig, KubeletSettings
-from cleaner.core.model import Mode
+from cleaner.core.model import Mode, RuntimeVersion
 from cleaner.core.nightly import Nightly, calendar_of
 from cleaner.core.ports import Disk
 from cleaner.core.pressure.watermarks import AvailableWatermarks
@@ -127,6 +127,25 @@ def test_check_says_whether_bytes_are_estimated(tmp_path: Path, layers: Layers |
     world = make_world(tmp_path)
     world.runtime.layers = [layers]
     assert subjects(list(check_node(world.node, POLICY, TRIGGERS)))["reclaimable bytes"] is grade
+
+
+@pytest.mark.parametrize(("name", "notes"), [("cri-o", 1), ("containerd", 0)])
+def test_check_says_what_counts_as_local_under_cri_o(tmp_path: Path, name: str, notes: int) -> None:
+    """CRI-O does not tell where an image comes from, which is worth a note; other runtimes have none."""
+    world = make_world(tmp_path)
+    world.runtime.read_version = lambda: RuntimeVersion(name, "1.36.3")  # type: ignore[method-assign]
+    found = [f for f in check_node(world.node, POLICY, TRIGGERS) if f.subject == "local images"]
+    detail = "CRI-O gives no evidence of where an image comes from: only images in localhost/ count as local"
+    assert found == [Finding("local images", Grade.NOTE, detail)] * notes
+
+
+def test_check_names_snapshotters_that_are_not_measured(tmp_path: Path) -> None:
+    """Where snapshots of images count nowhere, the note says of which snapshotters, and why that may be."""
+    world = make_world(tmp_path)
+    world.runtime.layers = [replace(NO_LAYERS, unmeasured_snapshotters=frozenset({"zfs", "native"}))]
+    (found,) = [each for each in check_node(world.node, POLICY, TRIGGERS) if each.subject == "reclaimable bytes"]
+    assert found.grade is Grade.NOTE
+    assert "without the snapshots of native, zfs: containerd does not name the root" in found.detail
 
 
 def test_check_says_that_a_mode_has_no_nightly_runs() -> None:

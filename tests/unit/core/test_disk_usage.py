@@ -9,6 +9,7 @@ from support.values import make_usage
 
 IMAGES = make_usage(50, 20)
 CONTENT = replace(make_usage(30, 10), path="/content", filesystem=Filesystem.CONTENT)
+SNAPSHOTS = replace(make_usage(70, 60), path="/snapshots", filesystem=Filesystem.SNAPSHOTS)
 CONTAINERS = replace(make_usage(90, 80), path="/containers", filesystem=Filesystem.CONTAINERS)
 ALL = replace(IMAGES, others=(CONTENT, CONTAINERS))
 
@@ -20,15 +21,21 @@ def test_every_filesystem_is_there_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("others", "apart", "freeable"),
-    [((), False, 1), ((CONTAINERS,), False, 1), ((CONTENT,), True, 2), ((CONTENT, CONTAINERS), True, 2)],
+    ("others", "freeable"),
+    [
+        ((), ()),
+        ((CONTAINERS,), ()),
+        ((CONTENT,), (CONTENT,)),
+        ((CONTENT, CONTAINERS), (CONTENT,)),
+        ((CONTENT, SNAPSHOTS, CONTAINERS), (CONTENT, SNAPSHOTS)),
+    ],
 )
-def test_what_a_removal_can_free(others: tuple[Usage, ...], *, apart: bool, freeable: int) -> None:
-    """The images' own filesystem and that of the content store; never the one of containers' own layers."""
+def test_what_a_removal_can_free(others: tuple[Usage, ...], freeable: tuple[Usage, ...]) -> None:
+    """Each filesystem that holds images, blobs or snapshots; never the one of containers' own layers."""
     usage = replace(IMAGES, others=others)
-    assert usage.content_apart is apart
-    assert len(usage.freeable) == freeable
-    assert usage.freeable_bytes == 500_000 + (700_000 if apart else 0)
+    assert usage.apart == {each.filesystem for each in others}
+    assert usage.freeable == (usage, *freeable)
+    assert usage.freeable_bytes == 500_000 + sum(each.free_bytes for each in freeable)
 
 
 def test_shares_are_those_of_what_can_be_freed() -> None:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import pytest
 
-from cleaner.core.image_users import ids_in_use, image_users, keys_used_after, reason_to_spare
+from cleaner.core.image_users import ImageUsers, ids_in_use, image_users, keys_used_after, reason_to_spare
 from cleaner.core.model import Container, Image, KeepReason
 from support.values import HOUR, MICROSECOND, NOW, make_digest, make_hex, make_image
 
@@ -115,14 +115,42 @@ def test_the_final_check_allows_the_eviction_of_an_unchanged_image() -> None:
         (replace(NGINX, pinned=True), "now pinned"),
         (replace(NGINX, tags=()), "its references changed"),
         (replace(NGINX, tags=(*NGINX.tags, "r.io/new:1")), "its references changed"),
-        (replace(NGINX, digests=()), "its references changed"),
-        (replace(NGINX, tags=(), digests=NGINX.tags + NGINX.digests), None),
+        (replace(NGINX, tags=("r.io/new:1",)), "its references changed"),
+        (replace(NGINX, digests=(f"r.io/new@{MANIFEST}",)), "its references changed"),
+        (replace(NGINX, digests=(*NGINX.digests, f"r.io/new@{MANIFEST}")), "its references changed"),
+        (replace(NGINX, tags=(), digests=NGINX.tags + NGINX.digests), "its references changed"),
+        (replace(NGINX, digests=()), None),
         (replace(NGINX, pulled_at=NOW), "it was pulled again"),
+        (replace(NGINX, artifact=True), "now unremovable"),
+        (replace(NGINX, stray_records=("nginx:latest",)), "now unremovable"),
+        (replace(NGINX, local=True), "now local"),
+        (replace(NGINX, imported=True), "now local"),
     ],
 )
 def test_the_final_check_spares_what_changed(present: Image | None, why: str | None) -> None:
-    """A pin, another reference or pull, or a status that cannot be read spares the image."""
+    """A pin, a tag more or less, a new digest reference or pull, or an unreadable status spares the image.
+
+    A digest reference that is gone does not: CRI-O lists some that no status has.
+    """
     assert reason_to_spare(NGINX, present, NO_USERS) == why
+
+
+def test_the_final_check_allows_the_eviction_of_what_was_local_before() -> None:
+    """A rule that evicts local images planned with that."""
+    local = replace(NGINX, local=True)
+    assert reason_to_spare(local, local, NO_USERS) is None
+
+
+@pytest.mark.parametrize(
+    ("users", "why"),
+    [
+        (image_users([Container("c", frozenset(NGINX.digests))], []), "now in_use"),
+        (replace(NO_USERS, used=frozenset({MANIFEST.removeprefix("sha256:")})), "used since the plan"),
+    ],
+)
+def test_the_final_check_knows_the_digest_references_of_the_plan(users: ImageUsers, why: str) -> None:
+    """A user may know the image by a digest reference that only the list has."""
+    assert reason_to_spare(NGINX, replace(NGINX, digests=()), users) == why
 
 
 def test_the_final_check_spares_what_is_in_use_now() -> None:

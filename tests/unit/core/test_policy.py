@@ -18,12 +18,14 @@ from cleaner.core.model import (
     KeepReason,
     Plan,
     Policy,
+    RemovalFailure,
     Rule,
     Trigger,
     Verdict,
 )
-from cleaner.core.policy import plan
+from cleaner.core.policy import PressureContext, plan
 from cleaner.core.reclaim import NOTHING, Layers, Size
+from cleaner.core.removal_failures import retry_at
 from support.graphs import freed_by_definition, gains_by_definition, make_layers
 from support.values import (
     COMPANY,
@@ -79,6 +81,8 @@ def test_an_old_unused_image_of_a_rule_is_evicted() -> None:
 def test_reasons_win_in_the_order_of_the_design() -> None:
     """An image with every reason to stay loses them one by one, and the next one of the list shows."""
     image = replace(make_image(1, [f"{COMPANY}/app:1"], created=DAY, pulled=HOUR, pinned=True), readable=False)
+    image = replace(image, stray_records=("app:1",))
+    failures = {image.id: RemovalFailure(1, NOW, image.pulled_at)}
     user, sandbox, protect = [image.id], [image.id], [f"{COMPANY}/app"]
     rule = make_rule("r.io/other", keep_newest=1)
     trigger, layers = Trigger.NIGHTLY, make_layers({image.id: "layer"}, {})
@@ -88,6 +92,7 @@ def test_reasons_win_in_the_order_of_the_design() -> None:
     def judge() -> None:
         inspection = make_inspection(image, used=user, sandbox=sandbox, layers=layers)
         inspection = with_rules_on_hold(replace(inspection, registries_down=down), {"company": NOW + HOUR})
+        inspection = replace(inspection, memory=replace(inspection.memory, removal_failures=failures))
         seen.append(verdict_on(image, make_policy(rule, protect=protect), trigger, inspection).reason)
 
     judge()
@@ -100,6 +105,10 @@ def test_reasons_win_in_the_order_of_the_design() -> None:
     image = replace(image, pinned=False)
     judge()
     protect.clear()
+    judge()
+    image = replace(image, stray_records=())
+    judge()
+    failures.clear()
     judge()
     rule = make_rule(keep_newest=1)
     judge()
@@ -521,6 +530,101 @@ def test_a_time_without_a_zone_evicts_nothing() -> None:
         plan(make_inspection(naive, make_image(2)), make_policy(), Trigger.NIGHTLY, NOW)
 
 
+# ---- what the runtime tells of an image
+
+
+def test_what_would_be_left_behind_is_named() -> None:
+    """An unremovable image names the records that RemoveImage leaves, or says that it is an artifact."""
+    image = replace(make_image(1), stray_records=("app:1", "import-2026-01-31@sha256:1"))
+    verdict = verdict_on(image, make_policy())
+    assert verdict.reason is KeepReason.UNREMOVABLE
+    assert verdict.detail == "RemoveImage would leave behind: app:1, import-2026-01-31@sha256:1"
+    artifact = verdict_on(replace(make_image(1), artifact=True), make_policy())
+    assert (artifact.reason, artifact.detail) == (
+        KeepReason.UNREMOVABLE,
+        "an OCI artifact: RemoveImage by id does nothing",
+    )
+    assert verdict_on(make_image(1), make_policy()).detail is None
+
+
+@pytest.mark.parametrize("trigger", list(Trigger))
+@pytest.mark.parametrize("fact", ["local", "imported", "imported before"])
+def test_only_a_rule_for_local_images_evicts_what_no_registry_is_known_to_have(fact: str, trigger: Trigger) -> None:
+    """Digest references are no evidence: an import has them too."""
+    image = replace(make_image(1), local=fact == "local", imported=fact == "imported")
+    inspection = make_inspection(image)
+    if fact == "imported before":
+        inspection = replace(inspection, memory=replace(inspection.memory, imported=frozenset({image.id})))
+    assert verdict_on(image, make_policy(), trigger, inspection).reason is KeepReason.LOCAL
+    assert verdict_on(image, make_policy(make_rule(local=True)), trigger, inspection).evict
+
+
+def test_a_removal_that_failed_says_when_it_is_tried_again() -> None:
+    """The wait is over at its end itself."""
+    image = make_image(1)
+    inspection = make_inspection(image)
+    for ago, reason in (
+        (timedelta(0), KeepReason.REMOVAL_FAILED),
+        (MINUTE - MICROSECOND, KeepReason.REMOVAL_FAILED),
+        (MINUTE, EvictReason.EXPIRED),
+    ):
+        failure = RemovalFailure(1, NOW - ago, image.pulled_at)
+        memory = replace(inspection.memory, removal_failures={image.id: failure})
+        verdict = verdict_on(image, make_policy(), inspection=replace(inspection, memory=memory))
+        assert verdict.reason is reason
+        assert (verdict.detail is None) is (reason is EvictReason.EXPIRED)
+    failed_now = replace(inspection.memory, removal_failures={image.id: RemovalFailure(1, NOW, image.pulled_at)})
+    verdict = verdict_on(image, make_policy(), inspection=replace(inspection, memory=failed_now))
+    assert verdict.detail == "tried again from 2026-06-01T12:01:00Z on"
+
+
+# ---- near the kubelet's threshold
+
+
+@pytest.mark.parametrize(
+    ("danger", "pulled", "evicted"),
+    [
+        (None, 5 * MINUTE - MICROSECOND, False),
+        (None, 5 * MINUTE, True),
+        (2 * MINUTE, 2 * MINUTE - MICROSECOND, False),
+        (2 * MINUTE, 2 * MINUTE, True),
+        (HOUR, 5 * MINUTE, True),
+    ],
+)
+def test_grace_in_danger(danger: timedelta | None, pulled: timedelta, *, evicted: bool) -> None:
+    """Grace shrinks where the kubelet would act sooner, and never grows."""
+    inspection = make_inspection(make_image(1, pulled=pulled))
+    for trigger in (Trigger.PRESSURE, Trigger.NIGHTLY):
+        found = plan(inspection, make_policy(), trigger, NOW, PressureContext(danger))
+        assert bool(found.evictions) is (evicted and trigger is Trigger.PRESSURE)
+
+
+def test_in_danger_young_images_come_last() -> None:
+    """An image within the configured grace comes after all others, whatever its build date."""
+    young = make_image(1, created=900 * DAY, pulled=3 * MINUTE)
+    older = make_image(2, created=DAY, pulled=6 * MINUTE)
+    found = plan(make_inspection(young, older), make_policy(), Trigger.PRESSURE, NOW, PressureContext(2 * MINUTE))
+    assert [verdict.image.id for verdict in found.evictions] == [older.id, young.id]
+
+
+def test_when_the_next_image_becomes_a_candidate() -> None:
+    """The plan says when the first grace ends; it does not where no image is recent."""
+    images = make_image(1, pulled=MINUTE), make_image(2, pulled=4 * MINUTE), make_image(3)
+    assert plan(make_inspection(*images), make_policy(), Trigger.PRESSURE, NOW).next_candidate_in == MINUTE
+    assert plan(make_inspection(images[2]), make_policy(), Trigger.PRESSURE, NOW).next_candidate_in is None
+
+
+def test_without_layers_sizes_may_bound_what_is_freed() -> None:
+    """Where the runtime has no containerd API, the candidates' sizes are an upper bound; elsewhere they say nothing."""
+    images = [replace(make_image(number), size_bytes=10**number) for number in (1, 2)]
+    inspection = make_inspection(*images, replace(make_image(3, ["q.io/a:1"]), size_bytes=1000))
+    assert plan(inspection, make_policy(), Trigger.PRESSURE, NOW).most_reclaimable is None
+    found = plan(replace(inspection, sizes_are_bounds=True), make_policy(), Trigger.PRESSURE, NOW)
+    assert found.reclaimable is None
+    assert found.most_reclaimable is not None
+    assert found.most_reclaimable.bytes == 110
+
+
 # ---- the design's table, read again, slowly
 
 
@@ -577,6 +681,7 @@ class Table:
     protect: tuple[str, ...]
     policy: Policy
     trigger: Trigger
+    danger_grace: timedelta | None = None
 
     def needed(self, image: Image, names: set[str]) -> bool:
         manifests = {name.partition("@")[2] for name in names if "@" in name}
@@ -653,14 +758,25 @@ class Table:
             return KeepReason.PROTECTED
         if not image.references and "<none>" in self.protect:
             return KeepReason.PROTECTED
+        if image.stray_records or image.artifact:
+            return KeepReason.UNREMOVABLE
+        failure = self.inspection.memory.removal_failures.get(image.id)
+        never = datetime.min.replace(tzinfo=UTC)
+        if (
+            failure
+            and retry_at(failure) > NOW
+            and (image.pulled_at or never) <= (failure.pulled_at or datetime.max.replace(tzinfo=UTC))
+        ):
+            return KeepReason.REMOVAL_FAILED
         rules = rules_for(image, self.entries)
         if rules is None:
             return KeepReason.UNMATCHED
         # The rule that keeps longest decides: so any rule's reason to keep is one, and the first of the list shows.
         pressure = self.trigger is Trigger.PRESSURE
-        if any(not image.digests and not rule.local for rule in rules):
+        imported = image.imported or image.id in self.inspection.memory.imported
+        if (image.local or imported or not image.digests) and not all(rule.local for rule in rules):
             return KeepReason.LOCAL
-        if self.is_recent(image, self.policy.pressure_grace if pressure else self.policy.grace):
+        if self.is_recent(image, self.grace if pressure else self.policy.grace):
             return KeepReason.RECENT
         if any(self.is_newest(image, rule) for rule in rules):
             return KeepReason.NEWEST
@@ -672,20 +788,25 @@ class Table:
             return decided
         return KeepReason.REGISTRY_DOWN if self.is_registry_down(image) else decided
 
-    def order(self, verdict: Verdict) -> tuple[bool, bool, timedelta, int, str]:
+    @property
+    def grace(self) -> timedelta:
+        return min(self.policy.pressure_grace, self.danger_grace or self.policy.pressure_grace)
+
+    def order(self, verdict: Verdict) -> tuple[bool, bool, bool, timedelta, int, str]:
         pressure = self.trigger is Trigger.PRESSURE
+        fresh = pressure and self.is_recent(verdict.image, self.policy.pressure_grace)
         inside = pressure and self.is_recent(verdict.image, self.policy.grace)
         unexpired = pressure and verdict.reason is not EvictReason.EXPIRED
         clock = next(entry.rule.age_from for entry in self.entries if entry.rule.name == verdict.rule)
         age = self.age(verdict.image, clock)
-        return inside, unexpired, -age, -self.bytes_alone(verdict.image), verdict.image.id
+        return fresh, inside, unexpired, -age, -self.bytes_alone(verdict.image), verdict.image.id
 
 
 NAMES = ["r.io/a", "r.io/b", "r.io/b/c", "q.io/a"]
 TAGS = [f"{name}:{tag}" for name in NAMES for tag in ("1", "2")]
 MANIFESTS = [f"{name}@{make_digest(number)}" for name in NAMES[:3] for number in (1, 2)]
 PATTERNS = ["**", "r.io/**", "r.io/*", "r.io/a", "r.io/b:1", "r.io/b/**:2", "*.io/a", "**/c", "<none>", "*/*:*"]
-AGES = [timedelta(0), 5 * MINUTE, DAY, 30 * DAY, 60 * DAY]
+AGES = [timedelta(0), MINUTE, 2 * MINUTE, 5 * MINUTE, DAY, 30 * DAY, 60 * DAY]
 SHIFTS = [-MICROSECOND, timedelta(0), MICROSECOND]
 NEARBY = [age + shift for age in AGES for shift in SHIFTS]
 TIMES = [None] * 3 + [NOW - age for age in NEARBY] + [NOW - 100 * DAY] * 9
@@ -706,7 +827,17 @@ def random_image(random: Random, image_id: str) -> Image:
         created_at=random.choice(BUILDS),
         pulled_at=random.choice(TIMES),
         readable=random.random() < 0.9,
+        local=random.random() < 0.1,
+        imported=random.random() < 0.05,
+        stray_records=("app:1",) if random.random() < 0.05 else (),
+        artifact=random.random() < 0.05,
     )
+
+
+def random_failure(random: Random, image: Image) -> RemovalFailure:
+    """Of now, or a minute or two ago; by the pull that is known, or by another."""
+    failed_at = NOW - random.randint(0, 2) * MINUTE + random.choice(SHIFTS)
+    return RemovalFailure(random.randint(1, 3), failed_at, random.choice([image.pulled_at, NOW]))
 
 
 def random_entry(random: Random, name: str) -> Entry:
@@ -757,9 +888,13 @@ def random_table(seed: int) -> Table:
     on_hold_until = {name: NOW + random.choice(SHIFTS) for name in ("one", "two") if random.random() < 0.6}
     down = frozenset(some(random, ["r.io", "q.io"], 1) if random.random() < 0.3 else ())
     inspection = replace(with_rules_on_hold(inspection, on_hold_until), registries_down=down)
-    table = Table(inspection, entries, protect, policy, random.choice(list(Trigger)))
+    grace = random.choice([None, MINUTE, 2 * MINUTE, DAY])
+    table = Table(inspection, entries, protect, policy, random.choice(list(Trigger)), grace)
     layers, since = random_layers(random), random.choice([NOW - 365 * DAY, None, *TIMES])
-    memory = replace(inspection.memory, since=since)
+    failures = {image.id: random_failure(random, image) for image in images if random.random() < 0.2}
+    memory = replace(
+        inspection.memory, since=since, imported=frozenset(some(random, IDS, 1)), removal_failures=failures
+    )
     return replace(table, inspection=replace(inspection, layers=layers, memory=memory))
 
 
@@ -769,7 +904,7 @@ def tables() -> list[Table]:
 
 
 def planned(table: Table) -> Plan:
-    return plan(table.inspection, table.policy, table.trigger, NOW)
+    return plan(table.inspection, table.policy, table.trigger, NOW, PressureContext(table.danger_grace))
 
 
 def evicted(table: Table) -> set[str]:

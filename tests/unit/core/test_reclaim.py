@@ -33,7 +33,7 @@ numbers = st.integers(0, len(KEYS) - 1)
 some_keys = st.frozensets(st.sampled_from(KEYS), max_size=3)
 some_ids = st.frozensets(st.sampled_from([*IDS, STRANGER]))
 orders = st.permutations([*IDS, STRANGER])
-sizes = st.tuples(st.integers(0, 1 << 40), st.integers(0, 1 << 20)).map(lambda pair: Size(*pair))
+sizes = st.tuples(st.integers(0, 1 << 40), st.integers(1, 1 << 20)).map(lambda pair: Size(*pair))
 
 
 @st.composite
@@ -259,22 +259,112 @@ def test_a_blob_takes_whole_blocks_of_the_content_store(size: int, takes: int) -
     assert blob_size(size) == Size(takes, 1, takes, 1)
 
 
+CONTENT, SNAPSHOTS, CONTAINERS = Filesystem.CONTENT, Filesystem.SNAPSHOTS, Filesystem.CONTAINERS
+
+
 @pytest.mark.parametrize(
-    ("filesystem", "content_apart", "taken"),
+    ("filesystem", "apart", "taken"),
     [
-        (Filesystem.IMAGES, False, (100, 9)),
-        (Filesystem.IMAGES, True, (70, 5)),
-        (Filesystem.CONTENT, True, (30, 4)),
+        (Filesystem.IMAGES, set(), (100, 9)),
+        (Filesystem.IMAGES, {CONTAINERS}, (100, 9)),
+        (Filesystem.IMAGES, {CONTENT}, (70, 5)),
+        (Filesystem.IMAGES, {SNAPSHOTS}, (80, 7)),
+        (Filesystem.IMAGES, {CONTENT, SNAPSHOTS, CONTAINERS}, (50, 3)),
+        (CONTENT, {CONTENT}, (30, 4)),
+        (SNAPSHOTS, {CONTENT, SNAPSHOTS}, (20, 2)),
+        (CONTAINERS, {CONTAINERS}, (0, 0)),
     ],
 )
-def test_a_size_is_split_where_the_content_store_lies_apart(
-    filesystem: Filesystem, taken: tuple[int, int], *, content_apart: bool
+def test_a_size_is_split_by_what_lies_apart(
+    filesystem: Filesystem, apart: set[Filesystem], taken: tuple[int, int]
 ) -> None:
-    """Snapshots lie with the images, blobs in the content store; with one filesystem all of it lies there."""
-    size = Size(100, 9, content_bytes=30, content_inodes=4)
-    assert tuple(size.amount_of(Part(filesystem, kind), content_apart=content_apart) for kind in Resource) == taken
+    """Blobs, and snapshots of a further snapshotter, count for their own filesystem; all else for the images'."""
+    size = Size(100, 9, content_bytes=30, content_inodes=4, apart_bytes=20, apart_inodes=2)
+    parts = [Part(filesystem, kind) for kind in Resource]
+    assert tuple(size.amount_of(part, apart=frozenset(apart)) for part in parts) == taken
 
 
-def test_sizes_add_up_part_by_part() -> None:
-    """Of a blob and a snapshot the blob alone is content."""
-    assert blob_size(1) + Size(10, 2) + NOTHING == Size(4106, 3, 4096, 1)
+@given(st.lists(st.tuples(*[st.integers(0, 9)] * 6).map(lambda numbers: Size(*numbers))))
+def test_sizes_add_up_part_by_part(sizes: list[Size]) -> None:
+    """Blobs stay content and snapshots that lie apart stay apart, added one by one or all at once."""
+    names = [str(number) for number in range(len(sizes))]
+    layers = replace(NO_LAYERS, sizes=dict(zip(names, sizes, strict=True)))
+    assert sum_of(layers, names) == sum(sizes, NOTHING)
+    assert blob_size(1) + Size(10, 2, 0, 0, 10, 2) == Size(4106, 3, 4096, 1, 10, 2)
+
+
+# ---- gains where only some filesystems are to be lowered
+
+IMAGES_ALONE = frozenset({Filesystem.IMAGES})
+MIB = 1 << 20
+
+
+def gains_with(*sizes: Size, lowered: set[Filesystem], apart: set[Filesystem]) -> bool:
+    """Whether an image of these layers gains."""
+    names = [str(number) for number in range(len(sizes))]
+    layers = replace(NO_LAYERS, sizes=dict(zip(names, sizes, strict=True)), images={"app": frozenset(names)})
+    return gaining(layers, ["app"], frozenset(lowered), frozenset(apart)) == {"app"}
+
+
+@pytest.mark.parametrize(
+    ("size", "gains"),
+    [
+        (Size(5000, 2), {Filesystem.IMAGES}),
+        (Size(5000, 2, content_bytes=5000, content_inodes=2), {CONTENT}),
+        (Size(5000, 2, apart_bytes=5000, apart_inodes=2), {SNAPSHOTS}),
+        (Size(0, 1), {Filesystem.IMAGES}),
+        (NOTHING, set()),
+    ],
+    ids=["snapshot", "blob", "snapshot apart", "empty file", "nothing"],
+)
+def test_an_image_gains_on_the_filesystems_that_hold_its_layers(size: Size, gains: set[Filesystem]) -> None:
+    """Where only one filesystem is lowered, an image gains only if one of its layers lies there."""
+    apart = {CONTENT, SNAPSHOTS, CONTAINERS}
+    freeable = (Filesystem.IMAGES, CONTENT, SNAPSHOTS)
+    assert {each for each in freeable if gains_with(size, lowered={each}, apart=apart)} == gains
+
+
+@pytest.mark.parametrize("lowered", [{CONTENT}, {SNAPSHOTS}, {CONTENT, SNAPSHOTS}])
+def test_several_filesystems_are_lowered_at_once(lowered: set[Filesystem]) -> None:
+    """An image gains if any of them holds a layer of it."""
+    apart = {CONTENT, SNAPSHOTS}
+    assert not gains_with(Size(5000, 2), lowered=lowered, apart=apart)
+    assert gains_with(Size(5000, 2), lowered={*lowered, Filesystem.IMAGES}, apart=apart)
+
+
+@pytest.mark.parametrize(
+    ("there_bytes", "elsewhere_bytes", "gains"),
+    [
+        (MIB // 10, 20 * MIB, False),
+        (990, 99_000, False),
+        (1000, 99_000, True),
+        (1001, 99_000, True),
+        (MIB - 1, 500 * MIB, False),
+        (MIB, 500 * MIB, True),
+        (MIB + 1, 500 * MIB, True),
+        (1, 0, True),
+    ],
+)
+def test_next_to_nothing_is_no_gain(there_bytes: int, elsewhere_bytes: int, *, gains: bool) -> None:
+    """Less than 1 MiB that is also less than a hundredth of all that the image frees does not count."""
+    elsewhere = Size(elsewhere_bytes, 9, apart_bytes=elsewhere_bytes, apart_inodes=9)
+    assert gains_with(Size(there_bytes, 1), elsewhere, lowered={Filesystem.IMAGES}, apart={SNAPSHOTS}) is gains
+
+
+@pytest.mark.parametrize(("there_bytes", "gains"), [(0, False), (MIB - 1, False), (MIB, True), (MIB + 1, True)])
+@pytest.mark.parametrize("lowered", [None, IMAGES_ALONE])
+def test_next_to_nothing_beside_an_unknown_amount(
+    there_bytes: int, lowered: frozenset[Filesystem] | None, *, gains: bool
+) -> None:
+    """Where an image also frees a disk that is not measured, less than 1 MiB here is no gain."""
+    sizes = {"blob": Size(there_bytes, 1), "unmeasured": NOTHING}
+    layers = replace(NO_LAYERS, sizes=sizes, images={"app": frozenset(sizes)})
+    assert (gaining(layers, ["app"], lowered) == {"app"}) is gains
+
+
+@given(graphs(), some_ids, st.sampled_from([None, IMAGES_ALONE]), st.sets(st.just(CONTAINERS)))
+def test_with_one_filesystem_all_gains_count(
+    layers: Layers, ids: frozenset[str], lowered: frozenset[Filesystem] | None, apart: set[Filesystem]
+) -> None:
+    """Where all layers lie together, which filesystem is lowered makes no difference."""
+    assert gaining(layers, ids, lowered, frozenset(apart)) == gaining(layers, ids)

@@ -169,6 +169,9 @@ def test_library_is_filled_in_for_one_part_of_the_default_registry_only() -> Non
         (f"r.io/app:1@{DIGEST}", DIGEST),
         (f"nginx@{DIGEST}", f"docker.io/library/nginx@{DIGEST}"),
         ("<odd name>", "<odd name>"),
+        (f"<odd name>@{DIGEST}", f"<odd name>@{DIGEST}"),
+        (f"r.corp:?@{DIGEST}", f"r.corp:5000/app@{DIGEST}"),
+        (f"r.io/app@sha256@{DIGEST}", DIGEST),
     ],
 )
 def test_names_of_one_image_share_a_key(one: str, other: str) -> None:

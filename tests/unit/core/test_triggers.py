@@ -90,7 +90,7 @@ def test_next_nightly() -> None:
     assert make_triggers(mode=Mode.PRESSURE).next_nightly(NOON) is None
 
 
-@pytest.mark.parametrize("reason", [StopReason.DONE, StopReason.LIMIT, StopReason.FAILURES, StopReason.WINDOW_CLOSED])
+@pytest.mark.parametrize("reason", [StopReason.DONE, StopReason.LIMIT, StopReason.WINDOW_CLOSED])
 @pytest.mark.parametrize("nightly_run", [None, LAST])
 def test_a_nightly_run_is_done_once(reason: StopReason, nightly_run: NightlyRun | None) -> None:
     """A nightly sweep that was not stopped is done, even at its limit or window's end, until the next occurrence."""

@@ -57,6 +57,8 @@ def test_reasons_are_the_words_of_the_design_in_its_order() -> None:
         "sandbox",
         "pinned",
         "protected",
+        "unremovable",
+        "removal_failed",
         "unmatched",
         "local",
         "recent",

@@ -132,7 +132,7 @@ def test_what_waits_is_bounded(tmp_path: Path, limit: Callable[[str], None]) -> 
     limit("")
     inspect(ledger, timer, A)
     assert ledger._file.waiting == 0
-    assert len(ledger.history()) == ledger_file.BACKLOG // 4  # statements of an eviction that came to its end
+    assert len(ledger.history()) == ledger_file.BACKLOG // 6  # statements of an eviction that came to its end
     ledger.close()
 
 

@@ -1,6 +1,7 @@
 """Versions of the ledger: N, N + 1 and back."""
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from cleaner.ledger.rows import micros
 from cleaner.ledger.schema import STEPS, Step, UnusableLedgerError, check, prepare
 from support.fakes import NOON, FakeTimer
-from support.ledgers import A, B, C, inspect, make_ledger, query, sweep_once
+from support.ledgers import A, B, C, fail_removal, inspect, make_ledger, query, sweep_once
 
 ADDS = Step(
     (
@@ -94,6 +95,46 @@ def test_an_older_file_is_only_read_once_it_is_brought_up_to_date(tmp_path: Path
     connection.close()
 
 
+def take_back(folder: Path) -> None:
+    """Make the file one of the version before the import marks and failed removals."""
+    for statement in ("DROP TABLE imported", "DROP TABLE removal_failure", "PRAGMA user_version = 2"):
+        query(folder, statement)
+
+
+def test_a_file_without_marks_and_failures_is_brought_up_to_date(tmp_path: Path) -> None:
+    """It keeps clocks and history, and stores both from then on; until then a reader does not use it."""
+    timer = FakeTimer()
+    fill(tmp_path, timer)
+    take_back(tmp_path)
+    reader = make_ledger(tmp_path, timer, writable=False)
+    inspect(reader, timer, A)
+    assert reader.error is not None
+    assert "an older version, and the daemon has not brought it up to date yet" in reader.error
+    timer.move(hours=1)
+    ledger = make_ledger(tmp_path, timer)
+    memory = inspect(ledger, timer, replace(A, imported=True), C)
+    assert ledger.error is ledger.aside is None
+    assert memory.since == NOON
+    assert memory.first_seen_at == {A.id: NOON, C.id: timer.now()}
+    assert [past.image_id for past in ledger.history()] == [B.id]
+    fail_removal(ledger, C, timer.now())
+    ledger.close()
+    memory = inspect(reader, timer, A, C)
+    reader.close()
+    assert reader.error is None
+    assert memory.imported == {A.id}
+    assert memory.removal_failures.keys() == {C.id}
+
+
+def test_a_version_without_marks_and_failures_may_use_the_file(tmp_path: Path) -> None:
+    """It finds all of its tables, and may not remove those that it does not know."""
+    fill(tmp_path, FakeTimer())
+    connection = sqlite3.connect(tmp_path / "ledger.db")
+    check(connection, 2)
+    check(connection, 1)
+    connection.close()
+
+
 def test_another_process_may_be_first_to_bring_it_up_to_date(tmp_path: Path) -> None:
     """Two that open a new file at once make one of it."""
     timer = FakeTimer()
@@ -119,7 +160,7 @@ def test_the_version_is_in_the_file(tmp_path: Path) -> None:
     """With the oldest one that may use it, the log and the sync that a removal needs."""
     ledger = make_ledger(tmp_path)
     ledger.open()
-    assert query(tmp_path, "PRAGMA user_version") == [(2,)]
+    assert query(tmp_path, "PRAGMA user_version") == [(3,)]
     assert query(tmp_path, "SELECT value FROM meta WHERE key = 'readable_from'") == [(1,)]
     assert query(tmp_path, "PRAGMA journal_mode") == [("wal",)]
     connection = ledger._file._connection

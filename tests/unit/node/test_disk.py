@@ -184,7 +184,7 @@ CONTENT, CONTAINERS = Filesystem.CONTENT, Filesystem.CONTAINERS
 @pytest.fixture
 def paths(tmp_path: Path) -> dict[Filesystem, str]:
     """A directory for each filesystem."""
-    found = {filesystem: str(tmp_path / filesystem.value) for filesystem in Filesystem}
+    found = {each: str(tmp_path / each.value) for each in (Filesystem.IMAGES, CONTENT, CONTAINERS)}
     for path in found.values():
         Path(path).mkdir()
     return found
@@ -222,6 +222,82 @@ def test_another_filesystem_that_is_not_seen_is_left_out(paths: dict[Filesystem,
     disk = open_disk(gone, in_pod=False, pause=pause, mounts=mounts_of(paths, "8:1", "8:2", "8:3"))
     assert disk.unseen == ("/nowhere/content",)
     assert [other.filesystem for other in disk.read_usage().others] == [CONTAINERS]
+
+
+SNAPSHOTS = Filesystem.SNAPSHOTS
+
+
+def further(tmp_path: Path, *names: str) -> dict[str, str]:
+    """A root for each of these snapshotters."""
+    for name in names:
+        (tmp_path / name).mkdir()
+    return {name: str(tmp_path / name) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("device", "fills", "others"),
+    [
+        ("8:1", Filesystem.IMAGES, [CONTENT, CONTAINERS]),
+        ("8:2", CONTENT, [CONTENT, CONTAINERS]),
+        ("8:3", SNAPSHOTS, [CONTENT, SNAPSHOTS]),
+        ("8:4", SNAPSHOTS, [CONTENT, SNAPSHOTS, CONTAINERS]),
+    ],
+    ids=["images", "content", "containers", "its own"],
+)
+def test_a_further_snapshotter_fills_what_its_root_lies_on(
+    tmp_path: Path, paths: dict[Filesystem, str], device: str, fills: Filesystem, others: list[Filesystem]
+) -> None:
+    """It has a filesystem of its own where images and content have another; what containers share is then freed."""
+    roots = further(tmp_path, "native")
+    mounts = (*mounts_of(paths, "8:1", "8:2", "8:3"), Mount(roots["native"], "ext4", device))
+    disk = open_disk(paths, roots, in_pod=False, pause=pause, mounts=mounts)
+    assert disk.snapshotters == {"native": fills}
+    assert [each.filesystem for each in disk.read_usage().others] == others
+    assert disk.unseen == ()
+
+
+def test_of_several_disks_of_further_snapshotters_one_is_measured(tmp_path: Path, paths: dict[Filesystem, str]) -> None:
+    """The first by name has the filesystem; what lies there too counts, and what lies elsewhere counts nowhere."""
+    roots = further(tmp_path, "zfs", "native", "erofs", "btrfs")
+    devices = {"btrfs": "8:1", "erofs": "9:1", "native": "9:2", "zfs": "9:1"}
+    mounts = (
+        *mounts_of(paths, "8:1", "8:1", "8:1"),
+        *(Mount(root, "ext4", devices[name]) for name, root in roots.items()),
+    )
+    disk = open_disk(paths, roots, in_pod=False, pause=pause, mounts=mounts)
+    assert disk.snapshotters == {"btrfs": Filesystem.IMAGES, "erofs": SNAPSHOTS, "native": None, "zfs": SNAPSHOTS}
+    assert [each.path for each in disk.read_usage().others] == [roots["erofs"]]
+
+
+@pytest.mark.parametrize(
+    ("root", "unseen"), [("/nowhere/native", ("/nowhere/native",)), ("/proc", ("/proc",)), ("", ())]
+)
+def test_a_root_that_is_not_seen_counts_nowhere(
+    paths: dict[Filesystem, str], root: str, unseen: tuple[str, ...]
+) -> None:
+    """A further snapshotter whose root is not seen, no filesystem or not known fills no filesystem that is measured."""
+    mounts = mounts_of(paths, "8:1", "8:2", "8:3")
+    disk = open_disk(paths, {"native": root}, in_pod=False, pause=pause, mounts=mounts)
+    assert (disk.snapshotters, disk.unseen) == ({"native": None}, unseen)
+    assert [each.filesystem for each in disk.read_usage().others] == [CONTENT, CONTAINERS]
+
+
+def test_another_filesystem_that_cannot_be_read_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, paths: dict[Filesystem, str]
+) -> None:
+    """The images' filesystem is cleaned whatever ails another one."""
+    read = os.statvfs
+    answers = {paths[CONTENT]: OSError(5, "Input/output error")}
+
+    def fail_for_content(path: str) -> os.statvfs_result:
+        if path in answers:
+            raise answers[path]
+        return read(path)
+
+    monkeypatch.setattr(os, "statvfs", fail_for_content)
+    disk = open_disk(paths, in_pod=False, pause=pause, mounts=mounts_of(paths, "8:1", "8:2", "8:3"))
+    assert disk.unseen == (paths[CONTENT],)
+    assert [each.filesystem for each in disk.read_usage().others] == [CONTAINERS]
 
 
 def test_a_removal_is_measured_where_all_that_it_frees_is(paths: dict[Filesystem, str]) -> None:

@@ -62,8 +62,9 @@ FULL = Usage("/var/lib/containerd", 100 * GIB, 20 * GIB, 1000, 400, 25 * GIB)
 EMPTIER = Usage("/var/lib/containerd", 100 * GIB, 30 * GIB, 1000, 500, 35 * GIB)
 BYTES_ONLY = Usage("/images", 100 * GIB, 20 * GIB, 0, 0, 20 * GIB)
 CONTENT = replace(EMPTIER, path="/content", filesystem=Filesystem.CONTENT)
+SNAPSHOTS = replace(EMPTIER, path="/snapshots", filesystem=Filesystem.SNAPSHOTS)
 CONTAINERS = replace(BYTES_ONLY, path="/containers", filesystem=Filesystem.CONTAINERS)
-SEVERAL = replace(FULL, others=(CONTENT, CONTAINERS))
+SEVERAL = replace(FULL, others=(CONTENT, SNAPSHOTS, CONTAINERS))
 """A node with a filesystem for each."""
 WATERMARKS = Watermarks(bytes=WatermarkPair(high=75, low=65), inodes=WatermarkPair(high=80, low=75))
 REGISTRY = "registry.gitlab.com/golem-ai"

@@ -55,6 +55,7 @@ def test_order(crio: CrioServer, connect: Connect) -> None:
 
 def test_listed_twice(crio: CrioServer, connect: Connect) -> None:
     """An image that is listed twice is one, with the names of both, pinned if either is."""
+    crio.version = ("docker", "27.1.1")
     serve(crio, ServedImage("a", ("x:1",), ("x@sha256:1",), 5))
     crio.listed_twice = [ServedImage("a", ("w:1", "x:1"), ("y@sha256:2",), 6, pinned=True)]
     (image,) = connect(crio).list_images()
@@ -192,6 +193,30 @@ def test_read_image_rejected(crio: CrioServer, connect: Connect) -> None:
     crio.fail("ImageStatus", Code.INTERNAL)
     with pytest.raises(RuntimeRejectedError, match="ImageStatus: INTERNAL"):
         connect(crio).read_image("a")
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_read_of_another_image(crio: CrioServer, connect: Connect, known: bool) -> None:
+    """An answer about another image is an error, whether or not the image was listed before."""
+    serve(crio, ServedImage("a", created=BUILT))
+    runtime = connect(crio)
+    if known:
+        runtime.list_images()
+    crio.mistaken["a"] = "b"
+    with pytest.raises(RuntimeRejectedError, match="ImageStatus: asked about a, it answers about b"):
+        runtime.read_image("a")
+    crio.mistaken.clear()
+    assert runtime.read_image("a") == Image("a", size_bytes=1000, created_at=BUILT_AT)
+
+
+def test_list_with_an_answer_about_another_image(crio: CrioServer, connect: Connect) -> None:
+    """An image whose status is about another one is not readable, and asked about again; the others are."""
+    serve(crio, ServedImage("a", created=BUILT), ServedImage("b", created=BUILT))
+    crio.mistaken["a"] = "b"
+    runtime = connect(crio)
+    assert [(image.id, image.readable) for image in runtime.list_images()] == [("a", False), ("b", True)]
+    crio.mistaken.clear()
+    assert runtime.list_images()[0] == Image("a", size_bytes=1000, created_at=BUILT_AT)
 
 
 def test_removal(crio: CrioServer, connect: Connect) -> None:

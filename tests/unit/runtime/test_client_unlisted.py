@@ -42,12 +42,12 @@ def test_its_image_is_in_use(containerd: CrioServer, connect: Connect, name: str
 
 
 def test_listed_containers(containerd: CrioServer, connect: Connect) -> None:
-    """CRI's containers, those that are removed from it, and sandboxes are not listed twice."""
+    """CRI's containers, those whose status is gone too, are listed once, and sandboxes not at all."""
     serve(containerd, *(OwnContainer(known, TAG) for known in ("c", "v", "s")))
     containerd.containers = {known: ServedContainer(known, image_id=ID) for known in ("c", "v")}
     containerd.gone.add("v")
     containerd.sandboxes["s"] = ServedSandbox("s")
-    assert connect(containerd).list_containers() == (Container("c", frozenset({ID})),)
+    assert connect(containerd).list_containers() == tuple(Container(known, frozenset({ID})) for known in "cv")
 
 
 def test_known_sandboxes(containerd: CrioServer, connect: Connect) -> None:
@@ -102,6 +102,15 @@ def test_failing_read(
     serve(containerd, OwnContainer("n", TAG))
     containerd.fail(method, code)
     with pytest.raises(error, match=method):
+        connect(containerd).list_containers()
+
+
+@pytest.mark.parametrize("other", ["registry.example/other:1", ""])
+def test_answer_about_another_record(containerd: CrioServer, connect: Connect, other: str) -> None:
+    """A record of another name does not tell which image a container has: the read of the containers fails."""
+    serve(containerd, OwnContainer("n", TAG))
+    containerd.mistaken[TAG] = other
+    with pytest.raises(RuntimeRejectedError, match=f"Images.Get: asked about {TAG}"):
         connect(containerd).list_containers()
 
 

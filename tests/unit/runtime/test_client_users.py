@@ -1,6 +1,8 @@
 """What uses images: containers with their image volumes, and pod sandboxes."""
 
+import json
 from collections.abc import Callable
+from typing import Any
 
 import grpc
 import pytest
@@ -62,11 +64,37 @@ def test_mounts_are_read_once(crio: CrioServer, connect: Connect) -> None:
     assert runtime.list_containers() == (Container("c", frozenset({"a"})),)
 
 
-def test_container_gone_after_the_list(crio: CrioServer, connect: Connect) -> None:
-    """A container that is removed between list and status is left out."""
-    crio.containers = {name: ServedContainer(name) for name in "ba"}
+def test_container_without_its_status(crio: CrioServer, connect: Connect) -> None:
+    """A listed container whose status is NOT_FOUND uses the image of the list; its mounts are read once they come."""
+    crio.containers = {name: ServedContainer(name, image=f"image-{name}", volumes=("v",)) for name in "ba"}
     crio.gone.add("a")
-    assert [container.id for container in connect(crio).list_containers()] == ["b"]
+    runtime = connect(crio)
+    expected = (Container("a", frozenset({"image-a"})), Container("b", frozenset({"image-b", "v"})))
+    assert runtime.list_containers() == runtime.list_containers() == expected
+    crio.gone.clear()
+    assert runtime.list_containers()[0] == Container("a", frozenset({"image-a", "v"}))
+    assert crio.count("ContainerStatus") == 4
+
+
+def test_mounts_that_are_known(crio: CrioServer, connect: Connect) -> None:
+    """A container whose status was read keeps its mounts while it is listed, also if the status is gone."""
+    crio.containers["c"] = ServedContainer("c", image="a", volumes=("v",))
+    runtime = connect(crio)
+    before = runtime.list_containers()
+    crio.gone.add("c")
+    assert runtime.list_containers() == before == (Container("c", frozenset({"a", "v"})),)
+
+
+@pytest.mark.parametrize("other", ["d", ""])
+def test_status_of_another_container(crio: CrioServer, connect: Connect, other: str) -> None:
+    """A status of another container, or of none, says nothing of the mounts, so the list fails."""
+    crio.containers["c"] = ServedContainer("c")
+    crio.mistaken["c"] = other
+    runtime = connect(crio)
+    with pytest.raises(RuntimeRejectedError, match=f"ContainerStatus: asked about c, it answers about {other}"):
+        runtime.list_containers()
+    crio.mistaken.clear()
+    assert runtime.list_containers() == (Container("c", frozenset()),)
 
 
 @pytest.mark.parametrize("code", [Code.UNKNOWN, Code.INTERNAL, Code.UNIMPLEMENTED])
@@ -133,11 +161,62 @@ def test_next_sandbox_rejected(containerd: CrioServer, connect: Connect, pinned:
             runtime.list_sandbox_images()
 
 
-def test_sandbox_gone_after_the_list(containerd: CrioServer, connect: Connect) -> None:
-    """A sandbox that is removed between list and status is left out."""
-    containerd.sandboxes = {name: ServedSandbox(name, CONTAINERD_SANDBOX_INFO) for name in "st"}
-    containerd.gone.update("st")
-    assert connect(containerd).list_sandbox_images() == frozenset()
+def serve_lost_sandboxes(server: CrioServer, lost: str, change: Callable[[], object], at_list: int) -> None:
+    """Sandboxes `s` and `t`; the status of some is gone, and at the given list something changes."""
+    server.sandboxes = {name: ServedSandbox(name, json.dumps({"image": f"pause-{name}"})) for name in "st"}
+    server.gone.update(lost)
+
+    def before(method: str) -> None:
+        if method == "ListPodSandbox" and server.count(method) == at_list:
+            change()
+
+    server.before_call = before
+
+
+@pytest.mark.parametrize("at_list", [2, 3])
+def test_sandbox_gone_after_the_list(containerd: CrioServer, connect: Connect, at_list: int) -> None:
+    """A sandbox that is removed between list and status is left out, once no list has it any more."""
+    serve_lost_sandboxes(containerd, "s", lambda: containerd.sandboxes.pop("s"), at_list)
+    assert connect(containerd).list_sandbox_images() == {"pause-t"}
+    assert (containerd.count("ListPodSandbox"), containerd.count("PodSandboxStatus")) == (at_list, at_list)
+
+
+@pytest.mark.parametrize("at_list", [2, 3])
+def test_sandbox_whose_status_comes(containerd: CrioServer, connect: Connect, at_list: int) -> None:
+    """A sandbox whose status is NOT_FOUND for a moment tells its image a moment later."""
+    serve_lost_sandboxes(containerd, "s", containerd.gone.clear, at_list)
+    assert connect(containerd).list_sandbox_images() == {"pause-s", "pause-t"}
+
+
+def test_sandbox_without_its_status(containerd: CrioServer, connect: Connect, stop: Any) -> None:
+    """A sandbox that stays listed without a status is an error after three tries: its image is not known."""
+    serve_lost_sandboxes(containerd, "st", lambda: None, 4)
+    runtime = connect(containerd)
+    with pytest.raises(RuntimeRejectedError, match="PodSandboxStatus: s is listed, and its status is not found"):
+        runtime.list_sandbox_images()
+    assert (containerd.count("ListPodSandbox"), stop.waits) == (3, [0.1, 0.1])
+    containerd.gone.clear()
+    assert runtime.list_sandbox_images() == {"pause-s", "pause-t"}
+
+
+def test_sandboxes_that_come_meanwhile(containerd: CrioServer, connect: Connect) -> None:
+    """Sandboxes that later lists have are not waited for: a node that starts pods all the time is no error."""
+
+    def churn() -> None:
+        containerd.sandboxes = {"new": ServedSandbox("new")}
+        containerd.gone.add("new")
+
+    serve_lost_sandboxes(containerd, "s", churn, 2)
+    assert connect(containerd).list_sandbox_images() == {"pause-t"}
+
+
+@pytest.mark.parametrize("other", ["t", ""])
+def test_status_of_another_sandbox(containerd: CrioServer, connect: Connect, other: str) -> None:
+    """A status of another sandbox, or of none, hides the image of this one: an error."""
+    containerd.sandboxes["s"] = ServedSandbox("s", CONTAINERD_SANDBOX_INFO)
+    containerd.mistaken["s"] = other
+    with pytest.raises(RuntimeRejectedError, match="PodSandboxStatus: asked about s, it answers about"):
+        connect(containerd).list_sandbox_images()
 
 
 @pytest.mark.parametrize("method", ["ListPodSandbox", "PodSandboxStatus", "Status"])

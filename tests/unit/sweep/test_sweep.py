@@ -9,10 +9,11 @@ import pytest
 from cleaner.core.disk_usage import Filesystem, Part, Resource
 from cleaner.core.errors import DiskUnreadableError, ImageInUseError, RuntimeRejectedError, RuntimeUnavailableError
 from cleaner.core.events import EvictionEnded, EvictionStarted, SweepEnded, SweepStarted
-from cleaner.core.model import EvictionOutcome, EvictReason, KeepReason, Policy, Rule, StopReason, Trigger
+from cleaner.core.model import EvictionOutcome, EvictReason, Fault, KeepReason, Policy, Rule, StopReason, Trigger
 from cleaner.core.pressure.pulls import Pull
 from cleaner.core.references import parse_pattern
 from cleaner.simulation.node import Build
+from support.fakes import Failures
 from support.nodes import COMPANY, MB, World, make_world
 
 DOWN = RuntimeUnavailableError("RemoveImage: DEADLINE_EXCEEDED")
@@ -304,7 +305,13 @@ def test_the_final_check_lists_the_containers_last(world: World) -> None:
     world.sweep(Trigger.NIGHTLY)
     calls = world.runtime.calls
     removal = calls.index("remove_image")
-    assert calls[removal - 3 : removal] == ["read_image", "list_sandbox_images", "list_containers"]
+    assert calls[removal - 5 : removal] == [
+        "event_position",
+        "read_image",
+        "list_sandbox_images",
+        "list_containers",
+        "created_since",
+    ]
 
 
 def test_a_removal_that_is_rejected_for_a_use_is_spared(world: World) -> None:
@@ -409,13 +416,53 @@ def test_a_removal_that_cannot_be_confirmed_is_a_failure(world: World) -> None:
 
 @pytest.mark.parametrize(("failures", "expected"), [(4, StopReason.DONE), (5, StopReason.FAILURES)])
 def test_failures_end_the_sweep_at_their_limit(world: World, failures: int, expected: StopReason) -> None:
-    """After four failures the sweep continues, the fifth ends it."""
+    """After four failures of the runtime the sweep continues, the fifth ends it."""
     for number in range(7):
         world.pull_old(f"app{number}")
-    world.runtime.failures["remove_image"] = [REJECTED] * failures
+    world.runtime.failures["list_containers"] = [None] + [DOWN] * failures
     report = world.report(Trigger.NIGHTLY)
     assert report.stop_reason is expected
     assert len(report.evictions) == (7 if expected is StopReason.DONE else 5)
+
+
+def test_failures_of_images_end_no_sweep(world: World) -> None:
+    """Six images that the runtime never removes stay, and the other one is evicted."""
+    for number in range(7):
+        world.pull_old(f"app{number}", days=100 - number)
+    world.runtime.failures["remove_image"] = [REJECTED] * 6
+    report = world.report(Trigger.NIGHTLY)
+    assert report.stop_reason is StopReason.DONE
+    assert [eviction.fault for eviction in report.evictions] == [Fault.IMAGE] * 6 + [None]
+
+
+@pytest.mark.parametrize(
+    ("failures", "fault"),
+    [
+        ({"remove_image": [REJECTED]}, Fault.IMAGE),
+        ({"remove_image": [DOWN]}, Fault.RUNTIME),
+        ({"read_image": [DOWN]}, Fault.RUNTIME),
+        ({"read_image": [None, DOWN]}, Fault.RUNTIME),
+        ({"read_image": [None, REJECTED]}, Fault.RUNTIME),
+        ({"list_leftovers": [DOWN]}, Fault.RUNTIME),
+    ],
+)
+def test_what_made_an_eviction_fail(world: World, failures: Failures, fault: Fault) -> None:
+    """The image is to blame only where the runtime answered RemoveImage, and the image is known to be still there."""
+    world.pull_old("a")
+    world.runtime.failures = failures
+    (eviction,) = world.report(Trigger.NIGHTLY).evictions
+    assert (eviction.outcome, eviction.fault) == (EvictionOutcome.FAILED, fault)
+
+
+def test_a_removal_that_does_nothing_is_a_failure_of_the_image(world: World) -> None:
+    """RemoveImage that succeeds and leaves the image is held against the image, as is a record that it leaves."""
+    world.pull_old("a")
+    world.runtime.silent_removals = 1
+    (eviction,) = world.report(Trigger.NIGHTLY).evictions
+    assert eviction.fault is Fault.IMAGE
+    world.runtime.leftovers = [("a",)]
+    (eviction,) = world.report(Trigger.NIGHTLY).evictions
+    assert eviction.fault is Fault.IMAGE
 
 
 def test_a_disk_that_cannot_be_read_ends_a_pressure_sweep(world: World) -> None:
@@ -500,7 +547,10 @@ def fill_with_gainless(world: World) -> None:
 
 
 def test_pressure_spares_what_frees_nothing(world: World, tmp_path: Path) -> None:
-    """The oldest images free nothing and stay: three evictions reach the low watermark; a blind sweep needs eight."""
+    """The oldest images free nothing and stay: three evictions reach the low watermark.
+
+    A blind sweep ends after three of them, which freed nothing, and the next one reaches it with five more.
+    """
     fill_with_gainless(world)
     report = world.report(Trigger.PRESSURE)
     assert (len(report.evictions), report.low_watermark_met) == (3, True)
@@ -512,7 +562,9 @@ def test_pressure_spares_what_frees_nothing(world: World, tmp_path: Path) -> Non
     blind.runtime.blind = True
     fill_with_gainless(blind)
     report = blind.report(Trigger.PRESSURE)
-    assert (len(report.evictions), report.low_watermark_met) == (8, True)
+    assert (len(report.evictions), report.stop_reason) == (3, StopReason.NO_PROGRESS)
+    report = blind.report(Trigger.PRESSURE)
+    assert (len(report.evictions), report.low_watermark_met) == (5, True)
     assert {eviction.estimated_bytes for eviction in report.evictions} == {None}
 
 
@@ -585,7 +637,8 @@ def test_being_stuck_needs_pressure_and_estimates(world: World, trigger: Trigger
     """Nightly, and where nothing is estimated, removals that free nothing end no sweep."""
     for number in range(16):
         world.pull_old(f"app{number:02}")
-    world.runtime.blind = blind
+    if blind:
+        world.runtime.blind, world.simulated.layers_error = True, "late"
     world.disk.stuck = world.simulated.read_usage()
     report = world.report(trigger)
     assert (len(report.evictions), report.stop_reason) == (16, StopReason.DONE)

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from cleaner.core.disk_usage import Usage
-from cleaner.core.model import EvictionOutcome, EvictReason, Plan, StopReason, Trigger, Verdict
+from cleaner.core.disk_usage import Filesystem, Part, Resource, Usage
+from cleaner.core.model import EvictionOutcome, EvictReason, Fault, Plan, StopReason, Trigger, Verdict
 from cleaner.core.nightly import Calendar
 from cleaner.core.pressure.backoff import Backoff, next_backoff
 from cleaner.core.pressure.watermarks import KubeletThreshold
@@ -93,10 +93,10 @@ def helped(reason: StopReason, *, reachable: bool | None = True, evicted: int = 
     return replace(report, evictions=(eviction,) * evicted, plan=planned, filesystem_before=make_usage(80))
 
 
-def with_another(outcome: EvictionOutcome) -> SweepReport:
+def with_another(outcome: EvictionOutcome, fault: Fault | None = None) -> SweepReport:
     """One that evicted an image, and another that was not measured."""
     report = helped(StopReason.DONE)
-    other = Eviction(Verdict(make_image(2), EvictReason.PRESSURE), outcome)
+    other = Eviction(Verdict(make_image(2), EvictReason.PRESSURE), outcome, fault=fault)
     return replace(report, evictions=(*report.evictions, other))
 
 
@@ -110,7 +110,8 @@ def with_another(outcome: EvictionOutcome) -> SweepReport:
         (helped(StopReason.KUBELET_THRESHOLD, reachable=False), False),
         (helped(StopReason.DONE, evicted=0), False),
         (helped(StopReason.NO_PROGRESS), False),
-        (with_another(EvictionOutcome.FAILED), False),
+        (with_another(EvictionOutcome.FAILED, Fault.RUNTIME), False),
+        (with_another(EvictionOutcome.FAILED, Fault.IMAGE), True),
         (with_another(EvictionOutcome.SPARED), True),
         (with_another(EvictionOutcome.EVICTED), False),
         (replace(helped(StopReason.DONE), plan=None), True),
@@ -148,3 +149,86 @@ def test_waits_of_early_sweeps_are_their_own() -> None:
     assert next_backoff(early, ENDED).wait_seconds == 60
     assert next_backoff(early, replace(ENDED, ahead=True)).wait_seconds == 600
     assert next_backoff(replace(ENDED, ahead=False), replace(ENDED, ahead=True)).wait_seconds == 120
+
+
+# ---- sweeps that left candidates untried
+
+BYTES = Part(Filesystem.IMAGES, Resource.BYTES)
+
+
+def unfinished(reason: StopReason, *, not_reached: int = 3) -> SweepReport:
+    """A pressure sweep that ended early, at 78 %."""
+    report = nights.make_report(Trigger.PRESSURE, reason, started_at=NOW)
+    return replace(report, filesystem_before=make_usage(80), lowered=frozenset({BYTES}), not_reached=not_reached)
+
+
+@pytest.mark.parametrize("usage", [66, 74, 78, 82])
+@pytest.mark.parametrize(
+    ("report", "retried"),
+    [
+        (unfinished(StopReason.FAILURES), True),
+        (unfinished(StopReason.FAILURES, not_reached=0), True),
+        (unfinished(StopReason.NO_PROGRESS), True),
+        (unfinished(StopReason.NO_PROGRESS, not_reached=0), False),
+        (unfinished(StopReason.DONE), False),
+    ],
+)
+def test_an_unfinished_sweep_is_retried_after_a_minute(report: SweepReport, usage: int, *, retried: bool) -> None:
+    """Whatever the disk says, down to the low watermark; then after two minutes, and so on to ten."""
+    triggers, at = make_triggers(), 0.0
+    for wait in (60, 120, 240, 480, 600, 600):
+        moment = make_moment(make_usage(usage), monotonic=at)
+        triggers = triggers.after(report, moment)
+        assert triggers.due(replace(moment, monotonic=at + wait - 0.1)) is None
+        due = triggers.due(replace(moment, monotonic=at + wait))
+        assert (due is Trigger.PRESSURE) is (retried and usage > 65)
+        if not retried:
+            return
+        targets = triggers.targets_below_high(moment)
+        assert targets == {BYTES: 65}
+        at += wait
+
+
+def test_an_unfinished_sweep_needs_no_retry_at_the_low_watermark() -> None:
+    """Once the low watermark is met by other means, nothing is to be lowered."""
+    triggers = make_triggers().after(unfinished(StopReason.FAILURES), make_moment(make_usage(78), monotonic=0.0))
+    moment = make_moment(make_usage(65), monotonic=LATER)
+    assert triggers.targets_below_high(moment) == {}
+    assert triggers.due(moment) is None
+    assert triggers.with_usage(make_usage(65)).backoff is None
+
+
+def test_danger_does_not_hurry_removals_that_free_nothing() -> None:
+    """At 90 % too an unfinished sweep waits its minute, or three images would go each second, in vain."""
+    triggers = make_triggers().after(unfinished(StopReason.NO_PROGRESS), make_moment(make_usage(90), monotonic=0.0))
+    assert triggers.due(make_moment(make_usage(90), monotonic=59.9)) is None
+    assert triggers.due(make_moment(make_usage(90), monotonic=60)) is Trigger.PRESSURE
+
+
+@pytest.mark.parametrize(("at", "due"), [(29.9, None), (30.0, Trigger.PRESSURE)])
+def test_in_danger_a_sweep_follows_the_end_of_a_grace(at: float, due: Trigger | None) -> None:
+    """Where all images were young, the next sweep comes once the first is old enough."""
+    report = nights.make_report(Trigger.PRESSURE, StopReason.DONE, started_at=NOW)
+    planned = Plan(Trigger.PRESSURE, (), (), next_candidate_in=timedelta(seconds=30))
+    triggers = make_triggers().after(replace(report, plan=planned), make_moment(make_usage(90), monotonic=0.0))
+    assert triggers.due(make_moment(make_usage(90), monotonic=at)) is due
+
+
+def test_a_nightly_run_with_failures_is_retried() -> None:
+    """Its wait doubles to ten minutes, delays no pressure sweep, and ends with a run that is done."""
+    triggers = replace(make_triggers(), nightly_run=None)
+    failed = nights.make_report(Trigger.NIGHTLY, StopReason.FAILURES, started_at=NOW)
+    calm, at = make_usage(10), 0.0
+    night = make_moment(calm, monotonic=at)
+    night = replace(night, watched_since=NOW - 100 * DAY, now=NOW.replace(hour=1))
+    failed = replace(failed, started_at=night.now)
+    for wait in (60, 120, 240, 480, 600, 600):
+        triggers = triggers.after(failed, replace(night, monotonic=at))
+        assert triggers.nightly_run is None
+        assert triggers.due(replace(night, monotonic=at + wait - 0.1)) is None
+        assert triggers.due(replace(night, monotonic=at + wait)) is Trigger.NIGHTLY
+        assert triggers.due(replace(night, monotonic=at, usage=make_usage(80))) is Trigger.PRESSURE
+        at += wait
+    done = triggers.after(replace(failed, stop_reason=StopReason.DONE), replace(night, monotonic=at))
+    assert done.nightly_run is not None
+    assert (done.nightly_at, done.nightly_wait) == (0.0, 0.0)

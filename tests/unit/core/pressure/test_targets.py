@@ -10,8 +10,15 @@ from hypothesis import strategies as st
 from cleaner.core.disk_usage import Filesystem, Part, Resource, Usage
 from cleaner.core.model import EvictReason, KeepReason, Plan, Trigger, Verdict
 from cleaner.core.policy import plan
-from cleaner.core.pressure.targets import excess_of, limit_to_targets, targets_now
-from cleaner.core.pressure.watermarks import WatermarkPair, Watermarks
+from cleaner.core.pressure.targets import SweepTargets, excess_of, left_after, limit_to_targets, out_of_reach
+from cleaner.core.pressure.watermarks import (
+    KubeletThreshold,
+    Targets,
+    WatermarkPair,
+    Watermarks,
+    at_high,
+    low_targets,
+)
 from cleaner.core.reclaim import NOTHING, Holder, Size
 from cleaner.core.space import holders_of, reason_without_estimates
 from support.graphs import make_layers
@@ -28,6 +35,11 @@ def make_plan(*sizes: Size | None) -> Plan:
         Verdict(make_image(number), EvictReason.PRESSURE, reclaimable=size) for number, size in enumerate(sizes)
     )
     return Plan(Trigger.PRESSURE, verdicts, (), sum((size or NOTHING for size in sizes), NOTHING))
+
+
+def targets_now(usage: Usage, watermarks: Watermarks) -> Targets:
+    """The low watermarks of what is at its high one; of all parts where none is."""
+    return low_targets(usage, watermarks, at_high(usage, watermarks) or None)
 
 
 def limited_now(planned: Plan, usage: Usage) -> Plan:
@@ -258,6 +270,20 @@ def test_the_list_ends_where_both_filesystems_are_satisfied(
     assert (len(seen.evictions), seen.low_watermark_reachable) == (needed, reachable)
 
 
+def test_a_second_snapshotter_frees_its_own_filesystem() -> None:
+    """Its snapshots bring the images' filesystem no nearer to its target, and the other one all the way."""
+    native, own = Size(10 * POINT, 0, apart_bytes=10 * POINT), Size(10 * POINT, 0)
+    snapshots = replace(make_usage(75), filesystem=Filesystem.SNAPSHOTS)
+    for images, further, needed in ((75, 10, 2), (10, 75, 1), (75, 75, 2)):
+        usage = replace(make_usage(images), others=(replace(make_usage(further), filesystem=Filesystem.SNAPSHOTS),))
+        seen = limited_now(make_plan(native, own, own), usage)
+        assert (len(seen.evictions), seen.low_watermark_reachable) == (needed, True)
+    alone = replace(make_usage(75), others=(snapshots,))
+    assert limited_now(make_plan(native), alone).low_watermark_reachable is False
+    part = Part(Filesystem.IMAGES, Resource.BYTES)
+    assert out_of_reach(alone, targets_now(alone, WATERMARKS), native) == {part}
+
+
 def test_holders_hold_what_both_filesystems_have() -> None:
     """What is used is the sum of what images can free; containers' own filesystem is left out."""
     containers = replace(make_usage(90), filesystem=Filesystem.CONTAINERS)
@@ -267,3 +293,53 @@ def test_holders_hold_what_both_filesystems_have() -> None:
     found = holders_of(inspection, plan(inspection, make_policy(), Trigger.PRESSURE, NOW), usage)
     assert found is not None
     assert found[Holder.NON_IMAGE] == 50 * POINT
+
+
+# ---- without estimates
+
+
+def make_bounded(*size_bytes: int) -> Plan:
+    """A pressure plan of images of which only the size is known."""
+    images = [replace(make_image(number), size_bytes=size) for number, size in enumerate(size_bytes)]
+    verdicts = tuple(Verdict(image, EvictReason.PRESSURE) for image in images)
+    return Plan(Trigger.PRESSURE, verdicts, (), reclaimable_at_most=Size(sum(size_bytes), 10**18))
+
+
+@pytest.mark.parametrize(("size_bytes", "reachable"), [(50_000, None), (49_999, False)])
+def test_an_upper_bound_shows_what_is_out_of_reach(size_bytes: int, *, reachable: bool | None) -> None:
+    """80 % down to 65 % takes 150,000 bytes: three images of at most 50,000 may do, a byte less cannot."""
+    limited = limited_now(make_bounded(50_000, 50_000, size_bytes), make_usage(80))
+    assert limited.low_watermark_reachable is reachable
+    assert len(limited.evictions) == 3
+
+
+def test_nothing_bounds_inodes() -> None:
+    """Without estimates it is never known that inodes are out of reach."""
+    assert limited_now(make_bounded(1), make_usage(10, 90)).low_watermark_reachable is None
+
+
+def test_what_is_left_is_bounded_too() -> None:
+    """Each image that was tried leaves a lower bound; without one nothing is known."""
+    planned = make_bounded(10, 20, 30)
+    assert [left and left.bytes for left in (left_after(planned, done) for done in range(4))] == [60, 50, 30, 0]
+    assert left_after(replace(planned, reclaimable_at_most=None), 1) is None
+
+
+def test_a_bound_out_of_reach_confines_the_sweep() -> None:
+    """A disk full of non-image data is lowered to where the kubelet does not act, and no further."""
+    targets = SweepTargets(WATERMARKS, KubeletThreshold(), {})
+    targets.add_measurement(make_usage(88))
+    limited = targets.limit_plan(make_bounded(60_000, 60_000), make_usage(88))
+    assert (limited.low_watermark_reachable, targets.confined) == (False, True)
+    assert targets.is_met(make_usage(83))
+    assert not targets.is_met(make_usage(83.01))
+
+
+def test_without_a_target_nothing_is_reached() -> None:
+    """Below every high watermark all candidates are left, in their order, and it is not asked what is reachable."""
+    targets = SweepTargets(WATERMARKS, KubeletThreshold(), {})
+    targets.add_measurement(make_usage(70))
+    planned = with_bytes(1, 2)
+    limited = targets.limit_plan(planned, make_usage(70))
+    assert (limited.evictions, limited.not_reached) == ((), planned.evictions)
+    assert limited.low_watermark_reachable is None

@@ -51,8 +51,8 @@ def test_a_plan_lists_every_filesystem() -> None:
     document = plan_document(NIGHT, SEVERAL, None)
     filesystems = document["filesystems"]
     assert isinstance(filesystems, list)
-    assert [each["name"] for each in filesystems] == ["images", "content", "containers"]
-    assert [each["path"] for each in filesystems] == [FULL.path, "/content", "/containers"]
+    assert [each["name"] for each in filesystems] == ["images", "content", "snapshots", "containers"]
+    assert [each["path"] for each in filesystems] == [FULL.path, "/content", "/snapshots", "/containers"]
     assert document["filesystem"] == filesystems[0]
     assert plan_document(NIGHT, None, None)["filesystems"] == []
 
@@ -66,7 +66,7 @@ def test_a_plan_has_reclaimable_bytes_and_bytes_by_holder() -> None:
         (replace(first, reclaimable=size),),
         NIGHT.kept,
         size,
-        tuple(others),
+        not_reached=tuple(others),
         low_watermark_reachable=True,
     )
     document = plan_document(plan, FULL, HELD)
@@ -105,6 +105,7 @@ def test_an_image_of_a_plan_has_all_keys_of_the_contract() -> None:
         "references": list(candidate(1).image.references),
         "verdict": "evict",
         "reason": "expired",
+        "detail": None,
         "rule": "company",
         "created_at": "2026-05-01T00:00:00Z",
         "pulled_at": "2026-05-06T00:00:00Z",

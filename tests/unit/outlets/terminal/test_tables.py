@@ -71,7 +71,7 @@ def test_a_plan_says_what_it_frees() -> None:
         (replace(first, reclaimable=Size(3 * GIB, 3)),),
         NIGHT.kept,
         Size(9 * GIB, 9),
-        (replace(second, reclaimable=Size(6 * GIB, 6)), *others),
+        not_reached=(replace(second, reclaimable=Size(6 * GIB, 6)), *others),
         low_watermark_reachable=True,
     )
     text = _plan_text(plan)
@@ -85,7 +85,7 @@ def test_a_plan_says_what_it_frees() -> None:
 def test_many_images_that_are_not_needed_are_counted(count: int, *, shown: bool) -> None:
     """More than fifty candidates that are not needed are a number, unless all are asked for."""
     rest = tuple(candidate(number) for number in range(2, count + 2))
-    plan = Plan(Trigger.PRESSURE, (candidate(1),), (), Size(9, 9), rest, low_watermark_reachable=True)
+    plan = Plan(Trigger.PRESSURE, (candidate(1),), (), Size(9, 9), not_reached=rest, low_watermark_reachable=True)
     assert ("not reached  " in _plan_text(plan)) is shown
     assert f"keep {count}, {count} of them not reached." in _plan_text(plan)
     assert f"app{count + 1}:1.0" in _plan_text(plan, all_rows=True)

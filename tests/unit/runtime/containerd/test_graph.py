@@ -1,13 +1,15 @@
 """containerd's reference graph, as its own API tells it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import grpc
 import pytest
 
+from cleaner.core.disk_usage import Filesystem
 from cleaner.core.errors import RuntimeUnavailableError
-from cleaner.core.reclaim import Layers, Size, blob_size, reclaimable
+from cleaner.core.reclaim import NOTHING, Layers, Size, blob_size, reclaimable
 from cleaner.runtime.client import CriRuntime
 from cleaner.runtime.pb import containerd_snapshots_pb2 as snapshots_pb
 from support.containerd_services import Blob, Lease, Namespace, OwnContainer, Snapshot
@@ -89,6 +91,47 @@ def test_native_snapshots(containerd: CrioServer, connect: Connect) -> None:
     own.blobs = content(snapshotter="native")
     own.snapshots = [Snapshot("top", size=5000, inodes=2, snapshotter="native")]
     assert read(connect(containerd)).sizes["snapshot:native:top"] == Size(5000, 2)
+
+
+@pytest.mark.parametrize(
+    ("filesystem", "size"),
+    [
+        (Filesystem.IMAGES, Size(5000, 2)),
+        (Filesystem.CONTENT, Size(5000, 2, content_bytes=5000, content_inodes=2)),
+        (Filesystem.SNAPSHOTS, Size(5000, 2, apart_bytes=5000, apart_inodes=2)),
+    ],
+)
+def test_snapshots_count_for_the_filesystem_that_has_them(
+    containerd: CrioServer, connect: Connect, filesystem: Filesystem, size: Size
+) -> None:
+    """A snapshot's size is that of the filesystem of its snapshotter, in each namespace, as it is known by then."""
+    own = fill(containerd)
+    own.blobs += content("2", snapshotter="native")[:2]
+    own.snapshots.append(Snapshot("top", size=5000, inodes=2, snapshotter="native"))
+    containerd.namespaces["moby"] = Namespace(blobs=content(snapshotter="native"), snapshots=own.snapshots[-1:])
+    runtime = connect(containerd)
+    assert read(runtime).sizes["snapshot:native:top"] == Size(5000, 2)
+    runtime.snapshotters.place({"native": filesystem})
+    layers = read(runtime)
+    assert layers.sizes["snapshot:native:top"] == layers.sizes["snapshot:moby:native:top"] == size
+    assert layers.sizes[TOP] == Size(16384, 4)
+    assert layers.unmeasured_snapshotters == frozenset()
+    assert containerd.count("Snapshots.Usage") == 4, "each once"
+
+
+def test_snapshots_on_a_filesystem_that_is_not_measured(containerd: CrioServer, connect: Connect) -> None:
+    """They take nothing and are not asked for; what they hold stays held, and the graph says whose they are."""
+    own = fill(containerd)
+    own.blobs += content("2", snapshotter="native")[:2]
+    own.snapshots += [replace(one, snapshotter="native") for one in own.snapshots]
+    runtime = connect(containerd)
+    runtime.snapshotters.place({"native": None, "zfs": None})
+    layers = read(runtime)
+    assert layers.sizes["snapshot:native:top"] == layers.sizes["snapshot:native:base"] == NOTHING
+    assert layers.edges["snapshot:native:top"] == ("snapshot:native:base",)
+    assert layers.unmeasured_snapshotters == {"native"}
+    assert layers.complete
+    assert containerd.count("Snapshots.Usage") == 2
 
 
 def test_usage_is_read_once(containerd: CrioServer, connect: Connect) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import grpc
 import pytest
 
+from cleaner.core.disk_usage import Filesystem
 from cleaner.core.errors import RuntimeUnavailableError
 from cleaner.core.pressure.pulls import Pull, total_bytes
 from cleaner.runtime.client import CriRuntime
@@ -173,6 +174,20 @@ def test_a_pull_from_its_beginning_to_its_end(node: Node, reader: PullReader) ->
     for index in (1, 2, 3):
         node.commit(IMAGE, index)
     assert blocks(reader) == []
+
+
+@pytest.mark.parametrize(
+    ("filesystem", "snapshot_bytes"),
+    [(Filesystem.IMAGES, 150 * BLOCK * 2.5 - OWN_DIRECTORIES), (Filesystem.SNAPSHOTS, 0), (None, 0)],
+)
+def test_a_pull_by_a_further_snapshotter(
+    node: Node, containerd: CrioServer, connect: Connect, filesystem: Filesystem | None, snapshot_bytes: float
+) -> None:
+    """What is unpacked to another filesystem needs no room on that of the images; its blobs do."""
+    runtime = connect(containerd)
+    runtime.snapshotters.place({"overlayfs": filesystem})
+    node.begin()
+    assert runtime.read_pulls() == (Pull(IMAGE.manifest, 150 * BLOCK, round(snapshot_bytes)),)
 
 
 def test_a_shared_base_counts_nothing(node: Node, reader: PullReader) -> None:

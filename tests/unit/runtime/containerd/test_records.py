@@ -93,7 +93,7 @@ def test_read_after_a_pull(containerd: CrioServer, connect: Connect) -> None:
 
 
 def test_read_is_quick(containerd: CrioServer, connect: Connect) -> None:
-    """Reading one image asks for its records by name, and lists none."""
+    """Reading one image asks for all its records at once, by name and target."""
     serve(containerd, Record(ID, "sha256:m1", at(0)), Record(TAG, "sha256:m1", at(0)))
     runtime = connect(containerd)
     runtime.list_images()
@@ -101,9 +101,7 @@ def test_read_is_quick(containerd: CrioServer, connect: Connect) -> None:
     runtime.read_image(ID)
     assert [(call.method, call.about) for call in containerd.calls] == [
         ("ImageStatus", ID),
-        ("Images.Get", ID),
-        ("Images.Get", TAG),
-        ("Images.Get", DIGEST),
+        ("Images.List", ""),
     ]
 
 
@@ -138,7 +136,7 @@ def test_no_record(containerd: CrioServer, connect: Connect) -> None:
 def test_gone_image(containerd: CrioServer, connect: Connect) -> None:
     """Records of a removed image are not asked for."""
     assert connect(containerd).read_image(ID) is None
-    assert containerd.count("Images.Get") == 0
+    assert containerd.count("Images.List") == 0
 
 
 def test_no_such_api(crio: CrioServer, connect: Connect) -> None:
@@ -154,7 +152,7 @@ def test_missing_api_is_not_asked_again(containerd: CrioServer, connect: Connect
     containerd.fail("Images.List", Code.UNIMPLEMENTED, "unknown service", times=1)
     runtime = connect(containerd)
     assert [pulled(runtime), pulled(runtime)] == [None, None]
-    assert (containerd.count("Images.List"), containerd.count("Images.Get")) == (1, 0)
+    assert containerd.count("Images.List") == 1
     containerd.fail("Version", Code.UNAVAILABLE, times=1)
     with pytest.raises(RuntimeUnavailableError):
         runtime.read_version()
@@ -169,11 +167,10 @@ def test_unknown_service(containerd: CrioServer, connect: Connect, code: grpc.St
     assert pulled(connect(containerd)) is None
 
 
-@pytest.mark.parametrize("method", ["Images.List", "Images.Get"])
-def test_short_outage_of_records(containerd: CrioServer, connect: Connect, method: str) -> None:
+def test_short_outage_of_records(containerd: CrioServer, connect: Connect) -> None:
     """Records without a server for a moment are asked for again."""
     serve(containerd, Record(ID, "sha256:m1", at(0)))
-    containerd.fail(method, Code.UNAVAILABLE, times=2)
+    containerd.fail("Images.List", Code.UNAVAILABLE, times=2)
     assert pulled(connect(containerd)) == at(0)
 
 
@@ -190,13 +187,27 @@ def test_records_fail(containerd: CrioServer, connect: Connect, code: grpc.Statu
     """A pull time that is unknown for a moment must not decide: the failure is an error."""
     serve(containerd, Record(ID, "sha256:m1", at(0)))
     runtime = connect(containerd)
-    containerd.fail("Images.Get", code)
     runtime.list_images()
-    with pytest.raises(error):
-        runtime.read_image(ID)
     containerd.fail("Images.List", code)
     with pytest.raises(error):
+        runtime.read_image(ID)
+    with pytest.raises(error):
         runtime.list_images()
+
+
+@pytest.mark.parametrize("other", ["registry.example/other:1", ""])
+def test_answer_about_another_record(containerd: CrioServer, connect: Connect, other: str) -> None:
+    """A record that was not asked for tells nothing of the image."""
+    serve(containerd, Record(TAG, "sha256:m1", at(0)))
+    containerd.mistaken[TAG] = other
+    assert connect(containerd).read_image(ID).pulled_at is None  # type: ignore[union-attr]
+
+
+def test_read_finds_a_second_target(containerd: CrioServer, connect: Connect) -> None:
+    """Reading an image that was never listed finds all records of its targets, with one more list."""
+    serve(containerd, Record(ID, "sha256:m1", at(0)), Record("Import Of Today", "sha256:m1", at(5)))
+    assert connect(containerd).read_image(ID).pulled_at == at(5)  # type: ignore[union-attr]
+    assert containerd.count("Images.List") == 2
 
 
 def test_no_leftovers(containerd: CrioServer, connect: Connect) -> None:

@@ -95,3 +95,15 @@ def test_not_clear(edges: dict[str, tuple[str, ...]]) -> None:
 def test_snapshotter(graph: Layers, snapshotter: str | None) -> None:
     """The snapshotter of the node's images is known where all have the same, and one whose usage is to be trusted."""
     assert read_snapshotter(graph) == snapshotter
+
+
+def test_further_snapshotters_do_not_count() -> None:
+    """Images that another snapshotter unpacked tell nothing of what CRI will pull."""
+    native = replace(
+        GRAPH,
+        sizes={**GRAPH.sizes, "blob:m2": Size(1, 1), "blob:c2": Size(1, 1), "snapshot:native:top": Size(999_000, 1)},
+        edges={**GRAPH.edges, "blob:m2": ("blob:c2", "blob:l0"), "blob:c2": ("snapshot:native:top",)},
+        metadata=GRAPH.metadata | {"blob:m2", "blob:c2"},
+    )
+    assert read_ratio(native) > read_ratio(GRAPH)
+    assert (read_ratio(native, {"native"}), read_snapshotter(native, {"native"})) == (read_ratio(GRAPH), "overlayfs")

@@ -1,0 +1,29 @@
+"""Look-ups of many blobs or snapshots at once, each by its name.
+
+Every answer must be about what was asked for: RuntimeRejectedError where one is not.
+"""
+
+from collections.abc import Sequence
+
+from cleaner.runtime.pb import containerd_content_pb2 as content_pb
+from cleaner.runtime.pb import containerd_snapshots_pb2 as snapshots_pb
+from cleaner.runtime.rpc import CONTENT_INFO, ContainerdApi, methods, require_answer_about
+
+
+def find_blobs(api: ContainerdApi, digests: Sequence[str]) -> list[content_pb.Info | None]:
+    """What the content store has of these digests, in their order; None for what is not there."""
+    answers = api.read_many(CONTENT_INFO, [content_pb.InfoRequest(digest=digest) for digest in digests])
+    for digest, answer in zip(digests, answers, strict=True):
+        if answer is not None:
+            require_answer_about(digest, answer.info.digest, CONTENT_INFO.name)
+    return [None if answer is None else answer.info for answer in answers]
+
+
+def find_snapshots(api: ContainerdApi, snapshotter: str, names: Sequence[str]) -> list[snapshots_pb.Info | None]:
+    """What a snapshotter has of these names, in their order; None for what is not there."""
+    requests = [snapshots_pb.StatSnapshotRequest(snapshotter=snapshotter, key=name) for name in names]
+    answers = api.read_many(methods.SNAPSHOT_STAT, requests)
+    for name, answer in zip(names, answers, strict=True):
+        if answer is not None:
+            require_answer_about(name, answer.info.name, methods.SNAPSHOT_STAT.name)
+    return [None if answer is None else answer.info for answer in answers]
