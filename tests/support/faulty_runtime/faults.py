@@ -58,6 +58,8 @@ class Gate:
 
 
 Action = Callable[[Context], None]
+Subject = str | Callable[[str], bool] | None
+"""What calls are about: one subject, those that a question is true of, or any."""
 
 
 @dataclass
@@ -65,7 +67,7 @@ class Fault:
     """What happens to some calls; the methods can be chained."""
 
     method: str
-    subject: str | None
+    subject: Subject
     times: int | None
     after: int
     actions: dict[Point, list[Action]] = field(default_factory=lambda: {point: [] for point in Point})
@@ -129,7 +131,7 @@ class Fault:
 
     def claim(self, method: str, subject: str) -> bool:
         """Whether a call is one of these; it counts as one."""
-        if self.method != method or self.subject not in {None, subject}:
+        if self.method != method or not self._concerns(subject):
             return False
         self.after -= 1
         if self.after >= 0 or self.times == 0:
@@ -142,6 +144,11 @@ class Fault:
         self._closing.set()
         for gate in self._gates:
             gate.release()
+
+    def _concerns(self, subject: str) -> bool:
+        if callable(self.subject):
+            return self.subject(subject)
+        return self.subject in {None, subject}
 
     def _add(self, point: Point, action: Action) -> Self:
         self.actions[point].append(action)
@@ -156,8 +163,8 @@ class Faults:
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
 
-    def when(self, method: str, *, subject: str | None = None, times: int | None = None, after: int = 0) -> Fault:
-        """Order something for calls of a method: about one subject, only so many, after so many that are spared."""
+    def when(self, method: str, *, subject: Subject = None, times: int | None = None, after: int = 0) -> Fault:
+        """Order something for calls of a method: about some subjects, only so many, after so many that are spared."""
         fault = Fault(method, subject, times, after, _drop=self._drop)
         with self._lock:
             self._faults.append(fault)

@@ -57,6 +57,15 @@ def test_fails_for_one_subject_and_so_many_times(bench: FaultyBench, image_id: s
         assert status_of(images, image_id).id == image_id
 
 
+def test_fails_for_some_subjects(bench: FaultyBench, image_id: str) -> None:
+    """Which calls fail can be a question that is asked of each subject."""
+    bench.server.faults.when("ImageStatus", subject=lambda name: name.startswith("sha256:")).fail(Code.INTERNAL)
+    with images_of(bench) as images:
+        with pytest.raises(grpc.RpcError):
+            status_of(images, image_id)
+        assert status_of(images, APP.reference()).id == image_id
+
+
 def test_fails_from_the_nth_call_on(bench: FaultyBench, image_id: str) -> None:
     """The calls before are answered."""
     bench.server.faults.when("ImageStatus", after=2, times=1).fail(Code.INTERNAL)
