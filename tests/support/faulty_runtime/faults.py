@@ -40,11 +40,16 @@ class Gate:
 
     def __init__(self) -> None:
         self._reached = threading.Event()
-        self._released = threading.Event()
+        self._lock = threading.Lock()
+        self._released = False
+        self._held: list[threading.Event] = []
 
     def release(self) -> None:
         """Let the calls go on, and those that come."""
-        self._released.set()
+        with self._lock:
+            self._released = True
+            for over in self._held:
+                over.set()
 
     def wait_until_reached(self) -> None:
         """Return once a call hangs; AssertionError after a deadline."""
@@ -52,9 +57,16 @@ class Gate:
 
     def hold(self, context: Context) -> None:
         """Hang until released, or until the client has given up."""
-        context.add_callback(self._released.set)
+        over = threading.Event()
+        if not context.add_callback(over.set):
+            # The client has given up already.
+            over.set()
+        with self._lock:
+            self._held.append(over)
+            if self._released:
+                over.set()
         self._reached.set()
-        self._released.wait(DEADLINE_SECONDS)
+        over.wait(DEADLINE_SECONDS)
 
 
 Action = Callable[[Context], None]
