@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from cleaner.core.references import parse_reference
 from cleaner.node.disk import MountedDisk
 from cleaner.runtime.client import CriRuntime
 from contract import PROMISES, Build, Promise, name_of
@@ -29,6 +30,7 @@ class LabBench:
         self.disk = disk
         self._lab = lab
         self._pods: dict[str, Pod] = {}
+        self._outside: set[str] = set()
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -59,17 +61,37 @@ class LabBench:
     def tag(self, source: str, target: str) -> None:
         self._lab.tag(source, target)
 
+    def load_by_digest(self, build: Build, base_name: str | None = None) -> str:
+        return self._lab.load_by_digest(spec_of(build), base_name).image_id
+
+    def tag_as_is(self, source: str, name: str) -> None:
+        self._lab.ctr("images", "tag", source, name)
+        in_full = str(parse_reference(name))
+        wait_until(lambda: in_full in self._lab.list_references(source), f"CRI lists {in_full}")
+
+    def label(self, reference: str, key: str, value: str) -> None:
+        self._lab.ctr("images", "label", reference, f"{key}={value}")
+
     def create(self, reference: str) -> str:
         return self._keep(self._lab.start_pod(reference, run=False))
 
     def start(self, reference: str) -> str:
         return self._keep(self._lab.start_pod(reference))
 
+    def create_outside_cri(self, reference: str) -> str:
+        name = f"outside-{len(self._outside)}"
+        self._lab.ctr("containers", "create", reference, name)
+        self._outside.add(name)
+        return name
+
     def exit(self, container_id: str) -> None:
         self._pods[container_id].stop()
 
     def remove(self, container_id: str) -> None:
-        self._pods.pop(container_id).remove()
+        if container_id in self._outside:
+            self._lab.ctr("containers", "rm", container_id)
+        else:
+            self._pods.pop(container_id).remove()
 
     def wait_until(self, condition: Callable[[], bool], what: str) -> None:
         wait_until(condition, what)

@@ -12,9 +12,10 @@ from lab.builder import Builder, manifest_descriptor
 from lab.images import BuiltImage
 
 
-def write_archive(path: Path, image: BuiltImage, name: str, builder: Builder) -> None:
-    """Write an OCI archive of one image, to be imported under exactly this name."""
-    annotated = manifest_descriptor(image) | {"annotations": {"io.containerd.image.name": name}}
+def write_archive(path: Path, image: BuiltImage, name: str | None, builder: Builder) -> None:
+    """Write an OCI archive of one image, to be imported under exactly this name; None: an archive without one."""
+    annotations = {} if name is None else {"annotations": {"io.containerd.image.name": name}}
+    annotated = manifest_descriptor(image) | annotations
     documents = {
         "oci-layout": {"imageLayoutVersion": "1.0.0"},
         "index.json": {"schemaVersion": 2, "manifests": [annotated]},
