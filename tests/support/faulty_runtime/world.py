@@ -44,11 +44,15 @@ class FaultyWorld:
     ledger: KeepingLedger
     node: Node
 
-    def pull_old(self, name: str, megabytes: int = 25, days: float = 60) -> str:
-        """An image built and pulled so many days ago, all of its bytes its own; on the disk it takes twice as much."""
+    def pull_old(self, name: str, megabytes: int = 25, days: float = 60, built_days: float | None = None) -> str:
+        """An image pulled so many days ago, and built then or before, all of its bytes its own.
+
+        It takes twice its bytes: as content, and unpacked.
+        """
         now = self.timer.wall
         self.timer.wall = now - timedelta(days=days)
-        build = Build(name, layers=((name, megabytes * MB),), created=self.timer.wall.isoformat())
+        built_at = now - timedelta(days=days if built_days is None else built_days)
+        build = Build(name, layers=((name, megabytes * MB),), created=built_at.isoformat())
         self.server.node.registry.publish(build)
         image_id = self.server.node.pull(build.reference())
         self.timer.wall = now
