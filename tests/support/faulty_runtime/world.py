@@ -22,8 +22,8 @@ from support.faulty_runtime.server import FaultyRuntime
 from support.faulty_runtime.versions import CONTAINERD_2, Version
 from support.nodes import CAPACITY, MB, POLICY, WATERMARKS
 
-_STREAM_SECONDS = 30.0
-"""Far more than a stream of events needs until the agent relies on it."""
+STREAM_SECONDS = 30.0
+"""Far more than the agent needs to follow events, or to hear of one."""
 
 
 class KeepingLedger(ScriptedLedger):
@@ -44,11 +44,15 @@ class FaultyWorld:
     ledger: KeepingLedger
     node: Node
 
-    def pull_old(self, name: str, megabytes: int = 25, days: float = 60) -> str:
-        """An image built and pulled so many days ago, all of its bytes its own; on the disk it takes twice as much."""
+    def pull_old(self, name: str, megabytes: int = 25, days: float = 60, built_days: float | None = None) -> str:
+        """An image pulled so many days ago, and built then or before, all of its bytes its own.
+
+        It takes twice its bytes: as content, and unpacked.
+        """
         now = self.timer.wall
         self.timer.wall = now - timedelta(days=days)
-        build = Build(name, layers=((name, megabytes * MB),), created=self.timer.wall.isoformat())
+        built_at = now - timedelta(days=days if built_days is None else built_days)
+        build = Build(name, layers=((name, megabytes * MB),), created=built_at.isoformat())
         self.server.node.registry.publish(build)
         image_id = self.server.node.pull(build.reference())
         self.timer.wall = now
@@ -84,12 +88,12 @@ class FaultyWorld:
     def wait_for_stream(self) -> None:
         """Return once the agent relies on the stream of events."""
         what = "the agent relies on the stream of events"
-        wait_until(lambda: self.runtime.event_position() is not None, what, _STREAM_SECONDS)
+        wait_until(lambda: self.runtime.event_position() is not None, what, STREAM_SECONDS)
 
     def start_heard(self, reference: str) -> str:
         """Start a pod, and return once the agent has heard of its container; gives that one's id."""
         container_id = self.server.node.start_pod(reference)
-        wait_until(lambda: container_id in self.runtime._uses._made, "the agent hears of the container")
+        wait_until(lambda: container_id in self.runtime._uses._made, "the agent hears of it", STREAM_SECONDS)
         return container_id
 
 

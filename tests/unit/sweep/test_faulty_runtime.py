@@ -13,8 +13,8 @@ from cleaner.core.model import EvictionOutcome, KeepReason, StopReason, Trigger
 from cleaner.core.report import SweepReport
 from cleaner.runtime.pb import cri_pb2 as pb
 from lab.waiting import DEADLINE_SECONDS, wait_until
-from support.faulty_runtime import Kind, Point
-from support.faulty_runtime.world import FaultyWorld, faulty_world, outcomes
+from support.faulty_runtime import Point
+from support.faulty_runtime.world import STREAM_SECONDS, FaultyWorld, faulty_world, outcomes
 
 Code = grpc.StatusCode
 EVICTED, FAILED, SPARED = EvictionOutcome.EVICTED, EvictionOutcome.FAILED, EvictionOutcome.SPARED
@@ -131,13 +131,15 @@ def test_a_container_that_is_being_created_spares_its_image(world: FaultyWorld) 
 
     world.server.events.on_event = hold
     starting = threading.Thread(target=world.server.node.start_pod, args=(reference("app"),))
-    for event in world.events(Trigger.MANUAL):
-        if isinstance(event, EvictionStarted):
-            starting.start()
-            assert prepared.wait(DEADLINE_SECONDS)
-            wait_until(is_heard, "the agent hears of it")
-    go_on.set()
-    starting.join(DEADLINE_SECONDS)
+    try:
+        for event in world.events(Trigger.MANUAL):
+            if isinstance(event, EvictionStarted):
+                starting.start()
+                assert prepared.wait(DEADLINE_SECONDS)
+                wait_until(is_heard, "the agent hears of it", STREAM_SECONDS)
+    finally:
+        go_on.set()
+        starting.join(DEADLINE_SECONDS)
     assert world.removed() == set()
     assert len(world.server.node.containers) == 1
 
@@ -154,7 +156,7 @@ def test_a_stream_that_ends_during_a_check_makes_it_invalid(world: FaultyWorld) 
             with world.server.events.losing_events():
                 ended.append(world.server.node.start_pod(reference("app")))
             world.server.events.end_streams()
-            wait_until(lambda: not world.runtime._uses.connected, "the agent notices")
+            wait_until(lambda: not world.runtime._uses.connected, "the agent notices", STREAM_SECONDS)
 
     world.server.faults.when("Containers.List").run(end, Point.READ)
     for event in world.events(Trigger.MANUAL):
@@ -285,14 +287,20 @@ def test_a_removal_whose_answer_was_lost_counts(world: FaultyWorld) -> None:
 # ---- failures that pass
 
 
-def test_a_list_of_records_over_the_message_limit_ends_no_sweep(world: FaultyWorld) -> None:
-    """There is no stream of records: a list that one message cannot hold is refused, and parts of it are smaller."""
-    old, young = world.pull_old("old"), world.pull_old("young", days=0.5)
-    world.server.faults.when("Images.List", subject="").fail(Code.RESOURCE_EXHAUSTED, "message larger than max")
+@pytest.mark.parametrize("refused", ["", None])
+def test_a_list_of_records_over_the_message_limit_ends_no_sweep(world: FaultyWorld, refused: str | None) -> None:
+    """There is no stream of records: a list that one message cannot hold is refused, or even each part of it.
+
+    Pull times are known all the same, by parts or by names; what images share only where the parts are answered.
+    """
+    old, fresh = world.pull_old("old"), world.pull_old("fresh", days=0.5, built_days=90)
+    too_large = world.server.faults.when("Images.List", subject=refused)
+    too_large.fail(Code.RESOURCE_EXHAUSTED, "trying to send message larger than max")
     report = world.report()
     assert outcomes(report) == {old: EVICTED}
-    assert young in world.present()
-    assert world.server.journal.entries(Kind.ANSWER, name="Images.List")
+    assert reasons(report)[fresh] is KeepReason.RECENT
+    assert report.plan is not None
+    assert (report.plan.reclaimable is not None) is (refused == "")
 
 
 def test_a_sweep_after_an_outage_goes_on(world: FaultyWorld) -> None:
