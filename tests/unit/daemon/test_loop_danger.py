@@ -8,8 +8,8 @@ import pytest
 from cleaner.core.errors import RuntimeRejectedError, RuntimeUnavailableError
 from cleaner.core.events import EvictionEnded, NightlyRunEnded
 from cleaner.core.model import EvictionOutcome, KeepReason, Mode, StopReason, Trigger
-from unit.daemon.test_loop import Watch
 from support.nodes import World, make_world
+from unit.daemon.test_loop import Watch
 
 REJECTED = RuntimeRejectedError("RemoveImage: INTERNAL: no")
 DOWN = RuntimeUnavailableError("ListContainers: UNAVAILABLE: no")
@@ -87,7 +87,7 @@ def test_a_nightly_run_is_done_though_six_images_are_never_removed(world: World)
 
 
 def test_a_sweep_that_the_runtime_failed_is_retried_below_the_high_watermark(world: World) -> None:
-    """Five failures of the runtime end a sweep at 78 %; a minute later it works again, and reaches the low watermark."""
+    """Five failures of the runtime end a sweep early; a minute later the next one reaches the low watermark."""
     for number in range(16):
         world.pull_old(f"app{number:02}", days=40 - number)
     # The inspection reads the list first; then final checks fail after the first eviction.
