@@ -19,13 +19,13 @@ from cleaner.core.reclaim import Layers
 from cleaner.runtime import translate
 from cleaner.runtime.containerd import (
     ContainerEvents,
+    ContainerImages,
     GraphReader,
     ImageRecords,
     PullReader,
     as_far_as_named,
     read_filesystems,
-    read_image_by_container,
-    with_names,
+    read_own_containers,
 )
 from cleaner.runtime.pb import cri_pb2 as pb
 from cleaner.runtime.rpc import (
@@ -74,6 +74,7 @@ class CriRuntime:
         self._calls = Calls(channels, deadlines, stop, observe_call)
         self._containerd_api = ContainerdApi(self._calls)
         self._records = ImageRecords(self._containerd_api)
+        self._container_images = ContainerImages(self._containerd_api)
         self._graph = GraphReader(self._containerd_api)
         self._pulls = PullReader(self._containerd_api)
         self._uses = ContainerEvents(endpoint)
@@ -211,11 +212,11 @@ class CriRuntime:
 
     def _list_unlisted(self, listed: Collection[str]) -> list[Container]:
         """Containers that are neither CRI's nor sandboxes; sandboxes are asked for where some are not known yet."""
-        others = read_image_by_container(self._containerd_api)
+        others = read_own_containers(self._containerd_api)
         _drop(others, [*listed, *self._sandboxes.known_ids])
         if others:
             _drop(others, self._sandboxes.list_ids())
-        return with_names(self._containerd_api, others) if others else []
+        return self._container_images.name(others, self._records.image_ids)
 
     def _with_created_at(self, image: Image) -> Image | None:
         """The image with its build time, not readable where that failed; None where it is gone."""

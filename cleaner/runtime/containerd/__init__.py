@@ -5,7 +5,8 @@ It must not choose an image.
 """
 
 from cleaner.runtime.containerd.container_events import ContainerEvents
-from cleaner.runtime.containerd.containers import as_far_as_named, read_image_by_container, with_names
+from cleaner.runtime.containerd.container_images import ContainerImages
+from cleaner.runtime.containerd.containers import as_far_as_named, read_own_containers
 from cleaner.runtime.containerd.filesystems import read_filesystems
 from cleaner.runtime.containerd.graph import GraphReader
 from cleaner.runtime.containerd.image_records import ImageRecords
@@ -13,11 +14,11 @@ from cleaner.runtime.containerd.pulls import PullReader
 
 __all__ = [
     "ContainerEvents",
+    "ContainerImages",
     "GraphReader",
     "ImageRecords",
     "PullReader",
     "as_far_as_named",
     "read_filesystems",
-    "read_image_by_container",
-    "with_names",
+    "read_own_containers",
 ]

@@ -3,7 +3,7 @@
 It must not guess: without that API nothing of this is known, and with it a failed read of the records is an error.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from cleaner.core.model import Image
 from cleaner.runtime.containerd.evidence import PullEvidence
@@ -25,11 +25,17 @@ class ImageRecords:
         self._targets: dict[str, tuple[str, ...]] = {}
         self._last_read = ("", _NO_RECORDS)
 
+    @property
+    def image_ids(self) -> Collection[str]:
+        """Ids of the images that were listed last; none without that API."""
+        return self._targets.keys()
+
     def complete_all(self, images: Sequence[Image]) -> Sequence[Image]:
         """All images as CRI lists them, each with what its records tell; as they are without that API."""
         try:
             records = index_records(self._list_records(images))
         except MissingApiError:
+            self._targets = {}
             return images
         found = [records.find(image) for image in images]
         self._targets = {recorded.image.id: tuple(recorded.targets) for recorded in found}
