@@ -73,8 +73,20 @@ class Bench(Protocol):
         """Import a build that no registry has; gives the image id."""
         ...
 
+    def load_by_digest(self, build: Build, base_name: str | None = None) -> str:
+        """Import a build by its digest, under a base name or what an import calls it by itself; gives the image id."""
+        ...
+
     def tag(self, source: str, target: str) -> None:
         """Give an image another tag."""
+        ...
+
+    def tag_as_is(self, source: str, name: str) -> None:
+        """Give an image a record of a name that is not in full: CRI writes it otherwise."""
+        ...
+
+    def label(self, reference: str, key: str, value: str) -> None:
+        """Label the image record of this name."""
         ...
 
     def create(self, reference: str) -> str:
@@ -83,6 +95,10 @@ class Bench(Protocol):
 
     def start(self, reference: str) -> str:
         """Create and start a container; gives its id."""
+        ...
+
+    def create_outside_cri(self, reference: str) -> str:
+        """Create a container that CRI does not list, from an image that has this name now; gives its id."""
         ...
 
     def exit(self, container_id: str) -> None:
@@ -214,6 +230,7 @@ def an_import_has_no_digest(bench: Bench) -> None:
     before = bench.now()
     image = listed(bench, bench.load(Build("contract/built"), "localhost/contract/built:here"))
     assert (image.tags, image.digests) == (("localhost/contract/built:here",), ())
+    assert image.local
     assert before <= pulled_at(image) <= bench.now()
 
 
@@ -227,6 +244,121 @@ def an_import_over_another_leaves_it_without_a_name(bench: Bench) -> None:
     bench.runtime.remove_image(old)
     assert bench.runtime.read_image(old) is None
     assert listed(bench, new).tags == (name,)
+
+
+# What tells where an image is from, and what would stay of it
+
+
+@promise
+def a_pull_leaves_evidence(bench: Bench) -> None:
+    """What was pulled by tag or digest, once or from two registries, is not local, and nothing of it would stay."""
+    build, twice = Build("contract/evident"), Build("contract/evident-twice")
+    by_digest = Build("contract/evident-digest")
+    bench.publish(twice)
+    bench.pull(twice.reference(OTHER_REGISTRY))
+    ids = [bench.pull(f"{REGISTRY}/{by_digest.repository}@{bench.publish(by_digest)}"), bench.pull(twice.reference())]
+    for image in (pulled(bench, build), *(listed(bench, image_id) for image_id in ids)):
+        assert (image.local, image.imported, image.stray_records) == (False, False, ())
+
+
+@promise
+def a_moved_tag_leaves_evidence(bench: Bench) -> None:
+    """An image whose tag has moved away keeps its evidence, as the one that has the tag has its own."""
+    build = Build("contract/evident-moved", layers=(("evident-old", KIB),))
+    old = pulled(bench, build)
+    new = pulled(bench, replace(build, layers=(("evident-new", KIB),)))
+    for image in (listed(bench, old.id), new):
+        assert (image.local, image.stray_records) == (False, ())
+
+
+@promise
+def an_import_leaves_no_evidence(bench: Bench) -> None:
+    """An import is local, also where it has a digest reference of a registry's name."""
+    by_tag = bench.load(Build("contract/imported"), f"{REGISTRY}/contract/imported:v1")
+    by_digest = bench.load_by_digest(Build("contract/imported-digest"), f"{REGISTRY}/contract/imported-digest")
+    for image_id in (by_tag, by_digest):
+        image = listed(bench, image_id)
+        assert (image.local, image.imported, image.stray_records) == (True, False, ())
+    assert listed(bench, by_digest).digests
+    assert bench.runtime.read_image(by_digest) == listed(bench, by_digest)
+
+
+@promise
+def a_pull_of_an_import_leaves_evidence(bench: Bench) -> None:
+    """An imported image that is pulled under the same name is local no more."""
+    build = Build("contract/imported-pulled")
+    bench.publish(build)
+    image_id = bench.load(build, build.reference())
+    assert listed(bench, image_id).local
+    bench.pull(build.reference())
+    assert not listed(bench, image_id).local
+
+
+@promise
+def another_tag_is_no_evidence(bench: Bench) -> None:
+    """A tag that was given on the node makes an image local in another repository, and not in its own."""
+    image = pulled(bench, Build("contract/retagged"))
+    bench.tag(image.tags[0], f"{REGISTRY}/contract/retagged:too")
+    assert not listed(bench, image.id).local
+    bench.tag(image.tags[0], f"{REGISTRY}/contract/elsewhere:v1")
+    assert listed(bench, image.id).local
+    assert bench.runtime.read_image(image.id) == listed(bench, image.id)
+
+
+@promise
+def an_import_mark_is_seen(bench: Bench) -> None:
+    """A record with the mark of an import makes the image an imported one, whatever evidence there is."""
+    image = pulled(bench, Build("contract/marked"))
+    bench.label(image.tags[0], "io.cattle.k3s.pinned", "pinned")
+    marked = listed(bench, image.id)
+    assert (marked.imported, marked.local) == (True, False)
+    assert bench.runtime.read_image(image.id) == marked
+
+
+@promise
+def a_pinned_record_pins_its_image(bench: Bench) -> None:
+    """A record that is labelled as pinned pins the image, though CRI may not report it; removals take it anyway."""
+    image = pulled(bench, Build("contract/pinned"))
+    bench.label(image.tags[0], "io.cri-containerd.pinned", "pinned")
+    pinned = listed(bench, image.id)
+    assert pinned.pinned
+    assert bench.runtime.read_image(image.id) == pinned
+    bench.runtime.remove_image(image.id)
+    assert bench.runtime.read_image(image.id) is None
+
+
+@promise
+def an_import_without_a_name_would_stay(bench: Bench) -> None:
+    """The record of an import without a name is not in full: a removal by id leaves it, and frees nothing."""
+    build = Build("contract/nameless", layers=(("nameless", 4 * MIB),))
+    image = listed(bench, bench.load_by_digest(build))
+    (stray,) = image.stray_records
+    assert image.local
+    assert image.digests == (f"docker.io/library/{stray}",)
+    assert bench.runtime.read_image(image.id) == image
+    assert freed_by_removing(bench, image) < METADATA_BYTES
+    left = bench.runtime.read_image(image.id)
+    assert left is not None
+    assert left.stray_records == (stray,)
+
+
+@promise
+def a_name_that_is_not_in_full_would_stay(bench: Bench) -> None:
+    """A removal by id leaves a record whose name CRI writes in full, whether or not the image is still listed then."""
+    for raw, in_full, stays_listed in (("stray-app:v1", "library/stray-app:v1", True), ("acme/app:v1", "", False)):
+        build = Build("acme/app", layers=((f"stray-{stays_listed}", 4 * MIB),))
+        bench.publish(build)
+        image_id = bench.pull(build.reference("docker.io"))
+        bench.tag_as_is(build.reference("docker.io"), raw)
+        image = listed(bench, image_id)
+        assert image.stray_records == (raw,)
+        assert image.tags == tuple(sorted({build.reference("docker.io"), f"docker.io/{in_full}"} - {"docker.io/"}))
+        assert bench.runtime.read_image(image.id) == image
+        assert freed_by_removing(bench, image) < METADATA_BYTES
+        left = bench.runtime.read_image(image.id)
+        assert (left is not None) == stays_listed
+        assert left is None or left.stray_records == (raw,)
+        assert bench.runtime.list_leftovers(image) == (raw,)
 
 
 @promise
@@ -299,6 +431,20 @@ def a_container_needs_its_image_after_the_tag_moved(bench: Bench) -> None:
     pulled(bench, replace(build, layers=(("in-use-new", KIB),)))
     assert reason_to_keep(bench, listed(bench, old.id)) is KeepReason.IN_USE
     bench.remove(container_id)
+
+
+@promise
+def a_container_outside_cri_uses_the_image_that_it_runs(bench: Bench) -> None:
+    """A container that CRI does not list uses the image that it was made from, and not the one that has its tag now."""
+    build = Build("contract/outside", tag="latest", layers=(("outside-old", KIB),))
+    old = pulled(bench, build)
+    container_id = bench.create_outside_cri(build.reference())
+    assert reason_to_keep(bench, old) is KeepReason.IN_USE
+    new = pulled(bench, replace(build, layers=(("outside-new", KIB),)))
+    assert reason_to_keep(bench, listed(bench, old.id)) is KeepReason.IN_USE
+    assert reason_to_keep(bench, new) is None
+    bench.remove(container_id)
+    assert reason_to_keep(bench, listed(bench, old.id)) is None
 
 
 @promise

@@ -59,7 +59,7 @@ class Runtime(Protocol):
         ...
 
     def list_containers(self) -> tuple[Container, ...]:
-        """Containers in every state; one that is gone meanwhile is left out."""
+        """Containers in every state, as the runtime lists them, whether or not their status can still be read."""
         ...
 
     def list_sandbox_images(self) -> frozenset[str]:

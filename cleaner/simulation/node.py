@@ -4,10 +4,8 @@ It must not be kinder than containerd: a removal succeeds also for an image in u
 their image.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
 from cleaner.core.disk_usage import Filesystem, Usage
@@ -17,36 +15,9 @@ from cleaner.core.ports import Timer
 from cleaner.core.pressure import PendingLayer, Pull, project_pulls
 from cleaner.core.reclaim import Layers, Size
 from cleaner.core.references import parse_reference
+from cleaner.simulation.records import Build, SimulatedRecords, digest_of
 
-
-@dataclass(frozen=True, slots=True)
-class Build:
-    """What a registry holds: the same build has the same id everywhere."""
-
-    layers: tuple[tuple[str, int], ...]
-    """Name and bytes of each; builds that name the same layer share it."""
-    created_at: datetime | None = None
-    note: str = ""
-    """Makes builds of the same layers differ."""
-
-    @property
-    def image_id(self) -> str:
-        """Stands for the digest of the config."""
-        return _digest(f"config {self}")
-
-    @property
-    def manifest_digest(self) -> str:
-        """Stands for the digest of the manifest."""
-        return _digest(f"manifest {self}")
-
-
-@dataclass(frozen=True, slots=True)
-class _Record:
-    """One of containerd's image records: what a name points to, and since when."""
-
-    build: Build
-    image_id: str
-    updated_at: datetime
+__all__ = ["Build", "SimulatedNode"]
 
 
 @dataclass(slots=True)
@@ -61,14 +32,12 @@ class SimulatedNode:
     measures_removals: bool = True
     layers_error: str | None = None
     pulls_error: str | None = None
-    _records: dict[str, _Record] = field(default_factory=dict)
+    _records: SimulatedRecords = field(default_factory=SimulatedRecords)
     _containers: dict[str, Container] = field(default_factory=dict)
     _held: dict[str, Build] = field(default_factory=dict)
     _pulling: dict[str, Build] = field(default_factory=dict)
-    _started: int = 0
     _made: list[Container] = field(default_factory=list)
     """All containers that were ever started: the position in the stream of events is their number."""
-    _pinned: set[str] = field(default_factory=set)
 
     # What happens on a node
 
@@ -81,9 +50,12 @@ class SimulatedNode:
         if parsed is None or parsed.digest not in {None, build.manifest_digest}:
             raise ValueError(f"{reference!r} is no reference to this build")
         self._pulling.pop(reference, None)
-        by_tag = [] if parsed.digest else [f"{parsed.full_repository}:{parsed.tag or 'latest'}"]
-        by_digest = f"{parsed.full_repository}@{build.manifest_digest}"
-        return self._add([build.image_id, by_digest, *by_tag], build, pinned=pinned)
+        self._write_layers(build)
+        tag = None if parsed.digest else parsed.tag or "latest"
+        self._records.pulled(parsed.full_repository, tag, build, self.timer.now())
+        if pinned:
+            self._records.pin(build.image_id)
+        return build.image_id
 
     def begin_pull(self, reference: str, build: Build) -> None:
         """A pull that has not fetched a byte yet: it continues until `pull` has the same reference, or `abort_pull`."""
@@ -95,22 +67,29 @@ class SimulatedNode:
 
     def load(self, reference: str, build: Build) -> str:
         """Import a build under a tag, without a digest: no registry has it."""
-        return self._add([build.image_id, reference], build, pinned=False)
+        return self._add([build.image_id, reference], build)
 
-    def tag(self, image_id: str, reference: str) -> None:
-        """Give an image another tag."""
-        self._records[reference] = _Record(self._records[image_id].build, image_id, self.timer.now())
+    def load_by_digest(self, name: str, build: Build) -> str:
+        """Import a build as `ctr images import --digests` does: a digest of a name makes its only reference."""
+        return self._add([build.image_id, f"{name}@{build.manifest_digest}"], build)
+
+    def tag(self, image_id: str, name: str) -> None:
+        """Give an image another record, which leaves no evidence; the name need not be in full."""
+        self._records.add([name], self._records.build_of(image_id), self.timer.now())
+
+    def label(self, name: str, key: str, value: str) -> None:
+        """Label a record."""
+        self._records.label(name, key, value)
 
     def start_container(self, reference: str, *, volumes: Iterable[str] = ()) -> str:
         """Start a container of an image that is there; gives its id. Exited or not, it is in the list until removed."""
-        self._started += 1
-        container_id = _digest(f"container {self._started}").removeprefix("sha256:")
-        build = self._records[reference].build
-        names = frozenset({reference, build.image_id, *volumes})
-        self._containers[container_id] = Container(container_id, names)
-        self._made.append(self._containers[container_id])
-        self._held[container_id] = build
-        return container_id
+        build = self._records.build_of(reference)
+        return self._create(build, {reference, build.image_id, *volumes})
+
+    def start_outside_cri(self, reference: str) -> str:
+        """Start a container that only containerd lists: it has its image, whatever becomes of the tag."""
+        build = self._records.build_of(reference)
+        return self._create(build, {build.image_id})
 
     def remove_container(self, container_id: str) -> None:
         """Remove a container, and the layers that only it held."""
@@ -141,10 +120,7 @@ class SimulatedNode:
 
     def list_images(self) -> tuple[Image, ...]:
         """All images, by id."""
-        records: dict[str, dict[str, _Record]] = {}
-        for name, record in self._records.items():
-            records.setdefault(record.image_id, {})[name] = record
-        return tuple(self._image(image_id, records[image_id]) for image_id in sorted(records))
+        return self._records.images()
 
     def list_containers(self) -> tuple[Container, ...]:
         """All containers, by id."""
@@ -168,18 +144,17 @@ class SimulatedNode:
 
     def read_image(self, image_id: str) -> Image | None:
         """One image, from its records."""
-        records = {name: record for name, record in self._records.items() if record.image_id == image_id}
-        return self._image(image_id, records) if records else None
+        return self._records.find(image_id)
 
     def remove_image(self, image_id: str) -> None:
-        """Remove all records of an image, in use or not; an unknown id is no error."""
-        self._records = {n: r for n, r in self._records.items() if r.image_id != image_id}
+        """Remove an image, in use or not, but for records whose names CRI changes; an unknown id is no error."""
+        self._records.remove(image_id)
         self._collect_garbage()
 
     def read_layers(self, images: tuple[Image, ...]) -> Layers:
         """One blob per layer; an image's records hold its layers, those of an image that is not listed too."""
         listed = {image.id for image in images}
-        builds = {record.image_id: record.build for record in self._records.values()}
+        builds = self._records.builds()
         known = [*builds.values(), *self._held.values()]
         return Layers(
             sizes={name: Size(size_bytes, 1) for build in known for name, size_bytes in build.layers},
@@ -204,9 +179,9 @@ class SimulatedNode:
             ratio=1.0,
         )
 
-    def list_leftovers(self, _image: Image) -> tuple[str, ...]:
-        """Here a removal removes all records."""
-        return ()
+    def list_leftovers(self, image: Image) -> tuple[str, ...]:
+        """Names of the records that a removal left."""
+        return self._records.strays_of(image.id)
 
     # core.ports.Disk
 
@@ -233,25 +208,21 @@ class SimulatedNode:
         """As `read_usage`: here nothing frees late."""
         return self.read_usage()
 
-    def _image(self, image_id: str, records: dict[str, _Record]) -> Image:
-        build = next(iter(records.values())).build
-        return Image(
-            id=image_id,
-            tags=tuple(sorted(name for name in records if "@" not in name and name != image_id)),
-            digests=tuple(sorted(name for name in records if "@" in name)),
-            size_bytes=sum(size for _, size in build.layers),
-            pinned=image_id in self._pinned,
-            created_at=build.created_at,
-            pulled_at=max(record.updated_at for record in records.values()),
-        )
+    def _create(self, build: Build, names: Iterable[str]) -> str:
+        container_id = digest_of(f"container {len(self._made)}").removeprefix("sha256:")
+        self._containers[container_id] = Container(container_id, frozenset(names))
+        self._made.append(self._containers[container_id])
+        self._held[container_id] = build
+        return container_id
 
-    def _add(self, names: list[str], build: Build, *, pinned: bool) -> str:
+    def _add(self, names: Iterable[str], build: Build) -> str:
+        self._write_layers(build)
+        self._records.add(names, build, self.timer.now())
+        return build.image_id
+
+    def _write_layers(self, build: Build) -> None:
         for layer, size_bytes in build.layers:
             self._write(self._layer_file(layer), size_bytes)
-        image_id, now = build.image_id, self.timer.now()
-        self._records |= {name: _Record(build, image_id, now) for name in names}
-        self._pinned |= {image_id} if pinned else set()
-        return image_id
 
     def _write(self, file: Path, size_bytes: int) -> None:
         if file.exists():
@@ -262,7 +233,7 @@ class SimulatedNode:
             handle.truncate(size_bytes)
 
     def _collect_garbage(self) -> None:
-        builds = [record.build for record in self._records.values()] + list(self._held.values())
+        builds = [*self._records.builds().values(), *self._held.values()]
         kept = {self._layer_file(layer) for build in builds for layer, _ in build.layers}
         for file in self.directory.glob("layer-*"):
             if file not in kept:
@@ -270,7 +241,3 @@ class SimulatedNode:
 
     def _layer_file(self, layer: str) -> Path:
         return self.directory / f"layer-{layer}"
-
-
-def _digest(text: str) -> str:
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cleaner.core.references import parse_reference
 from cleaner.node.disk import MountedDisk
 from cleaner.runtime.client import CriRuntime
 from contract import Build
@@ -29,6 +30,7 @@ class LabBench:
         self.disk = disk
         self._lab = lab
         self._pods: dict[str, Pod] = {}
+        self._outside: set[str] = set()
 
     @property
     def socket(self) -> Path:
@@ -68,11 +70,23 @@ class LabBench:
         self._lab.tag(BASE, "localhost/spare:v1")
         self._lab.remove_tag("localhost/spare:v1")
 
-    def tag_as_it_is(self, source: str, name: str) -> None:
-        """Give an image a record of any name; wait until CRI shows one of the default registry."""
+    def tag_as_is(self, source: str, name: str) -> None:
+        """Give an image a record of any name; wait until CRI shows it in full."""
         self._lab.ctr("images", "tag", source, name)
-        shown = f"docker.io/library/{name}"
-        wait_until(lambda: shown in self._lab.list_references(source), f"CRI lists {shown}")
+        in_full = str(parse_reference(name))
+        wait_until(lambda: in_full in self._lab.list_references(source), f"CRI lists {in_full}")
+
+    def load_by_digest(self, build: Build, base_name: str | None = None) -> str:
+        return self._lab.load_by_digest(spec_of(build), base_name).image_id
+
+    def label(self, reference: str, key: str, value: str) -> None:
+        self._lab.ctr("images", "label", reference, f"{key}={value}")
+
+    def create_outside_cri(self, reference: str) -> str:
+        name = f"outside-{len(self._outside)}"
+        self._lab.ctr("containers", "create", reference, name)
+        self._outside.add(name)
+        return name
 
     def create(self, reference: str) -> str:
         return self._keep(self._lab.start_pod(reference, run=False))
@@ -84,7 +98,10 @@ class LabBench:
         self._pods[container_id].stop()
 
     def remove(self, container_id: str) -> None:
-        self._pods.pop(container_id).remove()
+        if container_id in self._outside:
+            self._lab.ctr("containers", "rm", container_id)
+        else:
+            self._pods.pop(container_id).remove()
 
     def wait_until(self, condition: Callable[[], bool], what: str) -> None:
         wait_until(condition, what)

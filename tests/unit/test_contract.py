@@ -72,6 +72,15 @@ class SimulatedBench:
     def load(self, build: Build, name: str) -> str:
         return self.node.load(name, made_of(build))
 
+    def load_by_digest(self, build: Build, base_name: str | None = None) -> str:
+        return self.node.load_by_digest(base_name or "import-2026-01-31", made_of(build))
+
+    def tag_as_is(self, source: str, name: str) -> None:
+        self.tag(source, name)
+
+    def label(self, reference: str, key: str, value: str) -> None:
+        self.node.label(reference, key, value)
+
     def tag(self, source: str, target: str) -> None:
         (image,) = [image for image in self.node.list_images() if source in image.references]
         self.node.tag(image.id, target)
@@ -81,6 +90,9 @@ class SimulatedBench:
 
     def start(self, reference: str) -> str:
         return self.node.start_container(reference)
+
+    def create_outside_cri(self, reference: str) -> str:
+        return self.node.start_outside_cri(reference)
 
     def exit(self, container_id: str) -> None:
         """Changes nothing: CRI lists containers in every state, and the simulation knows no states."""

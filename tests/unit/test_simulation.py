@@ -60,7 +60,7 @@ def test_an_image_that_came_after_the_list_keeps_its_layers(tmp_path: Path) -> N
 
 
 def test_a_removal_leaves_nothing(tmp_path: Path) -> None:
-    """On the simulated node a removal takes all records."""
+    """On the simulated node a removal takes all records whose names are in full."""
     node = make_node(tmp_path, [frozenset({"layer1"})], set())
     (image,) = node.list_images()
     node.remove_image(image.id)

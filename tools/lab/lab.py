@@ -216,12 +216,23 @@ class Lab:
 
     def load(self, spec: ImageSpec, name: str) -> BuiltImage:
         """Import an image from a file under a name, as nodes without a registry do; wait until CRI has it."""
+        image = self._import(spec, name)
+        wait_until(lambda: self.find_image(name) == image.image_id, f"CRI lists {name}")
+        return image
+
+    def load_by_digest(self, spec: ImageSpec, base_name: str | None = None) -> BuiltImage:
+        """Import an image from a file without a name, by its digest under a base name or ctr's own; wait for CRI."""
+        base = () if base_name is None else ("--base-name", base_name)
+        image = self._import(spec, None, "--digests", *base)
+        wait_until(lambda: bool(self.list_references(image.image_id)), f"CRI lists {image.image_id}")
+        return image
+
+    def _import(self, spec: ImageSpec, name: str | None, *flags: str) -> BuiltImage:
         image = self._builder.build(spec)
         archive = self._folders.base / "load.tar"
         write_archive(archive, image, name, self._builder)
-        self.import_archive(archive)
+        self.import_archive(archive, options=flags)
         archive.unlink()
-        wait_until(lambda: self.find_image(name) == image.image_id, f"CRI lists {name}")
         return image
 
     def import_archive(self, archive: Path, *flags: str, options: Sequence[str] = ()) -> None:

@@ -4,7 +4,7 @@ Its thread must not wake while none is made. Whatever ends the stream, the threa
 
 `drain` serves the times of last use, and `created_since` the final check before a removal; neither takes anything from
 the other. An event that containerd has sent is read before `created_since` answers. One that containerd has not sent
-yet is missed: it sends events in a thread of its own, some ten microseconds after it did what they tell.
+yet is missed: it sends events in a thread of its own, a moment after it did what they tell.
 """
 
 import re
@@ -43,7 +43,7 @@ _END_SECONDS = 5.0
 _SETTLING_SECONDS = 0.5
 """A stream is relied on only from then on: containerd acts on a subscription a moment after it read it."""
 _READ_SECONDS = 1.0
-"""How long `created_since` waits for this thread to read what has come; some microseconds on any node."""
+"""How long `created_since` waits for this thread to read what has come; a moment on any node."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from cleaner.runtime.client import CriRuntime
 from cleaner.runtime.rpc.endpoint import Endpoint
 from contract import Build
 from support.fakes import NOON
+from support.faulty_runtime.artifacts import artifact_of
 from support.faulty_runtime.server import FaultyRuntime
 from support.faulty_runtime.storage import Storage
 from support.faulty_runtime.versions import CONTAINERD_2, Version
@@ -33,6 +34,7 @@ class FaultyBench:
         self.server = server
         self.runtime = runtime
         self.now = now
+        self._outside: set[str] = set()
 
     @property
     def pause_reference(self) -> str:
@@ -67,8 +69,21 @@ class FaultyBench:
     def collect_garbage(self) -> None:
         self.server.node.store.collect_garbage()
 
-    def tag_as_it_is(self, source: str, name: str) -> None:
+    def tag_as_is(self, source: str, name: str) -> None:
         self.server.node.tag(source, name)
+
+    def load_by_digest(self, build: Build, base_name: str | None = None) -> str:
+        return self.server.node.load(build, f"{base_name or 'import-2026-11-30'}@{artifact_of(build).digest}")
+
+    def label(self, reference: str, key: str, value: str) -> None:
+        store = self.server.node.store
+        record = store.records[reference]
+        store.put_record(reference, record.target, {**record.labels, key: value})
+
+    def create_outside_cri(self, reference: str) -> str:
+        container_id = self.server.node.create_outside_cri(reference)
+        self._outside.add(container_id)
+        return container_id
 
     def create(self, reference: str) -> str:
         return self.server.node.start_pod(reference)
@@ -80,7 +95,10 @@ class FaultyBench:
         """Changes nothing: containers of every state are listed."""
 
     def remove(self, container_id: str) -> None:
-        self.server.node.remove_pod(container_id)
+        if container_id in self._outside:
+            self.server.node.remove_outside_cri(container_id)
+        else:
+            self.server.node.remove_pod(container_id)
 
     def wait_until(self, condition: Callable[[], bool], what: str) -> None:
         assert condition(), what

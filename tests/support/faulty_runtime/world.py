@@ -10,7 +10,6 @@ from cleaner.core.events import Event, SweepEnded
 from cleaner.core.model import EvictionOutcome, Trigger
 from cleaner.core.ports import Node
 from cleaner.core.report import SweepReport
-from cleaner.ledger.in_memory import InMemoryLedger
 from cleaner.runtime.client import CriRuntime
 from cleaner.runtime.rpc.endpoint import Endpoint
 from cleaner.sweep.sweep import Sweep, SweepRequest, SweepSettings
@@ -26,14 +25,6 @@ STREAM_SECONDS = 30.0
 """Far more than the agent needs to follow events, or to hear of one."""
 
 
-class KeepingLedger(ScriptedLedger):
-    """Keeps what it hears of evictions; an image was first seen when it was pulled."""
-
-    def record(self, event: Event) -> None:
-        super().record(event)
-        InMemoryLedger.record(self, event)
-
-
 @dataclass
 class FaultyWorld:
     """A node, and everything that a test moves on it."""
@@ -41,7 +32,7 @@ class FaultyWorld:
     server: FaultyRuntime
     runtime: CriRuntime
     timer: FakeTimer
-    ledger: KeepingLedger
+    ledger: ScriptedLedger
     node: Node
 
     def pull_old(self, name: str, megabytes: int = 25, days: float = 60, built_days: float | None = None) -> str:
@@ -105,7 +96,7 @@ def outcomes(report: SweepReport) -> dict[str, EvictionOutcome]:
 @contextmanager
 def faulty_world(folder: Path, version: Version = CONTAINERD_2) -> Iterator[FaultyWorld]:
     """A node of 1 GB that has the image of sandboxes only."""
-    directory, timer, ledger = folder / "disk", FakeTimer(), KeepingLedger()
+    directory, timer, ledger = folder / "disk", FakeTimer(), ScriptedLedger()
     directory.mkdir()
     stop = FakeStop(timer)
     socket = folder / "containerd.sock"

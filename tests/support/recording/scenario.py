@@ -28,7 +28,7 @@ class RecordedBench(Bench, Protocol):
         """Let the runtime free at once what nothing holds: an import leaves a blob that is."""
         ...
 
-    def tag_as_it_is(self, source: str, name: str) -> None:
+    def tag_as_is(self, source: str, name: str) -> None:
         """Give an image a record of a name that need not be a whole reference."""
         ...
 
@@ -38,7 +38,7 @@ def record(bench: RecordedBench) -> dict[str, Any]:
 
     def put_marker(name: str) -> None:
         # No record of another image may have such a name: pods cannot start from it.
-        bench.tag_as_it_is(BASE, name)
+        bench.tag_as_is(BASE, name)
 
     bench.collect_garbage()
     with Recorder(bench.socket, put_marker) as recorder:
@@ -97,7 +97,7 @@ def _removals(bench: RecordedBench, recorder: Recorder) -> None:
     with recorder.step("pull what was removed"):
         _pull(bench, recorder, MOVED, "moved")
     with recorder.step("a record that CRI shows under another name"):
-        bench.tag_as_it_is(MOVED.reference(), SHORT)
+        bench.tag_as_is(MOVED.reference(), SHORT)
     with recorder.step("RemoveImage of that image"):
         bench.runtime.remove_image(moved[0])
     with recorder.step("start a pod by the tag that was removed"):
