@@ -24,6 +24,7 @@ from cleaner.runtime.containerd import (
     ImageRecords,
     PullReader,
     as_far_as_named,
+    name_created,
     read_filesystems,
     read_own_containers,
 )
@@ -152,12 +153,20 @@ class CriRuntime:
             raise
 
     def event_position(self) -> int | None:
-        """Where the stream of container events is now; None while it is not connected, or where there is none."""
-        return None
+        """Where the stream of container events is now; None while it is not connected, or where there is none.
+
+        It is None for half a second after each connection too. It needs `watch_created_containers`.
+        """
+        return self._uses.event_position()
 
     def created_since(self, position: int) -> tuple[Container, ...] | None:
-        """Containers made since then; None where the stream broke since."""
-        return None
+        """Containers made since then, sandboxes too, and those that are being made at this moment, by id.
+
+        None where the stream broke since, where containers were made faster than they are kept, and where one cannot
+        be understood or its image not be found. Nothing is taken from `drain_created_containers`.
+        """
+        creations = self._uses.created_since(position)
+        return None if creations is None else name_created(self._containerd_api, creations)
 
     def list_sandbox_images(self) -> frozenset[str]:
         """Images of all sandboxes, ready or not, and of the next one where the runtime tells it."""

@@ -88,7 +88,7 @@ def test_restart(lab: Lab, image: BuiltImage, runtime: CriRuntime) -> None:
 
 
 def test_nothing_else_wakes_it(lab: Lab, image: BuiltImage, runtime: CriRuntime) -> None:
-    """In quiet seconds, and while probes run, images come and containers end, the thread does not wake once."""
+    """In quiet seconds, and while probes run, images come and containers stop, the thread does not wake once."""
     pod = lab.start_pod(image.reference(COMPANY))
     wait_until_reported(runtime, pod.container_id)
     settled = wakings_of(runtime)
@@ -99,9 +99,60 @@ def test_nothing_else_wakes_it(lab: Lab, image: BuiltImage, runtime: CriRuntime)
     lab.tag(image.reference(COMPANY), "quay.io/golem-ai/job:v1")
     lab.pull(image.reference(COMPANY))
     pod.stop()
-    pod.remove()
     assert wakings_of(runtime) == settled
+    pod.remove()
     assert uses_of(image, runtime.drain_created_containers()) == {pod.container_id}
+
+
+def position_of(runtime: CriRuntime) -> int:
+    """The position, once the stream can be relied on."""
+    return wait_for(runtime.event_position, "the stream can be relied on")
+
+
+def created_since(runtime: CriRuntime, position: int) -> tuple[Container, ...]:
+    """What was created since; the stream was whole."""
+    created = runtime.created_since(position)
+    assert created is not None
+    return created
+
+
+def test_created_since(lab: Lab, image: BuiltImage, runtime: CriRuntime) -> None:
+    """A container is reported since the position before it, with its image, whether or not it was drained."""
+    before = position_of(runtime)
+    assert created_since(runtime, before) == ()
+    container_id = live_shortly(lab, image.reference(COMPANY))
+    wait_until_reported(runtime, container_id)
+    for _ in range(2):
+        assert uses_of(image, created_since(runtime, before)) == {container_id}
+        runtime.drain_created_containers()
+    assert created_since(runtime, position_of(runtime)) == ()
+
+
+def test_container_that_is_being_created(lab: Lab, image: BuiltImage, runtime: CriRuntime) -> None:
+    """A snapshot that is prepared for a container names its image before there is a container, until it is removed."""
+    before = position_of(runtime)
+    pod = lab.start_pod(image.reference(COMPANY))
+    wait_until_reported(runtime, pod.container_id)
+    creations = runtime._uses.created_since(before)
+    assert creations is not None
+    parent = creations.parent_by_container[pod.container_id]
+    pod.remove()
+    after, key = position_of(runtime), "ab" * 32
+    lab.ctr("snapshots", "prepare", key, parent.name)
+    wait_until(lambda: key in runtime._uses._log._prepared, "the thread is told of the snapshot")
+    [container] = created_since(runtime, after)
+    assert container == Container(key, frozenset({image.image_id}))
+    lab.ctr("snapshots", "rm", key)
+    wait_until(lambda: not runtime._uses._log._prepared, "the thread is told of the end")
+    assert created_since(runtime, after) == ()
+
+
+def test_position_before_a_restart(lab: Lab, runtime: CriRuntime) -> None:
+    """Since a position before a restart some may be missing."""
+    before = position_of(runtime)
+    lab.restart()
+    wait_until(lambda: runtime.created_since(position_of(runtime)) == (), "containerd is watched again")
+    assert runtime.created_since(before) is None
 
 
 def wakings_of(runtime: CriRuntime) -> int:

@@ -131,6 +131,18 @@ class Exchange:
         made = events_pb.ContainerCreate(id=container_id, image=image)
         self.send(events_pb.Envelope(namespace=namespace, topic=topic, event={"value": made.SerializeToString()}))
 
+    def prepare(self, key: str, parent: str = "", snapshotter: str = "overlayfs") -> None:
+        """Tell all subscribers that a snapshot is made on top of another."""
+        self._send_about_snapshot("prepare", events_pb.SnapshotPrepare(key=key, parent=parent, snapshotter=snapshotter))
+
+    def remove_snapshot(self, key: str) -> None:
+        """Tell all subscribers that a snapshot is removed."""
+        self._send_about_snapshot("remove", events_pb.SnapshotRemove(key=key))
+
+    def _send_about_snapshot(self, what: str, event: "events_pb.SnapshotPrepare | events_pb.SnapshotRemove") -> None:
+        topic = f"/snapshot/{what}"
+        self.send(events_pb.Envelope(namespace="k8s.io", topic=topic, event={"value": event.SerializeToString()}))
+
     def send(self, envelope: events_pb.Envelope) -> None:
         """Tell all subscribers anything."""
         # A copy: who leaves meanwhile must not make the loop skip the next one.
@@ -180,6 +192,8 @@ class _Content(content_grpc.ContentServicer):
         self, request: content_pb.ListContentRequest, context: Context
     ) -> Iterator[content_pb.ListContentResponse]:
         for blob in _of(self._namespaces, context).blobs:
+            if request.filters and not any(_has_label(blob, filter_) for filter_ in request.filters):
+                continue
             found = content_pb.Info(digest=blob.digest, size=blob.size, labels=dict(blob.labels))
             yield content_pb.ListContentResponse(info=[found])
 
@@ -210,6 +224,12 @@ class _Content(content_grpc.ContentServicer):
                 return blob
         context.abort(grpc.StatusCode.NOT_FOUND, f"content {digest}: not found")
         raise AssertionError
+
+
+def _has_label(blob: Blob, filter_: str) -> bool:
+    """Whether one of containerd's filters matches: `labels."KEY"=="VALUE"`."""
+    _, key, _, value, _ = filter_.split('"')
+    return blob.labels.get(key) == value
 
 
 class _Snapshots(snapshots_grpc.SnapshotsServicer):

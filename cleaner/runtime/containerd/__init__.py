@@ -7,6 +7,7 @@ It must not choose an image.
 from cleaner.runtime.containerd.container_events import ContainerEvents
 from cleaner.runtime.containerd.container_images import ContainerImages
 from cleaner.runtime.containerd.containers import as_far_as_named, read_own_containers
+from cleaner.runtime.containerd.created_images import name_created
 from cleaner.runtime.containerd.filesystems import read_filesystems
 from cleaner.runtime.containerd.graph import GraphReader
 from cleaner.runtime.containerd.image_records import ImageRecords
@@ -19,6 +20,7 @@ __all__ = [
     "ImageRecords",
     "PullReader",
     "as_far_as_named",
+    "name_created",
     "read_filesystems",
     "read_own_containers",
 ]

@@ -8,7 +8,7 @@ import socket
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import unquote
 
 import grpc
@@ -52,10 +52,22 @@ def connect(endpoint: Endpoint) -> socket.socket:
     return wire
 
 
+class Wire(Protocol):
+    """What a stream needs of a socket."""
+
+    def recv(self, size: int, /) -> bytes:
+        """Wait for data; none at the end."""
+        ...
+
+    def sendall(self, data: bytes, /) -> object:
+        """Send all of it."""
+        ...
+
+
 class ServerStream:
     """A call with one request and many answers, on a connection of its own."""
 
-    def __init__(self, wire: socket.socket, method: Method[Any, Any], on_open: Callable[[], None]) -> None:
+    def __init__(self, wire: Wire, method: Method[Any, Any], on_open: Callable[[], None]) -> None:
         """Nothing is sent yet; `on_open` is called once the runtime has read the request."""
         self._wire = wire
         self._method = method

@@ -107,9 +107,11 @@ def test_container_is_reported_once(containerd: CrioServer, watch: Watch) -> Non
 
 
 def test_request(containerd: CrioServer, watch: Watch) -> None:
-    """What is asked for are CRI's new containers only, so that nothing else wakes the thread."""
+    """What is asked for are CRI's new containers and their own snapshots, so that nothing else wakes the thread."""
     subscribed(containerd, watch(containerd.socket))
-    assert containerd.events.filters == [['namespace=="k8s.io",topic=="/containers/create"']]
+    snapshots = 'topic~="^(/snapshot/prepare|/snapshot/remove)$",event.key~="^[0-9a-f]{64}$"'
+    expected = ['namespace=="k8s.io",topic=="/containers/create"', f'namespace=="k8s.io",{snapshots}']
+    assert containerd.events.filters == [expected]
     [call] = containerd.calls
     assert (call.method, call.metadata["containerd-namespace"]) == ("Events.Subscribe", "k8s.io")
 
