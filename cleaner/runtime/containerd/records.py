@@ -68,7 +68,7 @@ class Records:
         names, known = own_names(image), self.target_by_name
         targets = {known[name] for name in names if name in known}
         if self.renamed:
-            targets.update(*(self.targets_named(name) for name in names if name not in known))
+            targets.update(*map(self.targets_named, names))
         return frozenset(targets)
 
     def find(self, image: Image) -> Recorded:

@@ -92,6 +92,15 @@ def test_its_image_is_gone(containerd: CrioServer, connect: Connect) -> None:
     assert used(connect(containerd)) == {"n": NAMES_OF_TAG | {BASE}}
 
 
+def test_its_image_was_removed(containerd: CrioServer, connect: Connect) -> None:
+    """An image that is listed no longer is not known to be the container's."""
+    serve(containerd, OwnContainer("n", TAG, "old"))
+    runtime = connect(containerd)
+    assert used(runtime) == {"n": {OLD}}
+    del containerd.images[OLD]
+    assert used(runtime) == {"n": NAMES_OF_TAG}
+
+
 def test_its_image_is_back(containerd: CrioServer, connect: Connect) -> None:
     """An image that is there again is found by the next list."""
     serve(containerd, OwnContainer("n", TAG, "old"))

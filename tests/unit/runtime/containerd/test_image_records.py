@@ -59,6 +59,12 @@ def test_records_that_are_removed_too(containerd: CrioServer, connect: Connect, 
     assert known(connect(containerd)).stray_records == ()
 
 
+def test_a_name_that_is_listed_as_it_is(containerd: CrioServer, connect: Connect) -> None:
+    """A name that CRI lists is removed too, also where it is not the full one (containerd 1.7.24 and 2.1.9)."""
+    serve(containerd, Record("LOCALHOST/x:v1", TARGET), tags=(TAG, "LOCALHOST/x:v1"))
+    assert known(connect(containerd)).stray_records == ()
+
+
 def test_a_stray_of_another_image(containerd: CrioServer, connect: Connect) -> None:
     """A record of another target stays with another image."""
     serve(containerd, Record("app:v1", "sha256:m2"))
@@ -101,6 +107,8 @@ def test_a_runtime_that_does_not_filter(containerd: CrioServer, connect: Connect
     image = known(runtime)
     containerd.filters = False
     assert runtime.read_image(ID) == image
+    containerd.records = {"app:v1": Record("app:v1", "sha256:m2")}
+    assert runtime.list_leftovers(image) == ()
 
 
 @pytest.mark.parametrize("name", [ID, TAG, RAW])

@@ -230,6 +230,16 @@ def test_leftovers(containerd: CrioServer, connect: Connect) -> None:
     assert runtime.list_leftovers(image) == ("Import Of Today", ID)
 
 
+def test_no_leftover_of_a_new_name(containerd: CrioServer, connect: Connect) -> None:
+    """A record of a name that the image did not have comes from what was pulled since."""
+    serve(containerd, Record(ID, "sha256:m1"), Record(TAG, "sha256:m1"))
+    runtime = connect(containerd)
+    (image,) = runtime.list_images()
+    runtime.read_image(ID)
+    containerd.records = {"elsewhere.example/app:1": Record("elsewhere.example/app:1", "sha256:m1")}
+    assert runtime.list_leftovers(image) == ()
+
+
 def test_leftover_named_by_its_id(containerd: CrioServer, connect: Connect) -> None:
     """If the image was not read, only the record that is named by its id is surely its own."""
     serve(containerd, Record(ID, "sha256:m1"), Record(TAG, "sha256:m1"))
