@@ -19,6 +19,7 @@ from cleaner.core.reclaim import Layers
 from cleaner.runtime import translate
 from cleaner.runtime.containerd import (
     ContainerEvents,
+    ContainerImages,
     GraphReader,
     ImageRecords,
     PullReader,
@@ -26,8 +27,7 @@ from cleaner.runtime.containerd import (
     as_far_as_named,
     name_created,
     read_filesystems,
-    read_image_by_container,
-    with_names,
+    read_own_containers,
 )
 from cleaner.runtime.crio import ImageTranslator
 from cleaner.runtime.pb import cri_pb2 as pb
@@ -77,6 +77,7 @@ class CriRuntime:
         self.snapshotters = Snapshotters(self._containerd_api)
         self._graph = GraphReader(self._containerd_api, self.snapshotters)
         self._pulls = PullReader(self._containerd_api, self.snapshotters)
+        self._container_images = ContainerImages(self._containerd_api)
         self._uses = ContainerEvents(endpoint)
         self._translator = ImageTranslator(self._calls)
         self.layers_error = None
@@ -220,11 +221,11 @@ class CriRuntime:
 
     def _list_unlisted(self, listed: Collection[str]) -> list[Container]:
         """Containers that are neither CRI's nor sandboxes; sandboxes are asked for where some are not known yet."""
-        others = read_image_by_container(self._containerd_api)
+        others = read_own_containers(self._containerd_api)
         _drop(others, [*listed, *self._sandboxes.known_ids])
         if others:
             _drop(others, self._sandboxes.list_ids())
-        return with_names(self._containerd_api, others) if others else []
+        return self._container_images.name(others, self._records.image_ids)
 
     def _with_created_at(self, image: Image) -> Image | None:
         """The image with its build time, not readable where that failed; None where it is gone."""

@@ -109,6 +109,8 @@ class Namespace:
     """Names of snapshots, leases and blobs that are listed or known, and not found when they are read."""
     mistaken: dict[str, str] = field(default_factory=dict)
     """Names of snapshots and blobs that are asked about, and what the answer is about instead."""
+    unloaded: set[str] = field(default_factory=set)
+    """Snapshotters that this containerd does not have."""
 
 
 Namespaces = dict[str, Namespace]
@@ -256,6 +258,8 @@ class _Snapshots(snapshots_grpc.SnapshotsServicer):
         self._namespaces = namespaces
 
     def _all(self, snapshotter: str, context: Context) -> Iterable[Snapshot]:
+        if snapshotter in _of(self._namespaces, context).unloaded:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"snapshotter not loaded: {snapshotter}: invalid argument")
         every = _of(self._namespaces, context).snapshots
         return [snapshot for snapshot in every if snapshot.snapshotter == snapshotter]
 
@@ -270,7 +274,9 @@ class _Snapshots(snapshots_grpc.SnapshotsServicer):
         for one in self._all(request.snapshotter, context):
             if one.name == request.key:
                 told = _of(self._namespaces, context).mistaken.get(one.name, one.name)
-                return snapshots_pb.StatSnapshotResponse(info=snapshots_pb.Info(name=told, kind=one.kind))
+                return snapshots_pb.StatSnapshotResponse(
+                    info=snapshots_pb.Info(name=told, parent=one.parent, kind=one.kind)
+                )
         context.abort(grpc.StatusCode.NOT_FOUND, f"snapshot {request.key} does not exist: not found")
         raise AssertionError
 

@@ -5,7 +5,8 @@ It must not choose an image.
 """
 
 from cleaner.runtime.containerd.container_events import ContainerEvents
-from cleaner.runtime.containerd.containers import as_far_as_named, read_image_by_container, with_names
+from cleaner.runtime.containerd.container_images import ContainerImages
+from cleaner.runtime.containerd.containers import as_far_as_named, read_own_containers
 from cleaner.runtime.containerd.created_images import name_created
 from cleaner.runtime.containerd.filesystems import read_filesystems
 from cleaner.runtime.containerd.graph import GraphReader
@@ -15,6 +16,7 @@ from cleaner.runtime.containerd.snapshotters import Snapshotters
 
 __all__ = [
     "ContainerEvents",
+    "ContainerImages",
     "GraphReader",
     "ImageRecords",
     "PullReader",
@@ -22,6 +24,5 @@ __all__ = [
     "as_far_as_named",
     "name_created",
     "read_filesystems",
-    "read_image_by_container",
-    "with_names",
+    "read_own_containers",
 ]

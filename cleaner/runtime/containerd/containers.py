@@ -4,6 +4,7 @@ It must not leave one out: without that API there are none, and with it a failed
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from cleaner.core.model import Container
 from cleaner.runtime.containerd.records import read_namesakes
@@ -20,10 +21,21 @@ def read_containers(api: ContainerdApi) -> Iterator[pb.Container]:
             yield answer.container
 
 
-def read_image_by_container(api: ContainerdApi) -> dict[str, str]:
-    """The name of each container's image, empty where it was made from none; no container without that API."""
+@dataclass(frozen=True, slots=True)
+class OwnContainer:
+    """What containerd keeps of a container's image."""
+
+    image: str
+    """The name that the image had; empty where the container was made from none."""
+    snapshotter: str
+    snapshot_key: str
+    """The snapshot that it was made with; empty where it has none."""
+
+
+def read_own_containers(api: ContainerdApi) -> dict[str, OwnContainer]:
+    """All containers, by id; none without that API."""
     try:
-        return {container.id: container.image for container in read_containers(api)}
+        return {c.id: OwnContainer(c.image, c.snapshotter, c.snapshot_key) for c in read_containers(api)}
     except MissingApiError:
         return {}
 

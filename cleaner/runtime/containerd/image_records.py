@@ -3,7 +3,7 @@
 It must not guess: without that API nothing of this is known, and with it a failed read of the records is an error.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from cleaner.core.model import Image
 from cleaner.runtime.containerd.evidence import PullEvidence
@@ -25,11 +25,17 @@ class ImageRecords:
         self._targets: dict[str, tuple[str, ...]] = {}
         self._last_read = ("", _NO_RECORDS)
 
+    @property
+    def image_ids(self) -> Collection[str]:
+        """Ids of the images that were listed last; none without that API."""
+        return self._targets.keys()
+
     def complete_all(self, images: Sequence[Image]) -> Sequence[Image]:
         """All images as CRI lists them, each with what its records tell; as they are without that API."""
         try:
             records = index_records(self._list_records(images))
         except MissingApiError:
+            self._targets = {}
             return images
         found = [records.find(image) for image in images]
         self._targets = {recorded.image.id: tuple(recorded.targets) for recorded in found}
@@ -58,11 +64,22 @@ class ImageRecords:
         """
         last_id, last = self._last_read
         targets = last.targets_of(image) if last_id == image.id else frozenset()
+        names = {image.id, *last.target_by_name}
         try:
-            left = list_records_matching(self._api, [image.id], targets)
+            left = self._list_leftovers(image, targets, names)
         except MissingApiError:
             return ()
-        return tuple(sorted(record.name for record in left if record.name in {image.id, *last.target_by_name}))
+        return tuple(sorted(record.name for record in left if record.name in names))
+
+    def _list_leftovers(self, image: Image, targets: Iterable[str], names: Iterable[str]) -> Iterable[pb.Image]:
+        """The records with these targets, or with the image's id; by their names where that list is too large."""
+        try:
+            return list_records_matching(self._api, [image.id], targets)
+        except CallRejectedError as error:
+            if not error.too_large:
+                raise
+            found = read_records(self._api, sorted(names))
+            return [record for record in found if record.name == image.id or record.target.digest in set(targets)]
 
     def _list_records(self, images: Iterable[Image]) -> Iterable[pb.Image]:
         """All records; the ones that bear the images' names where they cannot be listed even in small parts."""

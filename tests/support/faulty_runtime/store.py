@@ -37,6 +37,8 @@ class ImageStore:
     """Of CRI's namespace, by name."""
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     """Everything that ever was on the node, by the manifest's digest."""
+    hidden: frozenset[str] = frozenset()
+    """Names of records that CRI does not show: it has deleted the name that it writes for them."""
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property
@@ -52,6 +54,7 @@ class ImageStore:
             known, now = self.records.get(name), self.now()
             created_at = now if known is None else known.created_at
             self.records = {**self.records, name: Record(name, target, created_at, now, dict(labels))}
+            self.hidden -= {name}
         self.events.announce("/images/create" if known is None else "/images/update", name)
 
     def complete_records(self, names: Iterable[str], target: str, labels: Labels = {}) -> None:  # noqa: B006
@@ -66,6 +69,7 @@ class ImageStore:
         with self.lock:
             found = self.records.get(name)
             self.records = {known: record for known, record in self.records.items() if known != name}
+            self.hidden |= {known for known in self.records if normalised(known) == name and found is not None}
         if found is not None:
             self.journal.add(Kind.REMOVAL, "record", name)
             self.events.announce("/images/delete", name)
@@ -91,7 +95,7 @@ class ImageStore:
         return [name for name in self.names_of(image_id) if name == image_id or name == normalised(name)]
 
     def _present(self) -> Iterator[Artifact]:
-        for target in dict.fromkeys(record.target for record in self.records.values()):
+        for target in dict.fromkeys(record.target for n, record in self.records.items() if n not in self.hidden):
             yield self.artifacts[target]
 
     def _served(self, artifact: Artifact) -> ServedImage:
