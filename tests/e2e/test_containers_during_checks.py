@@ -68,6 +68,7 @@ class Start:
     left: bool = False
     """Whether the container is there, and its image is not."""
     creating: Future[None] | None = None
+    starting: Future[None] | None = None
     began_at: float = math.inf
     """When CreateContainer was called; monotonic seconds, as are the next two."""
     created_at: float = math.inf
@@ -128,10 +129,12 @@ class Starter:
         start.began_at = time.monotonic()
         try:
             start.container_id = self.pod.create_container(start.image.reference(COMPANY))
-            start.created_at = time.monotonic()
-            self.pod.start_container(start.container_id)
         except LabError as error:
             start.refused = str(error)
+            return
+        start.created_at = time.monotonic()
+        # The sweep goes on meanwhile.
+        start.starting = self.pool.submit(self.pod.start_container, start.container_id)
 
 
 @dataclass
@@ -210,14 +213,17 @@ def sweep(node: Node, starter: Starter, images: dict[str, BuiltImage]) -> list[S
 
 
 def finish(start: Start, eviction: Eviction) -> None:
-    """Wait for the container."""
+    """Wait until the container is created."""
     start.outcome = eviction.outcome
     if start.creating is not None:
         start.creating.result()
 
 
 def judge(lab: Lab, starts: Sequence[Start]) -> None:
+    """See that each container runs, and whether its image is there."""
     for start in starts:
+        if start.starting is not None:
+            start.starting.result()
         start.left = start.container_id is not None and lab.find_image(start.image.image_id) is None
 
 
