@@ -17,7 +17,7 @@ import grpc
 from cleaner.core.model import Container
 from cleaner.runtime.containerd.containers import OwnContainer, with_names
 from cleaner.runtime.containerd.gc_labels import is_snapshot, read_gc_labels, snapshot_key, snapshotter_of
-from cleaner.runtime.containerd.lookups import find_blobs, find_snapshots
+from cleaner.runtime.containerd.lookups import find_readable_blobs, find_snapshots
 from cleaner.runtime.pb import containerd_snapshots_pb2 as pb
 from cleaner.runtime.rpc import CallRejectedError, ContainerdApi, MissingApiError
 
@@ -42,7 +42,8 @@ class ContainerImages:
     def name(self, containers: Mapping[str, OwnContainer], image_ids: Collection[str]) -> list[Container]:
         """These containers with the ids of the images that they run, or with all names of their tags' images.
 
-        A read that fails is an error: a container whose image is not known may use any.
+        An image whose config cannot be read may be any container's. Another read that fails is an error: a container
+        whose image is not known may use any.
         """
         starts = {i: (c.snapshotter, c.snapshot_key) for i, c in containers.items() if c.snapshotter and c.snapshot_key}
         try:
@@ -53,7 +54,8 @@ class ContainerImages:
         tags = {i: c.image for i, c in containers.items() if i not in found or i in doubtful}
         tagged = {container.id: container.image_names for container in with_names(self._api, tags)}
         nothing = frozenset[str]()
-        return [Container(i, found.get(i, nothing) | tagged.get(i, nothing)) for i in containers]
+        unread = frozenset(image_ids) - self._tops.keys() if starts else nothing
+        return [Container(i, found.get(i, nothing) | tagged.get(i, nothing) | unread) for i in containers]
 
     def _read_tops(self, starts: frozenset[_Snapshot], image_ids: Collection[str]) -> None:
         """Top snapshots of these images, where any container needs them.
@@ -65,8 +67,7 @@ class ContainerImages:
         self._starts = starts
         self._tops = {i: tops for i, tops in self._tops.items() if starts and i in image_ids}
         unread = [i for i in image_ids if i not in self._tops or wanted.difference(map(snapshotter_of, self._tops[i]))]
-        ids = sorted(unread) if starts else []
-        for image_id, blob in zip(ids, find_blobs(self._api, ids), strict=True):
+        for image_id, blob in find_readable_blobs(self._api, sorted(unread) if starts else []).items():
             holds = read_gc_labels(blob.labels).holds if blob else ()
             self._tops[image_id] = tuple(filter(is_snapshot, holds))
 

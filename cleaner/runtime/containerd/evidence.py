@@ -12,10 +12,10 @@ Source: containerd, `core/remotes/docker/handler.go`; measured on 1.6.20, 1.7.24
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from cleaner.core.errors import RuntimeRejectedError, RuntimeUnavailableError
+from cleaner.core.errors import RuntimeUnavailableError
 from cleaner.core.model import Image
 from cleaner.core.references import Reference, parse_reference
-from cleaner.runtime.containerd.lookups import find_blobs
+from cleaner.runtime.containerd.lookups import find_readable_blobs
 from cleaner.runtime.containerd.records import Recorded, Records
 from cleaner.runtime.rpc import ContainerdApi, MissingApiError, NotServingError
 
@@ -89,28 +89,16 @@ class PullEvidence:
         ordered, late = sorted(digests), 0
         for start in range(0, len(ordered), _TOGETHER):
             try:
-                found |= self._read_batch(ordered[start : start + _TOGETHER])
+                blobs = find_readable_blobs(self._api, ordered[start : start + _TOGETHER])
             except (MissingApiError, NotServingError):
                 break
             except RuntimeUnavailableError:
                 late += 1
                 if late == _MOST_LATE:
                     break
+            else:
+                found |= {digest: None if blob is None else _sources_of(blob.labels) for digest, blob in blobs.items()}
         return found
-
-    def _read_batch(self, digests: Sequence[str]) -> dict[str, _Sources | None]:
-        """In halves where there is an error among the answers: one bad blob must not hide the others."""
-        try:
-            blobs = find_blobs(self._api, digests)
-        except MissingApiError:
-            raise
-        except RuntimeRejectedError:
-            half = len(digests) // 2
-            return self._read_batch(digests[:half]) | self._read_batch(digests[half:]) if half else {}
-        return {
-            digest: None if blob is None else _sources_of(blob.labels)
-            for digest, blob in zip(digests, blobs, strict=True)
-        }
 
 
 def _state_of(recorded: Recorded) -> int:

@@ -5,9 +5,10 @@ Every answer must be about what was asked for: RuntimeRejectedError where one is
 
 from collections.abc import Sequence
 
+from cleaner.core.errors import RuntimeRejectedError
 from cleaner.runtime.pb import containerd_content_pb2 as content_pb
 from cleaner.runtime.pb import containerd_snapshots_pb2 as snapshots_pb
-from cleaner.runtime.rpc import CONTENT_INFO, ContainerdApi, methods, require_answer_about
+from cleaner.runtime.rpc import CONTENT_INFO, ContainerdApi, MissingApiError, methods, require_answer_about
 
 
 def find_blobs(api: ContainerdApi, digests: Sequence[str]) -> list[content_pb.Info | None]:
@@ -17,6 +18,20 @@ def find_blobs(api: ContainerdApi, digests: Sequence[str]) -> list[content_pb.In
         if answer is not None:
             require_answer_about(digest, answer.info.digest, CONTENT_INFO.name)
     return [None if answer is None else answer.info for answer in answers]
+
+
+def find_readable_blobs(api: ContainerdApi, digests: Sequence[str]) -> dict[str, content_pb.Info | None]:
+    """What the content store has, by digest, as above; without those that it rejects or answers wrongly about.
+
+    It reads in halves where there is an error among the answers: one bad blob must not hide the others.
+    """
+    try:
+        return dict(zip(digests, find_blobs(api, digests), strict=True))
+    except MissingApiError:
+        raise
+    except RuntimeRejectedError:
+        half = len(digests) // 2
+        return find_readable_blobs(api, digests[:half]) | find_readable_blobs(api, digests[half:]) if half else {}
 
 
 def find_snapshots(api: ContainerdApi, snapshotter: str, names: Sequence[str]) -> list[snapshots_pb.Info | None]:

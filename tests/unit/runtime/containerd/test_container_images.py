@@ -165,9 +165,13 @@ def test_what_is_gone_is_dropped(containerd: CrioServer, connect: Connect) -> No
     assert used(runtime) == {"n": {NEW}}
 
 
-@pytest.mark.parametrize("method", ["Snapshots.Stat", "Content.Info"])
 @pytest.mark.parametrize(
-    ("code", "error"), [(Code.INTERNAL, RuntimeRejectedError), (Code.DEADLINE_EXCEEDED, RuntimeUnavailableError)]
+    ("method", "code", "error"),
+    [
+        ("Snapshots.Stat", Code.INTERNAL, RuntimeRejectedError),
+        ("Snapshots.Stat", Code.DEADLINE_EXCEEDED, RuntimeUnavailableError),
+        ("Content.Info", Code.DEADLINE_EXCEEDED, RuntimeUnavailableError),
+    ],
 )
 def test_failing_read(
     containerd: CrioServer, connect: Connect, method: str, code: grpc.StatusCode, error: type[Exception]
@@ -188,3 +192,12 @@ def test_missing_service(containerd: CrioServer, connect: Connect, service: str)
     method = {"snapshots.v1.Snapshots": "Snapshots.Stat", "content.v1.Content": "Content.Info"}[service]
     containerd.fail(method, Code.UNIMPLEMENTED, f"unknown service containerd.services.{service}")
     assert used(connect(containerd)) == {"n": NAMES_OF_TAG}
+
+
+@pytest.mark.parametrize("about", [OLD, NEW])
+def test_an_unreadable_config_keeps_its_image_alone(containerd: CrioServer, connect: Connect, about: str) -> None:
+    """One image whose config cannot be read may be any container's; the list of containers is there all the same."""
+    serve(containerd, OwnContainer("n", TAG, "old"))
+    containerd.fail("Content.Info", Code.INTERNAL, about=about)
+    uses = used(connect(containerd))["n"]
+    assert {OLD, about} <= uses
