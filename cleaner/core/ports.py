@@ -75,7 +75,10 @@ class Runtime(Protocol):
         ...
 
     def event_position(self) -> int | None:
-        """Where the stream of container events is now; None while it is not connected, or where there is none."""
+        """Where the stream of container events is now: it grows with each container that is made, or being made.
+
+        None while it is not connected, or where there is none.
+        """
         ...
 
     def created_since(self, position: int) -> tuple[Container, ...] | None:

@@ -68,13 +68,24 @@ class FinalChecks:
         return CheckResult(OUTDATED)
 
     def _is_concerned(self, image: Image, position: int) -> bool:
-        """Whether a container of the image was created since; in doubt, where the stream broke, one was."""
-        created = self._node.runtime.created_since(position)
-        if created is None:
-            return True
-        users = image_users(created, ())
-        self.used |= users.in_use
-        return bool(ids_in_use((image,), users))
+        """Whether a container of the image was created since; in doubt, where the stream broke, one was.
+
+        Finding the images of new containers takes calls too. What was created during these is asked for again, until
+        nothing was.
+        """
+        runtime = self._node.runtime
+        asked_at, now = None, runtime.event_position()
+        while now is not None and now != asked_at:
+            asked_at = now
+            created = runtime.created_since(position)
+            if created is None:
+                return True
+            users = image_users(created, ())
+            self.used |= users.in_use
+            if ids_in_use((image,), users):
+                return True
+            now = runtime.event_position()
+        return now is None
 
     def _read_reason_to_spare(self, image: Image) -> str | None:
         """Read the image, sandboxes and containers; containers come last, since they change fastest."""

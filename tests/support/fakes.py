@@ -151,7 +151,9 @@ class ScriptedRuntime:
 
     def created_since(self, position: int) -> tuple[Container, ...] | None:
         self._enter("created_since")
-        return self.inner.created_since(position)
+        found = self.inner.created_since(position)
+        self.after.get("created_since", lambda: None)()
+        return found
 
     def list_sandbox_images(self) -> frozenset[str]:
         self._enter("list_sandbox_images")

@@ -63,7 +63,7 @@ class CreationLog:
     """The latest events in order; not for more than one thread at a time."""
 
     position: int
-    """Grows with each created container, and with all that interrupts the stream."""
+    """Grows with each container that is created or being created, and with all that interrupts the stream."""
 
     def __init__(self) -> None:
         """Nothing is known of the time before."""
@@ -85,6 +85,7 @@ class CreationLog:
 
     def store_prepared(self, container_id: str, parent: ParentSnapshot, now_seconds: float) -> None:
         """A container of this id is about to be created."""
+        self.position += 1
         self._prepared[container_id] = _Prepared(parent, now_seconds)
         if len(self._prepared) > _MOST_PREPARED:
             del self._prepared[next(iter(self._prepared))]

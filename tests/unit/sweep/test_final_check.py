@@ -112,6 +112,26 @@ def test_a_container_that_has_ended_meanwhile_counts_too(world: World) -> None:
     assert (eviction.outcome, eviction.error) == (SPARED, "used since the plan")
 
 
+@pytest.mark.parametrize("others", [1, 3])
+def test_a_container_that_is_created_while_others_are_looked_up_is_seen(world: World, others: int) -> None:
+    """Reading which images new containers have takes calls, and another container may come during these."""
+    world.pull_old("a")
+    world.pull_old("b", days=1)
+    in_each_check(world, lambda check: start_another(world) if check == 1 else None)
+    lookups: list[int] = []
+
+    def start_later() -> None:
+        lookups.append(1)
+        if len(lookups) < others:
+            start_another(world)
+        elif len(lookups) == others:
+            world.simulated.start_container("registry.example.com/a:v1")
+
+    world.runtime.after["created_since"] = start_later
+    (eviction,) = evict(world)
+    assert eviction.outcome is SPARED
+
+
 def start_another(world: World) -> None:
     world.simulated.start_container("registry.example.com/b:v1")
 
@@ -171,6 +191,25 @@ def test_a_stream_that_breaks_is_a_check_that_is_not_valid(world: World, breaks:
     (eviction,) = evict(world)
     assert eviction.outcome is outcome
     assert (eviction.error == OUTDATED) is (outcome is SPARED)
+
+
+@pytest.mark.parametrize("after", [1, 2])
+def test_a_stream_that_is_gone_at_the_end_is_a_check_that_is_not_valid(world: World, after: int) -> None:
+    """It may break before new containers are asked for, or while their images are looked up."""
+    world.pull_old("a")
+    asked: list[int] = []
+
+    @dataclass
+    class Leaving(ScriptedRuntime):
+        def event_position(self) -> int | None:
+            asked.append(1)
+            return None if len(asked) == after + 1 else super().event_position()
+
+    use(world, Leaving(world.simulated))
+    checks = in_each_check(world, lambda _: None)
+    (eviction,) = evict(world)
+    assert eviction.outcome is EVICTED
+    assert len(checks) == 2
 
 
 def test_a_runtime_that_fails_within_a_check_evicts_nothing(world: World) -> None:

@@ -305,12 +305,14 @@ def test_the_final_check_lists_the_containers_last(world: World) -> None:
     world.sweep(Trigger.NIGHTLY)
     calls = world.runtime.calls
     removal = calls.index("remove_image")
-    assert calls[removal - 5 : removal] == [
+    assert calls[removal - 7 : removal] == [
         "event_position",
         "read_image",
         "list_sandbox_images",
         "list_containers",
+        "event_position",
         "created_since",
+        "event_position",
     ]
 
 

@@ -235,7 +235,7 @@ def test_being_created(containerd: CrioServer, connect: Connect) -> None:
     assert runtime.created_since(before) == (Container(HEX, frozenset({ID})),)
     assert runtime.drain_created_containers() == ()
     containerd.events.publish(HEX, TAG)
-    stored(runtime, before)
+    stored(runtime, before + 1)
     assert runtime.created_since(before) == (Container(HEX, frozenset({ID, TAG, TARGET})),)
     containerd.events.prepare("f" * 64, CHAIN)
     prepared(runtime, "f" * 64)
@@ -249,7 +249,7 @@ def test_tag_that_moves(containerd: CrioServer, connect: Connect) -> None:
     runtime, before = watched(containerd, connect)
     containerd.events.prepare(HEX, CHAIN)
     containerd.events.publish(HEX, TAG)
-    stored(runtime, before)
+    stored(runtime, before + 1)
     containerd.records = {TAG: Record(TAG, "sha256:m2"), OTHER_ID: Record(OTHER_ID, "sha256:m2")}
     [container] = runtime.created_since(before) or ()
     assert {ID, OTHER_ID, TAG} <= container.image_names
@@ -283,7 +283,7 @@ def test_no_image(containerd: CrioServer, connect: Connect, parent: str) -> None
     prepared(runtime, HEX)
     assert runtime.created_since(before) is None
     containerd.events.publish(HEX, TAG)
-    stored(runtime, before)
+    stored(runtime, before + 1)
     assert runtime.created_since(before) == (Container(HEX, frozenset({ID, TAG, TARGET})),)
 
 
