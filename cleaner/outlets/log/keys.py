@@ -42,6 +42,7 @@ def eviction_keys(trigger: Trigger, eviction: Eviction) -> Keys:
         "trigger": trigger,
         "outcome": eviction.outcome,
         "error": eviction.error,
+        "fault": eviction.fault,
         "created_at": rfc3339(verdict.created_at),
         "pulled_at": rfc3339(verdict.pulled_at),
         "last_used_at": rfc3339(verdict.last_used_at),

@@ -98,6 +98,7 @@ def _eviction(eviction: Eviction) -> JsonDocument:
         "rule": eviction.verdict.rule,
         "outcome": eviction.outcome.value,
         "error": eviction.error,
+        "fault": eviction.fault.value if eviction.fault else None,
         "estimated_bytes": eviction.estimated_bytes,
         "reclaimed_bytes": eviction.reclaimed_bytes,
     }

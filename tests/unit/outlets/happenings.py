@@ -42,6 +42,7 @@ from cleaner.core.kubelet import KubeletConfig, KubeletRead, KubeletSettings, ac
 from cleaner.core.model import (
     EvictionOutcome,
     EvictReason,
+    Fault,
     Image,
     KeepReason,
     Plan,
@@ -94,7 +95,9 @@ def staying(number: int, reason: KeepReason) -> Verdict:
 
 
 EVICTED = Eviction(candidate(1), EvictionOutcome.EVICTED, estimated_bytes=7 * GIB, reclaimed_bytes=6 * GIB, seconds=1.5)
-FAILED = Eviction(candidate(2), EvictionOutcome.FAILED, error="still there\nafter RemoveImage", seconds=0.5)
+FAILED = Eviction(
+    candidate(2), EvictionOutcome.FAILED, error="still there\nafter RemoveImage", seconds=0.5, fault=Fault.IMAGE
+)
 SPARED = Eviction(candidate(3), EvictionOutcome.SPARED, error="a container uses it now")
 PLANNED = Eviction(candidate(4), EvictionOutcome.PLANNED)
 BURST = Eviction(candidate(5, EvictReason.PRESSURE), EvictionOutcome.EVICTED, reclaimed_bytes=2 * GIB, seconds=2.0)

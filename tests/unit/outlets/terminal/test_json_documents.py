@@ -155,6 +155,7 @@ def test_an_eviction_has_all_keys_of_the_contract() -> None:
         "rule": "company",
         "outcome": "evicted",
         "error": None,
+        "fault": None,
         "estimated_bytes": 7 * 1024**3,
         "reclaimed_bytes": 6 * 1024**3,
     }
