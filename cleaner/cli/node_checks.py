@@ -167,7 +167,7 @@ def _registries(registries: Registries, policy: Policy) -> Iterator[Finding]:
 def _images(inspection: Inspection, policy: Policy, now: datetime, registries: Registries | None) -> Finding:
     nightly = plan_as_known(inspection, policy, Trigger.NIGHTLY, now, registries)
     pressure = plan_as_known(inspection, policy, Trigger.PRESSURE, now, registries)
-    detail = f"{len(inspection.images)}: the nightly sweep would evict {len(nightly.evictions)}, "
-    detail += f"a pressure sweep {len(pressure.evictions)}"
+    detail = f"{len(inspection.images)}: nightly sweeps may evict {len(nightly.evictions)}, "
+    detail += f"pressure sweeps {len(pressure.evictions)}"
     grade = Grade.OK if pressure.evictions or not inspection.images else Grade.NOTE
     return Finding("images", grade, detail)

@@ -29,13 +29,13 @@ def sweep_of(  # noqa: PLR0913 - keywords, each of which says what it means
     """One sweep of this node; `limit` and `grace` are those of the command line."""
     settings = replace(sweep_settings_of(config), policy=with_grace(config.policy, trigger, grace))
     if trigger is Trigger.NIGHTLY:
-        left = _left_of_the_night(config, environ, node)
+        left = _nightly_evictions_left(config, environ, node)
         limit = left if limit is None else min(left, limit)
     kubelet = _kubelet_threshold(config, node)
     return Sweep(node, settings, SweepRequest(trigger, dry_run=dry_run, limit=limit, kubelet=kubelet))
 
 
-def _left_of_the_night(config: Config, environ: Environ, node: Node) -> int:
+def _nightly_evictions_left(config: Config, environ: Environ, node: Node) -> int:
     """How many images nightly sweeps may still evict for the latest occurrence; without a ledger, all."""
     occurrence = triggers_of(config, environ).calendar.latest(node.timer.now())
     evicted = node.ledger.evicted_since(occurrence) if occurrence else None
@@ -43,7 +43,7 @@ def _left_of_the_night(config: Config, environ: Environ, node: Node) -> int:
 
 
 def _kubelet_threshold(config: Config, node: Node) -> KubeletThreshold:
-    """From when on the kubelet acts by itself; its defaults where the agent is not to read its configuration."""
+    """The usage above which the kubelet acts; its defaults where the agent is not to read its configuration."""
     if node.kubelet is None:
         return KubeletThreshold()
     return threshold_of(read_of(node.kubelet.read(), config.watermarks, node.disk.read_usage()))

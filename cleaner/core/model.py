@@ -142,7 +142,7 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class RemovalFailure:
-    """The removals of one image that failed in a row; a new pull begins anew, as does another agent version."""
+    """The removals of one image that failed in a row; a new pull or another agent version resets the count."""
 
     count: int
     """From 1 on."""
@@ -263,11 +263,11 @@ class Plan:
     reclaimable: Size | None = None
     """What all evictions together free; None where that cannot be known."""
     reclaimable_at_most: Size | None = None
-    """Where that is not known: what all candidates together free at most; None where nothing bounds it."""
+    """Where that is not known: what all candidates together free at most; None if there is no upper bound."""
     next_candidate_in: timedelta | None = None
     """How long after the plan the grace of the first `recent` image ends; None where there is none."""
     not_reached: tuple[Verdict, ...] = ()
-    """Candidates that the sweep does not need: those before them are estimated to reach the low watermark."""
+    """Candidates beyond the estimated low watermark, or beyond the limit of the sweep."""
     low_watermark_reachable: bool | None = None
     """Whether all candidates together are estimated to reach it; None where not asked, or without estimates."""
 

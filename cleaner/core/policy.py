@@ -231,13 +231,26 @@ class _Judge:
 
     def _detail_of(self, image: Image, reason: KeepReason | EvictReason) -> str | None:
         """What a person needs to know to change a verdict that the agent cannot change."""
-        if reason is KeepReason.REMOVAL_FAILED and (until := self._kept_until(image)):
-            return f"tried again from {until:%Y-%m-%dT%H:%M:%SZ} on"
-        if reason is not KeepReason.UNREMOVABLE:
-            return None
-        if image.artifact:
-            return "an OCI artifact: RemoveImage by id does nothing"
-        return f"RemoveImage would leave behind: {', '.join(image.stray_records)}"
+        match reason:
+            case KeepReason.REMOVAL_FAILED if until := self._kept_until(image):
+                count = self._memory.removal_failures[image.id].count
+                failed = "its last removal failed" if count == 1 else f"its last {count} removals failed"
+                return f"{failed}; tried again from {until:%Y-%m-%dT%H:%M:%SZ} on"
+            case KeepReason.UNREMOVABLE if image.artifact:
+                return "an OCI artifact: RemoveImage by id does nothing"
+            case KeepReason.UNREMOVABLE:
+                return f"RemoveImage would leave behind: {', '.join(image.stray_records)}"
+            case KeepReason.LOCAL:
+                return self._why_local(image)
+            case _:
+                return None
+
+    def _why_local(self, image: Image) -> str:
+        if not image.digests:
+            return "it has no digest reference, as an image that was built or imported here"
+        if image.imported or image.id in self._memory.imported:
+            return "a record of it carries the mark of an import, or did so before"
+        return "nothing shows that a registry has it under each of its references"
 
 
 def _grace_of(policy: Policy, trigger: Trigger, danger_grace: timedelta | None) -> timedelta:

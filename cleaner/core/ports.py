@@ -75,14 +75,14 @@ class Runtime(Protocol):
         ...
 
     def event_position(self) -> int | None:
-        """Where the stream of container events is now: it grows with each container that is made, or being made.
+        """Position in the stream of container events; it grows with each container created or being created.
 
         None while it is not connected, or where there is none.
         """
         ...
 
     def created_since(self, position: int) -> tuple[Container, ...] | None:
-        """Containers made since then, as `drain_created_containers` gives them; it leaves them there for that.
+        """Containers created since then, or being created, without consuming what `drain_created_containers` gives.
 
         None where the stream broke since then, so that some may be missing.
         """

@@ -52,9 +52,9 @@ class Size:
 NOTHING = Size(0, 0)
 NEXT_TO_NOTHING_BYTES = 1 << 20
 NEXT_TO_NOTHING_SHARE = 0.01
-"""Less than both, on the filesystems that a sweep lowers, is no reason to evict an image: not the blob of 0.1 MiB of
-an image that frees 20 MiB on another disk. Real layers do not grow a hundredfold when they are unpacked. Where it is
-not known how much the image frees elsewhere, the first alone decides."""
+"""Freeing less than both on the filesystems that a sweep lowers is not worth an eviction. Example: a 0.1 MiB blob of an
+image whose 20 MiB lie on another disk. Real layers do not grow a hundredfold when they are unpacked. If it is not known
+how much the image frees elsewhere, the first alone decides."""
 BLOCK_BYTES = 4096
 """Of ext4 and XFS by default: what a file takes is a multiple of it."""
 

@@ -27,7 +27,7 @@ class ImageFacts:
         self._imported: frozenset[str] = frozenset()
         self._failures: dict[str, RemovalFailure] = {}
         self._missing: frozenset[str] = frozenset()
-        """Those of both that the latest inspection missed, and the one before it did not."""
+        """Images with a mark or a failure that were missing for the first time in the latest inspection."""
         self._stored_imported: frozenset[str] = frozenset()
         self._stored_failures: dict[str, RemovalFailure | None] = {}
         """None: by another version."""

@@ -174,12 +174,12 @@ class _Search:
         self._mounts = mounts
 
     def add_images(self, path: str) -> None:
-        """Add that of the images; EnvironmentUnusableError where it is not to be measured."""
+        """Add the images' filesystem; EnvironmentUnusableError if it cannot be measured."""
         place, device = _find(Filesystem.IMAGES, path, in_pod=self._in_pod, mounts=self._mounts)
         self.places[device] = place
 
     def add(self, filesystem: Filesystem, path: str) -> Filesystem | None:
-        """Add another one; which filesystem the path lies on, None where that is not measured."""
+        """Add another one; return the filesystem that the path lies on, None if that is not measured."""
         if not path:
             return None
         try:

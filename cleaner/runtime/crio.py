@@ -30,13 +30,13 @@ _LOCAL_REGISTRY = "localhost/"
 
 
 class ImageTranslator:
-    """From the runtime's images to `core`'s, by the ways of the runtime that answers."""
+    """Translates the runtime's images, allowing for CRI-O's oddities."""
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
         self._runtime_name: str | None = None
         self._artifacts: set[str] = set()
-        """Ids that were listed or asked about, of OCI artifacts: an id fixes what it is."""
+        """Ids of OCI artifacts that were listed or asked about; an id never changes its kind."""
 
     def record_runtime(self, name: str) -> None:
         """Record what the runtime calls itself; without that it is asked."""

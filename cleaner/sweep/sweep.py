@@ -5,6 +5,7 @@ It must not log or count: it yields events, and the caller hands them to the out
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 from cleaner.core.disk_usage import Usage
 from cleaner.core.errors import DiskUnreadableError
@@ -60,7 +61,7 @@ class SweepRequest:
     early: Targets = field(default_factory=dict)
     """Under pressure: targets of the parts that are lowered before they reach their high watermark."""
     kubelet: KubeletThreshold = field(default_factory=KubeletThreshold)
-    """From when on the kubelet acts by itself."""
+    """The usage above which the kubelet acts by itself."""
     pace: Pace | None = None
     """Of a nightly sweep; None: without a pause, to its end."""
 
@@ -76,6 +77,8 @@ class PreparedSweep:
     """What registries answered; None where none was asked."""
     needed: bool
     """False for a pressure sweep while no part is at its high watermark."""
+    danger_grace: timedelta | None = None
+    """How long an image is kept at most while the kubelet is about to act; None while it is not."""
 
 
 class Sweep:
@@ -139,7 +142,7 @@ class Sweep:
         self._evictor.estimates = RemovalEstimates(inspection.trusted_layers, planned)
         self._evictor.sizes_are_bounds = inspection.sizes_are_bounds
         needed = trigger is not Trigger.PRESSURE or bool(self._target.targets.by_part)
-        return PreparedSweep(inspection, planned, usage, asked, needed)
+        return PreparedSweep(inspection, planned, usage, asked, needed, context.danger_grace)
 
     def _within_limit(self, planned: Plan) -> Plan:
         """The plan with as many evictions as the request allows."""

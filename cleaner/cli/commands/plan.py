@@ -16,11 +16,15 @@ from cleaner.core.model import Trigger
 from cleaner.core.space import holders_of
 from cleaner.node import NeverStop
 from cleaner.outlets.terminal import (
+    grace_notices,
+    ledger_notices,
+    limit_notices,
     memory_notices,
     mode_notices,
     plan_document,
     print_holders,
     print_plan,
+    reach_notices,
     registry_notices,
     start_notices,
     watch_notices,
@@ -32,22 +36,29 @@ def execute(arguments: argparse.Namespace, environ: Environ) -> int:
     config = load_config(arguments.config, environ, rules_required=False)
     trigger = Trigger(arguments.trigger)
     with runtime_of(config, NeverStop()) as runtime:
-        node = node_of(config, environ, runtime, NeverStop(), memory_of(config))
+        ledger = memory_of(config)
+        node = node_of(config, environ, runtime, NeverStop(), ledger)
         prepared = sweep_of(config, environ, node, trigger, dry_run=True).prepare()
         now = node.timer.now()
     planned, usage = prepared.plan, prepared.usage
     held = holders_of(prepared.inspection, planned, usage)
+    starts = start_notices(triggers_of(config, environ), trigger, usage, now, needed=prepared.needed)
     notices = (
-        *start_notices(triggers_of(config, environ), trigger, usage, now, needed=prepared.needed),
+        *reach_notices(planned),
         *missing_in(config),
         *mode_notices(config.mode, trigger),
-        *watch_notices(prepared.inspection.memory, config.mode, trigger, config.policy.grace, now),
+        *(
+            ledger_notices(ledger.error, config.mode, trigger)
+            or watch_notices(prepared.inspection.memory, config.mode, trigger, config.policy.grace, now)
+        ),
+        *limit_notices(planned, trigger, config.nightly.evictions_per_night),
+        *grace_notices(prepared.danger_grace, config.policy, trigger),
         *memory_notices(planned),
         *registry_notices(prepared.registries),
     )
     if arguments.output == "json":
-        print_json(plan_document(planned, usage, held, notices))
+        print_json(plan_document(planned, usage, held, (*starts, *notices)))
     else:
-        print_plan(planned, usage, notices, sys.stdout, all_rows=arguments.all)
+        print_plan(planned, usage, notices, sys.stdout, starts=starts, all_rows=arguments.all)
         print_holders(held, sys.stdout)
     return DONE

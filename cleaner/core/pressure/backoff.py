@@ -52,7 +52,7 @@ class Backoff:
             return False
         if fingerprint != self.fingerprint or now >= self.candidate_at or self._rose(usage):
             return True
-        # Not sooner in danger: removals that free nothing would soon have removed everything.
+        # No shortened wait in danger: removals that free nothing would soon empty the node.
         return bool(self.unfinished) and now - self.ended_at >= self.wait_seconds
 
     def lowered(self, usage: Usage) -> "Backoff":

@@ -33,7 +33,7 @@ def excess_of(usage: Usage, targets: Targets) -> Mapping[Part, int]:
 def limit_to_targets(planned: Plan, usage: Usage, targets: Targets) -> Plan:
     """A pressure plan that ends where what it is estimated to free reaches the targets.
 
-    The whole order where nothing is to be freed, where all of it is not enough, or without estimates. Without
+    All candidates if nothing is to be freed, if all of them are not enough, or without estimates. Without
     estimates, an upper bound of what images free may still show that all of them are not enough.
     """
     excess, apart = excess_of(usage, targets), usage.apart

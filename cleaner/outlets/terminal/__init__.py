@@ -8,8 +8,12 @@ from cleaner.outlets.terminal.history import history_document, print_history
 from cleaner.outlets.terminal.json_documents import check_document, plan_document, sweep_document
 from cleaner.outlets.terminal.metric_changes import read_samples
 from cleaner.outlets.terminal.notices import (
+    grace_notices,
+    ledger_notices,
+    limit_notices,
     memory_notices,
     mode_notices,
+    reach_notices,
     registry_notices,
     start_notices,
     watch_notices,
@@ -27,7 +31,10 @@ from cleaner.outlets.terminal.tables import (
 __all__ = [
     "ProgressLines",
     "check_document",
+    "grace_notices",
     "history_document",
+    "ledger_notices",
+    "limit_notices",
     "memory_notices",
     "mode_notices",
     "plan_document",
@@ -38,6 +45,7 @@ __all__ = [
     "print_plan",
     "print_removed_externally",
     "print_sweep",
+    "reach_notices",
     "read_samples",
     "registry_notices",
     "removed_externally_document",

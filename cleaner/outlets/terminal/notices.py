@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from cleaner.core.disk_usage import Resource, Usage
 from cleaner.core.events import RegistriesProbed
-from cleaner.core.model import Memory, Mode, Plan, Trigger
+from cleaner.core.model import Memory, Mode, Plan, Policy, Trigger
 from cleaner.core.triggers import Triggers
 from cleaner.outlets.units import human_age, rfc3339
 
@@ -24,33 +24,78 @@ def memory_notices(plan: Plan | None) -> tuple[str, ...]:
     return (notice,)
 
 
+def ledger_notices(error: str | None, mode: Mode, trigger: Trigger) -> tuple[str, ...]:
+    """Says that nightly sweeps are suspended since the ledger cannot be read."""
+    if error is None or mode is Mode.PRESSURE or trigger is Trigger.PRESSURE:
+        return ()
+    return (f"Nightly sweeps are suspended: {error}.",)
+
+
 def watch_notices(memory: Memory, mode: Mode, trigger: Trigger, grace: timedelta, now: datetime) -> tuple[str, ...]:
     """Says that the daemon's nightly sweeps are suspended until it knows the node."""
     if mode is Mode.PRESSURE or trigger is Trigger.PRESSURE:
         return ()
     if memory.since is None:
-        return ("Nothing is stored about this node, so last uses are not known: the daemon's nightly sweep waits.",)
+        return ("Nightly sweeps are suspended: nothing is stored about this node, so last uses are not known.",)
     known = now - memory.since
     if known >= grace:
         return ()
-    wait = f"its nightly sweep waits until that is {human_age(grace)}"
-    return (f"The agent has watched this node for {human_age(known)} only: {wait}.",)
+    wait = f"the agent has watched this node for {human_age(known)} only, and waits until that is {human_age(grace)}"
+    return (f"Nightly sweeps are suspended: {wait}.",)
+
+
+def reach_notices(planned: Plan) -> tuple[str, ...]:
+    """Says what a sweep does where all candidates together do not reach the low watermark."""
+    if planned.low_watermark_reachable is not False:
+        return ()
+    if not planned.candidates:
+        return ("There is no candidate, so the low watermark is out of reach.",)
+    if planned.reclaimable is not None and planned.evictions and not planned.not_reached:
+        then = "evicts them all, and usage may stay above the kubelet's threshold"
+    else:
+        then = "evicts only until usage is below the kubelet's threshold"
+    count = len(planned.candidates)
+    whole = "the only candidate" if count == 1 else f"all {count} candidates"
+    return (f"Even {whole} would not reach the low watermark, so a sweep {then}.",)
 
 
 def start_notices(
     triggers: Triggers, trigger: Trigger, usage: Usage, now: datetime, *, needed: bool
 ) -> tuple[str, ...]:
     """Says when a sweep of this trigger starts; `needed`: whether a pressure sweep would evict anything now."""
-    if trigger is not Trigger.PRESSURE:
+    if trigger is Trigger.MANUAL:
+        return ()
+    if trigger is Trigger.NIGHTLY:
         start = triggers.next_nightly(now)
-        return (f"The next nightly sweep of this node starts at {rfc3339(start)}.",) if start else ()
+        return (f"The next nightly sweep of this node is due at {rfc3339(start)}.",) if start else ()
     highs = []
     for each in usage.freeable:
         where = "" if each is usage else f" of the {each.filesystem} filesystem"
         pairs = ((resource, triggers.watermarks.pair_for(each, resource)) for resource in Resource)
         highs += [f"{pair.high:.4g} % of its {resource}{where}" for resource, pair in pairs]
+    when = "is due now: it starts" if needed else "starts"
     so = "" if needed else ", so none is needed now"
-    return (f"A pressure sweep starts once the disk has used {' or '.join(highs)}{so}.",)
+    return (f"A pressure sweep {when} once the disk has used {' or '.join(highs)}{so}.",)
+
+
+def limit_notices(planned: Plan, trigger: Trigger, evictions_per_night: int) -> tuple[str, ...]:
+    """Says that candidates of a nightly sweep wait for another night."""
+    if trigger is not Trigger.NIGHTLY or not planned.not_reached:
+        return ()
+    spent = evictions_per_night - len(planned.evictions)
+    used = f", of which {spent} are spent for the latest nightly run" if spent > 0 else ""
+    waiting = len(planned.not_reached)
+    wait = "1 candidate waits" if waiting == 1 else f"{waiting} candidates wait"
+    return (f"nightly.evictions_per_night is {evictions_per_night}{used}: {wait} for the next run.",)
+
+
+def grace_notices(danger_grace: timedelta | None, policy: Policy, trigger: Trigger) -> tuple[str, ...]:
+    """Says that grace is shorter while the kubelet is about to act."""
+    if trigger is not Trigger.PRESSURE or danger_grace is None or danger_grace >= policy.pressure_grace:
+        return ()
+    stays = f"an image stays for {human_age(danger_grace)} only"
+    configured = f"pressure.grace ({human_age(policy.pressure_grace)})"
+    return (f"Usage is close to the kubelet's threshold: {stays}, instead of {configured}.",)
 
 
 def mode_notices(mode: Mode, trigger: Trigger) -> tuple[str, ...]:

@@ -71,12 +71,18 @@ PLAN_HEADINGS = ("verdict", "reason", "rule", "age>", "estimated>", "size>", "im
 """`estimated`: of one to evict, after those above it; of one kept, alone. `size`: as the runtime says."""
 
 
-def print_plan(
-    plan: Plan, usage: Usage | None, notices: Sequence[str], stream: TextIO, *, all_rows: bool = False
+def print_plan(  # noqa: PLR0913 - keywords, each of which says what it means
+    plan: Plan,
+    usage: Usage | None,
+    notices: Sequence[str],
+    stream: TextIO,
+    *,
+    starts: Sequence[str] = (),
+    all_rows: bool = False,
 ) -> None:
-    """What a sweep would do with each image, and why; evictions first and in order."""
+    """What a sweep would do with each image, and why, evictions first and in order; `starts`: when one starts."""
     console = _console(stream)
-    _say(console, _usage_line(usage))
+    _say(console, _usage_line(usage), *starts)
     rows = [_plan_row("evict", verdict) for verdict in plan.evictions]
     if all_rows or len(plan.not_reached) <= MOST_ROWS:
         rows += [_plan_row("not reached", verdict) for verdict in plan.not_reached]
@@ -90,12 +96,6 @@ def print_plan(
     kept = f"{len(plan.kept) + len(plan.not_reached)}"
     kept += f", {len(plan.not_reached)} of them not reached" if plan.not_reached else ""
     _say(console, f"A {plan.trigger} sweep would evict {_images(len(plan.evictions))}{frees} and keep {kept}.")
-    if plan.low_watermark_reachable is False:
-        _say(
-            console,
-            "Evicting all of that does not reach the low watermark. "
-            "A sweep evicts only what keeps the kubelet from acting.",
-        )
     _say(console, *notices)
 
 

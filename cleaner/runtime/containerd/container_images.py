@@ -22,7 +22,7 @@ from cleaner.runtime.pb import containerd_snapshots_pb2 as pb
 from cleaner.runtime.rpc import CallRejectedError, ContainerdApi, MissingApiError
 
 _MOST_SNAPSHOTS = 1000
-"""So deep a walk goes: no image has as many layers."""
+"""The longest walk; no image has as many layers."""
 _LAYER = re.compile(r"sha256:[0-9a-f]{64}")
 
 _Snapshot = tuple[str, str]
@@ -72,9 +72,9 @@ class ContainerImages:
             self._tops[image_id] = tuple(filter(is_snapshot, holds))
 
     def _walk(self, starts: Mapping[str, _Snapshot]) -> tuple[dict[str, frozenset[str]], set[str]]:
-        """Ids of images by container, as far as the walks end at any; and the containers that it leaves doubts about.
+        """Image ids by container, for walks that reach an image; and containers whose walk passed an unknown layer.
 
-        All walks go down together, so that their reads do.
+        All walks go down together, so that reads are batched.
         """
         images = _images_by_top(self._tops)
         found: dict[str, frozenset[str]] = {}

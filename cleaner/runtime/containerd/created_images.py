@@ -14,7 +14,7 @@ from cleaner.runtime.rpc import ContainerdApi, MissingApiError, methods
 _SNAPSHOT_LABEL = "containerd.io/gc.ref.snapshot."
 """On an image's config, before the snapshotter whose snapshot its layers are unpacked to."""
 _SNAPSHOTTERS = ("overlayfs", "native", "btrfs", "zfs", "erofs", "devmapper", "blockfile", "stargz", "nydus", "soci")
-"""Asked about where an event does not tell its snapshotter; one of another name is in doubt."""
+"""Snapshotters to try where the event names none; any other leaves the image unknown."""
 
 
 def name_created(api: ContainerdApi, creations: Creations) -> tuple[Container, ...] | None:
@@ -30,8 +30,8 @@ def name_created(api: ContainerdApi, creations: Creations) -> tuple[Container, .
     if any(not ids[known] for known in ids.keys() - found.keys()):
         return None
     nothing = frozenset[str]()
-    everyone = sorted(found.keys() | ids.keys())
-    return tuple(Container(known, found.get(known, nothing) | ids.get(known, nothing)) for known in everyone)
+    container_ids = sorted(found.keys() | ids.keys())
+    return tuple(Container(known, found.get(known, nothing) | ids.get(known, nothing)) for known in container_ids)
 
 
 def _find_image_ids(api: ContainerdApi, parents: Iterable[ParentSnapshot]) -> Mapping[ParentSnapshot, frozenset[str]]:

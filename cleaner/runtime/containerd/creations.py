@@ -10,7 +10,7 @@ created has both: a tag may name another image a moment later.
 A worked example: a final check takes position 7 and lists containers. Meanwhile event 8 tells that container `b` was
 created from `app:1`. A container `c` has been prepared, and is not created yet. Since 7 there are `b` and `c`.
 
-It must not hide a container: where the stream was not whole since the position, the answer is None.
+It must not hide a container: if the stream was interrupted since the position, the answer is None.
 """
 
 from collections import deque
@@ -66,7 +66,7 @@ class CreationLog:
     """Grows with each container that is created or being created, and with all that interrupts the stream."""
 
     def __init__(self) -> None:
-        """Nothing is known of the time before."""
+        """Start with no history."""
         self.position = 0
         self._whole_from = 0
         self._created: deque[_Created] = deque()
@@ -111,7 +111,7 @@ class CreationLog:
         created = [one for one in self._created if one.position > position]
         images = {one.container_id: one.image for one in created}
         if any(images[one.container_id] != one.image for one in created):
-            # One id twice within seconds, from two images: too rare for a shape of its own.
+            # One id twice within seconds, from two images. Too rare to model: answer unknown.
             return None
         parents = {one.container_id: one.parent for one in created if one.parent is not None}
         return Creations(images, parents | {known: prepared.parent for known, prepared in self._prepared.items()})

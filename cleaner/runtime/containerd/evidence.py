@@ -1,7 +1,7 @@
 """Whether anything shows that a registry has an image: the labels that a pull leaves in containerd's content store.
 
 A pull labels what it fetches with the registry (mostly without its port) and the repository. An import and another tag
-do not: what `ctr images tag` named `other/app` is in no repository `other/app`. So every reference of an image needs
+do not: an image tagged `other/app` by `ctr` need not be in that repository. So every reference of an image needs
 the label of its own repository, on the manifest or index that its record points to. Where that has no such label at
 all, the config's counts.
 
@@ -110,7 +110,7 @@ def _state_of(recorded: Recorded) -> int:
 
 
 def _claims_of(image: Image, records: Records) -> tuple[_Claim, ...]:
-    """What needs evidence; () where there can be none, for want of a reference or of its record."""
+    """The references that need evidence; () if one has no record."""
     claims = tuple(
         _Claim(reference, targets)
         for text in image.references

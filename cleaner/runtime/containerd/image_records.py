@@ -82,7 +82,7 @@ class ImageRecords:
             return [record for record in found if record.name == image.id or record.target.digest in set(targets)]
 
     def _list_records(self, images: Iterable[Image]) -> Iterable[pb.Image]:
-        """All records; the ones that bear the images' names where they cannot be listed even in small parts."""
+        """All records; only those with the images' names if the list cannot be read even in small parts."""
         try:
             return list_records(self._api)
         except CallRejectedError as error:
@@ -92,7 +92,7 @@ class ImageRecords:
             return read_records(self._api, [name for image in images for name in own_names(image)])
 
     def _list_records_of(self, image: Image) -> Iterable[pb.Image]:
-        """All records of one image; the ones that bear its names where that list is too large."""
+        """All records of one image; only those with its names if that list is too large."""
         known = self._targets.get(image.id, ())
         try:
             messages = list_records_matching(self._api, own_names(image), known)

@@ -555,8 +555,17 @@ def test_only_a_rule_for_local_images_evicts_what_no_registry_is_known_to_have(f
     inspection = make_inspection(image)
     if fact == "imported before":
         inspection = replace(inspection, memory=replace(inspection.memory, imported=frozenset({image.id})))
-    assert verdict_on(image, make_policy(), trigger, inspection).reason is KeepReason.LOCAL
+    verdict = verdict_on(image, make_policy(), trigger, inspection)
+    why = "nothing shows that a registry has it under each of its references"
+    marked = "a record of it carries the mark of an import, or did so before"
+    assert (verdict.reason, verdict.detail) == (KeepReason.LOCAL, why if fact == "local" else marked)
     assert verdict_on(image, make_policy(make_rule(local=True)), trigger, inspection).evict
+
+
+def test_an_image_without_a_digest_reference_says_so() -> None:
+    """An image that was built here is told from one whose evidence is missing."""
+    verdict = verdict_on(make_image(1, ["r.io/a:1"]), make_policy(make_rule("r.io/a")))
+    assert verdict.detail == "it has no digest reference, as an image that was built or imported here"
 
 
 def test_a_removal_that_failed_says_when_it_is_tried_again() -> None:
@@ -575,7 +584,10 @@ def test_a_removal_that_failed_says_when_it_is_tried_again() -> None:
         assert (verdict.detail is None) is (reason is EvictReason.EXPIRED)
     failed_now = replace(inspection.memory, removal_failures={image.id: RemovalFailure(1, NOW, image.pulled_at)})
     verdict = verdict_on(image, make_policy(), inspection=replace(inspection, memory=failed_now))
-    assert verdict.detail == "tried again from 2026-06-01T12:01:00Z on"
+    assert verdict.detail == "its last removal failed; tried again from 2026-06-01T12:01:00Z on"
+    failed_now = replace(failed_now, removal_failures={image.id: RemovalFailure(3, NOW, image.pulled_at)})
+    verdict = verdict_on(image, make_policy(), inspection=replace(inspection, memory=failed_now))
+    assert verdict.detail == "its last 3 removals failed; tried again from 2026-06-01T12:04:00Z on"
 
 
 # ---- near the kubelet's threshold

@@ -5,9 +5,25 @@ from datetime import timedelta
 
 import pytest
 
+from cleaner.core.disk_usage import Filesystem
 from cleaner.core.events import RegistriesProbed
 from cleaner.core.model import KeepReason, Memory, Mode, Plan, Trigger
-from cleaner.outlets.terminal.notices import memory_notices, mode_notices, registry_notices, watch_notices
+from cleaner.core.nightly import Calendar
+from cleaner.core.reclaim import Size
+from cleaner.outlets.terminal.notices import (
+    grace_notices,
+    ledger_notices,
+    limit_notices,
+    memory_notices,
+    mode_notices,
+    reach_notices,
+    registry_notices,
+    start_notices,
+    watch_notices,
+)
+from support import nights
+from support.nights import make_nightly
+from support.values import make_policy, make_usage
 from unit.outlets.happenings import MIDNIGHT, NIGHT, staying
 
 GRACE = timedelta(hours=24)
@@ -28,10 +44,9 @@ def _watched(known: timedelta, trigger: Trigger = Trigger.NIGHTLY) -> tuple[str,
     ],
 )
 def test_a_node_that_is_known_for_less_than_grace_is_told(known: timedelta, said: str) -> None:
-    """The daemon's nightly sweep waits, and the notice says for how long the node is known; never negative."""
-    assert _watched(known) == (
-        f"The agent has watched this node for {said} only: its nightly sweep waits until that is 24h.",
-    )
+    """Nightly sweeps are suspended, and the notice says for how long the node is known; never negative."""
+    wait = f"the agent has watched this node for {said} only, and waits until that is 24h"
+    assert _watched(known) == (f"Nightly sweeps are suspended: {wait}.",)
 
 
 @pytest.mark.parametrize("known", [GRACE, GRACE + SECOND, timedelta(days=100)])
@@ -43,8 +58,7 @@ def test_a_node_that_is_known_needs_no_notice(known: timedelta) -> None:
 def test_a_node_without_memory_is_told() -> None:
     """Without a ledger it is not known since when the node is watched."""
     (notice,) = watch_notices(Memory(None), Mode.OBSERVE, Trigger.NIGHTLY, GRACE, MIDNIGHT)
-    assert notice.startswith("Nothing is stored about this node")
-    assert notice.endswith("the daemon's nightly sweep waits.")
+    assert notice.startswith("Nightly sweeps are suspended: nothing is stored about this node")
 
 
 def test_pressure_waits_for_no_memory() -> None:
@@ -93,3 +107,90 @@ def test_registries_that_are_down_are_told() -> None:
         "The registry q.io is down (Connection refused): its images stay, since it could not give them again.",
     )
     assert registry_notices(RegistriesProbed(frozenset({"docker.io"}), {})) == registry_notices(None) == ()
+
+
+@pytest.mark.parametrize(
+    ("trigger", "mode", "said"),
+    [
+        (Trigger.NIGHTLY, Mode.FULL, True),
+        (Trigger.MANUAL, Mode.OBSERVE, True),
+        (Trigger.PRESSURE, Mode.FULL, False),
+        (Trigger.NIGHTLY, Mode.PRESSURE, False),
+    ],
+)
+def test_a_ledger_that_cannot_be_read_suspends_nightly_sweeps(trigger: Trigger, mode: Mode, *, said: bool) -> None:
+    """Its error is the reason that a person needs."""
+    expected = ("Nightly sweeps are suspended: the ledger is broken.",) if said else ()
+    assert ledger_notices("the ledger is broken", mode, trigger) == expected
+    assert ledger_notices(None, mode, trigger) == ()
+
+
+@pytest.mark.parametrize(
+    ("evictions", "not_reached", "reclaimable", "end"),
+    [
+        (0, 0, None, "There is no candidate, so the low watermark is out of reach."),
+        (2, 0, Size(1, 1), "evicts them all, and usage may stay above the kubelet's threshold."),
+        (1, 1, Size(1, 1), "evicts only until usage is below the kubelet's threshold."),
+        (0, 2, Size(1, 1), "evicts only until usage is below the kubelet's threshold."),
+        (2, 0, None, "evicts only until usage is below the kubelet's threshold."),
+    ],
+)
+def test_a_low_watermark_out_of_reach_is_told(
+    evictions: int, not_reached: int, reclaimable: Size | None, end: str
+) -> None:
+    """The notice counts all candidates, and says what a sweep makes of them."""
+    verdicts = (NIGHT.evictions * 2)[: evictions + not_reached]
+    planned = replace(
+        Plan(Trigger.PRESSURE, verdicts[:evictions], (), reclaimable, not_reached=verdicts[evictions:]),
+        low_watermark_reachable=False,
+    )
+    (notice,) = reach_notices(planned)
+    assert notice.endswith(end)
+    assert notice.startswith("Even all 2 candidates would not" if verdicts else "There is no candidate")
+    one = replace(planned, evictions=NIGHT.evictions[:1], not_reached=())
+    assert reach_notices(one)[0].startswith("Even the only candidate would not reach the low watermark")
+    assert reach_notices(replace(planned, low_watermark_reachable=None)) == ()
+
+
+def test_a_limit_that_leaves_candidates_is_told() -> None:
+    """What the latest nightly run has used of the limit is said, where it used any."""
+    planned = Plan(Trigger.NIGHTLY, NIGHT.evictions[:1], (), not_reached=(NIGHT.evictions * 2)[1:3])
+    (notice,) = limit_notices(planned, Trigger.NIGHTLY, 3)
+    used = "of which 2 are spent for the latest nightly run"
+    assert notice == f"nightly.evictions_per_night is 3, {used}: 2 candidates wait for the next run."
+    one = replace(planned, not_reached=planned.not_reached[:1])
+    assert limit_notices(one, Trigger.NIGHTLY, 1) == (
+        "nightly.evictions_per_night is 1: 1 candidate waits for the next run.",
+    )
+    assert limit_notices(planned, Trigger.PRESSURE, 3) == ()
+    assert limit_notices(replace(planned, not_reached=()), Trigger.NIGHTLY, 3) == ()
+
+
+def test_a_shorter_grace_is_told() -> None:
+    """Only under pressure, and only where the kubelet's danger makes it shorter."""
+    policy, short = make_policy(), timedelta(minutes=2)
+    (notice,) = grace_notices(short, policy, Trigger.PRESSURE)
+    stays = "an image stays for 2m only, instead of pressure.grace (5m)"
+    assert notice == f"Usage is close to the kubelet's threshold: {stays}."
+    assert grace_notices(None, policy, Trigger.PRESSURE) == ()
+    assert grace_notices(policy.pressure_grace, policy, Trigger.PRESSURE) == ()
+    assert grace_notices(short, policy, Trigger.NIGHTLY) == ()
+
+
+def test_when_a_sweep_starts_is_told() -> None:
+    """A nightly sweep by its schedule, a pressure sweep by its watermarks; nobody knows when a person starts one."""
+    triggers = nights.make_triggers(Calendar(make_nightly(), timedelta(0)), GRACE, None)
+    usage = make_usage(50)
+    assert start_notices(triggers, Trigger.MANUAL, usage, MIDNIGHT, needed=True) == ()
+    (nightly,) = start_notices(triggers, Trigger.NIGHTLY, usage, MIDNIGHT, needed=True)
+    assert nightly.startswith("The next nightly sweep of this node is due at 20")
+    (calm,) = start_notices(triggers, Trigger.PRESSURE, usage, MIDNIGHT, needed=False)
+    highs = "once the disk has used 75 % of its bytes or 80 % of its inodes"
+    assert calm == f"A pressure sweep starts {highs}, so none is needed now."
+    (due,) = start_notices(triggers, Trigger.PRESSURE, usage, MIDNIGHT, needed=True)
+    assert due == f"A pressure sweep is due now: it starts {highs}."
+    apart = replace(usage, others=(replace(usage, filesystem=Filesystem.CONTENT),))
+    (both,) = start_notices(triggers, Trigger.PRESSURE, apart, MIDNIGHT, needed=True)
+    assert "75 % of its bytes of the content filesystem" in both
+    no_nights = replace(triggers, mode=Mode.PRESSURE)
+    assert start_notices(no_nights, Trigger.NIGHTLY, usage, MIDNIGHT, needed=True) == ()

@@ -91,13 +91,6 @@ def test_many_images_that_are_not_needed_are_counted(count: int, *, shown: bool)
     assert f"app{count + 1}:1.0" in _plan_text(plan, all_rows=True)
 
 
-def test_a_low_watermark_out_of_reach_is_said() -> None:
-    """Where all candidates are not enough the plan says so."""
-    assert "Evicting all of that does not reach the low watermark." in _plan_text(
-        replace(NIGHT, low_watermark_reachable=False)
-    )
-
-
 def test_holders_are_a_line() -> None:
     """Bytes by holder are one line without the holders that have none, and no line where they are not known."""
     stream = io.StringIO()
