@@ -201,7 +201,7 @@ class ContainerEvents:
                 self._log.store_removed(pb.SnapshotRemove.FromString(value).key)
 
     def _store_created(self, made: pb.ContainerCreate) -> None:
-        """One without an image name, or with absurd names, does not count as a use, and makes `since` answer unknown."""
+        """One without an image name, or with absurd names, is no use, and makes `since` answer unknown."""
         if made.id and made.image and len(made.id) + len(made.image) <= _LONGEST_NAMES:
             self._log.store_created(made.id, made.image)
             self._made[made.id] = made.image
