@@ -66,8 +66,9 @@ def plan(
     layers = inspection.trusted_layers
     if layers is None:
         planned = _plan_of(verdicts, trigger, judge.order)
-        size_bytes = sum(verdict.image.size_bytes for verdict in planned.evictions)
-        most = Size(size_bytes, _UNBOUNDED) if inspection.sizes_are_bounds else None
+        bounds = [verdict.image.size_bytes for verdict in planned.evictions]
+        # An image of 0 bytes is one whose size is not known.
+        most = Size(sum(bounds), _UNBOUNDED) if inspection.sizes_are_bounds and all(bounds) else None
         return replace(planned, reclaimable_at_most=most, next_candidate_in=next_candidate_in)
     if trigger is Trigger.PRESSURE:
         verdicts = _without_gainless(verdicts, layers, context)

@@ -52,9 +52,10 @@ class Size:
 NOTHING = Size(0, 0)
 NEXT_TO_NOTHING_BYTES = 1 << 20
 NEXT_TO_NOTHING_SHARE = 0.01
-"""Freeing less than both on the filesystems that a sweep lowers is not worth an eviction. Example: a 0.1 MiB blob of an
-image whose 20 MiB lie on another disk. Real layers do not grow a hundredfold when they are unpacked. If it is not known
-how much the image frees elsewhere, the first alone decides."""
+WORTH_INODES = 100
+"""Freeing less than both, and fewer inodes than these, on the filesystems that a sweep lowers is not worth an eviction.
+Example: a 0.1 MiB blob of an image whose 20 MiB lie on another disk. Real layers do not grow a hundredfold when they
+are unpacked. If it is not known how much the image frees elsewhere, the first alone decides about bytes."""
 BLOCK_BYTES = 4096
 """Of ext4 and XFS by default: what a file takes is a multiple of it."""
 
@@ -229,7 +230,7 @@ def _is_worth(freed: Collection[Size], lowered: frozenset[Filesystem], apart: fr
     enough_bytes = NEXT_TO_NOTHING_BYTES
     if not elsewhere_unknown:
         enough_bytes = min(enough_bytes, math.ceil(NEXT_TO_NOTHING_SHARE * size.bytes))
-    return size_bytes >= enough_bytes and size_bytes + inodes > 0
+    return inodes >= WORTH_INODES or (size_bytes >= enough_bytes and size_bytes + inodes > 0)
 
 
 def _walk_what_stays(layers: Layers, going: frozenset[str]) -> _Walk:

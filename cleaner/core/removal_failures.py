@@ -7,6 +7,7 @@ from 03:04 on. Failures of the runtime are no failures of an image, see `Fault`.
 
 from datetime import datetime, timedelta
 
+from cleaner.core.clock_trust import CLOCK_JUMP
 from cleaner.core.model import Image, RemovalFailure
 
 FIRST_WAIT = timedelta(minutes=1)
@@ -32,9 +33,9 @@ def is_pulled_since(failure: RemovalFailure, pulled_at: datetime | None) -> bool
 def kept_until(image: Image, failure: RemovalFailure | None, now: datetime) -> datetime | None:
     """Until when an image is kept since its removal failed; None where it is not, as after a new pull.
 
-    A failure of the future, by a clock that was ahead, keeps the image for a day at most.
+    A failure of the future was stored by a clock that was ahead, and does not count.
     """
-    if failure is None or is_pulled_since(failure, image.pulled_at):
+    if failure is None or is_pulled_since(failure, image.pulled_at) or failure.failed_at - now > CLOCK_JUMP:
         return None
-    until = min(retry_at(failure), now + LONGEST_WAIT)
+    until = retry_at(failure)
     return until if now < until else None

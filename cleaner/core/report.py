@@ -26,7 +26,7 @@ class Eviction:
     seconds: float | None = None
     """From the call of RemoveImage to its confirmation; None where nothing was removed."""
     fault: Fault | None = None
-    """What made it fail; None where it did not."""
+    """What made it fail, or a final check never valid; None where neither is so."""
 
 
 @dataclass(frozen=True, slots=True)

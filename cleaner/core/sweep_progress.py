@@ -27,10 +27,13 @@ class RemovalEstimates:
         self._layers = layers
         self._left = [v.image.id for v in planned.candidates] if planned else []
         self._gone: list[str] = []
-        self._sizes: Mapping[str, Size] = self._estimate()
+        self._sizes: Mapping[str, Size] | None = None
+        """None where they are to be made anew, once one is asked for: a whole walk through the graph."""
 
     def bytes_of(self, verdict: Verdict) -> int | None:
         """The estimate for the image if it is evicted next; None where there is none."""
+        if self._sizes is None:
+            self._sizes = marginal(self._layers, self._gone + self._left) if self._layers else {}
         size = self._sizes.get(verdict.image.id)
         return None if size is None else size.bytes
 
@@ -41,10 +44,7 @@ class RemovalEstimates:
         if eviction.outcome is EvictionOutcome.EVICTED:
             self._gone.append(image_id)
         else:
-            self._sizes = self._estimate()
-
-    def _estimate(self) -> Mapping[str, Size]:
-        return marginal(self._layers, self._gone + self._left) if self._layers else {}
+            self._sizes = None
 
 
 @dataclass(slots=True)

@@ -114,7 +114,7 @@ class Triggers:
             return replace(calm, backoff=self._backoff_after(report, moment))
         if report.trigger is not Trigger.NIGHTLY or report.stop_reason in CONTINUED:
             return calm
-        if report.stop_reason is StopReason.FAILURES:
+        if _is_unfinished(report):
             wait = next_wait(self.nightly_wait)
             return replace(calm, nightly_at=moment.monotonic + wait, nightly_wait=wait)
         calm = replace(calm, nightly_at=0.0, nightly_wait=0.0)
@@ -216,9 +216,15 @@ def _helped(report: SweepReport) -> bool:
 
 
 def _unfinished(report: SweepReport) -> frozenset[Part]:
-    """The parts that a sweep was to lower, where it ended early: after failures, or since removals freed nothing."""
+    """The parts that a sweep was to lower, where it ended early."""
+    return report.lowered if _is_unfinished(report) else frozenset()
+
+
+def _is_unfinished(report: SweepReport) -> bool:
+    """Whether another sweep may do what this one could not: the runtime failed, or removals freed nothing so far."""
     untried = report.stop_reason is StopReason.NO_PROGRESS and report.not_reached > 0
-    return report.lowered if untried or report.stop_reason is StopReason.FAILURES else frozenset()
+    ended_early = untried or report.stop_reason is StopReason.FAILURES
+    return ended_early or any(eviction.fault is Fault.RUNTIME for eviction in report.evictions)
 
 
 def _candidate_at(report: SweepReport, moment: NodeState) -> float:

@@ -138,7 +138,9 @@ class CriRuntime:
         named = translate.names_by_container(message for answer in answers for message in answer.containers)
         mounted = self._mounted.read(named.keys())
         listed = [Container(known, names | mounted.get(known, frozenset())) for known, names in named.items()]
-        return tuple(sorted(listed + self._list_unlisted(named), key=lambda container: container.id))
+        # A container without an id or digest of its image is looked up by its snapshots, as those outside CRI.
+        identified = [known for known, names in named.items() if any("sha256:" in name for name in names)]
+        return tuple(sorted(listed + self._list_unlisted(identified), key=lambda container: container.id))
 
     def drain_created_containers(self) -> tuple[Container, ...]:
         """Containers that were created since the last call, by id, sandboxes too.
@@ -166,7 +168,11 @@ class CriRuntime:
         be understood or its image not be found. Nothing is taken from `drain_created_containers`.
         """
         creations = self._uses.created_since(position)
-        return None if creations is None else name_created(self._containerd_api, creations)
+        containers = None if creations is None else name_created(self._containerd_api, creations)
+        if creations is None or not containers:
+            return containers
+        mounted = self._mounted.read_new(creations.image_by_container.keys())
+        return tuple(Container(one.id, one.image_names | mounted.get(one.id, frozenset())) for one in containers)
 
     def list_sandbox_images(self) -> frozenset[str]:
         """Images of all sandboxes, ready or not, and of the next one where the runtime tells it."""

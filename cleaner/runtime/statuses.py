@@ -33,6 +33,13 @@ class MountedImages:
         _complete(self._known, container_ids, self._read_one)
         return self._known
 
+    def read_new(self, container_ids: Collection[str]) -> Mapping[str, frozenset[str]]:
+        """The same of containers that were just created; CRI does not know sandboxes and containers outside it."""
+        found = {known: self._known[known] for known in container_ids if known in self._known}
+        _complete(found, container_ids, self._read_one)
+        self._known |= found
+        return found
+
     def _read_one(self, container_id: str) -> frozenset[str]:
         request = pb.ContainerStatusRequest(container_id=container_id)
         answer = self._calls.read(methods.CONTAINER_STATUS, request)

@@ -44,8 +44,11 @@ class Evictor:
         except CleanerError as error:
             text = f"the final check failed: {error}"
             return Eviction(verdict, EvictionOutcome.FAILED, text, fault=Fault.RUNTIME)
+        if checked.error is not None:
+            text = f"the final check failed: {checked.error}"
+            return Eviction(verdict, EvictionOutcome.FAILED, text, fault=checked.fault)
         if checked.usage is None:
-            return Eviction(verdict, EvictionOutcome.SPARED, checked.reason_to_spare)
+            return Eviction(verdict, EvictionOutcome.SPARED, checked.reason_to_spare, fault=checked.fault)
         return self._remove(verdict, checked.usage, pulls_move=pulls_move)
 
     def _remove(self, verdict: Verdict, before: Usage, *, pulls_move: bool) -> Eviction:

@@ -15,8 +15,9 @@ were not valid the image is spared.
 from dataclasses import dataclass, replace
 
 from cleaner.core.disk_usage import Usage
+from cleaner.core.errors import RuntimeRejectedError
 from cleaner.core.image_users import ids_in_use, image_users, reason_to_spare
-from cleaner.core.model import Image
+from cleaner.core.model import Fault, Image
 from cleaner.core.ports import Node
 
 MOST_CHECKS = 3
@@ -28,12 +29,19 @@ OUTDATED = f"the runtime changed or was slow during each of {MOST_CHECKS} final 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What the final check found."""
+    """What the final check found; nothing but `usage` where the image may be removed at once."""
 
-    reason_to_spare: str | None
-    """None where the image may be removed at once."""
     usage: Usage | None = None
-    """Right before the removal; None where there is none."""
+    """Right before the removal."""
+    reason_to_spare: str | None = None
+    error: str | None = None
+    """Why the check failed, since the runtime rejected the question for this image."""
+    fault: Fault | None = None
+    """What keeps the image, where it is neither its users nor a change of it."""
+
+
+class ImageRejectedError(RuntimeRejectedError):
+    """The runtime does not tell the state of one image: others may be fine."""
 
 
 class FinalChecks:
@@ -47,35 +55,41 @@ class FinalChecks:
     def check(self, image: Image) -> CheckResult:
         """Check a planned image until a check is still valid at its end, three times at most.
 
-        The caller removes the image at once. CleanerError where anything cannot be read.
+        The caller removes the image at once. CleanerError where the runtime or the disk cannot be read.
         """
+        try:
+            return self._check(image)
+        except ImageRejectedError as error:
+            return CheckResult(error=str(error), fault=Fault.IMAGE)
+
+    def _check(self, image: Image) -> CheckResult:
         for _ in range(MOST_CHECKS):
             runtime, timer = self._node.runtime, self._node.timer
             position, began = runtime.event_position(), timer.monotonic()
-            against = self._read_reason_to_spare(image)
+            against = self._read_reason_to_spare(image, watched=position is not None)
             if against is not None:
-                return CheckResult(against)
+                return CheckResult(reason_to_spare=against)
             took = timer.monotonic() - began
             usage = self._node.disk.read_usage()
             if position is None:
                 longest = min(max(2 * took, SHORTEST_UNWATCHED_SECONDS), LONGEST_UNWATCHED_SECONDS)
-            elif self._is_concerned(image, position):
+            elif self._is_concerned(image, position, began):
                 continue
             else:
                 longest = LONGEST_WATCHED_SECONDS
             if timer.monotonic() - began <= longest:
-                return CheckResult(None, usage)
-        return CheckResult(OUTDATED)
+                return CheckResult(usage)
+        return CheckResult(reason_to_spare=OUTDATED, fault=Fault.RUNTIME)
 
-    def _is_concerned(self, image: Image, position: int) -> bool:
+    def _is_concerned(self, image: Image, position: int, began: float) -> bool:
         """Whether a container of the image was created since; in doubt, where the stream broke, one was.
 
         Finding the images of new containers takes calls too. What was created during these is asked for again, until
-        nothing was.
+        nothing was, or the check is too old.
         """
-        runtime = self._node.runtime
+        runtime, timer = self._node.runtime, self._node.timer
         asked_at, now = None, runtime.event_position()
-        while now is not None and now != asked_at:
+        while now is not None and now != asked_at and timer.monotonic() - began <= LONGEST_WATCHED_SECONDS:
             asked_at = now
             created = runtime.created_since(position)
             if created is None:
@@ -87,11 +101,22 @@ class FinalChecks:
             now = runtime.event_position()
         return now is None
 
-    def _read_reason_to_spare(self, image: Image) -> str | None:
-        """Read the image, sandboxes and containers; containers come last, since they change fastest."""
+    def _read_reason_to_spare(self, image: Image, *, watched: bool) -> str | None:
+        """Read the image, sandboxes and containers; last comes what may change unseen.
+
+        Where container events are followed that is the image, which may be pulled again or pinned. Elsewhere it is the
+        containers, which change fastest.
+        """
         runtime = self._node.runtime
-        present = runtime.read_image(image.id)
+        present = None if watched else self._read_image(image)
         sandbox_images = runtime.list_sandbox_images()
         users = image_users(runtime.list_containers(), sandbox_images)
         self.used |= users.in_use
+        present = self._read_image(image) if watched else present
         return reason_to_spare(image, present, replace(users, used=self.used))
+
+    def _read_image(self, image: Image) -> Image | None:
+        try:
+            return self._node.runtime.read_image(image.id)
+        except RuntimeRejectedError as error:
+            raise ImageRejectedError(str(error)) from error

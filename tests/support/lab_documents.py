@@ -59,10 +59,10 @@ FILESYSTEM: dict[str, object] = {
     "available_bytes": int,
     "used_percent": float,
     "inodes_used_percent": float | None,
-    "name": frozenset({"images", "content", "containers"}),
+    "name": frozenset({"images", "content", "snapshots", "containers"}),
 }
 PLAN: dict[str, object] = {
-    "trigger": frozenset({"nightly", "pressure"}),
+    "trigger": frozenset({"nightly", "pressure", "manual"}),
     "filesystem": FILESYSTEM,
     "filesystems": [FILESYSTEM],
     "reclaimable_bytes": int | None,
@@ -74,6 +74,7 @@ PLAN: dict[str, object] = {
             "references": [str],
             "verdict": frozenset({"evict", "keep"}),
             "reason": KEEP_REASONS | EVICT_REASONS,
+            "detail": str | None,
             "rule": str | None,
             "created_at": is_time_or_null,
             "pulled_at": is_time_or_null,
@@ -85,7 +86,7 @@ PLAN: dict[str, object] = {
     **NOTICES,
 }
 SWEEP: dict[str, object] = {
-    "trigger": frozenset({"manual", "pressure"}),
+    "trigger": frozenset({"nightly", "pressure", "manual"}),
     "dry_run": bool,
     "started_at": is_time,
     "duration_seconds": float,
@@ -101,6 +102,7 @@ SWEEP: dict[str, object] = {
             "rule": str | None,
             "outcome": frozenset({"evicted", "failed", "spared", "planned"}),
             "error": str | None,
+            "fault": str | None,
             "estimated_bytes": int | None,
             "reclaimed_bytes": int | None,
         }

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 import grpc
 
+from cleaner.core.errors import RuntimeRejectedError
 from cleaner.core.model import Container
 from cleaner.runtime.containerd.containers import OwnContainer, with_names
 from cleaner.runtime.containerd.gc_labels import is_snapshot, read_gc_labels, snapshot_key, snapshotter_of
@@ -38,24 +39,37 @@ class ContainerImages:
         self._parents: dict[_Snapshot, str] = {}
         self._tops: dict[str, tuple[str, ...]] = {}
         self._starts: frozenset[_Snapshot] = frozenset()
+        self._rejecting: set[str] = set()
+        """Snapshotters that answered the latest walk with an error: which image its containers run is not known."""
 
     def name(self, containers: Mapping[str, OwnContainer], image_ids: Collection[str]) -> list[Container]:
         """These containers with the ids of the images that they run, or with all names of their tags' images.
 
-        An image whose config cannot be read may be any container's. Another read that fails is an error: a container
-        whose image is not known may use any.
+        An image whose config cannot be read may be any container's. Where a snapshotter answers with an error, its
+        containers may use any image that is unpacked to it. A runtime that does not answer is an error.
         """
         starts = {i: (c.snapshotter, c.snapshot_key) for i, c in containers.items() if c.snapshotter and c.snapshot_key}
         try:
             self._read_tops(frozenset(starts.values()), image_ids)
         except MissingApiError:
             starts = {}
+        self._rejecting.clear()
         found, doubtful = self._walk(starts)
         tags = {i: c.image for i, c in containers.items() if i not in found or i in doubtful}
         tagged = {container.id: container.image_names for container in with_names(self._api, tags)}
         nothing = frozenset[str]()
         unread = frozenset(image_ids) - self._tops.keys() if starts else nothing
-        return [Container(i, found.get(i, nothing) | tagged.get(i, nothing) | unread) for i in containers]
+        any_of = {snapshotter: self._unpacked_to(snapshotter) for snapshotter in self._rejecting}
+        return [
+            Container(
+                i, found.get(i, nothing) | tagged.get(i, nothing) | unread | any_of.get(container.snapshotter, nothing)
+            )
+            for i, container in containers.items()
+        ]
+
+    def _unpacked_to(self, snapshotter: str) -> frozenset[str]:
+        """Ids of all images that a container of this snapshotter can run."""
+        return frozenset(i for i, tops in self._tops.items() if snapshotter in map(snapshotter_of, tops))
 
     def _read_tops(self, starts: frozenset[_Snapshot], image_ids: Collection[str]) -> None:
         """Top snapshots of these images, where any container needs them.
@@ -107,9 +121,9 @@ class ContainerImages:
             return find_snapshots(self._api, snapshotter, names)
         except MissingApiError:
             return [None] * len(names)
-        except CallRejectedError as error:
-            if error.code is not grpc.StatusCode.INVALID_ARGUMENT:
-                raise
+        except RuntimeRejectedError as error:
+            if not (isinstance(error, CallRejectedError) and error.code is grpc.StatusCode.INVALID_ARGUMENT):
+                self._rejecting.add(snapshotter)
             return [None] * len(names)
 
 

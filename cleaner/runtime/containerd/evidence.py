@@ -137,4 +137,4 @@ def _covers(sources: _Sources, reference: Reference) -> bool:
     without_port = host if colon and port.isdecimal() else reference.registry
     # An IPv6 address is labelled without its brackets.
     names = {reference.registry, without_port, without_port.strip("[]")}
-    return any(reference.repository in sources.get(name, ()) for name in names)
+    return any(reference.repository in sources.get(name.lower(), ()) for name in names)

@@ -10,6 +10,11 @@ from cleaner.runtime.pb import containerd_content_pb2 as content_pb
 from cleaner.runtime.pb import containerd_snapshots_pb2 as snapshots_pb
 from cleaner.runtime.rpc import CONTENT_INFO, ContainerdApi, MissingApiError, methods, require_answer_about
 
+_TOGETHER = 64
+"""Blobs that are asked for at once."""
+_MOST_ERRORS = 40
+"""Answers with an error in one reading: about six bad blobs, each of which is found in seven steps."""
+
 
 def find_blobs(api: ContainerdApi, digests: Sequence[str]) -> list[content_pb.Info | None]:
     """What the content store has of these digests, in their order; None for what is not there."""
@@ -23,15 +28,23 @@ def find_blobs(api: ContainerdApi, digests: Sequence[str]) -> list[content_pb.In
 def find_readable_blobs(api: ContainerdApi, digests: Sequence[str]) -> dict[str, content_pb.Info | None]:
     """What the content store has, by digest, as above; without those that it rejects or answers wrongly about.
 
-    It reads in halves where there is an error among the answers: one bad blob must not hide the others.
+    It reads in halves where there is an error among the answers: one bad blob must not hide the others. After too many
+    errors it leaves out the rest: a store that rejects everything is not asked about each blob seven times.
     """
-    try:
-        return dict(zip(digests, find_blobs(api, digests), strict=True))
-    except MissingApiError:
-        raise
-    except RuntimeRejectedError:
-        half = len(digests) // 2
-        return find_readable_blobs(api, digests[:half]) | find_readable_blobs(api, digests[half:]) if half else {}
+    found: dict[str, content_pb.Info | None] = {}
+    starts = range(0, len(digests), _TOGETHER)
+    waiting, errors = [digests[start : start + _TOGETHER] for start in reversed(starts)], 0
+    while waiting and errors < _MOST_ERRORS:
+        some = waiting.pop()
+        try:
+            found |= dict(zip(some, find_blobs(api, some), strict=True))
+        except MissingApiError:
+            raise
+        except RuntimeRejectedError:
+            errors += 1
+            half = len(some) // 2
+            waiting += [some[half:], some[:half]] if half else []
+    return found
 
 
 def find_snapshots(api: ContainerdApi, snapshotter: str, names: Sequence[str]) -> list[snapshots_pb.Info | None]:

@@ -144,3 +144,7 @@ def test_a_nightly_plan_counts_what_the_night_has_evicted(
     assert [image["reason"] for image in images[left:]] == ["not_reached"] * (5 - left)
     assert len(swept["evictions"]) == left
     assert swept["stop_reason"] == "limit"
+    with commands_on(world.node, monkeypatch):
+        words = ["sweep", "--trigger", "nightly", "--dry-run", "-o", "json", "--limit", "2", "--config", str(config)]
+        assert main(words, {}) == 0
+    assert len(json.loads(capsys.readouterr().out)["evictions"]) == min(left, 2)

@@ -10,12 +10,15 @@ from hypothesis import strategies as st
 from cleaner.core.disk_usage import Resource, Usage
 from cleaner.core.kubelet import (
     DEFAULT_HARD,
+    KubeletConfig,
+    KubeletRead,
     KubeletSettings,
     acts_of,
     collisions,
     go_duration_of,
     kubelet_settings_of,
     quantity_of,
+    threshold_of,
 )
 from cleaner.core.pressure.watermarks import WatermarkPair, Watermarks
 
@@ -146,6 +149,7 @@ def test_drop_ins_are_merged_in_their_order() -> None:
         ({"imageGCLowThresholdPercent": -1}, "imageGCLowThresholdPercent: is no whole number from 0 to 100"),
         ({"imageGCLowThresholdPercent": 101}, "imageGCLowThresholdPercent: is no whole number from 0 to 100"),
         ({"imageMaximumGCAge": "7d"}, "imageMaximumGCAge: is no duration"),
+        ({"imageMinimumGCAge": "7d"}, "imageMinimumGCAge: is no duration"),
         ({"evictionHard": ["15%"]}, "evictionHard: is no mapping"),
         ({"evictionSoft": "15%"}, "evictionSoft: is no mapping"),
         ({"evictionHard": {"imagefs.available": "lots"}}, "imagefs.available: 'lots' is no percentage and no quantity"),
@@ -237,3 +241,16 @@ def test_a_collision_says_what_stands_against_what() -> None:
         "the kubelet removes images by itself above 95 % of inodes (imagefs.inodesFree<5%), and "
         "pressure.inodes.high is 95, so the kubelet acts first; lower pressure.inodes, or raise the kubelet's"
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "seconds"),
+    [([], 120), (["5m0s"], 300), (["0s"], 120), (["5m", "30s"], 30), (["30s", None], 30)],
+)
+def test_the_minimum_age_of_the_kubelets_own_removals(values: list[str | None], seconds: int) -> None:
+    """The last file that says it counts; 0 is the kubelet's default, and the threshold carries it on."""
+    trees = [tree(**({} if value is None else {"imageMinimumGCAge": value})) for value in values] or [tree()]
+    settings = kubelet_settings_of(*trees)
+    assert settings.minimum_age == timedelta(seconds=seconds)
+    read = KubeletRead(KubeletConfig("/kubelet.yaml", settings), {}, ())
+    assert threshold_of(read).minimum_age == timedelta(seconds=seconds)

@@ -635,6 +635,10 @@ def test_without_layers_sizes_may_bound_what_is_freed() -> None:
     assert found.reclaimable is None
     assert found.most_reclaimable is not None
     assert found.most_reclaimable.bytes == 110
+    unknown = make_inspection(*images, make_image(4))
+    found = plan(replace(unknown, sizes_are_bounds=True), make_policy(), Trigger.PRESSURE, NOW)
+    assert len(found.evictions) == 3
+    assert found.most_reclaimable is None
 
 
 # ---- the design's table, read again, slowly

@@ -351,6 +351,13 @@ def test_next_to_nothing_is_no_gain(there_bytes: int, elsewhere_bytes: int, *, g
     assert gains_with(Size(there_bytes, 1), elsewhere, lowered={Filesystem.IMAGES}, apart={SNAPSHOTS}) is gains
 
 
+@pytest.mark.parametrize(("inodes", "gains"), [(99, False), (100, True), (8000, True)])
+def test_inodes_are_a_gain_of_their_own(inodes: int, *, gains: bool) -> None:
+    """Many small files are worth an eviction where inodes are short, however few bytes they take."""
+    elsewhere = Size(200 * MIB, 1, content_bytes=200 * MIB, content_inodes=1)
+    assert gains_with(Size(900_000, inodes), elsewhere, lowered={Filesystem.IMAGES}, apart={CONTENT}) is gains
+
+
 @pytest.mark.parametrize(("there_bytes", "gains"), [(0, False), (MIB - 1, False), (MIB, True), (MIB + 1, True)])
 @pytest.mark.parametrize("lowered", [None, IMAGES_ALONE])
 def test_next_to_nothing_beside_an_unknown_amount(

@@ -40,7 +40,8 @@ def test_a_new_pull_begins_anew() -> None:
     assert kept_until(IMAGE, None, NOW) is None
 
 
-def test_a_failure_of_the_future_keeps_for_a_day_at_most() -> None:
-    """A clock that was a year ahead keeps no image for a year."""
-    failure = RemovalFailure(1, NOW + 365 * DAY, IMAGE.pulled_at)
-    assert kept_until(IMAGE, failure, NOW) == NOW + DAY
+@pytest.mark.parametrize(("ahead", "kept"), [(10 * MINUTE, True), (11 * MINUTE, False), (365 * DAY, False)])
+def test_a_failure_of_the_future_does_not_count(ahead: timedelta, *, kept: bool) -> None:
+    """A clock that was a year ahead keeps no image for a year; one that was set back a little changes nothing."""
+    failure = RemovalFailure(1, NOW + ahead, IMAGE.pulled_at)
+    assert (kept_until(IMAGE, failure, NOW) is not None) is kept

@@ -8,7 +8,7 @@ import pytest
 from cleaner.core.errors import RuntimeRejectedError, RuntimeUnavailableError
 from cleaner.core.events import EvictionEnded, NightlyRunEnded
 from cleaner.core.model import EvictionOutcome, KeepReason, Mode, StopReason, Trigger
-from support.nodes import World, make_world
+from support.nodes import MB, World, make_world
 from unit.daemon.test_loop import Watch
 
 REJECTED = RuntimeRejectedError("RemoveImage: INTERNAL: no")
@@ -99,3 +99,44 @@ def test_a_sweep_that_the_runtime_failed_is_retried_below_the_high_watermark(wor
     assert second.started_at - first.started_at >= timedelta(minutes=1)
     assert second.stop_reason is StopReason.LOW_WATERMARK
     assert not others
+
+
+def test_removals_that_the_runtime_did_not_answer_are_tried_again(world: World) -> None:
+    """Fewer failures than end a sweep, and no other candidate: a minute later the sweep is repeated."""
+    world.simulated.write_file("logs", 600 * MB)
+    for number in range(3):
+        world.pull_old(f"app{number}", days=40 - number)
+    world.runtime.failures["remove_image"] = [DOWN] * 3
+    watch = Watch(world)
+    watch.run_for(minutes=3)
+    first, second, *_ = [event.report for event in watch.reports(Trigger.PRESSURE)]
+    assert {e.outcome for e in first.evictions} == {EvictionOutcome.FAILED}
+    assert second.started_at - first.started_at >= timedelta(minutes=1)
+    assert EvictionOutcome.EVICTED in {e.outcome for e in second.evictions}
+
+
+def test_a_nightly_run_that_the_runtime_failed_once_is_not_done(world: World) -> None:
+    """One removal without an answer leaves the run open, and the next sweep of that night evicts the image."""
+    world.pull_old("app")
+    world.runtime.failures["remove_image"] = [DOWN]
+    world.ledger.nightly_run = None
+    world.timer.move(hours=12, minutes=1)
+    watch = Watch(world)
+    watch.run_for(minutes=30)
+    first, second = [event.report for event in watch.reports(Trigger.NIGHTLY)]
+    assert [e.outcome for e in first.evictions] == [EvictionOutcome.FAILED]
+    assert [e.outcome for e in second.evictions] == [EvictionOutcome.EVICTED]
+    assert len(watch.recorder.of(NightlyRunEnded)) == 1
+
+
+@pytest.mark.parametrize("method", ["read_image", "remove_image"])
+def test_images_that_the_runtime_always_rejects_do_not_keep_the_others(world: World, method: str) -> None:
+    """Whether the question or the removal is rejected: five such images end no sweep."""
+    for number in range(16):
+        world.pull_old(f"app{number:02}", days=40 - number)
+    world.runtime.failures[method] = [REJECTED] * 5
+    watch = Watch(world)
+    watch.run_for(seconds=30)
+    report = watch.reports(Trigger.PRESSURE)[0].report
+    assert report.stop_reason is StopReason.LOW_WATERMARK
+    assert [e.outcome for e in report.evictions[:5]] == [EvictionOutcome.FAILED] * 5

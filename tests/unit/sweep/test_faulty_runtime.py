@@ -270,7 +270,7 @@ def test_failures_of_the_runtime_are_not_held_against_an_image(world: FaultyWorl
     elif lost == "deadline":
         removals.fail(Code.DEADLINE_EXCEEDED)
     else:
-        world.server.faults.when("ImageStatus", subject=image_id, after=1, times=1).fail(Code.INTERNAL)
+        world.server.faults.when("ImageStatus", subject=image_id, after=1, times=1).fail(Code.DEADLINE_EXCEEDED)
     first, second = sweep_twice(world, Trigger.MANUAL)
     assert outcomes(first) == {image_id: FAILED}
     assert outcomes(second) == {image_id: EVICTED}

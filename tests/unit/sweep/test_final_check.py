@@ -132,6 +132,24 @@ def test_a_container_that_is_created_while_others_are_looked_up_is_seen(world: W
     assert eviction.outcome is SPARED
 
 
+def test_look_ups_that_never_end_end_the_check(world: World) -> None:
+    """Where a container is created during each look-up, a check ends after half a minute, and is not valid."""
+    world.pull_old("a")
+    world.pull_old("b", days=1)
+    in_each_check(world, lambda _: start_another(world))
+    lookups: list[int] = []
+
+    def start_again() -> None:
+        lookups.append(1)
+        world.timer.move(seconds=1)
+        start_another(world)
+
+    world.runtime.after["created_since"] = start_again
+    (eviction,) = evict(world)
+    assert (eviction.outcome, eviction.error, eviction.fault) == (SPARED, OUTDATED, Fault.RUNTIME)
+    assert len(lookups) == MOST_CHECKS * 31
+
+
 def start_another(world: World) -> None:
     world.simulated.start_container("registry.example.com/b:v1")
 

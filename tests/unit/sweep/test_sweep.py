@@ -299,17 +299,17 @@ def test_a_final_check_that_fails_keeps_the_image(world: World) -> None:
     assert first.error.startswith("the final check failed: ")
 
 
-def test_the_final_check_lists_the_containers_last(world: World) -> None:
-    """Only the list of containers is read right before the removal."""
+def test_the_final_check_reads_the_image_last(world: World) -> None:
+    """Container events tell what comes after the list of containers, so the image is read right before its removal."""
     world.pull_old("a")
     world.sweep(Trigger.NIGHTLY)
     calls = world.runtime.calls
     removal = calls.index("remove_image")
     assert calls[removal - 7 : removal] == [
         "event_position",
-        "read_image",
         "list_sandbox_images",
         "list_containers",
+        "read_image",
         "event_position",
         "created_since",
         "event_position",
@@ -445,11 +445,13 @@ def test_failures_of_images_end_no_sweep(world: World) -> None:
         ({"read_image": [DOWN]}, Fault.RUNTIME),
         ({"read_image": [None, DOWN]}, Fault.RUNTIME),
         ({"read_image": [None, REJECTED]}, Fault.RUNTIME),
+        ({"read_image": [REJECTED]}, Fault.IMAGE),
+        ({"list_containers": [None, REJECTED]}, Fault.RUNTIME),
         ({"list_leftovers": [DOWN]}, Fault.RUNTIME),
     ],
 )
 def test_what_made_an_eviction_fail(world: World, failures: Failures, fault: Fault) -> None:
-    """The image is to blame only where the runtime answered RemoveImage, and the image is known to be still there."""
+    """The image is to blame where the runtime rejects a question about it, or leaves it there after RemoveImage."""
     world.pull_old("a")
     world.runtime.failures = failures
     (eviction,) = world.report(Trigger.NIGHTLY).evictions

@@ -1,6 +1,7 @@
 """Pressure: when a filesystem is full, when that is over, and when to try again."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -14,6 +15,7 @@ from cleaner.core.pressure.watermarks import (
     above,
     above_low,
     at_high,
+    danger_grace,
     in_danger,
     low_targets,
 )
@@ -236,3 +238,18 @@ def test_each_filesystem_is_judged_by_itself() -> None:
     assert at_high(usage, WATERMARKS) == parts
     assert above_low(usage, WATERMARKS) == parts
     assert in_danger(usage, KUBELET) == NEITHER
+
+
+# ---- grace in danger
+
+
+@pytest.mark.parametrize(
+    ("minimum_age", "grace"),
+    [(0, 60), (59, 60), (60, 60), (61, 61), (120, 120)],
+)
+def test_grace_in_danger_is_what_a_container_needs_at_least(minimum_age: int, grace: int) -> None:
+    """However soon the kubelet would act, an image is kept for the minute that a container needs to be created."""
+    kubelet = KubeletThreshold(minimum_age=timedelta(seconds=minimum_age))
+    assert danger_grace(make_usage(84), kubelet) == timedelta(seconds=grace)
+    assert danger_grace(make_usage(83), kubelet) is None
+    assert danger_grace(make_usage(10, 95), kubelet) == timedelta(seconds=grace)

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import grpc
 import pytest
 
-from cleaner.core.errors import RuntimeRejectedError, RuntimeUnavailableError
+from cleaner.core.errors import RuntimeUnavailableError
 from cleaner.runtime.client import CriRuntime
 from support.containerd_services import Blob, OwnContainer, Snapshot
-from support.crio_server import CrioServer, Record, ServedImage
+from support.crio_server import CrioServer, Record, ServedContainer, ServedImage
 
 Code = grpc.StatusCode
 Connect = Callable[..., CriRuntime]
@@ -168,7 +168,6 @@ def test_what_is_gone_is_dropped(containerd: CrioServer, connect: Connect) -> No
 @pytest.mark.parametrize(
     ("method", "code", "error"),
     [
-        ("Snapshots.Stat", Code.INTERNAL, RuntimeRejectedError),
         ("Snapshots.Stat", Code.DEADLINE_EXCEEDED, RuntimeUnavailableError),
         ("Content.Info", Code.DEADLINE_EXCEEDED, RuntimeUnavailableError),
     ],
@@ -201,3 +200,36 @@ def test_an_unreadable_config_keeps_its_image_alone(containerd: CrioServer, conn
     containerd.fail("Content.Info", Code.INTERNAL, about=about)
     uses = used(connect(containerd))["n"]
     assert {OLD, about} <= uses
+
+
+def test_a_snapshotter_that_answers_with_an_error(containerd: CrioServer, connect: Connect) -> None:
+    """Its containers may run any image that is unpacked to it; images of other snapshotters are not theirs."""
+    serve(containerd, OwnContainer("n", TAG, "old"))
+    containerd.images[BASE] = ServedImage(BASE)
+    containerd.records = {**(containerd.records or {}), BASE: Record(BASE, f"{BASE}-target")}
+    containerd.namespaces["k8s.io"].blobs.append(top(BASE, BOTTOM, "native"))
+    containerd.fail("Snapshots.Stat", Code.INTERNAL)
+    uses = used(connect(containerd))["n"]
+    assert {OLD, NEW, TAG} <= uses
+    assert BASE not in uses
+
+
+@pytest.mark.parametrize("name", ["", TAG])
+def test_a_listed_container_without_an_id_of_its_image(containerd: CrioServer, connect: Connect, name: str) -> None:
+    """A container that CRI lists without an id or digest of its image uses the image whose snapshots it runs from."""
+    serve(containerd, OwnContainer("n", TAG, "old"))
+    containerd.containers["n"] = ServedContainer("n", image=name)
+    runtime = connect(containerd)
+    runtime.list_images()
+    uses = frozenset[str]().union(*(one.image_names for one in runtime.list_containers() if one.id == "n"))
+    assert OLD in uses
+
+
+def test_a_store_that_rejects_everything_is_not_asked_for_ever(containerd: CrioServer, connect: Connect) -> None:
+    """Each batch gives up after so many errors, and its images are local."""
+    many = [f"sha256:{number:064}" for number in range(1000)]
+    containerd.images = {i: ServedImage(i, (f"registry.example/app:{i[-4:]}",)) for i in many}
+    containerd.records = {name: Record(name, i) for i in many for name in (i, f"registry.example/app:{i[-4:]}")}
+    containerd.fail("Content.Info", Code.INTERNAL)
+    assert all(image.local for image in connect(containerd).list_images())
+    assert containerd.count("Content.Info") <= 40 * 64

@@ -16,7 +16,7 @@ from cleaner.runtime.pb import containerd_events_pb2 as pb
 from cleaner.runtime.rpc.endpoint import Endpoint
 from lab.waiting import wait_until
 from support.containerd_services import Blob
-from support.crio_server import CrioServer, Record, ServedImage
+from support.crio_server import CrioServer, Record, ServedContainer, ServedImage
 
 Code = grpc.StatusCode
 Connect = Callable[..., CriRuntime]
@@ -346,3 +346,19 @@ def test_parent(containerd: CrioServer, connect: Connect) -> None:
     containerd.events.prepare(HEX, CHAIN)
     prepared(runtime, HEX)
     assert runtime._uses.created_since(before) == Creations({}, {HEX: ParentSnapshot(CHAIN, "overlayfs")})
+
+
+def test_image_volumes(containerd: CrioServer, connect: Connect) -> None:
+    """A created container uses what is mounted into it as soon as CRI tells its status, and CRI may not know others."""
+    runtime, before = watched(containerd, connect)
+    containerd.events.publish("sandbox", TAG)
+    containerd.events.publish("a", TAG)
+    stored(runtime, before + 1)
+    assert [container.id for container in runtime.created_since(before) or ()] == ["a", "sandbox"]
+    containerd.containers["a"] = ServedContainer("a", image_ref=ID, volumes=("registry.example/data:1",))
+    found = {container.id: container.image_names for container in runtime.created_since(before) or ()}
+    assert "registry.example/data:1" in found["a"]
+    assert "registry.example/data:1" not in found["sandbox"]
+    containerd.fail("ContainerStatus", Code.INTERNAL)
+    with pytest.raises(RuntimeRejectedError, match="ContainerStatus"):
+        runtime.created_since(before)
