@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cleaner.core.errors import RuntimeRejectedError, RuntimeUnavailableError
-from cleaner.core.events import EvictionEnded, NightlyRunEnded
+from cleaner.core.events import EvictionEnded, NightlyRunEnded, SpaceInventoried
 from cleaner.core.model import EvictionOutcome, KeepReason, Mode, StopReason, Trigger
 from support.nodes import MB, World, make_world
 from unit.daemon.test_loop import Watch
@@ -36,6 +36,16 @@ def test_images_younger_than_grace_go_before_the_kubelet_acts(world: World, imag
     watch.run_for(minutes=6)
     first = min(evicted_after(watch, begin))
     assert 60 <= first < 75 if sooner else 240 <= first < 310
+
+
+@pytest.mark.parametrize(("images", "candidates"), [(17, 17), (16, 0)])
+def test_the_inventory_counts_with_the_grace_in_danger(world: World, images: int, candidates: int) -> None:
+    """What a pressure sweep could evict is what the metrics and the next retry go by, also near the threshold."""
+    for number in range(images):
+        world.pull_old(f"app{number:02}", days=3 / (24 * 60))
+    watch = Watch(world, mode=Mode.OBSERVE)
+    watch.run_for(seconds=20)
+    assert len(watch.recorder.of(SpaceInventoried)[-1].pressure.candidates) == candidates
 
 
 def test_six_images_that_are_never_removed_do_not_keep_the_others(world: World) -> None:

@@ -10,16 +10,18 @@ import pytest
 from cleaner.core.disk_usage import Filesystem, Part, Resource, Usage
 from cleaner.core.errors import RuntimeRejectedError
 from cleaner.core.events import SweepEnded
-from cleaner.core.model import EvictionOutcome, Mode, StopReason, Trigger
+from cleaner.core.model import EvictionOutcome, KeepReason, Mode, StopReason, Trigger
 from cleaner.core.nightly import Nightly, calendar_of
 from cleaner.core.pressure.pulls import Pull
 from cleaner.core.pressure.watermarks import KubeletThreshold
+from cleaner.core.reclaim import Layers, Size
 from cleaner.core.report import SweepReport
 from cleaner.core.triggers import Triggers
 from cleaner.daemon.loop import Daemon, DaemonSettings, Host
 from cleaner.sweep.sweep import SweepSettings
 from support.fakes import Recorder, ScriptedDisk
 from support.nodes import MB, POLICY, WATERMARKS, World, make_world
+from support.values import make_usage
 
 REJECTED = RuntimeRejectedError("RemoveImage: INTERNAL: no")
 
@@ -196,3 +198,24 @@ def test_what_reaches_its_watermark_on_the_way_and_is_out_of_reach_evicts_nothin
     world.node = replace(world.node, disk=FewInodes(world.simulated, world=world))
     report = world.report(Trigger.PRESSURE)
     assert (len(report.evictions), report.stop_reason) == (3, StopReason.KUBELET_THRESHOLD)
+
+
+@pytest.mark.parametrize(
+    ("full", "apart", "evicted"), [(80, 10, "here"), (10, 80, "there"), (80, 80, "both"), (10, 10, "")]
+)
+def test_a_sweep_evicts_what_frees_the_filesystems_that_it_lowers(
+    world: World, full: int, apart: int, evicted: str
+) -> None:
+    """An image whose layers lie on another disk than the full one frees nothing there, and stays."""
+    ids = {name: world.pull_old(name) for name in ("here", "there")}
+    sizes = {"here": Size(300_000, 1), "there": Size(300_000, 1, apart_bytes=300_000, apart_inodes=1)}
+    images = {image_id: frozenset({name}) for name, image_id in ids.items()}
+    nothing = frozenset[str]()
+    world.runtime.layers = [Layers(sizes, {}, images, nothing, nothing, nothing)]
+    other = replace(make_usage(apart), filesystem=Filesystem.SNAPSHOTS)
+    world.disk.stuck = replace(make_usage(full), others=(other,))
+    report = world.report(Trigger.PRESSURE, dry_run=True)
+    names = {name for name, image_id in ids.items() if image_id in {e.verdict.image.id for e in report.evictions}}
+    assert names == ({"here", "there"} if evicted == "both" else {evicted} - {""})
+    gainless = {v.image.id for v in report.plan.kept if v.reason is KeepReason.NO_GAIN} if report.plan else set()
+    assert gainless == ({ids[name] for name in ids if name not in names} if evicted else set())
