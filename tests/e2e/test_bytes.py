@@ -43,9 +43,10 @@ def pull(lab: Lab, name: str, days: int, *layers: Layer) -> str:
 
 @dataclass
 class Blind:
-    """A runtime that does not tell what images share, for the same sweep without that."""
+    """A runtime that fails to tell what images share, for the same sweep without that."""
 
     inner: CriRuntime
+    layers_error: str = "hidden by the test"
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.inner, name)
