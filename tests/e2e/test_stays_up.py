@@ -148,11 +148,13 @@ def test_list_that_fails(lab: Lab, folder: Path) -> None:
 
 
 def served(number: int) -> ServedImage:
+    """An image whose size is not known: that of others would bound what their removals free, here nothing."""
     known = f"sha256:{number:064x}"
     return ServedImage(
         known,
         tags=(f"{COMPANY}/golem-ai/served:v{number}",),
         digests=(f"{COMPANY}/golem-ai/served@{known}",),
+        size_bytes=0,
         created="2020-01-01T00:00:00Z",
     )
 
