@@ -74,10 +74,10 @@ class EvictionOutcome(StrEnum):
 
 
 class Fault(StrEnum):
-    """What made an eviction fail."""
+    """What made an eviction fail, or kept its final check from being valid."""
 
     IMAGE = "image"
-    """The runtime rejected the removal of this image, or did not carry it out: others may succeed."""
+    """The runtime rejected the removal or the final check of this image, or left it there: others may succeed."""
     RUNTIME = "runtime"
     """The runtime was unavailable or late, or could not be read: no image is to blame."""
 

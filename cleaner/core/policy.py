@@ -36,7 +36,7 @@ _UNBOUNDED = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class PressureContext:
-    """What a plan under pressure depends on beside the policy."""
+    """What a plan under pressure depends on in addition to the policy."""
 
     danger_grace: timedelta | None = None
     """How long an image is kept while the kubelet is about to act, where that is less than `pressure_grace`; None while

@@ -81,7 +81,7 @@ def test_bytes_count_for_the_disk_that_has_them(node: TwoSnapshotters) -> None:
     on_images, on_snapshots = (
         size.amount_of(part, apart=frozenset({Filesystem.SNAPSHOTS})) for part in (ON_IMAGES, ON_SNAPSHOTS)
     )
-    print(f"\n{node.lab.version}: {on_images:,} bytes beside the images, {on_snapshots:,} on a disk of its own")
+    print(f"\n{node.lab.version}: {on_images:,} bytes on the images' disk, {on_snapshots:,} on a disk of its own")
     assert on_images < MB
     if node.names_root:
         assert disk.snapshotters["native"] is Filesystem.SNAPSHOTS

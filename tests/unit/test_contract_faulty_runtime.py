@@ -50,7 +50,7 @@ def test_versions_differ_only_where_they_say_so() -> None:
         "create and start a container in a pod",
         "start a pod by digest",
         "start a pod by the tag that was removed",
-        # The garbage collector of 1.6 tells nobody.
+        # The garbage collector of 1.6 sends no events.
         "RemoveImage of an image with two tags",
         "remove the pod of the image that was removed",
     }

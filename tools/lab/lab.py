@@ -54,7 +54,7 @@ class Lab:
         """Describe a lab; entering the with-block brings it up.
 
         Versions are 1.6, 1.7 and 2. Content: a second disk for containerd's content store; None leaves it on the first.
-        Native: a disk for the native snapshotter, beside the usual one; None leaves its root on the first disk.
+        Native: a second disk, for the native snapshotter; None leaves its root on the first disk.
         Durable: a sync waits for the machine's disk, for true timings. Reserved: for root, of ext4.
         """
         self._requested_version = version

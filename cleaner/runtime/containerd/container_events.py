@@ -28,7 +28,7 @@ _FILTERS = (
     f'{_IN_NAMESPACE},topic=="{_CREATE}"',
     f'{_IN_NAMESPACE},topic~="^({_PREPARE}|{_REMOVE})$",event.key~="^[0-9a-f]{{64}}$"',
 )
-"""By containerd itself, so that probes (`exec`), pulls and ends of tasks wake nobody.
+"""By containerd itself, so that probes (`exec`), pulls and ends of tasks do not wake the thread.
 
 A snapshot whose key is an id as CRI and nerdctl make them is a container's own; pulls prepare `extract-...`. Run on
 containerd 1.6.20, 1.7.24 and 2.1.9: two snapshot events in the life of a container, none for a pull or a removal.

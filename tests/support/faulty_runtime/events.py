@@ -55,7 +55,7 @@ class FaultyExchange(Exchange):
         self._backlog: list[pb.Envelope] | None = None
 
     def announce(self, topic: str, subject: str, *, namespace: str = "k8s.io", **fields: str) -> None:
-        """Something happened: all who subscribed to it are told; fields beside the subject have containerd's names."""
+        """Announce an event to all subscribers; fields other than the subject have containerd's names."""
         numbers = {name: number for number, name in _FIELDS[topic].items()}
         texts = {1: subject} | {numbers[name]: value for name, value in fields.items()}
         self._journal.add(Kind.EVENT, topic, subject, fields.get("image", ""))

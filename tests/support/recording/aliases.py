@@ -7,7 +7,7 @@ _RANDOM = re.compile(r"extract-\S+ |sha256:[0-9a-f]{64}|(?<![0-9a-f:])[0-9a-f]{6
 
 
 class Aliases:
-    """Replaces digests and ids; what nobody named is a snapshot where it is a digest, and a container otherwise."""
+    """Replace digests and ids; a digest without a name is a snapshot, any other id without one a container."""
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}

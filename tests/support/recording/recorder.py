@@ -1,7 +1,7 @@
 """Records what a containerd does, over its own API and without the product's client: its events, and what it lists.
 
 An event is recorded with whether its object is listed when the event arrives, unless the same step removes it again.
-What collects garbage works beside the step, so its events come last. Of the lists those are recorded that changed.
+The garbage collector runs concurrently with the step, so its events come last. Only lists that changed are recorded.
 """
 
 import threading

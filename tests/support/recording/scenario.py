@@ -19,7 +19,7 @@ SHORT = "short:v1"
 
 
 class RecordedBench(Bench, Protocol):
-    """A bench whose events and lists can be read beside the product's client."""
+    """A bench whose events and lists can be read without the product's client."""
 
     @property
     def socket(self) -> Path: ...

@@ -195,7 +195,7 @@ def test_drops_the_connection(bench: FaultyBench, image_id: str, point: Point) -
 
 
 def test_stop_ends_what_hangs(bench: FaultyBench, image_id: str) -> None:
-    """A server that ends lets nobody wait, and keeps its state for the next start."""
+    """A server that stops ends all waits, and keeps its state for the next start."""
     gate = bench.server.faults.when("ImageStatus", times=1).hang()
     deadlines = dict.fromkeys(Span, timedelta(seconds=DEADLINE_SECONDS))
     with CriRuntime(Endpoint(str(bench.server.socket)), NeverStop(), deadlines=deadlines) as other:

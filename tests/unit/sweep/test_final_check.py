@@ -25,7 +25,7 @@ def world(tmp_path: Path) -> World:
 
 @dataclass
 class WithoutEvents(ScriptedRuntime):
-    """A runtime whose container events nobody follows."""
+    """A runtime whose container events the agent does not follow."""
 
     def event_position(self) -> int | None:
         return None

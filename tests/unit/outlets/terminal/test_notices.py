@@ -178,7 +178,7 @@ def test_a_shorter_grace_is_told() -> None:
 
 
 def test_when_a_sweep_starts_is_told() -> None:
-    """A nightly sweep by its schedule, a pressure sweep by its watermarks; nobody knows when a person starts one."""
+    """A nightly sweep has a schedule and a pressure sweep its watermarks; a manual sweep has neither."""
     triggers = nights.make_triggers(Calendar(make_nightly(), timedelta(0)), GRACE, None)
     usage = make_usage(50)
     assert start_notices(triggers, Trigger.MANUAL, usage, MIDNIGHT, needed=True) == ()

@@ -1,4 +1,4 @@
-"""The final check is told of every container that was created since it began, or that nobody can say."""
+"""`created_since` returns every container that was created since a position, or None where some may be missing."""
 
 import socket
 import threading

@@ -57,7 +57,7 @@ def test_a_failure_of_introspection_is_a_failure(containerd: CrioServer, connect
 
 
 def test_places(containerd: CrioServer, connect: Connect) -> None:
-    """Until it is told otherwise, and for a name that nobody knows, all snapshots lie with the images."""
+    """Before snapshotters are placed, and for an unknown name, all snapshots lie with the images."""
     snapshotters = connect(containerd).snapshotters
     assert (snapshotters.filesystem_of("native"), list(snapshotters.further)) == (Filesystem.IMAGES, [])
     snapshotters.place({"native": Filesystem.SNAPSHOTS, "zfs": None})
