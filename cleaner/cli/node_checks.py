@@ -6,6 +6,8 @@ It must not change anything: it reads once what the daemon would read.
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from cleaner.cli.rule_checks import check_images
+from cleaner.cli.space_checks import check_space
 from cleaner.core.disk_usage import Filesystem, Part, Resource, Usage
 from cleaner.core.findings import Finding, Grade
 from cleaner.core.image_registries import registry_of
@@ -42,15 +44,23 @@ def check_node(node: Node, policy: Policy, triggers: Triggers) -> Iterator[Findi
     yield _memory(inspection.memory, node.ledger.error, policy.grace, node.timer.now())
     if node.registries is not None:
         yield from _registries(node.registries, policy)
-    yield _images(inspection, policy, node.timer.now(), node.registries)
+    now = node.timer.now()
+    nightly, pressure = (
+        plan_as_known(inspection, policy, trigger, now, node.registries)
+        for trigger in (Trigger.NIGHTLY, Trigger.PRESSURE)
+    )
+    yield from check_images(inspection, policy, nightly, pressure)
+    yield from check_space(inspection, pressure, usage, triggers.watermarks)
 
 
 def check_rules(mode: Mode, policy: Policy, missing: tuple[str, ...]) -> Finding:
     """Whether the daemon would start with this configuration, and by which rules."""
     if missing:
-        return Finding("configuration", Grade.NOTE, missing[0])
+        detail = f"{missing[0]}; without it `cleaner run` and `cleaner sweep` end with exit status 2"
+        return Finding("configuration", Grade.WARNING, detail)
     names = ", ".join(rule.name for rule in policy.rules)
-    return Finding("configuration", Grade.OK, f"mode {mode}, rules: {names}")
+    observes = " (plans and reports, evicts nothing)" if mode is Mode.OBSERVE else ""
+    return Finding("configuration", Grade.OK, f"mode {mode}{observes}, rules: {names}")
 
 
 def check_schedule(triggers: Triggers, now: datetime) -> Finding:
@@ -162,12 +172,3 @@ def _registries(registries: Registries, policy: Policy) -> Iterator[Finding]:
             yield Finding("registry", Grade.NOTE, detail)
         else:
             yield Finding("registry", Grade.OK, f"{registry} answers, or a mirror of it does")
-
-
-def _images(inspection: Inspection, policy: Policy, now: datetime, registries: Registries | None) -> Finding:
-    nightly = plan_as_known(inspection, policy, Trigger.NIGHTLY, now, registries)
-    pressure = plan_as_known(inspection, policy, Trigger.PRESSURE, now, registries)
-    detail = f"{len(inspection.images)}: nightly sweeps may evict {len(nightly.evictions)}, "
-    detail += f"pressure sweeps {len(pressure.evictions)}"
-    grade = Grade.OK if pressure.evictions or not inspection.images else Grade.NOTE
-    return Finding("images", grade, detail)

@@ -4,11 +4,11 @@ It must not run anything: a command does.
 """
 
 import socket
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from cleaner import DISTRIBUTION, Environ
 from cleaner.config import Config
@@ -16,7 +16,7 @@ from cleaner.core.disk_usage import Filesystem, Usage
 from cleaner.core.errors import DiskUnreadableError
 from cleaner.core.model import Policy, Trigger
 from cleaner.core.nightly import calendar_of
-from cleaner.core.ports import Node, Registries, Stop, Timer
+from cleaner.core.ports import Disk, Node, Registries, Stop, Timer
 from cleaner.core.triggers import Triggers
 from cleaner.daemon import DaemonSettings, TrustedClock
 from cleaner.ledger import InMemoryLedger, SqliteLedger
@@ -30,6 +30,41 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from cleaner.outlets.alertmanager import Alertmanager, AlertmanagerApi
+
+
+class PlacedDisk(Disk, Protocol):
+    """A disk that knows which filesystem each further snapshotter fills."""
+
+    @property
+    def snapshotters(self) -> Mapping[str, Filesystem | None]:
+        """By name; None: one that is not measured."""
+        ...
+
+
+class OpenDisk(Protocol):
+    """Opens the filesystems at some paths, as `cleaner.node.open_disk` does."""
+
+    def __call__(
+        self,
+        paths: Mapping[Filesystem, str],
+        snapshotters: Mapping[str, str],
+        *,
+        in_pod: bool,
+        pause: Callable[[float], None],
+    ) -> PlacedDisk:
+        """EnvironmentUnusableError says what is wrong with the filesystem of the images."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The clocks and the disks that a command reads."""
+
+    timer: Timer
+    open_disk: OpenDisk
+
+
+THIS_MACHINE = Machine(SystemTimer(), open_disk)
 
 
 class LateUsage:
@@ -107,8 +142,14 @@ def runtime_of(config: Config, stop: Stop, observe_call: ObserveCall = lambda *_
     return CriRuntime(runtime, stop, image_endpoint=images, observe_call=observe_call)
 
 
-def node_of(
-    config: Config, environ: Environ, runtime: CriRuntime, stop: Stop, ledger: SqliteLedger | InMemoryLedger
+def node_of(  # noqa: PLR0913 - the last one is for tests
+    config: Config,
+    environ: Environ,
+    runtime: CriRuntime,
+    stop: Stop,
+    ledger: SqliteLedger | InMemoryLedger,
+    *,
+    machine: Machine = THIS_MACHINE,
 ) -> Node:
     """The node, once its runtime answers; EnvironmentUnusableError for a permanent problem."""
     for endpoint in endpoints_of(config):
@@ -118,9 +159,9 @@ def node_of(
     roots = runtime.snapshotters.read_roots(paths[Filesystem.IMAGES])
     if config.filesystem_path:
         paths = {**paths, Filesystem.IMAGES: config.filesystem_path}
-    disk = open_disk(paths, roots, in_pod="KUBERNETES_SERVICE_HOST" in environ, pause=pause)
+    disk = machine.open_disk(paths, roots, in_pod="KUBERNETES_SERVICE_HOST" in environ, pause=pause)
     runtime.snapshotters.place(disk.snapshotters)
-    timer = TrustedClock(SystemTimer(), ledger.stored_times())
+    timer = TrustedClock(machine.timer, ledger.stored_times())
     return Node(runtime, disk, timer, stop, ledger, registry_health_of(config, stop), kubelet_of(config))
 
 

@@ -6,6 +6,8 @@ It must not inspect the node; see `cli/node_checks.py`.
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cleaner.core.rule_coverage import RuleCoverage
+
 
 class Grade(StrEnum):
     """How serious a finding is."""
@@ -24,3 +26,5 @@ class Finding:
     subject: str
     grade: Grade
     detail: str
+    coverage: RuleCoverage | None = None
+    """The counts behind the line of a rule; None for all other findings."""

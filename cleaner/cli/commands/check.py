@@ -10,28 +10,28 @@ from cleaner import Environ
 from cleaner.cli.console import DONE, UNUSABLE, print_json
 from cleaner.cli.ledgers import memory_of
 from cleaner.cli.node_checks import check_node, check_rules, check_schedule
-from cleaner.cli.wiring import alertmanager_apis_of, node_of, runtime_of, triggers_of
+from cleaner.cli.wiring import THIS_MACHINE, Machine, alertmanager_apis_of, node_of, runtime_of, triggers_of
 from cleaner.config import effective, load_config, missing_in
 from cleaner.core.errors import CleanerError
 from cleaner.core.findings import Finding, Grade
-from cleaner.node import NeverStop, SystemTimer
+from cleaner.node import NeverStop
 from cleaner.outlets.terminal import check_document, print_check
 
 
-def execute(arguments: argparse.Namespace, environ: Environ) -> int:
-    """Findings on the configuration and the node; the status is that of the first error."""
+def execute(arguments: argparse.Namespace, environ: Environ, *, machine: Machine = THIS_MACHINE) -> int:
+    """Findings on the configuration and the node; the status is that of the first error, and 0 without one."""
     config = load_config(arguments.config, environ, rules_required=False)
     triggers = triggers_of(config, environ)
     findings = [check_rules(config.mode, config.policy, missing_in(config))]
     try:
         with runtime_of(config, NeverStop()) as runtime:
-            node = node_of(config, environ, runtime, NeverStop(), memory_of(config))
+            node = node_of(config, environ, runtime, NeverStop(), memory_of(config), machine=machine)
             for finding in check_node(node, config.policy, triggers):
                 findings.append(finding)  # noqa: PERF402 - what was found before an error is kept
     except CleanerError as error:
         findings.append(Finding(error.kind.value, Grade.ERROR, str(error)))
     findings += [api.check() for api in alertmanager_apis_of(config)]
-    findings.append(check_schedule(triggers, SystemTimer().now()))
+    findings.append(check_schedule(triggers, machine.timer.now()))
     if arguments.output == "json":
         print_json(check_document(findings, effective(config), config.hash))
     else:

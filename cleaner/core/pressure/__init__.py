@@ -18,7 +18,7 @@ from cleaner.core.pressure.pulls import (
     ratio_of,
     total_bytes,
 )
-from cleaner.core.pressure.targets import SweepTargets, left_after, limit_to_targets
+from cleaner.core.pressure.targets import SweepTargets, excess_of, left_after, limit_to_targets, out_of_reach
 from cleaner.core.pressure.watermarks import (
     AvailableWatermarks,
     KubeletThreshold,
@@ -50,12 +50,14 @@ __all__ = [
     "above_low",
     "at_high",
     "danger_grace",
+    "excess_of",
     "in_danger",
     "left_after",
     "limit_to_targets",
     "low_targets",
     "next_backoff",
     "next_wait",
+    "out_of_reach",
     "project_pulls",
     "projected_usage",
     "pulls_fit",

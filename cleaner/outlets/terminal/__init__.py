@@ -21,6 +21,7 @@ from cleaner.outlets.terminal.notices import (
 from cleaner.outlets.terminal.progress import ProgressLines
 from cleaner.outlets.terminal.removed_externally import print_removed_externally, removed_externally_document
 from cleaner.outlets.terminal.tables import (
+    holders_line,
     print_changes,
     print_check,
     print_holders,
@@ -33,6 +34,7 @@ __all__ = [
     "check_document",
     "grace_notices",
     "history_document",
+    "holders_line",
     "ledger_notices",
     "limit_notices",
     "memory_notices",

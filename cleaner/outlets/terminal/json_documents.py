@@ -1,4 +1,4 @@
-"""The JSON of `plan` and `sweep`: a contract that other programs read.
+"""The JSON of `plan`, `sweep` and `check`: a contract that other programs read.
 
 It must not leave a key out: what is not known is null, and what there is none of is empty or 0.
 """
@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from cleaner.core.disk_usage import Usage
 from cleaner.core.findings import Finding
-from cleaner.core.model import Plan, Verdict, sorted_references
+from cleaner.core.model import KeepReason, Plan, Verdict, sorted_references
 from cleaner.core.reclaim import Holder
 from cleaner.core.report import Eviction, SweepReport, kept_counts
+from cleaner.core.rule_coverage import RuleCoverage
 from cleaner.outlets.units import rfc3339
 
 JsonDocument = dict[str, object]
@@ -55,10 +56,39 @@ def sweep_document(report: SweepReport, notices: Sequence[str] = ()) -> JsonDocu
 def check_document(findings: Sequence[Finding], settings: Mapping[str, object], config_hash: str) -> JsonDocument:
     """What was found, and the settings in force in the shape of the file."""
     return {
-        "findings": [{"subject": f.subject, "grade": f.grade.value, "detail": f.detail} for f in findings],
+        "findings": [_finding(finding) for finding in findings],
         "config_hash": config_hash,
         "settings": dict(settings),
     }
+
+
+def _finding(finding: Finding) -> JsonDocument:
+    return {
+        "subject": finding.subject,
+        "grade": finding.grade.value,
+        "detail": finding.detail,
+        "rule": _coverage(finding.coverage) if finding.coverage else None,
+    }
+
+
+def _coverage(coverage: RuleCoverage) -> JsonDocument:
+    """Bytes are null where they cannot be known; the images in use are in neither of the kept."""
+    return {
+        "name": coverage.rule,
+        "matched": coverage.matched,
+        "matched_in_part": coverage.in_part,
+        "in_use": coverage.in_use,
+        "evictable_nightly": coverage.nightly.count,
+        "evictable_pressure": coverage.pressure.count,
+        "estimated_bytes_nightly": coverage.nightly.estimated_bytes,
+        "estimated_bytes_pressure": coverage.pressure.estimated_bytes,
+        "kept_nightly": _counts(coverage.nightly.kept),
+        "kept_pressure": _counts(coverage.pressure.kept),
+    }
+
+
+def _counts(kept: Mapping[KeepReason, int]) -> JsonDocument:
+    return {reason.value: count for reason, count in kept.items()}
 
 
 def _filesystem(usage: Usage | None) -> JsonDocument | None:

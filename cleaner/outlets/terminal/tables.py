@@ -195,6 +195,7 @@ def _style(cell: str) -> str:
         "spared": "cyan",
         "ok": "green",
         "note": "yellow",
+        "warning": "bold yellow",
         "error": "red",
     }.get(cell, "")
 
