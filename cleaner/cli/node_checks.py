@@ -49,7 +49,8 @@ def check_node(node: Node, policy: Policy, triggers: Triggers) -> Iterator[Findi
         plan_as_known(inspection, policy, trigger, now, node.registries)
         for trigger in (Trigger.NIGHTLY, Trigger.PRESSURE)
     )
-    yield from check_images(inspection, policy, nightly, pressure)
+    suspended = _suspended(triggers.mode, inspection.memory, node.ledger.error, policy.grace, now)
+    yield from check_images(inspection, policy, nightly, pressure, suspended)
     yield from check_space(inspection, pressure, usage, triggers.watermarks)
 
 
@@ -144,7 +145,7 @@ def _bytes(inspection: Inspection, error: str | None) -> Finding:
 def _sandbox(inspection: Inspection) -> Finding:
     pinned = sum(image.pinned for image in inspection.images)
     if inspection.sandbox_images or pinned:
-        names = ", ".join(sorted(inspection.sandbox_images)) or "no name"
+        names = ", ".join(sorted(inspection.sandbox_images)) or "not named by the runtime"
         return Finding("sandbox image", Grade.OK, f"{names}; {pinned} pinned by the runtime")
     detail = "the runtime neither names nor pins it; add it to policy.protect if a rule matches it"
     return Finding("sandbox image", Grade.NOTE, detail)
@@ -160,6 +161,16 @@ def _memory(memory: Memory, error: str | None, grace: timedelta, now: datetime) 
     if now - memory.since >= grace:
         return Finding("memory", Grade.OK, detail)
     return Finding("memory", Grade.NOTE, f"{detail}; the nightly sweep waits until that is as long as policy.grace")
+
+
+def _suspended(mode: Mode, memory: Memory, error: str | None, grace: timedelta, now: datetime) -> str | None:
+    """Why the daemon would not do now what the plans say; None where it would."""
+    if mode is Mode.OBSERVE:
+        return "mode observe evicts none of them"
+    if mode is Mode.PRESSURE:
+        return "mode pressure has no nightly sweep"
+    waits = error is not None or memory.since is None or now - memory.since < grace
+    return "nightly sweeps are suspended: see memory" if waits else None
 
 
 def _registries(registries: Registries, policy: Policy) -> Iterator[Finding]:

@@ -24,6 +24,7 @@ _LASTING = frozenset(
 )
 """Reasons that do not end by themselves."""
 _ADVICE = {
+    KeepReason.PINNED: "the runtime has pinned them, and no sweep evicts such an image",
     KeepReason.PROTECTED: "policy.protect covers them",
     KeepReason.UNREMOVABLE: "`cleaner plan` names what the runtime would leave behind",
     KeepReason.LOCAL: "nothing shows that a registry has them; only a rule with `local: true` evicts such images",
@@ -37,8 +38,13 @@ NO_IMAGES = (
 )
 
 
-def check_images(inspection: Inspection, policy: Policy, nightly: Plan, pressure: Plan) -> Iterator[Finding]:
-    """The rules, then what is protected, then all images together, by the plans of this inspection."""
+def check_images(
+    inspection: Inspection, policy: Policy, nightly: Plan, pressure: Plan, suspended: str | None
+) -> Iterator[Finding]:
+    """The rules, then what is protected, then all images together, by the plans of this inspection.
+
+    `suspended`: why sweeps do not do what the plans say, None where they do.
+    """
     images = inspection.images
     if not policy.rules:
         detail = f"there is none, so no sweep may evict anything{_from(registries_on(images))}"
@@ -51,7 +57,7 @@ def check_images(inspection: Inspection, policy: Policy, nightly: Plan, pressure
     names = count_names(images)
     if names.without_reference or names.not_understood:
         yield _references(names)
-    yield _images(len(images), nightly, pressure)
+    yield _images(len(images), nightly, pressure, suspended)
 
 
 def _rule(coverage: RuleCoverage) -> Iterator[Finding]:
@@ -70,7 +76,9 @@ def _judged(coverage: RuleCoverage) -> tuple[Grade, str]:
         return Grade.WARNING, detail
     if coverage.earlier:
         rules = ", ".join(coverage.earlier)
-        detail = f"has no effect: each image that it matches falls under an earlier rule ({rules}); move it before that"
+        detail = (
+            f"has no effect: each image that it matches falls under an earlier rule ({rules}); move it up, or remove it"
+        )
         return Grade.WARNING, detail
     return Grade.WARNING, f"matches no image on this node, so it evicts nothing{_nearest(coverage)}"
 
@@ -87,8 +95,9 @@ def _effect(coverage: RuleCoverage) -> str:
     if coverage.in_use == coverage.matched:
         return f"matches {_images_of(coverage.matched)}, all in use: nothing to evict now"
     matches = f"matches {_images_of(coverage.matched)}, {coverage.in_use or 'none'} in use"
-    nightly, pressure = _sweep("nightly", coverage.nightly), _sweep("pressure", coverage.pressure)
-    return f"{matches}; {nightly}; {pressure}"
+    if coverage.nightly == coverage.pressure:
+        return f"{matches}; {_sweep('nightly and pressure', coverage.pressure)}"
+    return f"{matches}; {_sweep('nightly', coverage.nightly)}; {_sweep('pressure', coverage.pressure)}"
 
 
 def _sweep(trigger: str, evictable: Evictable) -> str:
@@ -107,6 +116,8 @@ def _bytes(evictable: Evictable) -> str:
 
 
 def _reasons(kept: Mapping[KeepReason, int]) -> str:
+    if len(kept) == 1:
+        return next(iter(kept)).value
     return ", ".join(f"{count} {reason.value}" for reason, count in kept.items())
 
 
@@ -146,15 +157,22 @@ def _from(places: Places) -> str:
 
 def _references(names: ImageNames) -> Finding:
     odd = names.without_reference + names.not_understood
-    detail = f"of {_images_of(names.images)}, {names.without_reference} have no reference (only the pattern <none> "
-    detail += f"matches them), and {names.not_understood} have one that no pattern can match"
+    parts = []
+    if names.without_reference:
+        parts.append(f"without a reference: {names.without_reference} (only the pattern <none> matches them)")
+    if names.not_understood:
+        parts.append(f"with a reference that no pattern can match: {names.not_understood} (kept as unmatched)")
+    detail = f"of {_images_of(names.images)}, {', '.join(parts)}"
     return Finding("references", Grade.WARNING if odd == names.images else Grade.NOTE, detail)
 
 
-def _images(count: int, nightly: Plan, pressure: Plan) -> Finding:
+def _images(count: int, nightly: Plan, pressure: Plan, suspended: str | None) -> Finding:
     if not count:
         return Finding("images", Grade.WARNING, NO_IMAGES)
-    detail = f"{count}: nightly sweeps may evict {len(nightly.evictions)}, pressure sweeps {len(pressure.evictions)}"
+    detail = f"{count} on this node: nightly sweeps may evict {len(nightly.evictions)}, pressure sweeps "
+    detail += f"{len(pressure.evictions)}"
+    if suspended and (nightly.evictions or pressure.evictions):
+        detail += f"; {suspended}"
     return Finding("images", Grade.OK if pressure.evictions else Grade.NOTE, detail)
 
 

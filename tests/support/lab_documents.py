@@ -1,4 +1,4 @@
-"""The JSON of `plan` and `sweep` as the design lists it, and what of a document is not like that."""
+"""The JSON of `plan`, `sweep` and `check` as the design lists it, and what of a document is not like that."""
 
 import re
 from collections.abc import Callable
@@ -20,6 +20,16 @@ def is_time_or_null(value: object) -> bool:
 def is_holders_or_null(value: object) -> bool:
     """HOLDER: bytes."""
     return value is None or (isinstance(value, dict) and all(type(count) is int for count in value.values()))
+
+
+def is_counts(value: object) -> bool:
+    """REASON: count."""
+    return isinstance(value, dict) and value.keys() <= KEEP_REASONS and all(type(one) is int for one in value.values())
+
+
+def is_rule_or_null(value: object) -> bool:
+    """The counts of a rule; null for findings about other things."""
+    return value is None or not deviations(value, RULE)
 
 
 def is_kept_counts(value: object) -> bool:
@@ -109,6 +119,30 @@ SWEEP: dict[str, object] = {
     ],
     "kept": is_kept_counts,
     **NOTICES,
+}
+RULE: dict[str, object] = {
+    "name": str,
+    "matched": int,
+    "matched_in_part": int,
+    "in_use": int,
+    "evictable_nightly": int,
+    "evictable_pressure": int,
+    "estimated_bytes_nightly": int | None,
+    "estimated_bytes_pressure": int | None,
+    "kept_nightly": is_counts,
+    "kept_pressure": is_counts,
+}
+CHECK: dict[str, object] = {
+    "findings": [
+        {
+            "subject": str,
+            "grade": frozenset({"ok", "note", "warning", "error"}),
+            "detail": str,
+            "rule": is_rule_or_null,
+        }
+    ],
+    "config_hash": str,
+    "settings": lambda value: isinstance(value, dict),
 }
 
 

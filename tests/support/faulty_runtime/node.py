@@ -17,7 +17,7 @@ from support.faulty_runtime.journal import Kind
 from support.faulty_runtime.store import PINNED, ImageStore, source_labels
 
 EXPIRY = {"containerd.io/gc.expire": "2999-01-01T00:00:00Z"}
-PAUSE = Build("pause", "3.9", (("pause", 64 * KIB),), created="2022-06-22T22:26:44Z")
+_PAUSE = Build("pause", "3.9", (("pause", 64 * KIB),), created="2022-06-22T22:26:44Z")
 
 
 class MissingError(Exception):
@@ -40,7 +40,9 @@ class FaultyNode:
 
     def start(self) -> None:
         """Pull the image of sandboxes, as the first of all."""
-        self.registry.publish(PAUSE, base=False)
+        named = parse_reference(self.pause_reference)
+        assert named is not None
+        self.registry.publish(replace(_PAUSE, repository=named.repository, tag=named.tag or "latest"), base=False)
         self.pull(self.pause_reference, labels=PINNED if self.store.version.pins_sandbox_image else {})
 
     # Images

@@ -49,13 +49,15 @@ class FaultyRuntime:
         now: Callable[[], datetime],
         version: Version = CONTAINERD_2,
         capacity_bytes: int = 1000 * MIB,
+        pause_reference: str = "registry.k8s.io/pause:3.9",
     ) -> None:
         """Keep files in a directory, which must be there, and write times by this clock."""
         self.socket = socket
         self.journal = Journal()
         self.events = FaultyExchange(self.journal)
         self.storage = Storage(directory, capacity_bytes)
-        self.node = FaultyNode(ImageStore(self.storage, now, version, self.events, self.journal))
+        store = ImageStore(self.storage, now, version, self.events, self.journal)
+        self.node = FaultyNode(store, pause_reference)
         self.faults = Faults(self.restart)
         self.roots: Roots = {}
         """Of containerd's plugins."""

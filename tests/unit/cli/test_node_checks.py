@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from cleaner.cli.node_checks import check_node, check_schedule
+from cleaner.cli.node_checks import check_node, check_rules, check_schedule
 from cleaner.config.settings import default_config, effective
 from cleaner.core.disk_usage import Filesystem, Usage
 from cleaner.core.findings import Finding, Grade
@@ -184,6 +184,40 @@ def test_check_says_what_is_in_memory(
     (finding,) = [f for f in check_node(world.node, POLICY, TRIGGERS) if f.subject == "memory"]
     assert finding.grade is grade
     assert says in finding.detail
+
+
+@pytest.mark.parametrize(
+    ("mode", "hours", "refusal", "says"),
+    [
+        (Mode.FULL, 24, None, None),
+        (Mode.FULL, 23.99, None, "nightly sweeps are suspended: see memory"),
+        (Mode.FULL, None, None, "nightly sweeps are suspended: see memory"),
+        (Mode.FULL, 24, "no room", "nightly sweeps are suspended: see memory"),
+        (Mode.PRESSURE, None, None, "mode pressure has no nightly sweep"),
+        (Mode.OBSERVE, 24, None, "mode observe evicts none of them"),
+    ],
+)
+def test_check_says_what_keeps_sweeps_from_evicting(
+    tmp_path: Path, mode: Mode, hours: float | None, refusal: str | None, says: str | None
+) -> None:
+    """The line of all images does not claim more than the daemon would do now."""
+    world = make_world(tmp_path)
+    world.pull_old("app")
+    world.ledger.since = None if hours is None else world.timer.now() - timedelta(hours=hours)
+    world.ledger.error = refusal
+    found = check_node(world.node, POLICY, replace(TRIGGERS, mode=mode))
+    (detail,) = [finding.detail for finding in found if finding.subject == "images"]
+    assert detail.partition("; ")[2] == (says or "")
+
+
+def test_check_says_that_the_daemon_would_not_start_without_rules() -> None:
+    """What is missing is a warning with its consequence; mode observe says that it evicts nothing."""
+    missing = check_rules(Mode.FULL, replace(POLICY, rules=()), ("policy.rules: (absent): write some",))
+    says = "policy.rules: (absent): write some; without it `cleaner run` and `cleaner sweep` end with exit status 2"
+    assert missing == Finding("configuration", Grade.WARNING, says)
+    observing = check_rules(Mode.OBSERVE, POLICY, ())
+    says = "mode observe (plans and reports, evicts nothing), rules: company"
+    assert observing == Finding("configuration", Grade.OK, says)
 
 
 @dataclass(frozen=True)

@@ -187,7 +187,10 @@ def test_check_asks_what_rules_name(world: World) -> None:
     ]
     assert registries_of(world).asked == [(frozenset({HOME, OTHER}), SECONDS_TO_ASK)]
     registries_of(world).broken = {HOME: "HTTP 503"}
-    assert findings_of(world, policy)["images"][0].detail == "1: nightly sweeps may evict 0, pressure sweeps 1"
+    assert (
+        findings_of(world, policy)["images"][0].detail
+        == "1 on this node: nightly sweeps may evict 0, pressure sweeps 1"
+    )
 
 
 def test_check_without_registries(world: World) -> None:

@@ -1,4 +1,4 @@
-"""The JSON of `plan` and `sweep`: every key of the contract, and null for what is not known."""
+"""The JSON of `plan`, `sweep` and `check`: every key of the contract, and null for what is not known."""
 
 import json
 from dataclasses import replace
@@ -6,9 +6,11 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cleaner.core.findings import Finding, Grade
 from cleaner.core.model import EvictReason, Image, KeepReason, Plan, StopReason, Trigger, Verdict
 from cleaner.core.reclaim import Size
-from cleaner.outlets.terminal.json_documents import plan_document, sweep_document
+from cleaner.core.rule_coverage import Evictable, RuleCoverage
+from cleaner.outlets.terminal.json_documents import check_document, plan_document, sweep_document
 from unit.outlets.happenings import BYTES_ONLY, EVICTED, FULL, HELD, NIGHT, SEVERAL, candidate, report
 
 FILESYSTEM_KEYS = ["path", "capacity_bytes", "available_bytes", "used_percent", "inodes_used_percent", "name"]
@@ -172,6 +174,38 @@ def test_unmeasured_bytes_are_null() -> None:
     """A filesystem that cannot say what an image freed makes the sum null as well."""
     unmeasured = report(evictions=(replace(EVICTED, reclaimed_bytes=None),))
     assert sweep_document(unmeasured)["reclaimed_bytes"] is None
+
+
+def test_a_check_has_all_keys_of_the_contract() -> None:
+    """Every finding has its rule's counts, or null; bytes that cannot be known are null."""
+    nightly = Evictable(1, None, 7, {KeepReason.UNEXPIRED: 2, KeepReason.LOCAL: 1})
+    pressure = Evictable(3, 5000, None, {KeepReason.LOCAL: 1})
+    coverage = RuleCoverage("company", 5, 1, 0, 2, "ghcr.io/a/b:v1", nightly, pressure, (), (), None)
+    findings = [Finding("runtime", Grade.OK, "containerd 2"), Finding("rule", Grade.WARNING, "company: ...", coverage)]
+    assert check_document(findings, {"mode": "full"}, "0123") == {
+        "findings": [
+            {"subject": "runtime", "grade": "ok", "detail": "containerd 2", "rule": None},
+            {
+                "subject": "rule",
+                "grade": "warning",
+                "detail": "company: ...",
+                "rule": {
+                    "name": "company",
+                    "matched": 5,
+                    "matched_in_part": 2,
+                    "in_use": 1,
+                    "evictable_nightly": 1,
+                    "evictable_pressure": 3,
+                    "estimated_bytes_nightly": None,
+                    "estimated_bytes_pressure": 5000,
+                    "kept_nightly": {"unexpired": 2, "local": 1},
+                    "kept_pressure": {"local": 1},
+                },
+            },
+        ],
+        "config_hash": "0123",
+        "settings": {"mode": "full"},
+    }
 
 
 @given(verdicts)
