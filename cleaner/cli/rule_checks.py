@@ -10,6 +10,7 @@ from cleaner.core.model import Inspection, KeepReason, Plan, Policy
 from cleaner.core.rule_coverage import (
     Evictable,
     ImageNames,
+    Near,
     Places,
     RuleCoverage,
     count_names,
@@ -74,13 +75,13 @@ def _judged(coverage: RuleCoverage) -> tuple[Grade, str]:
     if coverage.in_part:
         detail = f"matches no image in full, so it evicts nothing{_in_part(coverage)}"
         return Grade.WARNING, detail
-    if coverage.earlier:
+    if coverage.near is None:
         rules = ", ".join(coverage.earlier)
         detail = (
             f"has no effect: each image that it matches falls under an earlier rule ({rules}); move it up, or remove it"
         )
         return Grade.WARNING, detail
-    return Grade.WARNING, f"matches no image on this node, so it evicts nothing{_nearest(coverage)}"
+    return Grade.WARNING, f"matches no image on this node, so it evicts nothing{_nearest(coverage.near)}"
 
 
 def _grade(coverage: RuleCoverage) -> Grade:
@@ -140,10 +141,7 @@ def _advice(coverage: RuleCoverage) -> str:
     return f"; {_ADVICE[reason]}"
 
 
-def _nearest(coverage: RuleCoverage) -> str:
-    near = coverage.near
-    if near is None:
-        return ""
+def _nearest(near: Near) -> str:
     if near.without_tag:
         fit = "fits" if near.without_tag == 1 else "fit"
         example = one_line(short_reference(near.example or ""))

@@ -53,7 +53,8 @@ def test_holders_are_listed() -> None:
             (
                 "bytes of /images: 75.0 % used, 100.0 MiB above 65 %, and the only image that may be evicted frees "
                 "99.0 MiB: out of reach; pressure sweeps evict only to get below the kubelet's threshold; "
-                "most is held by non-image data, which no eviction frees: look for logs, volumes and files that containers wrote"
+                "most is held by non-image data, which no eviction frees: look for logs, volumes and files that "
+                "containers wrote"
             ),
         ),
     ],
