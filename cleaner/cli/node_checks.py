@@ -96,10 +96,11 @@ def _about(subject: str, usage: Usage) -> str:
 def _kubelet(read: KubeletRead) -> Iterator[Finding]:
     """What the kubelet does by itself, then each high watermark that is above or close to its threshold."""
     config, age = read.config, read.config.settings.maximum_age
-    said = f"{config.reason}; its defaults are assumed" if config.reason else config.path
+    said = f"{config.reason}; its defaults are assumed" if config.reason else config.source
+    said += f" ({config.caveat})" if config.caveat else ""
     acts = [_act(resource, read) for resource in Resource]
     acts += [f"also what was unused for {age.total_seconds() / 3600:g} h"] if age else []
-    grade = Grade.WARNING if config.broken else Grade.NOTE if config.reason else Grade.OK
+    grade = Grade.WARNING if config.broken else Grade.NOTE if config.reason or config.caveat else Grade.OK
     detail = f"{said}: it removes images by itself {', '.join(acts)}; flags of its command line are not seen"
     yield Finding("kubelet", grade, detail)
     for collision in read.collisions:

@@ -202,6 +202,12 @@ class FoundKubelet:
         (KubeletConfig("/k.yaml"), [Grade.OK], "/k.yaml: it removes images by itself above 84 % of bytes"),
         (KubeletConfig("/k.yaml", reason="/k.yaml is not there"), [Grade.NOTE], "not there; its defaults are assumed"),
         (KubeletConfig("/k.yaml", reason="/k.yaml is no YAML", broken=True), [Grade.WARNING], "no YAML; its defaults"),
+        (KubeletConfig("/k.yaml", files=("/k.yaml", "/d/a.conf")), [Grade.OK], "/k.yaml, /d/a.conf: it removes"),
+        (
+            KubeletConfig("/k.yaml", files=("/d/a.conf",), caveat="/k.yaml is not there"),
+            [Grade.NOTE],
+            "/d/a.conf (/k.yaml is not there): it removes images by itself above 84 %",
+        ),
         (
             KubeletConfig("/k.yaml", KubeletSettings(100, thresholds=())),
             [Grade.OK],
