@@ -10,11 +10,12 @@ from cleaner.core.disk_usage import Filesystem, Part, Resource, Usage
 from cleaner.core.findings import Finding, Grade
 from cleaner.core.image_registries import registry_of
 from cleaner.core.kubelet import KubeletRead, read_of
-from cleaner.core.model import Inspection, Memory, Mode, Policy, Trigger
+from cleaner.core.model import Inspection, Memory, Mode, Plan, Policy, Trigger
 from cleaner.core.ports import Node, Registries
-from cleaner.core.pressure import Watermarks, at_high
+from cleaner.core.pressure import Watermarks, at_high, reserves_in_the_way
 from cleaner.core.space import reason_without_estimates
 from cleaner.core.triggers import Triggers
+from cleaner.outlets.terminal import reserve_text
 from cleaner.runtime import CRIO
 from cleaner.sweep import SECONDS_TO_ASK, inspect_node, plan_as_known
 
@@ -43,6 +44,8 @@ def check_node(node: Node, policy: Policy, triggers: Triggers) -> Iterator[Findi
     if node.registries is not None:
         yield from _registries(node.registries, policy)
     yield _images(inspection, policy, node.timer.now(), node.registries)
+    pressure = plan_as_known(inspection, policy, Trigger.PRESSURE, node.timer.now(), node.registries)
+    yield from _reserves(usage, triggers.watermarks, pressure)
 
 
 def check_rules(mode: Mode, policy: Policy, missing: tuple[str, ...]) -> Finding:
@@ -63,7 +66,8 @@ def check_schedule(triggers: Triggers, now: datetime) -> Finding:
 
 def _filesystem(usage: Usage, *, measures: bool) -> Finding:
     inodes = "no inode limit" if usage.inodes_used_percent is None else f"inodes {usage.inodes_used_percent:.1f} %"
-    detail = f"{usage.path}: {usage.used_percent:.1f} % used, {inodes}"
+    reserved = f" ({usage.reserved_percent:.1f} % reserved for root)" if usage.reserved_bytes else ""
+    detail = f"{usage.path}: {usage.used_percent:.1f} % used{reserved}, {inodes}"
     if measures:
         return Finding(_about("filesystem", usage), Grade.OK, detail)
     return Finding(
@@ -86,6 +90,15 @@ def _watermarks(usage: Usage, watermarks: Watermarks) -> Iterator[Finding]:
         if watermarks.available and watermarks.available.pair_on(each.capacity_bytes) is None:
             detail = "pressure.bytes.low_available is more than half of this filesystem: the percents count instead"
             yield Finding(_about("watermarks", each), Grade.NOTE, detail)
+
+
+def _reserves(usage: Usage, watermarks: Watermarks, pressure: Plan) -> Iterator[Finding]:
+    """Reserves that put a low watermark out of reach, with all candidates evicted; a note while no sweep is due."""
+    reached = {part.filesystem for part in at_high(usage, watermarks) if part.resource is Resource.BYTES}
+    for reserve in reserves_in_the_way(usage, watermarks, pressure.most_reclaimable):
+        is_due = reserve.is_above_low or reserve.usage.filesystem in reached
+        grade = Grade.WARNING if is_due else Grade.NOTE
+        yield Finding(_about("reserved blocks", reserve.usage), grade, reserve_text(reserve))
 
 
 def _about(subject: str, usage: Usage) -> str:
