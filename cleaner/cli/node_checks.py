@@ -12,11 +12,12 @@ from cleaner.core.disk_usage import Filesystem, Part, Resource, Usage
 from cleaner.core.findings import Finding, Grade
 from cleaner.core.image_registries import registry_of
 from cleaner.core.kubelet import KubeletRead, read_of
-from cleaner.core.model import Inspection, Memory, Mode, Policy, Trigger
+from cleaner.core.model import Inspection, Memory, Mode, Plan, Policy, Trigger
 from cleaner.core.ports import Node, Registries
-from cleaner.core.pressure import Watermarks, at_high
+from cleaner.core.pressure import Watermarks, at_high, reserves_in_the_way
 from cleaner.core.space import reason_without_estimates
 from cleaner.core.triggers import Triggers
+from cleaner.outlets.terminal import reserve_text
 from cleaner.runtime import CRIO
 from cleaner.sweep import SECONDS_TO_ASK, inspect_node, plan_as_known
 
@@ -52,6 +53,7 @@ def check_node(node: Node, policy: Policy, triggers: Triggers) -> Iterator[Findi
     suspended = _suspended(triggers.mode, inspection.memory, node.ledger.error, policy.grace, now)
     yield from check_images(inspection, policy, nightly, pressure, suspended)
     yield from check_space(inspection, pressure, usage, triggers.watermarks)
+    yield from _reserves(usage, triggers.watermarks, pressure)
 
 
 def check_rules(mode: Mode, policy: Policy, missing: tuple[str, ...]) -> Finding:
@@ -74,7 +76,8 @@ def check_schedule(triggers: Triggers, now: datetime) -> Finding:
 
 def _filesystem(usage: Usage, *, measures: bool) -> Finding:
     inodes = "no inode limit" if usage.inodes_used_percent is None else f"inodes {usage.inodes_used_percent:.1f} %"
-    detail = f"{usage.path}: {usage.used_percent:.1f} % used, {inodes}"
+    reserved = f" ({usage.reserved_percent:.1f} % reserved for root)" if usage.reserved_bytes else ""
+    detail = f"{usage.path}: {usage.used_percent:.1f} % used{reserved}, {inodes}"
     if measures:
         return Finding(_about("filesystem", usage), Grade.OK, detail)
     return Finding(
@@ -99,6 +102,15 @@ def _watermarks(usage: Usage, watermarks: Watermarks) -> Iterator[Finding]:
             yield Finding(_about("watermarks", each), Grade.NOTE, detail)
 
 
+def _reserves(usage: Usage, watermarks: Watermarks, pressure: Plan) -> Iterator[Finding]:
+    """Reserves that put a low watermark out of reach, with all candidates evicted; a note while no sweep is due."""
+    reached = {part.filesystem for part in at_high(usage, watermarks) if part.resource is Resource.BYTES}
+    for reserve in reserves_in_the_way(usage, watermarks, pressure.most_reclaimable):
+        is_due = reserve.is_above_low or reserve.usage.filesystem in reached
+        grade = Grade.WARNING if is_due else Grade.NOTE
+        yield Finding(_about("reserved blocks", reserve.usage), grade, reserve_text(reserve))
+
+
 def _about(subject: str, usage: Usage) -> str:
     """The subject, with the filesystem's name where it is not that of the images."""
     return subject if usage.filesystem is Filesystem.IMAGES else f"{subject} ({usage.filesystem})"
@@ -107,10 +119,11 @@ def _about(subject: str, usage: Usage) -> str:
 def _kubelet(read: KubeletRead) -> Iterator[Finding]:
     """What the kubelet does by itself, then each high watermark that is above or close to its threshold."""
     config, age = read.config, read.config.settings.maximum_age
-    said = f"{config.reason}; its defaults are assumed" if config.reason else config.path
+    said = f"{config.reason}; its defaults are assumed" if config.reason else config.source
+    said += f" ({config.caveat})" if config.caveat else ""
     acts = [_act(resource, read) for resource in Resource]
     acts += [f"also what was unused for {age.total_seconds() / 3600:g} h"] if age else []
-    grade = Grade.WARNING if config.broken else Grade.NOTE if config.reason else Grade.OK
+    grade = Grade.WARNING if config.broken else Grade.NOTE if config.reason or config.caveat else Grade.OK
     detail = f"{said}: it removes images by itself {', '.join(acts)}; flags of its command line are not seen"
     yield Finding("kubelet", grade, detail)
     for collision in read.collisions:

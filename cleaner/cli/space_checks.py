@@ -20,6 +20,7 @@ _LOOK_AT = {
     Holder.OTHER_NAMESPACES: "other namespaces of containerd, such as moby: clean them with their own tools",
     Holder.UNLISTED: "content that no listed image has, such as pulls in progress or `ctr` imports",
     Holder.NON_IMAGE: "non-image data, which no eviction frees: look for logs, volumes and files that containers wrote",
+    Holder.RESERVED: "blocks that are reserved for root (ext4: tune2fs -m)",
 }
 """Who holds most, and what to do about it."""
 

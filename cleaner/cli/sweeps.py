@@ -9,10 +9,11 @@ from datetime import timedelta
 from cleaner import Environ
 from cleaner.cli.wiring import sweep_settings_of, triggers_of, with_grace
 from cleaner.config import Config
+from cleaner.core.disk_usage import Usage
 from cleaner.core.kubelet import read_of, threshold_of
-from cleaner.core.model import Trigger
+from cleaner.core.model import Plan, Trigger
 from cleaner.core.ports import Node
-from cleaner.core.pressure import KubeletThreshold
+from cleaner.core.pressure import KubeletThreshold, Reserve, reserves_in_the_way
 from cleaner.sweep import Sweep, SweepRequest
 
 
@@ -33,6 +34,12 @@ def sweep_of(  # noqa: PLR0913 - keywords, each of which says what it means
         limit = left if limit is None else min(left, limit)
     kubelet = _kubelet_threshold(config, node)
     return Sweep(node, settings, SweepRequest(trigger, dry_run=dry_run, limit=limit, kubelet=kubelet))
+
+
+def reserves_of(config: Config, planned: Plan, usage: Usage) -> tuple[Reserve, ...]:
+    """The reserves that put the low watermark out of a sweep's reach; other triggers than pressure do not aim at it."""
+    freed = planned.most_reclaimable if planned.trigger is Trigger.PRESSURE else None
+    return reserves_in_the_way(usage, config.watermarks, freed)
 
 
 def _nightly_evictions_left(config: Config, environ: Environ, node: Node) -> int:

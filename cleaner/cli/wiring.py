@@ -11,7 +11,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Protocol
 
 from cleaner import DISTRIBUTION, Environ
-from cleaner.config import Config
+from cleaner.config import DEFAULT_KUBELET_CONFIG, Config
 from cleaner.core.disk_usage import Filesystem, Usage
 from cleaner.core.errors import DiskUnreadableError
 from cleaner.core.model import Policy, Trigger
@@ -178,7 +178,10 @@ def registry_health_of(config: Config, stop: Stop) -> Registries | None:
 
 def kubelet_of(config: Config) -> KubeletFiles | None:
     """Where the kubelet's configuration is; None where the agent is not to read it."""
-    return KubeletFiles(config.kubelet.config, config.kubelet.config_dir) if config.kubelet.config else None
+    file, folder = config.kubelet.config, config.kubelet.config_dir
+    if file is None and folder is None:
+        return None
+    return KubeletFiles(file, folder, may_lack_config=file == DEFAULT_KUBELET_CONFIG)
 
 
 def with_grace(policy: Policy, trigger: Trigger, grace: timedelta | None) -> Policy:

@@ -4,6 +4,15 @@ Start at `keys.py`. It must not know what a setting does.
 """
 
 from cleaner.config.durations import parse_duration
+from cleaner.config.keys import DEFAULT_KUBELET_CONFIG
 from cleaner.config.settings import Config, default_config, effective, load_config, missing_in
 
-__all__ = ["Config", "default_config", "effective", "load_config", "missing_in", "parse_duration"]
+__all__ = [
+    "DEFAULT_KUBELET_CONFIG",
+    "Config",
+    "default_config",
+    "effective",
+    "load_config",
+    "missing_in",
+    "parse_duration",
+]

@@ -33,6 +33,8 @@ _LONGEST_HORIZON = timedelta(hours=1)
 """The rise of a few minutes says nothing of more."""
 _LONGEST_SAMPLE = timedelta(minutes=1)
 """Between two lists of running containers: clocks are never older than a minute."""
+DEFAULT_KUBELET_CONFIG = "/var/lib/kubelet/config.yaml"
+"""Where kubeadm and many images put it."""
 _CONVERTER = Converter(detailed_validation=True, forbid_extra_keys=True)
 
 
@@ -186,9 +188,7 @@ class FilesystemKeys:
 class KubeletKeys:
     """Section `kubelet`."""
 
-    config: str | None = field(
-        default="/var/lib/kubelet/config.yaml", metadata=_by(value_of.optional(value_of.absolute_path))
-    )
+    config: str | None = field(default=DEFAULT_KUBELET_CONFIG, metadata=_by(value_of.optional(value_of.absolute_path)))
     config_dir: str | None = field(default=None, metadata=_by(value_of.optional(value_of.absolute_path)))
 
 

@@ -68,6 +68,19 @@ class Usage:
         return _used_percent(self.inodes, self.inodes_available) if self.inodes else None
 
     @property
+    def reserved_bytes(self) -> int:
+        """What counts as used though it is free: blocks that only root may fill (ext4: 5 % by default).
+
+        No filesystem reserves inodes. 0 where more is available than free, as btrfs estimates it.
+        """
+        return max(0, self.free_bytes - self.available_bytes)
+
+    @property
+    def reserved_percent(self) -> float:
+        """Its share of the filesystem, in percent; 0 for an empty filesystem."""
+        return 100 * self.reserved_bytes / self.capacity_bytes if self.capacity_bytes > 0 else 0.0
+
+    @property
     def apart(self) -> frozenset[Filesystem]:
         """What lies on a filesystem of its own; all else lies with the images."""
         return frozenset(other.filesystem for other in self.others)

@@ -4,12 +4,12 @@ It must not read files; see `node/kubelet_files.py`. Flags on the kubelet's comm
 the agent does not see them.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from cleaner.core.disk_usage import Resource, Usage
+from cleaner.core.kubernetes_values import go_duration_of, percentage_of, quantity_of
 from cleaner.core.pressure import KubeletThreshold, Watermarks
 
 Tree = Mapping[object, object]
@@ -23,6 +23,7 @@ _WHOLE_PERCENT = 100
 NEVER_GC = 100
 """`imageGCHighThresholdPercent` of a kubelet that is to collect no images for space."""
 LONGEST_TEXT = 40
+NAMED_FILES = 5
 
 DEFAULT_HARD = {
     "imagefs.available": "15%",
@@ -37,15 +38,6 @@ _RESOURCE = {
     "nodefs.available": Resource.BYTES,
     "nodefs.inodesFree": Resource.INODES,
 }
-_UNITS = {"": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
-_UNITS |= {unit: 1000.0**power for power, unit in enumerate("kMGTPE", 1)}
-_UNITS |= {f"{unit}i": 1024.0**power for power, unit in enumerate("KMGTPE", 1)}
-_NUMBER = r"[0-9]{1,30}(?:\.[0-9]{0,30})?|\.[0-9]{1,30}"
-_QUANTITY = re.compile(rf"\+?({_NUMBER})([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]{{1,2}}|)")
-_PERCENT = re.compile(rf"\+?({_NUMBER})%")
-_GO_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_GO_PART = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(ns|us|µs|ms|s|m|h)")
-_LONGEST = timedelta(days=36500)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +83,8 @@ def _thresholds(texts: Mapping[str, str], *, soft: bool = False) -> tuple[Evicti
 
 def _threshold(signal: str, text: str, *, soft: bool) -> EvictionThreshold | None:
     """None for what the kubelet treats as switched off; ValueError for what it does not accept."""
-    if match := _PERCENT.fullmatch(text):
-        percent = float(match[1])
+    percent = percentage_of(text)
+    if percent is not None:
         if percent > _WHOLE_PERCENT:
             raise ValueError(f"{signal}: {text[:LONGEST_TEXT]!r} is more than the whole")
         return EvictionThreshold(signal, text, percent, soft=soft) if percent not in (0, _WHOLE_PERCENT) else None
@@ -100,26 +92,6 @@ def _threshold(signal: str, text: str, *, soft: bool) -> EvictionThreshold | Non
     if amount is None:
         raise ValueError(f"{signal}: {text[:LONGEST_TEXT]!r} is no percentage and no quantity")
     return EvictionThreshold(signal, text, None, amount, soft) if amount else None
-
-
-def quantity_of(text: str) -> float | None:
-    """A Kubernetes quantity such as `10Gi`, `5e9` or `100k`; None where it is none."""
-    match = _QUANTITY.fullmatch(text)
-    if match is None:
-        return None
-    number, suffix = float(match[1]), match[2]
-    return number * (_UNITS[suffix] if suffix in _UNITS else float(f"1{suffix}"))
-
-
-def go_duration_of(text: str) -> timedelta | None:
-    """A duration as Go writes it, such as `168h` or `1h30m`; None where it is none, or longer than a century."""
-    if text == "0":
-        return timedelta(0)
-    parts = _GO_PART.findall(text)
-    if not parts or "".join(f"{number}{unit}" for number, unit in parts) != text:
-        return None
-    seconds = sum(float(number) * _GO_UNITS[unit] for number, unit in parts)
-    return timedelta(seconds=seconds) if seconds <= _LONGEST.total_seconds() else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +135,22 @@ class KubeletConfig:
     """What was found out about a kubelet."""
 
     path: str
+    """Its file, or the folder of its drop-ins where it has no file."""
     settings: KubeletSettings = field(default_factory=KubeletSettings)
     reason: str | None = None
-    """Why the thresholds are the defaults; None where the file was read."""
+    """Why the thresholds are the defaults; None where the files were read."""
     broken: bool = False
     """Whether there is a file, and it could not be read or makes no sense."""
+    files: tuple[str, ...] = ()
+    """Those that were read, in the order in which they are merged."""
+    caveat: str | None = None
+    """What was missing although other files were read."""
+
+    @property
+    def source(self) -> str:
+        """The files that were read, as a sentence names them: not more than a few."""
+        named, others = self.files[:NAMED_FILES], len(self.files) - NAMED_FILES
+        return (", ".join(named) or self.path) + (f" and {others} more" if others > 0 else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,24 +163,42 @@ class Collision:
     text: str
 
 
-def kubelet_settings_of(config: Tree, *drop_ins: Tree) -> KubeletSettings:
-    """The thresholds of a configuration, drop-ins merged in their order; ValueError where a value makes no sense."""
-    hard, soft = _hard_of(config), _texts_of(config, "evictionSoft")
-    for tree in drop_ins:
-        # The kubelet merges them into what it has filled with defaults (cmd/kubelet/app/server.go).
-        hard, soft = hard | _texts_of(tree, "evictionHard"), soft | _texts_of(tree, "evictionSoft")
-    trees = (config, *drop_ins)
+def kubelet_settings_of(config: Tree | None, *drop_ins: Tree) -> KubeletSettings:
+    """The thresholds of a configuration, drop-ins merged in their order; ValueError where a value makes no sense.
+
+    `config` is None for a kubelet that has no `--config`. Such a kubelet has no `evictionHard` but that of its
+    drop-ins: it fills in the defaults only when it loads a file (loadConfigFile in cmd/kubelet/app/server.go).
+    """
+    merged: Tree = {} if config is None else {**config, "evictionHard": _hard_of(config)}
+    for drop_in in drop_ins:
+        merged = _patched(merged, drop_in)
     return KubeletSettings(
-        _percent_of(trees, "imageGCHighThresholdPercent", KubeletSettings().gc_high_percent),
-        _percent_of(trees, "imageGCLowThresholdPercent", KubeletSettings().gc_low_percent),
-        _thresholds(hard) + _thresholds(soft, soft=True),
-        _age_of(trees, "imageMaximumGCAge"),
-        _age_of(trees, "imageMinimumGCAge") or KubeletSettings().minimum_age,
+        _percent_of(merged, "imageGCHighThresholdPercent", KubeletSettings().gc_high_percent),
+        _percent_of(merged, "imageGCLowThresholdPercent", KubeletSettings().gc_low_percent),
+        _thresholds(_texts_of(merged, "evictionHard")) + _thresholds(_texts_of(merged, "evictionSoft"), soft=True),
+        _age_of(merged, "imageMaximumGCAge"),
+        _age_of(merged, "imageMinimumGCAge") or KubeletSettings().minimum_age,
     )
 
 
+def _patched(base: Tree, drop_in: Tree) -> Tree:
+    """A configuration with a drop-in merged into it as a JSON merge patch (mergeKubeletConfigurations there).
+
+    Mappings merge by key, any other value replaces, and null removes: what is removed has its default again, but
+    `evictionHard` has none by then.
+    """
+    merged = dict(base)
+    for key, value in drop_in.items():
+        before = base.get(key)
+        if isinstance(value, Mapping):
+            merged[key] = {**(before if isinstance(before, Mapping) else {}), **value}
+        else:
+            merged[key] = value
+    return merged
+
+
 def _hard_of(config: Tree) -> dict[str, str]:
-    """What is not named is off as soon as anything is, unless defaults are merged (1.35)."""
+    """What is not named is off as soon as anything is, unless defaults are merged (1.35); only in the file itself."""
     if config.get("evictionHard") is None:
         return DEFAULT_HARD
     texts = _texts_of(config, "evictionHard")
@@ -214,28 +215,24 @@ def _texts_of(tree: Tree, key: str) -> dict[str, str]:
     return {signal: str(texts[signal]) for signal in _RESOURCE if texts.get(signal) is not None}
 
 
-def _percent_of(trees: tuple[Tree, ...], key: str, default: int) -> int:
-    for tree in reversed(trees):
-        value = tree.get(key)
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _WHOLE_PERCENT:
-            raise ValueError(f"{key}: is no whole number from 0 to 100")
-        return value
-    return default
+def _percent_of(tree: Tree, key: str, default: int) -> int:
+    value = tree.get(key)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _WHOLE_PERCENT:
+        raise ValueError(f"{key}: is no whole number from 0 to 100")
+    return value
 
 
-def _age_of(trees: tuple[Tree, ...], key: str) -> timedelta | None:
+def _age_of(tree: Tree, key: str) -> timedelta | None:
     """None where it is not set, or 0: then the kubelet uses its default."""
-    for tree in reversed(trees):
-        value = tree.get(key)
-        if value is None:
-            continue
-        age = go_duration_of(str(value))
-        if age is None:
-            raise ValueError(f"{key}: is no duration")
-        return age or None
-    return None
+    value = tree.get(key)
+    if value is None:
+        return None
+    age = go_duration_of(str(value))
+    if age is None:
+        raise ValueError(f"{key}: is no duration")
+    return age or None
 
 
 def acts_of(kubelet: KubeletSettings, usage: Usage) -> dict[Resource, KubeletAct]:

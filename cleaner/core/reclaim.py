@@ -105,6 +105,7 @@ class Holder(StrEnum):
     UNLISTED = "unlisted"
     EVICTABLE = "evictable"
     NON_IMAGE = "non_image"
+    RESERVED = "reserved"
 
 
 def reclaimable(layers: Layers, image_ids: Collection[str]) -> Size:
@@ -166,13 +167,14 @@ def sum_of(layers: Layers, keys: Iterable[str]) -> Size:
 
 
 def bytes_by_holder(
-    layers: Layers, used_bytes: int, in_use: Collection[str], evictable: Collection[str]
+    layers: Layers, used_bytes: int, in_use: Collection[str], evictable: Collection[str], reserved_bytes: int = 0
 ) -> dict[Holder, int]:
     """Bytes by the first holder that reaches them; always all holders, none negative.
 
     in_use: these images and all containers; kept: all images in neither collection; evictable: what only these images
-    hold; non_image: all other usage, such as containers' own files. The sum is `used_bytes`, save where the images hold
-    more than that, since both were not read at once: then non_image is 0 and nothing is scaled.
+    hold; non_image: all other usage, such as containers' own files; reserved: what only root may fill, of which
+    `used_bytes` is to include all. The sum is `used_bytes`, save where the images hold more than that, since both were
+    not read at once: then non_image is 0 and nothing is scaled.
     """
     kept = layers.images.keys() - set(in_use) - set(evictable)
     roots: dict[Holder, Iterable[str]] = {
@@ -184,7 +186,8 @@ def bytes_by_holder(
     }
     walk = _Walk(layers)
     found = {holder: walk.reach(keys).bytes for holder, keys in roots.items()}
-    return {**found, Holder.NON_IMAGE: max(0, used_bytes - sum(found.values()))}
+    non_image = max(0, used_bytes - reserved_bytes - sum(found.values()))
+    return {**found, Holder.NON_IMAGE: non_image, Holder.RESERVED: reserved_bytes}
 
 
 class _Walk:

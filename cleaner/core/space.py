@@ -15,10 +15,14 @@ def reason_without_estimates(layers: Layers | None, error: str | None) -> str | 
 
 
 def holders_of(inspection: Inspection, planned: Plan, usage: Usage) -> Mapping[Holder, int] | None:
-    """Who holds what is used, by the plan's verdicts; None where the runtime cannot tell."""
+    """Who holds what counts as used, by the plan's verdicts; None where the runtime cannot tell.
+
+    The sum is that of `used_percent`, over all filesystems that the removal of an image can free.
+    """
     if inspection.trusted_layers is None:
         return None
     in_use = [verdict.image.id for verdict in planned.kept if verdict.reason is KeepReason.IN_USE]
     evictable = [verdict.image.id for verdict in planned.candidates]
-    used_bytes = sum(each.capacity_bytes - each.free_bytes for each in usage.freeable)
-    return bytes_by_holder(inspection.trusted_layers, used_bytes, in_use, evictable)
+    used_bytes = sum(each.capacity_bytes - each.available_bytes for each in usage.freeable)
+    reserved_bytes = sum(each.reserved_bytes for each in usage.freeable)
+    return bytes_by_holder(inspection.trusted_layers, used_bytes, in_use, evictable, reserved_bytes)

@@ -37,7 +37,7 @@ class Watched:
     lab: Lab
     folder: Path
 
-    def daemon(self, kubelet: str = "/nonexistent") -> DaemonProcess:
+    def daemon(self, kubelet: str | None = "/nonexistent", drop_ins: str | None = None) -> DaemonProcess:
         state = {"path": str(self.folder / "state" / "ledger.db"), "sample_every": "1s"}
         return DaemonProcess(
             self.folder,
@@ -46,7 +46,7 @@ class Watched:
             nightly=NO_NIGHT,
             state=state,
             pressure={"check_every": "1s"},
-            kubelet={"config": kubelet},
+            kubelet={"config": kubelet, "config_dir": drop_ins},
         )
 
     def run(self, daemon: DaemonProcess, *words: str) -> dict[str, Any]:
@@ -117,6 +117,26 @@ def test_limits_that_collide_are_reported(watched: Watched) -> None:
         assert scrape.value("kubelet_threshold_ratio", filesystem="images", resource="bytes") == 0.69
         assert (scrape.value("kubelet_collision"), scrape.value("kubelet_config_read")) == (1, 1)
         assert len(daemon.events("kubelet_read")) == 1
+
+
+@ONE_VERSION
+def test_a_kubelet_with_drop_ins_only_is_read(watched: Watched) -> None:
+    """As on RKE2: no file, a folder with its defaults, and what the operator adds to them."""
+    folder = watched.folder / "kubelet.conf.d"
+    folder.mkdir()
+    kind = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"
+    defaults, added = folder / "00-rke2-defaults.conf", folder / "50-images.conf"
+    defaults.write_text(f"{kind}evictionHard:\n  imagefs.available: 5%\n  nodefs.available: 5%\n")
+    added.write_text(f"{kind}imageGCHighThresholdPercent: 70\n")
+    with watched.daemon(None, str(folder)) as daemon:
+        line = daemon.wait_for_event("kubelet_read")
+        found = [f for f in watched.run(daemon, "check")["findings"] if f["subject"] == "kubelet"]
+        daemon.wait_for_checks(2)
+        print("\n" + "\n".join(f"{f['grade']}: {f['detail']}" for f in found))
+        assert (line["config"], line["files"]) == (str(folder), [str(defaults), str(added)])
+        assert (line["bytes_percent"], line["inodes_percent"], line["reason"]) == (69, None, None)
+        assert found[0]["detail"].startswith(f"{defaults}, {added}: it removes images by itself above 69 %")
+        assert daemon.scrape().value("kubelet_config_read") == 1
 
 
 @ONE_VERSION

@@ -176,7 +176,8 @@ _HOLDER_SHARES = {
     "in_use": 0.40,
     "kept": 0.20,
     "evictable": 0.25,
-    "non_image": 0.12,
+    "non_image": 0.09,
+    "reserved": 0.03,
     "other_namespaces": 0.01,
     "unlisted": 0.02,
 }

@@ -67,6 +67,7 @@ FILESYSTEM: dict[str, object] = {
     "path": str,
     "capacity_bytes": int,
     "available_bytes": int,
+    "reserved_bytes": int,
     "used_percent": float,
     "inodes_used_percent": float | None,
     "name": frozenset({"images", "content", "snapshots", "containers"}),

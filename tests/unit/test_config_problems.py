@@ -266,6 +266,8 @@ ACCEPTED = [
     "runtime: {endpoint: /run/crio/crio.sock}",
     "filesystem: {path: null}",
     "kubelet: {config: null}",
+    "kubelet: {config: null, config_dir: /var/lib/rancher/rke2/agent/etc/kubelet.conf.d}",
+    "kubelet: {config_dir: /var/lib/rancher/k3s/agent/etc/kubelet.conf.d}",
     "kubelet: {config: /etc/kubernetes/kubelet/config.json, config_dir: /etc/kubernetes/kubelet/config.json.d}",
     "web: {listen: 'localhost:65535'}",
     "web: {listen: '[::1]:0'}",

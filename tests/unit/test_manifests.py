@@ -123,6 +123,32 @@ def test_commands_are_found_in_the_pod() -> None:
     assert not [line for line in lines if line.startswith("VOLUME")]
 
 
+@pytest.mark.parametrize(
+    ("name", "config", "folder"),
+    [
+        ("eks", "/etc/kubernetes/kubelet/config.json", "/etc/kubernetes/kubelet/config.json.d"),
+        ("rke2", None, "/var/lib/rancher/rke2/agent/etc/kubelet.conf.d"),
+        ("k3s", None, "/var/lib/rancher/k3s/agent/etc/kubelet.conf.d"),
+    ],
+)
+def test_other_distributions_have_a_component(container: Any, name: str, config: str | None, folder: str) -> None:
+    """It mounts what the keys in its comment, and in the documentation, name: a file, a folder, both read-only."""
+    text = (MANIFESTS / "kubelet-config" / name / "kustomization.yaml").read_text()
+    (patch,) = read(f"kubelet-config/{name}/kustomization.yaml")["patches"]
+    spec = read(f"kubelet-config/{name}/{patch['path']}")["spec"]["template"]["spec"]
+    expected = {"kubelet-drop-ins": {"path": folder, "type": "Directory"}}
+    expected |= {"kubelet-config": {"path": config, "type": "File"}} if config else {}
+    assert hosts(spec) == expected
+    (patched,) = spec["containers"]
+    assert patched["name"] == container["name"]
+    assert {mount: (at["mountPath"], at["readOnly"]) for mount, at in mounts(patched).items()} == {
+        mount: (host["path"], True) for mount, host in expected.items()
+    }
+    assert f"#     config: {config or 'null'}\n#     config_dir: {folder}\n" in text
+    row = f"| `{config or 'null'}` | `{folder}` | `kubelet-config/{name}` |"
+    assert row in (MANIFESTS.parent / "docs" / "configuration.md").read_text()
+
+
 def test_the_kubelets_file_is_mounted_only_on_request(container: Any) -> None:
     """As a component: the file alone, read-only, at the path of the shipped configuration, and never made."""
     component = read("kubelet-config/kustomization.yaml")

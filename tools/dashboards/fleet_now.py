@@ -140,8 +140,8 @@ WHY = (
     Panel(
         Kind.STACK,
         "Space by holder",
-        "Bytes used on all chosen nodes together, by holder. Under pressure only `evictable` "
-        "can be freed; `non_image` is data that no image eviction can free.",
+        "Bytes that count as used on all chosen nodes together, by holder. Under pressure only `evictable` "
+        "can be freed; `non_image` is data that no image eviction can free, `reserved` is free for root only.",
         "bytes",
         (Query(f"sum by (holder) ({FLEET_SCOPE.own('filesystem_held_bytes')})", "{{holder}}"),),
         width=12,

@@ -9,7 +9,7 @@ import sys
 from cleaner import Environ
 from cleaner.cli.console import DONE, print_json
 from cleaner.cli.ledgers import memory_of
-from cleaner.cli.sweeps import sweep_of
+from cleaner.cli.sweeps import reserves_of, sweep_of
 from cleaner.cli.wiring import node_of, runtime_of, triggers_of
 from cleaner.config import load_config, missing_in
 from cleaner.core.model import Trigger
@@ -26,6 +26,7 @@ from cleaner.outlets.terminal import (
     print_plan,
     reach_notices,
     registry_notices,
+    reserve_notices,
     start_notices,
     watch_notices,
 )
@@ -45,6 +46,7 @@ def execute(arguments: argparse.Namespace, environ: Environ) -> int:
     starts = start_notices(triggers_of(config, environ), trigger, usage, now, needed=prepared.needed)
     notices = (
         *reach_notices(planned),
+        *reserve_notices(reserves_of(config, planned, usage)),
         *missing_in(config),
         *mode_notices(config.mode, trigger),
         *(

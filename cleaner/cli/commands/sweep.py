@@ -12,7 +12,7 @@ from typing import TextIO
 from cleaner import Environ
 from cleaner.cli.console import DONE, FAILED, complain, print_json
 from cleaner.cli.ledgers import ledger_of, memory_of
-from cleaner.cli.sweeps import sweep_of
+from cleaner.cli.sweeps import reserves_of, sweep_of
 from cleaner.cli.wiring import node_of, runtime_of
 from cleaner.config import Config, load_config
 from cleaner.core.errors import CleanerError
@@ -22,7 +22,14 @@ from cleaner.core.ports import Ledger, Outlet, Stop
 from cleaner.core.report import SweepReport
 from cleaner.node import SignalStop
 from cleaner.outlets.log import Logs, configure_logging
-from cleaner.outlets.terminal import ProgressLines, memory_notices, mode_notices, print_sweep, sweep_document
+from cleaner.outlets.terminal import (
+    ProgressLines,
+    memory_notices,
+    mode_notices,
+    print_sweep,
+    reserve_notices,
+    sweep_document,
+)
 from cleaner.sweep import Sweep
 
 TURN_SECONDS = 0.5
@@ -44,7 +51,12 @@ def execute(arguments: argparse.Namespace, environ: Environ) -> int:
         node = node_of(config, environ, runtime, stop, ledger)
         sweep = sweep_of(config, environ, node, trigger, dry_run=dry_run, limit=arguments.limit, grace=arguments.grace)
         report = _report_of(sweep, outlets)
-    notices = (*mode_notices(config.mode, trigger), *memory_notices(report.plan))
+    reserves = reserves_of(config, report.plan, report.filesystem_before) if report.plan else ()
+    notices = (
+        *reserve_notices(reserves),
+        *mode_notices(config.mode, trigger),
+        *memory_notices(report.plan),
+    )
     if arguments.output == "json":
         print_json(sweep_document(report, notices))
     else:

@@ -18,6 +18,7 @@ from cleaner.core.pressure.pulls import (
     ratio_of,
     total_bytes,
 )
+from cleaner.core.pressure.reserve import Reserve, reserves_in_the_way
 from cleaner.core.pressure.targets import SweepTargets, excess_of, left_after, limit_to_targets, out_of_reach
 from cleaner.core.pressure.watermarks import (
     AvailableWatermarks,
@@ -42,6 +43,7 @@ __all__ = [
     "Movement",
     "PendingLayer",
     "Pull",
+    "Reserve",
     "SweepTargets",
     "Targets",
     "UsageForecaster",
@@ -62,5 +64,6 @@ __all__ = [
     "projected_usage",
     "pulls_fit",
     "ratio_of",
+    "reserves_in_the_way",
     "total_bytes",
 ]

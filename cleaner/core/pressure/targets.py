@@ -69,6 +69,11 @@ def left_after(planned: Plan, done: int) -> Size | None:
     return most and replace(most, bytes=sum(verdict.image.size_bytes for verdict in left))
 
 
+def bytes_above(usage: Usage, target: float) -> int:
+    """How many bytes of one filesystem have to be freed until it is at a used percent; 0 where it is."""
+    return _missing(usage, Resource.BYTES, target)
+
+
 def _missing(usage: Usage, resource: Resource, target: float) -> int:
     return max(0, math.ceil(usage.capacity(resource) * (100 - target) / 100) - usage.available(resource))
 

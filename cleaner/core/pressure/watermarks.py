@@ -58,6 +58,10 @@ class Watermarks:
             return self.inodes
         return (self.available and self.available.pair_on(usage.capacity_bytes)) or self.bytes
 
+    def are_available(self, usage: Usage) -> bool:
+        """Whether those of a filesystem's bytes are the ones that are written as bytes available."""
+        return self.pair_for(usage, Resource.BYTES) is not self.bytes
+
 
 @dataclass(frozen=True, slots=True)
 class KubeletThreshold:

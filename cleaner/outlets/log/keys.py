@@ -106,7 +106,8 @@ def external_removal_keys(images: Sequence[ExternallyRemovedImage]) -> Keys:
 
 def kubelet_keys(event: KubeletRead) -> Keys:
     """From when on the kubelet acts, and by what; docs/logs.md lists the same keys."""
-    settings, keys = event.config.settings, {"config": event.config.path, "reason": event.config.reason}
+    config, settings = event.config, event.config.settings
+    keys = {"config": config.path, "files": list(config.files[:NAMED]), "reason": config.reason or config.caveat}
     acts = {resource: event.acts.get(resource) for resource in Resource}
     return keys | {
         **{f"{resource}_percent": act.above_percent if act else None for resource, act in acts.items()},

@@ -175,7 +175,7 @@ class Gauges(Collector):
     def _holders(self) -> GaugeMetricFamily:
         family = GaugeMetricFamily(
             "image_cleaner_filesystem_held_bytes",
-            "Bytes used, by who holds them; the sum is all that is used.",
+            "Bytes that count as used, by who holds them; the sum is the size less what is available.",
             labels=["holder"],
         )
         for holder, held_bytes in self._held.items():

@@ -15,6 +15,8 @@ from cleaner.outlets.terminal.notices import (
     mode_notices,
     reach_notices,
     registry_notices,
+    reserve_notices,
+    reserve_text,
     start_notices,
     watch_notices,
 )
@@ -51,6 +53,8 @@ __all__ = [
     "read_samples",
     "registry_notices",
     "removed_externally_document",
+    "reserve_notices",
+    "reserve_text",
     "start_notices",
     "sweep_document",
     "watch_notices",

@@ -98,6 +98,7 @@ def _filesystem(usage: Usage | None) -> JsonDocument | None:
         "path": usage.path,
         "capacity_bytes": usage.capacity_bytes,
         "available_bytes": usage.available_bytes,
+        "reserved_bytes": usage.reserved_bytes,
         "used_percent": usage.used_percent,
         "inodes_used_percent": usage.inodes_used_percent,
         "name": usage.filesystem.value,

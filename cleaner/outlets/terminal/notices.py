@@ -1,15 +1,17 @@
-"""Sentences that `plan` and `sweep` add where a figure alone would mislead.
+"""Sentences that `plan`, `sweep` and `check` add where a figure alone would mislead.
 
 They must not repeat what the tables say.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from cleaner.core.disk_usage import Resource, Usage
 from cleaner.core.events import RegistriesProbed
 from cleaner.core.model import Memory, Mode, Plan, Policy, Trigger
+from cleaner.core.pressure import Reserve
 from cleaner.core.triggers import Triggers
-from cleaner.outlets.units import human_age, rfc3339
+from cleaner.outlets.units import human_age, human_bytes, human_percent, rfc3339
 
 
 def memory_notices(plan: Plan | None) -> tuple[str, ...]:
@@ -57,6 +59,28 @@ def reach_notices(planned: Plan) -> tuple[str, ...]:
     count = len(planned.candidates)
     whole = "the only candidate" if count == 1 else f"all {count} candidates"
     return (f"Even {whole} would not reach the low watermark, so a sweep {then}.",)
+
+
+def reserve_notices(reserves: Sequence[Reserve]) -> tuple[str, ...]:
+    """Says where blocks reserved for root are what puts the low watermark out of reach, and what to do about it."""
+    return tuple(f"{reserve_text(reserve)}." for reserve in reserves)
+
+
+def reserve_text(reserve: Reserve) -> str:
+    """The reserve in bytes and percent, what it prevents, and what to do; without a full stop."""
+    usage, low, high = reserve.usage, reserve.watermarks.low, reserve.watermarks.high
+    if reserve.is_at_high:
+        prevents = f"that alone is at the high watermark of {high:.4g} %, so pressure never ends"
+    elif reserve.is_above_low:
+        prevents = f"that alone is above the low watermark of {low:.4g} %, which no eviction reaches"
+    else:
+        prevents = f"without it, evictions would reach the low watermark of {low:.4g} %"
+    either = "high{0} and low{0}" if reserve.is_at_high else "low{0}"
+    change = "lower pressure.bytes." if reserve.available else "raise pressure.bytes."
+    change += either.format("_available" if reserve.available else "")
+    share, size = human_percent(usage.reserved_percent), human_bytes(usage.reserved_bytes)
+    counts = f"{share} of {usage.path} ({size}) is reserved for root and counts as used"
+    return f"{counts}: {prevents}; reserve less (ext4: tune2fs -m), or {change}"
 
 
 def start_notices(

@@ -78,6 +78,27 @@ def test_check_says_where_watermarks_in_bytes_do_not_count(tmp_path: Path) -> No
     ]
 
 
+@pytest.mark.parametrize(
+    ("used_mb", "reserved_mb", "grade"),
+    [(700, 0, None), (700, 49, None), (700, 50, Grade.NOTE), (800, 400, Grade.WARNING), (660, 660, Grade.WARNING)],
+)
+def test_check_says_where_a_reserve_is_in_the_way(
+    tmp_path: Path, used_mb: int, reserved_mb: int, grade: Grade | None
+) -> None:
+    """A warning where a sweep is due or no sweep could help; the filesystem's own line has its share."""
+    world = make_world(tmp_path)
+    whole = world.simulated.read_usage()
+    available = whole.capacity_bytes - used_mb * MB
+    world.disk.stuck = replace(whole, available_bytes=available, free_bytes=available + reserved_mb * MB)
+    found = list(check_node(world.node, POLICY, TRIGGERS))
+    about = [finding for finding in found if finding.subject == "reserved blocks"]
+    assert [finding.grade for finding in about] == ([grade] if grade else [])
+    share = f"{reserved_mb / 10:.1f} %"
+    assert all(finding.detail.startswith(f"{share} of {whole.path} (") for finding in about)
+    (filesystem,) = (finding for finding in found if finding.subject == "filesystem")
+    assert (f" % used ({share} reserved for root), " in filesystem.detail) == (reserved_mb > 0)
+
+
 @dataclass
 class UnseeingDisk:
     """A disk beside another one that this process does not see."""
@@ -236,6 +257,12 @@ class FoundKubelet:
         (KubeletConfig("/k.yaml"), [Grade.OK], "/k.yaml: it removes images by itself above 84 % of bytes"),
         (KubeletConfig("/k.yaml", reason="/k.yaml is not there"), [Grade.NOTE], "not there; its defaults are assumed"),
         (KubeletConfig("/k.yaml", reason="/k.yaml is no YAML", broken=True), [Grade.WARNING], "no YAML; its defaults"),
+        (KubeletConfig("/k.yaml", files=("/k.yaml", "/d/a.conf")), [Grade.OK], "/k.yaml, /d/a.conf: it removes"),
+        (
+            KubeletConfig("/k.yaml", files=("/d/a.conf",), caveat="/k.yaml is not there"),
+            [Grade.NOTE],
+            "/d/a.conf (/k.yaml is not there): it removes images by itself above 84 %",
+        ),
         (
             KubeletConfig("/k.yaml", KubeletSettings(100, thresholds=())),
             [Grade.OK],

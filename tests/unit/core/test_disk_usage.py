@@ -82,3 +82,22 @@ def test_projected_bytes_count_as_used_where_they_will_lie() -> None:
     assert [each.used_percent for each in less.all] == pytest.approx([110, 40, 90])
     assert less.freeable_bytes == ALL.freeable_bytes
     assert ALL.less({}) == ALL
+
+
+@pytest.mark.parametrize(
+    ("capacity", "free", "available", "reserved", "percent"),
+    [
+        (1000, 500, 100, 400, 40),
+        (1000, 100, 100, 0, 0),
+        (1000, 99, 100, 0, 0),
+        (1000, 101, 100, 1, 0.1),
+        (0, 0, 0, 0, 0),
+    ],
+)
+def test_what_is_free_and_not_available_is_reserved(
+    capacity: int, free: int, available: int, reserved: int, percent: float
+) -> None:
+    """Never less than nothing, as where btrfs estimates more available than free."""
+    usage = Usage("/images", capacity, available, 0, 0, free)
+    assert usage.reserved_bytes == reserved
+    assert usage.reserved_percent == pytest.approx(percent)

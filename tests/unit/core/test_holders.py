@@ -69,14 +69,15 @@ def test_a_key_counts_for_the_first_holder_that_reaches_it(
     assert bytes_by_holder(layers, USED, in_use, evictable) == expected
 
 
-@given(graphs(), SOME_IDS, SOME_IDS, st.integers(0, 2 * sum(BYTES.values())))
+@given(graphs(), SOME_IDS, SOME_IDS, st.integers(0, 2 * sum(BYTES.values())), st.integers(0, 10))
 def test_the_holders_add_up_to_what_is_used(
-    layers: Layers, in_use: frozenset[str], evictable: frozenset[str], used_bytes: int
+    layers: Layers, in_use: frozenset[str], evictable: frozenset[str], used_bytes: int, reserved_bytes: int
 ) -> None:
     """All holders are there, none negative, and their sum is what is used, or what images take where that is more."""
-    found = bytes_by_holder(layers, used_bytes, in_use, evictable)
+    found = bytes_by_holder(layers, used_bytes, in_use, evictable, reserved_bytes)
     assert list(found) == list(bytes_by_holder(EMPTY, 0, [], [])) == list(Holder)
     assert min(found.values()) >= 0
+    assert found[Holder.RESERVED] == reserved_bytes
     taken = sum(found.values()) - found[Holder.NON_IMAGE]
     assert sum(found.values()) == max(used_bytes, taken)
 

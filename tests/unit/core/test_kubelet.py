@@ -15,9 +15,7 @@ from cleaner.core.kubelet import (
     KubeletSettings,
     acts_of,
     collisions,
-    go_duration_of,
     kubelet_settings_of,
-    quantity_of,
     threshold_of,
 )
 from cleaner.core.pressure.watermarks import WatermarkPair, Watermarks
@@ -141,6 +139,66 @@ def test_drop_ins_are_merged_in_their_order() -> None:
     assert kubelet_settings_of(tree(), tree()) == KubeletSettings()
 
 
+def test_a_kubelet_without_a_file_has_the_thresholds_of_its_drop_ins() -> None:
+    """The defaults of `evictionHard` belong to --config; image collection has its own in any case."""
+    k3s = tree(evictionHard={"imagefs.available": "5%", "nodefs.available": "5%"})
+    assert [str(threshold) for threshold in kubelet_settings_of(None, k3s).thresholds] == [
+        "imagefs.available<5%",
+        "nodefs.available<5%",
+    ]
+    more = kubelet_settings_of(None, k3s, tree(evictionHard={"imagefs.inodesFree": "10%"}, imageMinimumGCAge="1m"))
+    assert [str(threshold) for threshold in more.thresholds][1:] == ["imagefs.inodesFree<10%", "nodefs.available<5%"]
+    assert more.minimum_age == timedelta(minutes=1)
+    assert kubelet_settings_of(None, tree()) == KubeletSettings(thresholds=())
+    assert kubelet_settings_of(tree(), k3s).thresholds != kubelet_settings_of(None, k3s).thresholds
+
+
+def test_null_in_a_drop_in_removes() -> None:
+    """As in a JSON merge patch: a threshold, all of them, or a number, which has its default again."""
+    file = tree(imageGCHighThresholdPercent=60, imageMaximumGCAge="1h", evictionSoft={"imagefs.available": "30%"})
+    one = kubelet_settings_of(file, tree(evictionHard={"imagefs.available": None}))
+    assert [str(threshold) for threshold in one.thresholds] == [
+        "imagefs.inodesFree<5%",
+        "nodefs.available<10%",
+        "nodefs.inodesFree<5%",
+        "imagefs.available<30% (soft)",
+    ]
+    removed = tree(imageGCHighThresholdPercent=None, imageMaximumGCAge=None, evictionHard=None, evictionSoft=None)
+    assert kubelet_settings_of(file, removed) == KubeletSettings(thresholds=())
+    again = kubelet_settings_of(file, removed, tree(evictionHard={"nodefs.available": "7%"}))
+    assert [str(threshold) for threshold in again.thresholds] == ["nodefs.available<7%"]
+
+
+def test_defaults_are_merged_only_by_the_file() -> None:
+    """`mergeDefaultEvictionSettings` of a drop-in comes too late for it."""
+    named = {"nodefs.available": "10%"}
+    late = kubelet_settings_of(tree(evictionHard=named), tree(mergeDefaultEvictionSettings=True))
+    assert [str(threshold) for threshold in late.thresholds] == ["nodefs.available<10%"]
+
+
+def test_a_mapping_that_became_something_else_is_named() -> None:
+    """In a drop-in, before or after a mapping."""
+    for trees in ((tree(evictionHard="15%"),), (tree(evictionHard={}), tree(evictionHard="15%"))):
+        with pytest.raises(ValueError, match=r"^evictionHard: is no mapping$"):
+            kubelet_settings_of(None, *trees)
+    mended = kubelet_settings_of(None, tree(evictionHard="15%"), tree(evictionHard={"nodefs.available": "15%"}))
+    assert [str(threshold) for threshold in mended.thresholds] == ["nodefs.available<15%"]
+
+
+@pytest.mark.parametrize(
+    ("files", "source"),
+    [
+        ((), "/k.yaml"),
+        (("/k.yaml",), "/k.yaml"),
+        (tuple("abcde"), "a, b, c, d, e"),
+        (tuple("abcdef"), "a, b, c, d, e and 1 more"),
+    ],
+)
+def test_a_sentence_names_a_few_files(files: tuple[str, ...], source: str) -> None:
+    """Five of them, and how many others there are."""
+    assert KubeletConfig("/k.yaml", files=files).source == source
+
+
 @pytest.mark.parametrize(
     ("keys", "says"),
     [
@@ -161,55 +219,6 @@ def test_a_value_that_makes_no_sense_is_named(keys: dict[str, object], says: str
     """With its key, and nothing else of the file."""
     with pytest.raises(ValueError, match=rf"^{says}$".replace("(", r"\(")):
         kubelet_settings_of(tree(**keys))
-
-
-@pytest.mark.parametrize(
-    ("text", "amount"),
-    [
-        ("0", 0),
-        ("5", 5),
-        ("+5", 5),
-        ("1.5Gi", 1.5 * GIB),
-        (".5k", 500),
-        ("2.", 2),
-        ("1500m", 1.5),
-        ("3M", 3e6),
-        ("1E", 1e18),
-        ("1Ei", 2**60),
-        ("5e9", 5e9),
-        ("5E-1", 0.5),
-        ("1K", None),
-        ("Gi", None),
-        ("-5", None),
-        ("5 Gi", None),
-        ("1e999", None),
-        ("", None),
-    ],
-)
-def test_quantities_are_those_of_kubernetes(text: str, amount: float | None) -> None:
-    """Decimal and binary units, exponents; what is none of these is no quantity."""
-    assert quantity_of(text) == (None if amount is None else pytest.approx(amount))
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("0", 0),
-        ("0s", 0),
-        ("168h", 7 * 86400),
-        ("1h30m0.5s", 5400.5),
-        ("500ms", 0.5),
-        ("7d", None),
-        ("h", None),
-        ("1h x", None),
-        ("", None),
-        ("876000h", 876000 * 3600),
-        ("876000h1s", None),
-    ],
-)
-def test_durations_are_those_of_go(text: str, seconds: float | None) -> None:
-    """Numbers with units in a row, a century at most."""
-    assert go_duration_of(text) == (None if seconds is None else timedelta(seconds=seconds))
 
 
 @pytest.mark.parametrize(("text", "age"), [("0s", None), ("336h", timedelta(days=14))])

@@ -199,18 +199,42 @@ def test_holders_are_those_of_the_verdicts() -> None:
         Holder.UNLISTED: 100_000,
         Holder.EVICTABLE: 320,
         Holder.NON_IMAGE: 800_000 - 154_321,
+        Holder.RESERVED: 0,
     }
     assert holders_of(inspection, planned, usage) == expected
     cut = replace(planned, evictions=planned.evictions[:1], not_reached=planned.evictions[1:])
     assert holders_of(inspection, cut, usage) == expected
 
 
-def test_roots_reserve_is_not_used() -> None:
-    """What is used is the size less what is free, the reserve of root included in that."""
-    usage = replace(make_usage(80), free_bytes=250_000)
+def test_roots_reserve_is_a_holder() -> None:
+    """What is free and not available counts as used: neither images nor other data hold it."""
+    usage = replace(make_usage(80), free_bytes=600_000)
     inspection = make_inspection(layers=make_layers({}, {}))
     found = holders_of(inspection, plan(inspection, make_policy(), Trigger.PRESSURE, NOW), usage)
-    assert found == {**dict.fromkeys(Holder, 0), Holder.NON_IMAGE: 750_000}
+    assert found == {**dict.fromkeys(Holder, 0), Holder.NON_IMAGE: 400_000, Holder.RESERVED: 400_000}
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)), min_size=1, max_size=3),
+    st.integers(0, 10**6),
+)
+def test_the_holders_add_up_to_what_counts_as_used(figures: list[tuple[int, int]], image_bytes: int) -> None:
+    """On every filesystem that images fill, whatever is reserved or, as on btrfs, more available than free.
+
+    Only where images were read as taking more than that, they and the reserve are all that is said.
+    """
+    first, *others = (
+        replace(make_usage(0), available_bytes=available, free_bytes=free, filesystem=filesystem)
+        for (available, free), filesystem in zip(figures, Filesystem, strict=False)
+    )
+    usage = replace(first, others=tuple(others))
+    inspection = make_inspection(make_image(1), layers=make_layers({make_image(1).id: "a"}, {"a": image_bytes}))
+    found = holders_of(inspection, plan(inspection, make_policy(), Trigger.PRESSURE, NOW), usage)
+    assert found is not None
+    counted = sum(each.used_percent for each in usage.freeable) * POINT
+    assert found[Holder.RESERVED] == sum(max(0, free - available) for available, free in figures)
+    assert sum(found.values()) == pytest.approx(max(counted, image_bytes + found[Holder.RESERVED]))
+    assert min(found.values()) >= 0
 
 
 @pytest.mark.parametrize("complete", [None, False])

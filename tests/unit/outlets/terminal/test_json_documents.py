@@ -13,7 +13,15 @@ from cleaner.core.rule_coverage import Evictable, RuleCoverage
 from cleaner.outlets.terminal.json_documents import check_document, plan_document, sweep_document
 from unit.outlets.happenings import BYTES_ONLY, EVICTED, FULL, HELD, NIGHT, SEVERAL, candidate, report
 
-FILESYSTEM_KEYS = ["path", "capacity_bytes", "available_bytes", "used_percent", "inodes_used_percent", "name"]
+FILESYSTEM_KEYS = [
+    "path",
+    "capacity_bytes",
+    "available_bytes",
+    "reserved_bytes",
+    "used_percent",
+    "inodes_used_percent",
+    "name",
+]
 
 verdicts = st.lists(
     st.builds(

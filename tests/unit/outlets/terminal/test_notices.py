@@ -9,6 +9,7 @@ from cleaner.core.disk_usage import Filesystem
 from cleaner.core.events import RegistriesProbed
 from cleaner.core.model import KeepReason, Memory, Mode, Plan, Trigger
 from cleaner.core.nightly import Calendar
+from cleaner.core.pressure import Reserve, WatermarkPair
 from cleaner.core.reclaim import Size
 from cleaner.outlets.terminal.notices import (
     grace_notices,
@@ -18,6 +19,7 @@ from cleaner.outlets.terminal.notices import (
     mode_notices,
     reach_notices,
     registry_notices,
+    reserve_notices,
     start_notices,
     watch_notices,
 )
@@ -150,6 +152,41 @@ def test_a_low_watermark_out_of_reach_is_told(
     one = replace(planned, evictions=NIGHT.evictions[:1], not_reached=())
     assert reach_notices(one)[0].startswith("Even the only candidate would not reach the low watermark")
     assert reach_notices(replace(planned, low_watermark_reachable=None)) == ()
+
+
+@pytest.mark.parametrize(
+    ("low", "available", "prevents", "change"),
+    [
+        (65, False, "without it, evictions would reach the low watermark of 65 %", "raise pressure.bytes.low"),
+        (
+            35,
+            False,
+            "that alone is above the low watermark of 35 %, which no eviction reaches",
+            "raise pressure.bytes.low",
+        ),
+        (40, True, "without it, evictions would reach the low watermark of 40 %", "lower pressure.bytes.low_available"),
+        (
+            20,
+            False,
+            "that alone is at the high watermark of 30 %, so pressure never ends",
+            "raise pressure.bytes.high and low",
+        ),
+        (
+            20,
+            True,
+            "that alone is at the high watermark of 30 %, so pressure never ends",
+            "lower pressure.bytes.high_available and low_available",
+        ),
+    ],
+)
+def test_a_reserve_is_named_with_what_to_do(low: float, *, available: bool, prevents: str, change: str) -> None:
+    """In bytes and percent; what to change is the setting that counts."""
+    usage = replace(make_usage(76), path="/var/lib/containerd", capacity_bytes=10 << 30)
+    usage = replace(usage, available_bytes=3 << 30, free_bytes=7 << 30)
+    reserve = Reserve(usage, WatermarkPair(high=low + 10, low=low), available)
+    begins = "40.0 % of /var/lib/containerd (4.0 GiB) is reserved for root and counts as used"
+    assert reserve_notices([reserve]) == (f"{begins}: {prevents}; reserve less (ext4: tune2fs -m), or {change}.",)
+    assert reserve_notices([]) == ()
 
 
 def test_a_limit_that_leaves_candidates_is_told() -> None:
