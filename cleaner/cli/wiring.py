@@ -11,7 +11,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from cleaner import DISTRIBUTION, Environ
-from cleaner.config import Config
+from cleaner.config import IMAGE_VARIABLE, RUNTIME_VARIABLE, Config
 from cleaner.core.disk_usage import Filesystem, Usage
 from cleaner.core.errors import DiskUnreadableError
 from cleaner.core.model import Policy, Trigger
@@ -22,7 +22,7 @@ from cleaner.daemon import DaemonSettings, TrustedClock
 from cleaner.ledger import InMemoryLedger, SqliteLedger
 from cleaner.node import KubeletFiles, SystemTimer, open_disk, pause
 from cleaner.outlets.metrics import Metrics
-from cleaner.runtime import CriRuntime, Endpoint, ObserveCall, diagnose_endpoint, parse_endpoint
+from cleaner.runtime import CriRuntime, Endpoint, ObserveCall, diagnose_endpoint, parse_endpoint, require_listener
 from cleaner.sweep import SweepSettings
 
 if TYPE_CHECKING:
@@ -96,9 +96,10 @@ def daemon_settings_of(config: Config, environ: Environ) -> DaemonSettings:
 
 
 def endpoints_of(config: Config) -> tuple[Endpoint, Endpoint]:
-    """Where containers and where images are asked for."""
-    runtime = parse_endpoint(config.runtime.endpoint)
-    return runtime, parse_endpoint(config.runtime.image_endpoint) if config.runtime.image_endpoint else runtime
+    """Where containers and where images are asked for; ConfigError names the key."""
+    runtime = parse_endpoint(config.runtime.endpoint, f"runtime.endpoint (or {RUNTIME_VARIABLE})")
+    images = config.runtime.image_endpoint
+    return runtime, parse_endpoint(images, f"runtime.image_endpoint (or {IMAGE_VARIABLE})") if images else runtime
 
 
 def runtime_of(config: Config, stop: Stop, observe_call: ObserveCall = lambda *_: None) -> CriRuntime:
@@ -111,9 +112,12 @@ def node_of(
     config: Config, environ: Environ, runtime: CriRuntime, stop: Stop, ledger: SqliteLedger | InMemoryLedger
 ) -> Node:
     """The node, once its runtime answers; EnvironmentUnusableError for a permanent problem."""
-    for endpoint in endpoints_of(config):
+    asked, images = endpoints_of(config)
+    for endpoint in (asked, images):
         diagnose_endpoint(endpoint)
     runtime.read_version()  # never retried: it is known at once that a runtime is unavailable
+    if images != asked:
+        require_listener(images)  # its first call would be tried again for 10 s
     paths = runtime.read_filesystems()
     roots = runtime.snapshotters.read_roots(paths[Filesystem.IMAGES])
     if config.filesystem_path:

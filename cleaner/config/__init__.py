@@ -4,6 +4,23 @@ Start at `keys.py`. It must not know what a setting does.
 """
 
 from cleaner.config.durations import parse_duration
-from cleaner.config.settings import Config, default_config, effective, load_config, missing_in
+from cleaner.config.settings import (
+    IMAGE_VARIABLE,
+    RUNTIME_VARIABLE,
+    Config,
+    default_config,
+    effective,
+    load_config,
+    missing_in,
+)
 
-__all__ = ["Config", "default_config", "effective", "load_config", "missing_in", "parse_duration"]
+__all__ = [
+    "IMAGE_VARIABLE",
+    "RUNTIME_VARIABLE",
+    "Config",
+    "default_config",
+    "effective",
+    "load_config",
+    "missing_in",
+    "parse_duration",
+]

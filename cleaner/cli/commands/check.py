@@ -29,7 +29,7 @@ def execute(arguments: argparse.Namespace, environ: Environ) -> int:
             for finding in check_node(node, config.policy, triggers):
                 findings.append(finding)  # noqa: PERF402 - what was found before an error is kept
     except CleanerError as error:
-        findings.append(Finding(error.kind.value, Grade.ERROR, str(error)))
+        findings.append(Finding(error.kind.value, Grade.ERROR, error.advised))
     findings += [api.check() for api in alertmanager_apis_of(config)]
     findings.append(check_schedule(triggers, SystemTimer().now()))
     if arguments.output == "json":
