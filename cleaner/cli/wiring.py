@@ -122,7 +122,8 @@ def node_of(
     roots = runtime.snapshotters.read_roots(paths[Filesystem.IMAGES])
     if config.filesystem_path:
         paths = {**paths, Filesystem.IMAGES: config.filesystem_path}
-    disk = open_disk(paths, roots, in_pod="KUBERNETES_SERVICE_HOST" in environ, pause=pause)
+    named_by = "filesystem.path" if config.filesystem_path else None
+    disk = open_disk(paths, roots, in_pod="KUBERNETES_SERVICE_HOST" in environ, named_by=named_by, pause=pause)
     runtime.snapshotters.place(disk.snapshotters)
     timer = TrustedClock(SystemTimer(), ledger.stored_times())
     return Node(runtime, disk, timer, stop, ledger, registry_health_of(config, stop), kubelet_of(config))

@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from cleaner.core.kubelet import KIND, KubeletConfig, Tree, kubelet_settings_of
+from cleaner.core.paths import shown
 
 LARGEST_KUBELET_FILE_BYTES = 256 * 1024
 """A hundred times what a kubelet needs; reading more as YAML would hold up the loop for seconds."""
@@ -33,9 +34,9 @@ class KubeletFiles:
                 path, kubelet_settings_of(_read_tree(self._config), *map(_read_tree, self._drop_ins()))
             )
         except FileNotFoundError as error:
-            return KubeletConfig(path, reason=f"{error.filename} is not there, or not mounted")
+            return KubeletConfig(path, reason=f"{shown(error.filename)} is not there, or not mounted")
         except OSError as error:
-            reason = f"{error.filename} cannot be read: {error.strerror}"
+            reason = f"{shown(error.filename)} cannot be read: {error.strerror}"
             return KubeletConfig(path, reason=reason, broken=True)
         except ValueError as error:
             return KubeletConfig(path, reason=f"{error}", broken=True)
@@ -53,7 +54,7 @@ def _read_tree(path: Path) -> Tree:
     try:
         return _tree_of(_read_text(path))
     except ValueError as error:
-        raise ValueError(f"{path} {error}") from None
+        raise ValueError(f"{shown(str(path))} {error}") from None
 
 
 def _tree_of(text: str) -> Tree:
@@ -74,8 +75,11 @@ def _tree_of(text: str) -> Tree:
 def _read_text(path: Path) -> str:
     if not stat.S_ISREG(path.stat().st_mode):
         raise ValueError("is no file; where the mount made a directory of it, mount it as a File")
-    with path.open("rb") as file:
-        content = file.read(LARGEST_KUBELET_FILE_BYTES + 1)
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST_KUBELET_FILE_BYTES + 1)
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(path)) from error  # reading names no file by itself
     if len(content) > LARGEST_KUBELET_FILE_BYTES:
         raise ValueError(f"is larger than {LARGEST_KUBELET_FILE_BYTES // 1024} KiB")
     try:

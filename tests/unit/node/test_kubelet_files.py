@@ -88,6 +88,11 @@ def test_what_is_no_file_is_not_read(file: Path) -> None:
     assert reason(file) == ("cannot be read: Too many levels of symbolic links", True)
 
 
+def test_a_file_that_fails_while_it_is_read_is_named() -> None:
+    """The system names a file that cannot be opened, and none that cannot be read."""
+    assert reason(Path("/proc/self/mem")) == ("cannot be read: Input/output error", True)
+
+
 def test_drop_ins_are_merged_by_their_names(file: Path, tmp_path: Path) -> None:
     """`*.conf` only, folders in their place; without a kind of its own each of them is a fault."""
     folder = tmp_path / "config.d"

@@ -1,6 +1,7 @@
 """Why nobody answers at a socket: what lies at its path, who may connect, and where other runtimes have theirs."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -298,3 +299,10 @@ def test_root_with_every_right_is_confined(folder: Path) -> None:
     (own / "attr" / "current").write_text("system_u:system_r:container_t:s0:c1,c2\0")
     said = _permanent_problem(str(folder / "s"), denied, folder) or ""
     assert "though this is root (it runs as system_u:system_r:container_t:s0:c1,c2): SELinux" in said
+
+
+def test_the_sockets_are_those_of_the_documents() -> None:
+    """The table for operators and the list in messages name the same sockets."""
+    documented = (Path(__file__).parents[4] / "docs" / "configuration.md").read_text()
+    rows = re.findall(r"^\| ([^|]+) \| `(/[^`]+\.sock)` \|$", documented, re.MULTILINE)
+    assert [(whose.replace(", ", " and "), path) for whose, path in rows] == [(k.whose, k.path) for k in KNOWN_SOCKETS]
