@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None, environ: Environ = os.environ) -> in
         complain(f"{arguments.config}: {len(error.problems)} to correct", *error.problems)
         return BAD_USAGE
     except CleanerError as error:
-        complain(str(error))
+        complain(error.advised)
         return UNUSABLE if isinstance(error, EnvironmentUnusableError | RuntimeUnavailableError) else FAILED
     except BrokenPipeError:
         # The reader has seen enough (`| head`); what Python would still flush has nowhere to go.

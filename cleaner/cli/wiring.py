@@ -11,7 +11,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Protocol
 
 from cleaner import DISTRIBUTION, Environ
-from cleaner.config import DEFAULT_KUBELET_CONFIG, Config
+from cleaner.config import DEFAULT_KUBELET_CONFIG, IMAGE_VARIABLE, RUNTIME_VARIABLE, Config
 from cleaner.core.disk_usage import Filesystem, Usage
 from cleaner.core.errors import DiskUnreadableError
 from cleaner.core.model import Policy, Trigger
@@ -22,7 +22,7 @@ from cleaner.daemon import DaemonSettings, TrustedClock
 from cleaner.ledger import InMemoryLedger, SqliteLedger
 from cleaner.node import KubeletFiles, SystemTimer, open_disk, pause
 from cleaner.outlets.metrics import Metrics
-from cleaner.runtime import CriRuntime, Endpoint, ObserveCall, diagnose_endpoint, parse_endpoint
+from cleaner.runtime import CriRuntime, Endpoint, ObserveCall, diagnose_endpoint, parse_endpoint, require_listener
 from cleaner.sweep import SweepSettings
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class OpenDisk(Protocol):
         snapshotters: Mapping[str, str],
         *,
         in_pod: bool,
+        named_by: str | None,
         pause: Callable[[float], None],
     ) -> PlacedDisk:
         """EnvironmentUnusableError says what is wrong with the filesystem of the images."""
@@ -131,9 +132,10 @@ def daemon_settings_of(config: Config, environ: Environ) -> DaemonSettings:
 
 
 def endpoints_of(config: Config) -> tuple[Endpoint, Endpoint]:
-    """Where containers and where images are asked for."""
-    runtime = parse_endpoint(config.runtime.endpoint)
-    return runtime, parse_endpoint(config.runtime.image_endpoint) if config.runtime.image_endpoint else runtime
+    """Where containers and where images are asked for; ConfigError names the key."""
+    runtime = parse_endpoint(config.runtime.endpoint, f"runtime.endpoint (or {RUNTIME_VARIABLE})")
+    images = config.runtime.image_endpoint
+    return runtime, parse_endpoint(images, f"runtime.image_endpoint (or {IMAGE_VARIABLE})") if images else runtime
 
 
 def runtime_of(config: Config, stop: Stop, observe_call: ObserveCall = lambda *_: None) -> CriRuntime:
@@ -152,14 +154,19 @@ def node_of(  # noqa: PLR0913 - the last one is for tests
     machine: Machine = THIS_MACHINE,
 ) -> Node:
     """The node, once its runtime answers; EnvironmentUnusableError for a permanent problem."""
-    for endpoint in endpoints_of(config):
+    asked, images = endpoints_of(config)
+    for endpoint in (asked, images):
         diagnose_endpoint(endpoint)
     runtime.read_version()  # never retried: it is known at once that a runtime is unavailable
+    if images != asked:
+        require_listener(images)  # its first call would be tried again for 10 s
     paths = runtime.read_filesystems()
     roots = runtime.snapshotters.read_roots(paths[Filesystem.IMAGES])
     if config.filesystem_path:
         paths = {**paths, Filesystem.IMAGES: config.filesystem_path}
-    disk = machine.open_disk(paths, roots, in_pod="KUBERNETES_SERVICE_HOST" in environ, pause=pause)
+    named_by = "filesystem.path" if config.filesystem_path else None
+    in_pod = "KUBERNETES_SERVICE_HOST" in environ
+    disk = machine.open_disk(paths, roots, in_pod=in_pod, named_by=named_by, pause=pause)
     runtime.snapshotters.place(disk.snapshotters)
     timer = TrustedClock(machine.timer, ledger.stored_times())
     return Node(runtime, disk, timer, stop, ledger, registry_health_of(config, stop), kubelet_of(config))

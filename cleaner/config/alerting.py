@@ -11,6 +11,7 @@ from attrs import field, frozen
 
 from cleaner.config import values as value_of
 from cleaner.config.values import by
+from cleaner.core.paths import impossible_in
 
 SECRETIVE = (("alertmanager", "basic"), ("alertmanager", "bearer_token_file"))
 """Where a person may write a secret in place of the file that holds it."""
@@ -35,6 +36,8 @@ def secret_path(value: object) -> str:
     """A file that holds a secret; the text repeats nothing, since a secret may stand in its place."""
     if not isinstance(value, str) or not value.startswith("/") or not value.isprintable():
         raise ValueError("is no absolute path; write the path of a file that holds the secret, never the secret itself")
+    if impossible := impossible_in(value):
+        raise ValueError(f"{impossible}; write a shorter path")
     return value
 
 

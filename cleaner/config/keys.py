@@ -17,6 +17,7 @@ from cattrs.gen import make_dict_structure_fn, override
 
 from cleaner.config import values as value_of
 from cleaner.config.alerting import AlertmanagerKeys
+from cleaner.config.database_paths import database_path
 from cleaner.config.values import PARSE, Listen, Parser
 from cleaner.config.values import by as _by
 from cleaner.core.model import Clock, Mode
@@ -196,7 +197,7 @@ class KubeletKeys:
 class StateKeys:
     """Section `state`."""
 
-    path: str = field(default="/var/lib/cleaner/ledger.db", metadata=_by(value_of.absolute_path))
+    path: str = field(default="/var/lib/cleaner/ledger.db", metadata=_by(database_path))
     sample_every: timedelta = field(
         default=timedelta(minutes=1), metadata=_by(value_of.duration(_SECOND, _LONGEST_SAMPLE))
     )

@@ -17,6 +17,7 @@ from attrs import frozen
 from cronsim import CronSim, CronSimError
 
 from cleaner.config.durations import LONGEST, duration_text, parse_duration
+from cleaner.core.paths import impossible_in
 from cleaner.core.references import Pattern, is_registry, parse_pattern, parse_reference
 
 _T = TypeVar("_T")
@@ -240,10 +241,12 @@ def endpoint(value: object) -> str:
 
 
 def absolute_path(value: object) -> str:
-    """A path from the root on."""
+    """A path from the root on that a file system can hold."""
     path = text(value)
     if not path.startswith("/"):
         raise ValueError(f"is relative; write the whole path, such as /{path.removeprefix('./')}")
+    if impossible := impossible_in(path):
+        raise ValueError(f"{impossible}; write a shorter path")
     return path
 
 

@@ -23,6 +23,11 @@ class CleanerError(Exception):
 
     kind: ClassVar[ErrorKind]
 
+    @property
+    def advised(self) -> str:
+        """The text, and what to do about it where that is not part of the text: for a person at a terminal."""
+        return str(self)
+
 
 class ConfigError(CleanerError):
     """The configuration or a command line argument is wrong; `problems` holds a line each."""
@@ -50,6 +55,16 @@ class RuntimeUnavailableError(CleanerError):
     """The container runtime did not answer, or not in time: whether it acted is unknown."""
 
     kind = ErrorKind.RUNTIME_UNAVAILABLE
+
+    def __init__(self, text: str, advice: str = "") -> None:
+        """`advice` stays out of the text: the daemon's log repeats the text with each outage."""
+        super().__init__(text)
+        self.advice = advice
+
+    @property
+    def advised(self) -> str:
+        """The text with the advice in brackets."""
+        return f"{self} ({self.advice})" if self.advice else str(self)
 
 
 class RuntimeRejectedError(CleanerError):

@@ -7,5 +7,6 @@ suspended.
 
 from cleaner.ledger.in_memory import InMemoryLedger
 from cleaner.ledger.ledger import SqliteLedger
+from cleaner.ledger.place import require_place
 
-__all__ = ["InMemoryLedger", "SqliteLedger"]
+__all__ = ["InMemoryLedger", "SqliteLedger", "require_place"]

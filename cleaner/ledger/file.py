@@ -16,7 +16,9 @@ from itertools import chain, count
 from pathlib import Path
 from typing import TypeVar
 
+from cleaner.core.paths import shown
 from cleaner.core.ports import Timer
+from cleaner.ledger.place import no_file
 from cleaner.ledger.queries import shift_times
 from cleaner.ledger.rows import Shift, Statement, micros
 from cleaner.ledger.schema import BrokenLedgerError, UnusableLedgerError, check, check_whole, prepare, require_own_file
@@ -47,9 +49,10 @@ _ADVICE = {
     sqlite3.SQLITE_IOERR: "its disk is full or fails: see the kernel's log",
     sqlite3.SQLITE_BUSY: "another process has locked it",
 }
-_ADVICE_BY_ERRNO = {errno.ENOSPC: _FREE_SPACE} | dict.fromkeys(
-    (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST), _MAKE_WRITABLE
-)
+_ADVICE_BY_ERRNO = {
+    errno.ENOSPC: _FREE_SPACE,
+    errno.ENOENT: "its path is a link that leads nowhere: correct it, or set state.path",
+} | dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST), _MAKE_WRITABLE)
 
 
 class LedgerFile:
@@ -61,6 +64,7 @@ class LedgerFile:
         self.aside: str | None = None
         self.openings = 0
         self._path = path
+        self._shown = shown(str(path))
         self._timer = timer
         self._writable = writable
         self._connection: sqlite3.Connection | None = None
@@ -159,7 +163,7 @@ class LedgerFile:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with suppress(FileExistsError):
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        self._inode = self._path.stat().st_ino
+        self._inode = self._require_file().st_ino
         connection = self._connect("mode=rw")
         try:
             require_own_file(connection)
@@ -174,13 +178,20 @@ class LedgerFile:
 
     def _connect_to_read(self) -> sqlite3.Connection:
         """Without a write-ahead log nobody has it open: as immutable then, so that not even a -shm is made."""
-        self._path.stat()
+        self._require_file()
         if not self._beside("-wal").exists():
             return self._connect_unchanged("immutable=1")
         try:
             return self._connect_unchanged("mode=ro")
         except sqlite3.OperationalError:
             return self._connect_unchanged("immutable=1")
+
+    def _require_file(self) -> os.stat_result:
+        """UnusableLedgerError for a directory, and for a device or pipe, which must not be read or moved aside."""
+        found = self._path.stat()
+        if problem := no_file(found.st_mode):
+            raise UnusableLedgerError(f"it {problem}; set another state.path")
+        return found
 
     def _connect_unchanged(self, mode: str) -> sqlite3.Connection:
         connection = self._connect(mode)
@@ -201,23 +212,23 @@ class LedgerFile:
         """Say why, once disconnected; a broken file makes room for a new one."""
         self._disconnect()
         if isinstance(error, UnusableLedgerError):
-            self.error = f"the ledger {self._path} is not used: {error}"
+            self.error = f"the ledger {self._shown} is not used: {error}"
         elif isinstance(error, FileNotFoundError) and not self._writable:
-            self.error = f"no ledger at {self._path}: the daemon writes it; see state.path"
+            self.error = f"no ledger at {self._shown}: the daemon writes it; see state.path"
         elif not _is_broken(error):
-            self.error = f"the ledger {self._path} cannot be used: {_reason_of(error)}"
+            self.error = f"the ledger {self._shown} cannot be used: {_reason_of(error)}"
         elif self._writable:
             self.error = self._set_aside(error)
         else:
-            self.error = f"the ledger {self._path} is broken ({error}); the daemon sets it aside"
+            self.error = f"the ledger {self._shown} is broken ({error}); the daemon sets it aside"
 
     def _set_aside(self, error: Exception) -> str:
         try:
             aside = set_aside(self._path, self._inode, self._timer.now())
         except OSError as failure:
-            return f"the ledger {self._path} is broken ({error}) and cannot be moved aside: {_reason_of(failure)}"
+            return f"the ledger {self._shown} is broken ({error}) and cannot be moved aside: {_reason_of(failure)}"
         self.aside = str(aside) if aside else self.aside
-        return f"the ledger {self._path} was broken ({error}) and is set aside; a new one begins"
+        return f"the ledger {self._shown} was broken ({error}) and is set aside; a new one begins"
 
     def _beside(self, suffix: str) -> Path:
         return self._path.with_name(self._path.name + suffix)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cleaner.core.errors import EnvironmentUnusableError
+from cleaner.core.paths import shown
 
 SWEEP_LOCK = "sweep.lock"
 
@@ -45,8 +46,8 @@ def hold_for_life(directory: Path) -> int | None:
         return lock
     os.close(lock)
     raise EnvironmentUnusableError(
-        f"another cleaner runs on this node with the state in {directory}; end it, or give this one a state.path of "
-        f"its own"
+        f"another cleaner runs on this node with the state in {shown(str(directory))}; end it, or give this one a "
+        f"state.path of its own"
     )
 
 

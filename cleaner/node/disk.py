@@ -5,6 +5,7 @@ A path that is not mounted from the host is an error: the agent must not measure
 
 import ctypes
 import os
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import psutil
 
 from cleaner.core.disk_usage import Filesystem, Usage
 from cleaner.core.errors import CleanerError, DiskUnreadableError, EnvironmentUnusableError
+from cleaner.core.paths import impossible_in, shown, visible
 
 SETTLE_STEP_SECONDS = 0.05
 HURRIED_STEP_SECONDS = 0.01
@@ -24,6 +26,8 @@ FREES_UNSEEN = frozenset({"zfs", "bcachefs"})
 """Those of them that were not measured: a flush is tried, and no figure is shown for one image."""
 SUBVOLUMES = "io.containerd.snapshotter.v1.btrfs"
 """containerd's btrfs snapshotter: a deleted subvolume is freed by a kernel thread, and no flush waits for that."""
+RUNTIME = "the runtime's image filesystem (ImageFsInfo, Plugins)"
+"""Which calls name the path of the images, where the configuration does not."""
 CONTAINER_ROOTS = frozenset({"overlay", "fuse.fuse-overlayfs"})
 
 
@@ -100,9 +104,9 @@ def _read_usage(place: MountedFilesystem) -> Usage:
         space = psutil.disk_usage(path)
         inodes = os.statvfs(path)
     except OSError as error:
-        raise DiskUnreadableError(f"cannot read the usage of {path}: {error.strerror}") from error
+        raise DiskUnreadableError(f"cannot read the usage of {shown(path)}: {error.strerror}") from error
     free = space.total - space.used
-    return Usage(path, space.total, space.free, inodes.f_files, inodes.f_favail, free, place.filesystem)
+    return Usage(visible(path), space.total, space.free, inodes.f_files, inodes.f_favail, free, place.filesystem)
 
 
 def _flush(path: str) -> None:
@@ -110,7 +114,7 @@ def _flush(path: str) -> None:
     try:
         directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
-        raise DiskUnreadableError(f"cannot open {path}: {error.strerror}") from error
+        raise DiskUnreadableError(f"cannot open {shown(path)}: {error.strerror}") from error
     try:
         ctypes.CDLL(None).syncfs(directory)
     finally:
@@ -139,11 +143,12 @@ def _has_more(usage: Usage, before: Usage) -> bool:
     return any(now.free_bytes > was.free_bytes or now.inodes_available > was.inodes_available for now, was in pairs)
 
 
-def open_disk(
+def open_disk(  # noqa: PLR0913 - keywords, each of which says what it means
     paths: Mapping[Filesystem, str],
     snapshotters: Mapping[str, str] | None = None,
     *,
     in_pod: bool,
+    named_by: str | None = None,
     pause: Callable[[float], None],
     mounts: tuple["Mount", ...] | None = None,
 ) -> MountedDisk:
@@ -152,11 +157,12 @@ def open_disk(
     Others count where they are not the same as one before them; those that are not seen here are left out.
     `snapshotters`: roots of further ones by name, "" where it is not known; of several with filesystems of their own
     the first by name is measured. `in_pod`: whether this process runs in a container, where only what is mounted is the
-    host's. `mounts`: instead of those that this process sees.
+    host's. `named_by`: the key that gave the path of the images; None: the runtime did. `mounts`: instead of those that
+    this process sees.
     """
     mounts = read_mounts() if mounts is None else mounts
     search = _Search(in_pod=in_pod, mounts=mounts)
-    search.add_images(paths[Filesystem.IMAGES])
+    search.add_images(paths[Filesystem.IMAGES], named_by or RUNTIME)
     search.add(Filesystem.CONTENT, paths.get(Filesystem.CONTENT, ""))
     # Before that of containers: where both are the same, evicting images frees it.
     placed = {name: search.add(Filesystem.SNAPSHOTS, root) for name, root in sorted((snapshotters or {}).items())}
@@ -173,9 +179,12 @@ class _Search:
         self._in_pod = in_pod
         self._mounts = mounts
 
-    def add_images(self, path: str) -> None:
+    def add_images(self, path: str, named_by: str) -> None:
         """Add the images' filesystem; EnvironmentUnusableError if it cannot be measured."""
-        place, device = _find(Filesystem.IMAGES, path, in_pod=self._in_pod, mounts=self._mounts)
+        try:
+            place, device = _find(Filesystem.IMAGES, path, in_pod=self._in_pod, mounts=self._mounts)
+        except EnvironmentUnusableError as error:
+            raise EnvironmentUnusableError(f"{named_by}: {error}") from error
         self.places[device] = place
 
     def add(self, filesystem: Filesystem, path: str) -> Filesystem | None:
@@ -185,7 +194,7 @@ class _Search:
         try:
             place, device = _find(filesystem, path, in_pod=self._in_pod, mounts=self._mounts)
         except CleanerError:
-            self.unseen.append(path)
+            self.unseen.append(shown(path))
             return None
         if filesystem not in {each.filesystem for each in self.places.values()}:
             self.places.setdefault(device, place)
@@ -196,28 +205,43 @@ def _find(
     filesystem: Filesystem, path: str, *, in_pod: bool, mounts: tuple["Mount", ...]
 ) -> tuple[MountedFilesystem, str]:
     """The path through which a filesystem is measured, and its device."""
-    if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where this process may not search the parent
-        raise EnvironmentUnusableError(f"{path} is no directory here; {_advice(path)}")
-    mount = mount_of(os.path.realpath(path), mounts)
+    mount = mount_of(_resolved(path), mounts)
     root = mount_of("/", mounts)
     if mount.mountpoint == "/" and (in_pod or root.filesystem_type in CONTAINER_ROOTS):
-        raise EnvironmentUnusableError(f"{path} lies on this container's own filesystem; {_advice(path)}")
+        raise _unusable(path, "lies on this container's own filesystem")
     place = MountedFilesystem(filesystem, path, mount.filesystem_type)
     if _read_usage(place).capacity_bytes == 0:
-        raise EnvironmentUnusableError(
-            f"{path} is a filesystem without capacity ({mount.filesystem_type}); {_advice(path)}"
-        )
+        raise _unusable(path, f"is a filesystem without capacity ({mount.filesystem_type})")
     return place, mount.device
 
 
-def _advice(path: str) -> str:
-    return f"mount the host's {path} (or its containerd root) read-only at the same path, or set filesystem.path"
+def _resolved(path: str) -> str:
+    """The path without links; EnvironmentUnusableError where it is no directory for this process."""
+    if not path.startswith("/"):
+        raise _unusable(path, "is no absolute path, so nothing tells where it is")
+    if impossible := impossible_in(path):
+        raise EnvironmentUnusableError(f"{shown(path)} {impossible}; set filesystem.path to a shorter one")
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 - what the runtime named stays as it is
+        resolved = os.path.realpath(path)
+    except (OSError, ValueError) as error:  # ValueError: no text of this system's encoding
+        raise _unusable(path, f"is no directory here ({getattr(error, 'strerror', None) or error})") from error
+    if not stat.S_ISDIR(mode):
+        raise _unusable(path, "is no directory here")
+    return resolved
+
+
+def _unusable(path: str, problem: str) -> EnvironmentUnusableError:
+    said = shown(path)
+    advice = "mount the host's (or its containerd root) read-only at the same path, or set filesystem.path"
+    return EnvironmentUnusableError(f"{said} {problem}; {advice}")
 
 
 def read_mounts(source: Path = Path("/proc/self/mountinfo")) -> tuple[Mount, ...]:
     """All mounts that this process sees, in mounting order (source: proc_pid_mountinfo(5))."""
-    lines = source.read_text(errors="surrogateescape").splitlines()
-    return tuple(_parse_mount(line) for line in lines)
+    # Only a line feed ends a line: the kernel escapes that one, and none of the others that Python takes for one.
+    lines = source.read_bytes().decode("utf-8", "surrogateescape").split("\n")
+    return tuple(_parse_mount(line) for line in lines if line)
 
 
 def _parse_mount(line: str) -> Mount:

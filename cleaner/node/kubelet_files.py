@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from cleaner.core.kubelet import KIND, KubeletConfig, Tree, kubelet_settings_of
+from cleaner.core.paths import shown
 
 LARGEST_KUBELET_FILE_BYTES = 256 * 1024
 """A hundred times what a kubelet needs, for one file and for all drop-ins together: YAML of that size takes seconds."""
@@ -41,9 +42,11 @@ class KubeletFiles:
         try:
             return self._merged()
         except FileNotFoundError as error:
-            return KubeletConfig(self._path, reason=f"{error.filename} is not there, or not mounted")
+            return KubeletConfig(
+                self._path, reason=f"{shown(str(error.filename or self._path))} is not there, or not mounted"
+            )
         except OSError as error:
-            reason = f"{error.filename} cannot be read: {error.strerror}"
+            reason = f"{shown(str(error.filename or self._path))} cannot be read: {error.strerror}"
             return KubeletConfig(self._path, reason=reason, broken=True)
         except ValueError as error:
             return KubeletConfig(self._path, reason=f"{error}", broken=True)
@@ -117,7 +120,7 @@ def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise ValueError(f"{path} {error}") from None
+        raise ValueError(f"{shown(str(path))} {error}") from None
 
 
 def _tree_of(text: str) -> Tree:
@@ -153,8 +156,11 @@ def _yaml_of(text: str) -> object:
 def _read_text(path: Path) -> str:
     if not stat.S_ISREG(path.stat().st_mode):
         raise ValueError("is no file; where the mount made a directory of it, mount it as a File")
-    with path.open("rb") as file:
-        content = file.read(LARGEST_KUBELET_FILE_BYTES + 1)
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST_KUBELET_FILE_BYTES + 1)
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(path)) from error  # reading names no file by itself
     if len(content) > LARGEST_KUBELET_FILE_BYTES:
         raise ValueError(f"is larger than {LARGEST_KUBELET_FILE_BYTES // 1024} KiB")
     try:

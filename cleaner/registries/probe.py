@@ -4,7 +4,10 @@ It must not log in, follow a redirect, or trust a certificate that does not veri
 server, and counts as none. Source: distribution-spec, endpoint end-1.
 """
 
+import errno
+import os
 import ssl
+import stat
 from collections.abc import Iterator
 from threading import Event
 
@@ -16,6 +19,7 @@ from tenacity.nap import sleep_using_event
 from urllib3 import ProxyManager
 
 from cleaner.core.errors import EnvironmentUnusableError
+from cleaner.core.paths import shown
 from cleaner.core.references import DEFAULT_REGISTRY
 
 ALIVE = frozenset({200, 401, 403})
@@ -25,6 +29,8 @@ TIMEOUTS = 2.0, 3.0
 PROBE_ATTEMPTS = 2
 """The second is for transient failures: a connection refused or reset, a server error. A timeout is not tried again."""
 FIRST_ERROR = 500
+LARGEST_CA_BYTES = 4 * 1024**2
+"""Twenty times what the public authorities take."""
 DOCKER_HUB = "registry-1.docker.io"
 """The host that serves `docker.io`. Source: distribution/reference, and every client's default."""
 
@@ -108,11 +114,24 @@ class _Trusting(HTTPAdapter):
 
 def _context_of(ca_file: str) -> ssl.SSLContext:
     try:
+        _require_file(ca_file)
         return ssl.create_default_context(cafile=ca_file)
     except OSError as error:
         wrong = "holds no certificate in PEM" if isinstance(error, ssl.SSLError) else error.strerror
         what = "write the path of a file with CA certificates in PEM, or null for the public ones alone"
-        raise EnvironmentUnusableError(f"registries.ca_file: {ca_file}: {wrong}; {what}") from error
+        raise EnvironmentUnusableError(f"registries.ca_file: {shown(ca_file)}: {wrong}; {what}") from error
+
+
+def _require_file(path: str) -> None:
+    """OSError for what cannot be read to its end: OpenSSL waits for ever for a pipe, and reads a device without one."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "is no file")
+        if len(os.read(descriptor, LARGEST_CA_BYTES + 1)) > LARGEST_CA_BYTES:
+            raise OSError(errno.EFBIG, f"is larger than {LARGEST_CA_BYTES // 1024**2} MiB")
+    finally:
+        os.close(descriptor)
 
 
 def _no_login(request: PreparedRequest) -> PreparedRequest:

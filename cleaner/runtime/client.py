@@ -42,6 +42,7 @@ from cleaner.runtime.rpc import (
     ObserveCall,
     Socket,
     Span,
+    explaining,
     methods,
     observe_nothing,
     require_answer_about,
@@ -70,6 +71,7 @@ class CriRuntime:
         deadlines: Mapping[Span, timedelta] = DEADLINES,
     ) -> None:
         """Nothing is connected before the first call; a stop request ends waiting for an unavailable runtime."""
+        self._endpoint = endpoint
         channels = Channels({Socket.RUNTIME: endpoint, Socket.IMAGES: image_endpoint or endpoint})
         self._calls = Calls(channels, deadlines, stop, observe_call)
         self._containerd_api = ContainerdApi(self._calls)
@@ -110,7 +112,8 @@ class CriRuntime:
 
     def read_version(self) -> RuntimeVersion:
         """Name and version; asked once, so that the caller knows at once that a runtime is unavailable."""
-        answer = self._calls.ask(methods.VERSION, pb.VersionRequest())
+        with explaining(self._endpoint):
+            answer = self._calls.ask(methods.VERSION, pb.VersionRequest())
         self._translator.record_runtime(answer.runtime_name)
         return RuntimeVersion(answer.runtime_name, answer.runtime_version)
 
@@ -125,7 +128,7 @@ class CriRuntime:
         listed = self._translator.translate_list(message for answer in answers for message in answer.images)
         del answers  # Megabytes on a large node.
         self._pins_images = any(image.pinned for image in listed)
-        _keep_only(self._created, {image.id for image in listed})
+        _drop(self._created, self._created.keys() - {image.id for image in listed})
         images = map(self._with_created_at, self._records.complete_all(listed))
         return tuple(image for image in images if image)
 
@@ -289,10 +292,6 @@ class CriRuntime:
                 return None
             raise
         return translate.read_next_sandbox_image(answer.info)
-
-
-def _keep_only(memory: dict[str, _Value], ids: Collection[str]) -> None:
-    _drop(memory, memory.keys() - ids)
 
 
 def _drop(memory: dict[str, _Value], ids: Iterable[str]) -> None:

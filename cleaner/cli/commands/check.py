@@ -12,7 +12,7 @@ from cleaner.cli.ledgers import memory_of
 from cleaner.cli.node_checks import check_node, check_rules, check_schedule
 from cleaner.cli.wiring import THIS_MACHINE, Machine, alertmanager_apis_of, node_of, runtime_of, triggers_of
 from cleaner.config import effective, load_config, missing_in
-from cleaner.core.errors import CleanerError
+from cleaner.core.errors import CleanerError, ConfigError
 from cleaner.core.findings import Finding, Grade
 from cleaner.node import NeverStop
 from cleaner.outlets.terminal import check_document, print_check
@@ -28,8 +28,10 @@ def execute(arguments: argparse.Namespace, environ: Environ, *, machine: Machine
             node = node_of(config, environ, runtime, NeverStop(), memory_of(config), machine=machine)
             for finding in check_node(node, config.policy, triggers):
                 findings.append(finding)  # noqa: PERF402 - what was found before an error is kept
+    except ConfigError:
+        raise  # an endpoint that is no address: bad usage, as in every command
     except CleanerError as error:
-        findings.append(Finding(error.kind.value, Grade.ERROR, str(error)))
+        findings.append(Finding(error.kind.value, Grade.ERROR, error.advised))
     findings += [api.check() for api in alertmanager_apis_of(config)]
     findings.append(check_schedule(triggers, machine.timer.now()))
     if arguments.output == "json":

@@ -4,17 +4,20 @@ It must not use redirects, proxies and netrc files, which could carry credential
 secret.
 """
 
+import errno
 import json
+import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import Path
 
 import requests
 from requests.auth import HTTPBasicAuth
 from urllib3.exceptions import HTTPError
 
 from cleaner.core.findings import Finding, Grade
+from cleaner.core.paths import shown
 from cleaner.outlets.alertmanager.pending_alerts import Posted
 from cleaner.outlets.units import one_line
 
@@ -138,16 +141,27 @@ def _read_secret(key: str, path: str) -> str:
 
 def _read(key: str, path: str) -> bytes:
     try:
-        with Path(path).open("rb") as file:
-            return file.read(LARGEST_FILE_BYTES)
+        return _read_file(path)
     except OSError as error:
-        text = f"alertmanager.{key}: {path} cannot be read ({error.strerror}); mount it, or name another file"
+        text = f"alertmanager.{key}: {shown(path)} cannot be read ({error.strerror}); mount it, or name another file"
         raise AlertmanagerError(text, transient=False) from error
+
+
+def _read_file(path: str) -> bytes:
+    """OSError for what is no file, such as a pipe, which would be waited for."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no file")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(LARGEST_FILE_BYTES)
+    finally:
+        os.close(descriptor)
 
 
 def _unfit(key: str, path: str) -> AlertmanagerError:
     return AlertmanagerError(
-        f"alertmanager.{key}: {path} is not one line of text; write the secret alone", transient=False
+        f"alertmanager.{key}: {shown(path)} is not one line of text; write the secret alone", transient=False
     )
 
 

@@ -6,7 +6,7 @@ Start at `calls.py`. It must not know what a call is for.
 from cleaner.runtime.rpc import methods
 from cleaner.runtime.rpc.calls import Calls, ContainerdApi, MissingApiError, ObserveCall, observe_nothing
 from cleaner.runtime.rpc.channel import Channels
-from cleaner.runtime.rpc.endpoint import Endpoint, diagnose_endpoint, parse_endpoint
+from cleaner.runtime.rpc.endpoint import Endpoint, parse_endpoint
 from cleaner.runtime.rpc.failures import CallRejectedError, NotServingError, require_answer_about
 from cleaner.runtime.rpc.methods import (
     CONTENT_INFO,
@@ -22,6 +22,7 @@ from cleaner.runtime.rpc.methods import (
     Socket,
     Span,
 )
+from cleaner.runtime.rpc.reachability import diagnose_endpoint, explaining, require_listener
 from cleaner.runtime.rpc.server_stream import ServerStream, connect
 
 __all__ = [
@@ -48,8 +49,10 @@ __all__ = [
     "Span",
     "connect",
     "diagnose_endpoint",
+    "explaining",
     "methods",
     "observe_nothing",
     "parse_endpoint",
     "require_answer_about",
+    "require_listener",
 ]

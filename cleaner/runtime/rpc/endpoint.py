@@ -1,20 +1,17 @@
-"""Where a runtime listens: reading the address, and telling an unavailable runtime from a permanent problem.
+"""Where a runtime listens: reading the address. See `reachability.py` for what is there.
 
 Only Unix sockets are accepted: the CRI has no authentication, so it belongs on no network.
 """
 
-import errno
 import os
-import socket
-import stat
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit
 
-from cleaner.core.errors import ConfigError, EnvironmentUnusableError
+from cleaner.core.errors import ConfigError
+from cleaner.core.paths import shown
 
 _LONGEST_PATH_BYTES = 107
 """unix(7): `sun_path` has 108 bytes with its terminating zero."""
-_CONNECT_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,44 +51,4 @@ def parse_endpoint(value: str, source: str = "the runtime endpoint") -> Endpoint
 
 
 def _complaint(source: str, value: str, problem: str) -> str:
-    return f"{source}: {value!r} {problem}; write it like unix:///run/containerd/containerd.sock"
-
-
-def diagnose_endpoint(endpoint: Endpoint) -> None:
-    """Raise EnvironmentUnusableError for a permanent problem.
-
-    A runtime is only unavailable where its socket is missing in a directory that exists, or a connection is refused or
-    unanswered.
-    """
-    try:
-        _connect(endpoint.path)
-    except OSError as error:
-        if problem := _permanent_problem(endpoint.path, error):
-            raise EnvironmentUnusableError(f"{endpoint}: {problem}") from error
-
-
-def _permanent_problem(path: str, error: OSError) -> str | None:
-    if isinstance(error, PermissionError):
-        return f"no permission to connect ({error.strerror}); run as root, or as a member of the socket's group"
-    directory = os.path.dirname(path)  # noqa: PTH120 - no Path is used here otherwise
-    if not os.path.isdir(directory):  # noqa: PTH112
-        return f"there is no directory {directory}; mount the host's directory there, or correct the endpoint"
-    if error.errno == errno.EPROTOTYPE:
-        return "what is there is a socket of another type; correct the endpoint"
-    if _is_something_else(path):
-        # A hostPath mount of a socket that did not exist yet leaves a directory in its place.
-        return "what is there is no socket; mount its directory instead of the file, or correct the endpoint"
-    return None
-
-
-def _connect(path: str) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(_CONNECT_SECONDS)
-        probe.connect(path)
-
-
-def _is_something_else(path: str) -> bool:
-    try:
-        return not stat.S_ISSOCK(os.stat(path).st_mode)  # noqa: PTH116
-    except OSError:
-        return False
+    return f"{source}: {shown(repr(value))} {problem}; write it like unix:///run/containerd/containerd.sock"

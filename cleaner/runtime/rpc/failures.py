@@ -3,6 +3,9 @@
 gRPC's own errors must not leave this folder.
 """
 
+import errno
+import os
+
 import grpc
 
 from cleaner.core.errors import CleanerError, ImageInUseError, RuntimeRejectedError, RuntimeUnavailableError
@@ -18,6 +21,16 @@ _IN_USE_TEXTS = ("image is in use", "image used by")
 
 _STARTING_TEXT = "server is not initialized yet"
 """containerd accepts calls before it has read its state, and answers with UNKNOWN (measured on 1.6, 1.7, 2.1)."""
+
+
+_NO_CONNECTION = "failed to connect to all addresses"
+_CONNECTION_PROBLEMS = (
+    (os.strerror(errno.ENOENT), "there is no such socket"),
+    (os.strerror(errno.ECONNREFUSED), "nothing listens on its socket"),
+    ("http1.x server", "its socket speaks HTTP/1 as Docker's API does, and no gRPC"),
+    ("Delayed close", "its socket accepts connections and closes them"),
+)
+"""What gRPC's core says of a connection that failed, after its addresses and states (1.62 and later)."""
 
 
 class NotServingError(RuntimeUnavailableError):
@@ -52,7 +65,7 @@ class CallRejectedError(RuntimeRejectedError):
 def failure_of(method_name: str, error: grpc.RpcError) -> CleanerError:
     """The error to raise for a failed call; its text is one line of bounded length."""
     code = error.code()
-    details = bounded_line(error.details() or "no details")
+    details = bounded_line(_said(code, error.details() or "no details"))
     text = f"{method_name}: {code.name}: {details}"
     if code is grpc.StatusCode.UNAVAILABLE or _STARTING_TEXT in details:
         return NotServingError(text)
@@ -61,6 +74,16 @@ def failure_of(method_name: str, error: grpc.RpcError) -> CleanerError:
     if method_name == "RemoveImage" and any(words in details.lower() for words in _IN_USE_TEXTS):
         return ImageInUseError(text)
     return CallRejectedError(text, code, details)
+
+
+def _said(code: grpc.StatusCode, details: str) -> str:
+    """In words of our own where gRPC itself speaks and not the runtime."""
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED and details.casefold() == "deadline exceeded":
+        return "no answer in time"
+    if not details.startswith(_NO_CONNECTION):
+        return details
+    known = (ours for theirs, ours in _CONNECTION_PROBLEMS if theirs in details)
+    return next(known, f"no connection: {details.rpartition(': ')[2]}")
 
 
 def is_an_answer(failure: CleanerError, *, optional: bool = False) -> bool:

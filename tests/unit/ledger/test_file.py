@@ -397,7 +397,7 @@ def test_a_directory_in_its_place_is_said(tmp_path: Path) -> None:
     ledger = make_ledger(tmp_path, timer)
     inspect(ledger, timer, A)
     assert ledger.error is not None
-    assert "unable to open database file; give it a directory" in ledger.error
+    assert ledger.error.endswith("is not used: it is a directory; set another state.path")
     ledger.close()
 
 

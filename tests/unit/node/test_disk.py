@@ -1,6 +1,7 @@
 """The disk: which filesystem a path is on, its usage, and when a reading has settled."""
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -169,6 +170,29 @@ def test_mounts_are_read_with_their_escapes(tmp_path: Path) -> None:
         Mount("/mnt/my disk", "xfs", "8:2"),
         Mount("/a\\b", "fuse.fuse-overlayfs", "8:3"),
     )
+
+
+@pytest.mark.parametrize("character", ["\x0b", "\x0c", "\r", "\x1c", "\x85", "\u2028", "\udcff"])
+def test_a_mountpoint_can_have_characters_that_end_a_line_elsewhere(tmp_path: Path, character: str) -> None:
+    """The kernel escapes the line feed only: whatever a pod's volume is called, the disk is found."""
+    file = tmp_path / "mountinfo"
+    line = f"36 35 98:0 / /mnt/a{character}b rw - ext4 /dev/a{character}b rw\n"
+    file.write_bytes(line.encode("utf-8", "surrogateescape") * 2)
+    assert read_mounts(file) == (Mount(f"/mnt/a{character}b", "ext4", "98:0"),) * 2
+
+
+def test_the_path_of_a_usage_is_one_line(tmp_path: Path) -> None:
+    """A directory may be called anything, and tables and logs are lines."""
+    odd = tmp_path / "a\nb\x1b"
+    odd.mkdir()
+    assert disk_of(str(odd), "ext4").read_usage().path == f"{tmp_path}/a\\nb\\x1b"
+
+
+def test_the_key_that_names_a_path_is_said(tmp_path: Path) -> None:
+    """Without one it is the runtime that named it."""
+    for named_by, begin in ((None, "the runtime's image filesystem (ImageFsInfo, Plugins): "), ("a.key", "a.key: ")):
+        with pytest.raises(EnvironmentUnusableError, match=re.escape(f"{begin}{tmp_path}/x is no directory here (No ")):
+            open_disk({Filesystem.IMAGES: f"{tmp_path}/x"}, in_pod=False, pause=pause, named_by=named_by)
 
 
 def test_no_mount_at_all_is_unknown() -> None:

@@ -98,6 +98,11 @@ def test_what_is_no_file_is_not_read(file: Path) -> None:
     assert reason(file) == ("cannot be read: Too many levels of symbolic links", True)
 
 
+def test_a_file_that_fails_while_it_is_read_is_named() -> None:
+    """The system names a file that cannot be opened, and none that cannot be read."""
+    assert reason(Path("/proc/self/mem")) == ("cannot be read: Input/output error", True)
+
+
 @dataclass(frozen=True)
 class Folder:
     """A kubelet's --config-dir."""

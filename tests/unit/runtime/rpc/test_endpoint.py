@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from cleaner.core.errors import ConfigError, EnvironmentUnusableError
-from cleaner.runtime.rpc.endpoint import Endpoint, diagnose_endpoint, parse_endpoint
+from cleaner.runtime.rpc.endpoint import Endpoint, parse_endpoint
+from cleaner.runtime.rpc.reachability import diagnose_endpoint
 
 
 @pytest.mark.parametrize(
