@@ -14,15 +14,14 @@ from cleaner.ledger.boot import Boot
 from cleaner.ledger.eviction_rows import observed_eviction
 from cleaner.ledger.image_facts import ImageFacts, is_failure_of_image
 from cleaner.ledger.image_times import Changes, ImageTimes
-from cleaner.ledger.queries import holds_of, prune, regrets_of
+from cleaner.ledger.pruning import Pruning
+from cleaner.ledger.queries import holds_of, regrets_of
 from cleaner.ledger.removed_externally import PeakUsage, is_unconfirmed, store_external_removals
 from cleaner.ledger.repulls import list_observed, observed_regrets
-from cleaner.ledger.rows import MICROSECOND, Statement, micros, time_of
+from cleaner.ledger.rows import Statement, micros, time_of
 from cleaner.ledger.watch_history import WatchHistory
 
-PRUNE_EVERY = timedelta(days=1)
 REGRETS_EVERY_SECONDS = 600.0
-_FIRST = -(2**63)
 
 
 class LedgerCache:
@@ -37,11 +36,10 @@ class LedgerCache:
         """By image id: when mode observe would have evicted it; without images that were used or re-pulled since."""
         self.unconfirmed = False
         """Whether an image is missing that the next inspection may find again."""
+        self.pruning = Pruning(keep)
         self.peak = PeakUsage()
         """Measured since the last sample."""
-        self._keep = keep
         self._observes = observes
-        self._pruned_at: datetime | None = None
         self._on_hold_until: dict[str, datetime] = {}
         self._regrets: dict[str, Regret] = {}
         self._regrets_at: float | None = None
@@ -55,23 +53,18 @@ class LedgerCache:
         self.facts.load(connection, opened=opened)
         self.watch.load(meta, now, booted_at)
         self.observed = list_observed(connection) if self._observes else {}
-        self._pruned_at = meta.get("pruned_at")
+        self.pruning.load(meta.get("pruned_at"))
         self._on_hold_until = holds_of(connection)
         self.unconfirmed = is_unconfirmed(connection)
         self.invalidate_regrets()
         return True
 
     def write(self, connection: sqlite3.Connection, changes: Changes, now: datetime, boot: Boot) -> bool:
-        """Write a sample: what changed, and the time of the inspection by both clocks; once a day prune old rows."""
+        """Write a sample: what changed, and the time of the inspection by both clocks."""
         self.unconfirmed = store_external_removals(connection, changes, self.peak.percent, now)
         for sql, parameters in changes.statements:
             connection.execute(sql, parameters)
         meta = {"sampled_at": now, "since": self.watch.since or now, "installed_at": self.watch.installed_at or now}
-        if self._pruned_at is None or abs(now - self._pruned_at) >= PRUNE_EVERY:
-            # By the time of the last pruning: a wall clock set forward by a year forgets nothing for a day.
-            latest = min(now, self._pruned_at or now)
-            prune(connection, max(micros(latest) - self._keep // MICROSECOND, _FIRST))
-            meta["pruned_at"] = self._pruned_at = now
         connection.executemany(
             "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
             [*((key, micros(at)) for key, at in meta.items()), *boot.sample_meta(micros(now)).items()],

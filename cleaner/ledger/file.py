@@ -4,24 +4,23 @@
 another name. `error` says in one line why nothing is stored.
 """
 
-import errno
-import fcntl
 import os
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from datetime import datetime
-from itertools import chain, count
 from pathlib import Path
 from typing import TypeVar
 
 from cleaner.core.paths import shown
 from cleaner.core.ports import Timer
+from cleaner.ledger.failures import is_broken, is_out_of_space, reason_of
 from cleaner.ledger.place import no_file
 from cleaner.ledger.queries import shift_times
+from cleaner.ledger.spare_space import SpareSpace
 from cleaner.ledger.rows import Shift, Statement, micros
 from cleaner.ledger.schema import BrokenLedgerError, UnusableLedgerError, check, check_whole, prepare, require_own_file
+from cleaner.ledger.setting_aside import set_aside
 
 _T = TypeVar("_T")
 
@@ -37,22 +36,10 @@ PRAGMAS: tuple[str, ...] = (
     "PRAGMA journal_size_limit = 1048576",
     "PRAGMA temp_store = MEMORY",
 )
+GIVES_SPACE_BACK = "PRAGMA auto_vacuum = INCREMENTAL"
+"""Of effect before the first table only; in a file with tables it would be a write at each opening."""
 _UNUSABLE = (sqlite3.Error, ArithmeticError, TypeError, ValueError)
 """Also a row that somebody wrote by hand, which cannot be understood."""
-_BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-_FREE_SPACE = "free some space on its disk"
-_MAKE_WRITABLE = "give it a directory that can be written, or set state.path"
-_ADVICE = {
-    sqlite3.SQLITE_FULL: _FREE_SPACE,
-    sqlite3.SQLITE_READONLY: _MAKE_WRITABLE,
-    sqlite3.SQLITE_CANTOPEN: _MAKE_WRITABLE,
-    sqlite3.SQLITE_IOERR: "its disk is full or fails: see the kernel's log",
-    sqlite3.SQLITE_BUSY: "another process has locked it",
-}
-_ADVICE_BY_ERRNO = {
-    errno.ENOSPC: _FREE_SPACE,
-    errno.ENOENT: "its path is a link that leads nowhere: correct it, or set state.path",
-} | dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST), _MAKE_WRITABLE)
 
 
 class LedgerFile:
@@ -71,6 +58,7 @@ class LedgerFile:
         self._inode = 0
         self._data_version = 0
         self._backlog: deque[Statement | Shift] = deque()
+        self._spare = SpareSpace(path)
 
     @property
     def waiting(self) -> int:
@@ -86,7 +74,7 @@ class LedgerFile:
         else:
             return self._connection is not None
         try:
-            self._connection = self._connect_to_write() if self._writable else self._connect_to_read()
+            self._connection = self._connect()
         except (sqlite3.Error, OSError, BrokenLedgerError, UnusableLedgerError) as error:
             self._fail(error)
             return False
@@ -112,16 +100,46 @@ class LedgerFile:
         if self._connection is None:
             return None
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            for waits in self._backlog:
-                self._carry_out(self._connection, waits)
-            result = work(self._connection)
-            self._connection.execute("COMMIT")
+            result = self._commit(self._connection, lambda connection: self._carry_out_all(connection, work))
         except _UNUSABLE as error:
             self._fail(error)
             return None
         self._backlog.clear()
         return result
+
+    def attempt(self, work: Callable[[sqlite3.Connection], _T], *, in_transaction: bool = True) -> _T | None:
+        """`work` without the backlog, in a transaction of its own; None where it failed, which only it suffers from."""
+        if self._connection is None:
+            return None
+        try:
+            return self._commit(self._connection, work) if in_transaction else work(self._connection)
+        except _UNUSABLE as error:
+            if is_broken(error):
+                self._fail(error)
+            else:
+                _roll_back(self._connection)
+            return None
+
+    def make_spare_space(self) -> None:
+        """Hold space back for a full disk, where that is not so already."""
+        if self._writable:
+            self._spare.make()
+
+    def _commit(self, connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """`work` in one transaction; once more with the spare space where the disk is full."""
+        try:
+            return _in_transaction(connection, work)
+        except sqlite3.Error as error:
+            if not (is_out_of_space(error) and self._spare.give_up()):
+                raise
+        _roll_back(connection)
+        return _in_transaction(connection, work)
+
+    def _carry_out_all(self, connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Carry out the backlog, then `work`."""
+        for waits in self._backlog:
+            self._carry_out(connection, waits)
+        return work(connection)
 
     def _carry_out(self, connection: sqlite3.Connection, waits: Statement | Shift) -> None:
         """Execute a statement; a shift moves times up to now, since other processes may have stored some meanwhile."""
@@ -159,14 +177,28 @@ class LedgerFile:
         except OSError:
             return True
 
+    def _connect(self) -> sqlite3.Connection:
+        """Connect; to write, once more with the spare space where the disk is full."""
+        if not self._writable:
+            return self._connect_to_read()
+        try:
+            return self._connect_to_write()
+        except (sqlite3.Error, OSError) as error:
+            if not (is_out_of_space(error) and self._spare.give_up()):
+                raise
+        return self._connect_to_write()
+
     def _connect_to_write(self) -> sqlite3.Connection:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with suppress(FileExistsError):
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        self._inode = self._require_file().st_ino
-        connection = self._connect("mode=rw")
+        found = self._require_file()
+        self._inode, is_new = found.st_ino, found.st_size == 0
+        connection = self._connect_by("mode=rw")
         try:
             require_own_file(connection)
+            if is_new:
+                connection.execute(GIVES_SPACE_BACK)
             for pragma in PRAGMAS:
                 connection.execute(pragma)
             check_whole(connection)
@@ -194,7 +226,7 @@ class LedgerFile:
         return found
 
     def _connect_unchanged(self, mode: str) -> sqlite3.Connection:
-        connection = self._connect(mode)
+        connection = self._connect_by(mode)
         try:
             check(connection)
         except BaseException:
@@ -202,7 +234,7 @@ class LedgerFile:
             raise
         return connection
 
-    def _connect(self, mode: str) -> sqlite3.Connection:
+    def _connect_by(self, mode: str) -> sqlite3.Connection:
         uri = f"{self._path.absolute().as_uri()}?{mode}"
         connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
         connection.text_factory = _text_of
@@ -215,8 +247,8 @@ class LedgerFile:
             self.error = f"the ledger {self._shown} is not used: {error}"
         elif isinstance(error, FileNotFoundError) and not self._writable:
             self.error = f"no ledger at {self._shown}: the daemon writes it; see state.path"
-        elif not _is_broken(error):
-            self.error = f"the ledger {self._shown} cannot be used: {_reason_of(error)}"
+        elif not is_broken(error):
+            self.error = f"the ledger {self._shown} cannot be used: {reason_of(error)}"
         elif self._writable:
             self.error = self._set_aside(error)
         else:
@@ -226,7 +258,7 @@ class LedgerFile:
         try:
             aside = set_aside(self._path, self._inode, self._timer.now())
         except OSError as failure:
-            return f"the ledger {self._shown} is broken ({error}) and cannot be moved aside: {_reason_of(failure)}"
+            return f"the ledger {self._shown} is broken ({error}) and cannot be moved aside: {reason_of(failure)}"
         self.aside = str(aside) if aside else self.aside
         return f"the ledger {self._shown} was broken ({error}) and is set aside; a new one begins"
 
@@ -234,51 +266,19 @@ class LedgerFile:
         return self._path.with_name(self._path.name + suffix)
 
 
-def set_aside(path: Path, inode: int, now: datetime) -> Path | None:
-    """Rename a broken file, its log first, to a name that nothing has; None where another process just did.
-
-    Two processes that find it broken are kept apart by a lock on the file itself and by its inode, so that neither
-    moves the new file that the other has begun. OSError where it cannot be renamed.
-    """
-    try:
-        file = path.open("rb")
-    except FileNotFoundError:
-        return None
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if path.stat().st_ino != inode:
-            return None
-        aside = _free_name(path, f"{path.name}.broken-{now:%Y%m%dT%H%M%SZ}")
-        for suffix in ("-wal", "-shm", ""):
-            with suppress(FileNotFoundError):
-                path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
-    return aside
+def _in_transaction(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], _T]) -> _T:
+    """Commit what `work` does, and return what it returns."""
+    connection.execute("BEGIN IMMEDIATE")
+    result = work(connection)
+    connection.execute("COMMIT")
+    return result
 
 
-def _free_name(path: Path, name: str) -> Path:
-    """The name beside `path`, with a number behind it where something has it."""
-    names = chain((name,), (f"{name}-{number}" for number in count(2)))
-    return next(free for free in map(path.with_name, names) if not free.exists())
-
-
-def _is_broken(error: Exception) -> bool:
-    """A disk that is full, locked, read-only or failing breaks no file."""
-    return isinstance(error, BrokenLedgerError) or (isinstance(error, sqlite3.Error) and _code_of(error) in _BROKEN)
-
-
-def _code_of(error: sqlite3.Error) -> int:
-    """SQLite's primary result code; 0 where Python's own module raised it."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
-
-
-def _reason_of(error: Exception) -> str:
-    """What the system says, and what to do about it."""
-    reason, advice = str(error), None
-    if isinstance(error, OSError):
-        reason, advice = error.strerror or reason, _ADVICE_BY_ERRNO.get(error.errno or 0)
-    elif isinstance(error, sqlite3.Error):
-        advice = _ADVICE.get(_code_of(error))
-    return f"{reason}; {advice}" if advice else reason
+def _roll_back(connection: sqlite3.Connection) -> None:
+    """Undo a transaction that failed; SQLite may have undone it already."""
+    with suppress(sqlite3.Error):
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
 
 
 def _text_of(raw: bytes) -> str:

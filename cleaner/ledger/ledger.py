@@ -119,6 +119,7 @@ class SqliteLedger:
         if self._writable:
             self._file.add([*facts, *self._returns(images, in_use, appeared, now)])
             self._save(images, now)
+            self._prune(now)
         return self._known(now)
 
     def stored_times(self) -> StoredTimes | None:
@@ -271,6 +272,12 @@ class SqliteLedger:
             self._clocks.confirm(changes)
             self._cache.peak.reset()
             self._written_at = now
+            self._file.make_spare_space()
+
+    def _prune(self, now: datetime) -> None:
+        """Delete some of the rows that are too old; not in a sweep, which a full disk waits for."""
+        if not self._in_turn and self._file.open():
+            self._cache.pruning.take_turn(self._file, now, self._timer.monotonic)
 
     def _known(self, now: datetime) -> Memory:
         monotonic = self._timer.monotonic()

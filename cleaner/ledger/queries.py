@@ -184,18 +184,3 @@ def shift_times(connection: sqlite3.Connection, correction: Shift, latest: datet
     connection.execute("UPDATE nightly_run SET ended_at = min(ended_at + :offset, :latest)", shift)
     connection.execute("UPDATE removal_failure SET failed_at = min(failed_at + :offset, :latest)", shift)
     connection.execute("UPDATE eviction SET at = :latest WHERE at > :latest", {"latest": shift["latest"]})
-
-
-def prune(connection: sqlite3.Connection, before: int) -> None:
-    """Delete what is older; never an image that is there, nor the latest nightly run."""
-    for statement in (
-        "DELETE FROM eviction WHERE at < ?",
-        "DELETE FROM sweep WHERE coalesce(ended_at, started_at) < ?",
-        "DELETE FROM observed WHERE at < ?",
-        "DELETE FROM image WHERE gone_at < ?",
-        "DELETE FROM nightly_run WHERE ended_at < ? AND occurrence < (SELECT max(occurrence) FROM nightly_run)",
-        "DELETE FROM hold WHERE until < ?",
-        "DELETE FROM meta WHERE key LIKE 'shift:%' AND value < ?",
-        "DELETE FROM removed_externally WHERE gone_at < ?",
-    ):
-        connection.execute(statement, (before,))

@@ -1,5 +1,6 @@
 """Ledgers in a folder of the test, and the events that fill them."""
 
+import hashlib
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import replace
@@ -16,6 +17,7 @@ from cleaner.core.reclaim import Size
 from cleaner.core.report import Eviction, SweepReport
 from cleaner.ledger.in_memory import InMemoryLedger
 from cleaner.ledger.ledger import SqliteLedger
+from cleaner.ledger.rows import micros
 from support.fakes import FakeTimer
 from support.values import make_image
 
@@ -64,6 +66,28 @@ def query(folder: Path, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
             return connection.execute(sql, parameters).fetchall()
     finally:
         connection.close()
+
+
+def fill_history(folder: Path, rows: int, at: datetime) -> None:
+    """Evictions of that time as an agent stores them, 200 in each sweep; other processes may have the file open."""
+    begin, sql = (
+        micros(at),
+        """INSERT INTO eviction (sweep, image_id, refs, trigger, reason, outcome, began_at, at)
+        VALUES (?, ?, ?, 'nightly', 'expired', 'evicted', ?, ?)""",
+    )
+    connection = sqlite3.connect(folder / "ledger.db", isolation_level=None)
+    for first in range(0, rows, 5000):
+        connection.execute("BEGIN")
+        connection.executemany(sql, (_eviction_row(n, begin) for n in range(first, min(first + 5000, rows))))
+        connection.execute("COMMIT")
+    connection.close()
+
+
+def _eviction_row(number: int, at: int) -> tuple[str, str, str, int, int]:
+    """Ids as random as real ones."""
+    digest = hashlib.sha256(str(number).encode()).hexdigest()
+    reference = f'["registry.example.com/team/app:v{number}"]'
+    return f"{number // 200:08}-nightly", f"sha256:{digest}", reference, at + number, at + number
 
 
 def make_verdict(image: Image, *, rule: str | None = "company", reclaimable: int | None = 700) -> Verdict:
