@@ -17,10 +17,10 @@ from cleaner.core.ports import Timer
 from cleaner.ledger.failures import is_broken, is_out_of_space, reason_of
 from cleaner.ledger.place import no_file
 from cleaner.ledger.queries import shift_times
-from cleaner.ledger.spare_space import SpareSpace
 from cleaner.ledger.rows import Shift, Statement, micros
 from cleaner.ledger.schema import BrokenLedgerError, UnusableLedgerError, check, check_whole, prepare, require_own_file
 from cleaner.ledger.setting_aside import set_aside
+from cleaner.ledger.spare_space import SpareSpace
 
 _T = TypeVar("_T")
 
