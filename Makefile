@@ -15,7 +15,7 @@ FOLDERS  = $(patsubst %/.,%,$(wildcard $(addsuffix /.,$(T))))
 PROTOS  := $(wildcard cleaner/runtime/pb/*.proto)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check unit e2e reap lint format types protos protos-check wheel lock bench bench-gentle bench-churn bench-large-image bench-crossings package-graph renames-check dashboards board-schema alerts metrics recordings pictures board-pictures clean
+.PHONY: help demo test quick check unit e2e reap lint format types protos protos-check wheel lock bench bench-gentle bench-full-ledger bench-churn bench-large-image bench-crossings package-graph renames-check dashboards board-schema alerts metrics recordings pictures board-pictures clean
 
 ifneq ($(T),)
 ifneq ($(filter-out quick e2e,$(or $(MAKECMDGOALS),help)),)
@@ -101,6 +101,9 @@ bench: $(VENV)/.wheel ## figures on 1,000 images of a real containerd (root), of
 
 bench-gentle: $(VENV)/.wheel ## how long pods take to start during a nightly sweep, and without (root)
 	@PYTHONPATH=tools $(BIN)/python -m benchmarks.gentle
+
+bench-full-ledger: $(VENV)/.wheel ## prune a million rows on a disk with 0, 1 and 20 MB free, in batches and at once (root)
+	@PYTHONPATH=tools:tests $(BIN)/python -m benchmarks.full_ledger
 
 bench-churn: $(VENV)/.wheel ## how full the disk gets while images are pulled without end, at rising rates (root)
 	@PYTHONPATH=tools:tests $(BIN)/python -m benchmarks.churn

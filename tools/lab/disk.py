@@ -107,6 +107,10 @@ class Ballast:
             except LabError:
                 step //= 2
 
+    def give_back(self, size_bytes: int) -> None:
+        """Leave so many bytes free that were taken."""
+        self._resize(-size_bytes)
+
     def drop(self) -> None:
         """Free what the file takes."""
         self._path.unlink(missing_ok=True)
