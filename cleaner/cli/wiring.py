@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from cleaner import DISTRIBUTION, Environ
@@ -170,6 +171,14 @@ def node_of(  # noqa: PLR0913 - the last one is for tests
     runtime.snapshotters.place(disk.snapshotters)
     timer = TrustedClock(machine.timer, ledger.stored_times())
     return Node(runtime, disk, timer, stop, ledger, registry_health_of(config, stop), kubelet_of(config))
+
+
+def daemons_node_of(config: Config, environ: Environ, runtime: CriRuntime, stop: Stop, ledger: SqliteLedger) -> Node:
+    """The node as above, with its runtime locked; EnvironmentUnusableError also where another daemon has that lock."""
+    node = node_of(config, environ, runtime, stop, ledger)
+    # The directory as the runtime names it, since `filesystem.path` may lead two agents to it by different paths.
+    ledger.hold_runtime_for_life(Path(runtime.read_filesystems()[Filesystem.IMAGES]))
+    return node
 
 
 def registry_health_of(config: Config, stop: Stop) -> Registries | None:

@@ -208,7 +208,7 @@ class StateKeys:
 class WebKeys:
     """Section `web`."""
 
-    listen: Listen = field(default=Listen("0.0.0.0", 10099), metadata=_by(value_of.listen))  # noqa: S104
+    listen: Listen = field(default=Listen("", 10099), metadata=_by(value_of.listen))
 
 
 @frozen

@@ -55,7 +55,7 @@ _ANY_DAY = datetime(2024, 1, 1, tzinfo=UTC)
 
 @frozen
 class Listen:
-    """Where a server listens; port 0 leaves the choice to the kernel."""
+    """Where a server listens: without a host at every address; port 0 leaves the choice to the kernel."""
 
     host: str
     port: int
@@ -222,13 +222,15 @@ def zone(value: object) -> ZoneInfo:
 
 
 def listen(value: object) -> Listen:
-    """`host:port` or `[IPv6]:port`."""
+    """`:port` for every address of both families, or `host:port`, or `[IPv6]:port`."""
     match = _LISTEN.fullmatch(value) if isinstance(value, str) else None
-    if match is None or not (host := match[1]) or not is_host(host):
-        raise ValueError('is no address to listen on; write "host:port", such as "0.0.0.0:10099" or "[::]:10099"')
+    if match is None or (match[1] and not is_host(match[1])):
+        raise ValueError(
+            'is no address to listen on; write ":10099" for all addresses, or "host:port", such as "127.0.0.1:10099"'
+        )
     if int(match[2]) > HIGHEST_PORT:
         raise ValueError(f"has a port that does not exist; write one from 0 to {HIGHEST_PORT}")
-    return Listen(host.strip("[]"), int(match[2]))
+    return Listen(match[1].strip("[]"), int(match[2]))
 
 
 def endpoint(value: object) -> str:

@@ -4,7 +4,6 @@ A failing file does not stop a sweep. The ledger continues with what it has in m
 works again. Until then it does not report since when the node is watched, so nightly sweeps are suspended.
 """
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,7 +21,7 @@ from cleaner.ledger.boot import Boot
 from cleaner.ledger.cache import LedgerCache
 from cleaner.ledger.event_rows import EventRows
 from cleaner.ledger.file import LedgerFile
-from cleaner.ledger.locks import hold_for_life, take_sweep_turn
+from cleaner.ledger.locks import RUNTIME_TAKEN, STATE_TAKEN, DaemonLocks, take_sweep_turn
 from cleaner.ledger.queries import (
     evicted_in_nightly_run,
     evictions_since,
@@ -79,7 +78,7 @@ class SqliteLedger:
         """Whether any image may have been re-pulled while no process inspected the node."""
         self._written_at: datetime | None = None
         self._in_turn = False
-        self._life: int | None = None
+        self._locks = DaemonLocks()
 
     @property
     def error(self) -> str | None:
@@ -96,16 +95,21 @@ class SqliteLedger:
         self._file.open(again=True)
 
     def close(self) -> None:
-        """Write what waits, if that works, and let go of the file and of the lock."""
+        """Write what waits, if that works, and let go of the file and of the locks."""
         self._file.close()
-        if self._life is not None:
-            os.close(self._life)
-        self._life = None
+        self._locks.release()
 
     def hold_for_life(self) -> None:
         """Lock the state directory until `close`; EnvironmentUnusableError where another daemon has it."""
         self._make_directory()
-        self._life = hold_for_life(self._directory)
+        self._locks.hold(self._directory, STATE_TAKEN)
+
+    def hold_runtime_for_life(self, images: Path) -> None:
+        """Lock the directory of the runtime's images until `close`; EnvironmentUnusableError as above.
+
+        Two daemons with a ledger each would count each other's removals as external.
+        """
+        self._locks.hold(images, RUNTIME_TAKEN)
 
     def store_images(self, images: tuple[Image, ...], in_use: frozenset[str], now: datetime) -> Memory:
         """Store which images are there, in use, re-pulled or gone; return all that is known."""

@@ -1,6 +1,8 @@
-"""The two locks of a node: one that the daemon holds for its life, and one for each sweep.
+"""The locks of a node: two that the daemon holds for its life, and one for each sweep.
 
-Both are locks of flock(2), which the kernel releases when a process dies; no lock file holds a process id.
+All are locks of flock(2), which the kernel releases when a process dies; no lock file holds a process id. A second
+daemon with the same state directory would spoil the ledger; one with another state directory, on the same container
+runtime, would count each removal as external.
 """
 
 import fcntl
@@ -13,6 +15,14 @@ from cleaner.core.errors import EnvironmentUnusableError
 from cleaner.core.paths import shown
 
 SWEEP_LOCK = "sweep.lock"
+STATE_TAKEN = (
+    "another cleaner runs on this node with the state in {directory}; end it (only an agent of another container "
+    "runtime needs a state.path of its own)"
+)
+RUNTIME_TAKEN = (
+    "another cleaner runs on this container runtime and holds the lock of {directory}; end it: the two would count "
+    "each removal twice, and both would sweep"
+)
 
 
 @contextmanager
@@ -33,22 +43,39 @@ def take_sweep_turn(directory: Path) -> Iterator[bool]:
         os.close(lock)
 
 
-def hold_for_life(directory: Path) -> int | None:
-    """Lock the state directory itself, which also works on a read-only one; gives what to close to let go of it.
+class DaemonLocks:
+    """The directories that a daemon locks for its life, so that a second daemon ends.
 
-    EnvironmentUnusableError where another process holds it. None where there is nothing to lock.
+    The directories themselves are locked, which works on a read-only mount too and leaves no file. All mounts of a
+    directory are one to the kernel, so two pods see each other's locks.
     """
-    try:
-        lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError:
-        return None
-    if _lock(lock):
-        return lock
-    os.close(lock)
-    raise EnvironmentUnusableError(
-        f"another cleaner runs on this node with the state in {shown(str(directory))}; end it, or give this one a "
-        f"state.path of its own"
-    )
+
+    def __init__(self) -> None:
+        self._held: list[int] = []
+
+    def hold(self, directory: Path, problem: str) -> None:
+        """Lock one directory more; EnvironmentUnusableError with this problem where another process has the lock.
+
+        Nothing happens where the directory cannot be opened: it may not be mounted here. `{directory}` in the problem
+        stands for its path.
+        """
+        try:
+            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        except (OSError, ValueError):  # ValueError: a path with a null character
+            return
+        # To flock(2) each opening of a directory is another holder, so this process would lock itself out.
+        if any(os.path.sameopenfile(descriptor, held) for held in self._held):
+            os.close(descriptor)
+        elif _lock(descriptor):
+            self._held.append(descriptor)
+        else:
+            os.close(descriptor)
+            raise EnvironmentUnusableError(problem.format(directory=shown(str(directory))))
+
+    def release(self) -> None:
+        """Let other processes have them."""
+        while self._held:
+            os.close(self._held.pop())
 
 
 def _lock(descriptor: int) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -197,8 +198,12 @@ def test_a_socket_that_serves_cri_only_has_no_bytes(tmp_path: Path) -> None:
     created = (datetime.now(UTC) - timedelta(days=60)).isoformat()
     names = ("registry.gitlab.com/golem-ai/app:v1", f"registry.gitlab.com/golem-ai/app@sha256:{'a' * 64}")
     image = ServedImage("b" * 64, (names[0],), (names[1],), created=created)
-    with CrioServer(tmp_path / "crio.sock", images=[image]) as server:
-        server.mountpoints = ("/dev/shm",)  # noqa: S108 - a filesystem that every Linux has
+    # On a filesystem that every Linux has; the daemon locks the directory, so each run has its own.
+    with (
+        TemporaryDirectory(dir="/dev/shm") as images,
+        CrioServer(tmp_path / "crio.sock", images=[image]) as server,
+    ):
+        server.mountpoints = (images,)
         rules = [{"name": "company", "match": [f"{REGISTRY}/**"], "max_age": "30d"}]
         with DaemonProcess(
             tmp_path,

@@ -90,7 +90,7 @@ def lab(require_lab: None) -> Iterator[Lab]:
 
 @pytest.fixture(scope="module", params=zip(PROMETHEUSES, ALERTMANAGERS, strict=True), ids="-".join)
 def chain(lab: Lab, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
-    """Two agents on one disk, of which one only observes, and all that reads them."""
+    """Two agents on one disk, as if on two nodes, of which one only observes, and all that reads them."""
     folder = tmp_path_factory.mktemp("chain")
     lab.drop_ballast()  # of one that failed
     specs = [ImageSpec(f"golem-ai/app-{number}", "v1", (Layer(MB, number),), LAST_YEAR) for number in range(3)]
@@ -98,7 +98,7 @@ def chain(lab: Lab, request: pytest.FixtureRequest, tmp_path_factory: pytest.Tem
     alerts = folder / "alerts.yaml"
     alerts.write_text(ALERTS.read_text("utf-8"), "utf-8")
     daemon = DaemonProcess(folder, lab.endpoint, mode="full", **SECTIONS)
-    observer = DaemonProcess(folder / "observer", lab.endpoint, mode="observe", **SECTIONS)
+    observer = observer_of(lab, folder / "observer")
     told = RealAlertmanager(folder, request.param[1], [])
     (folder / "alertmanager.yml").write_text(hasty_routes(told.receiver_url), "utf-8")
     with told, serve_cluster_state(NODE, YOUNG) as (cluster_port, kubelet_port):
@@ -115,6 +115,17 @@ def chain(lab: Lab, request: pytest.FixtureRequest, tmp_path_factory: pytest.Tem
             wait_for(lambda: len(server.query("up", time.time())) == targets, "Prometheus scrapes all targets")
             yield Chain(lab, daemon, server, alerts, told)
     lab.drop_ballast()
+
+
+def observer_of(lab: Lab, folder: Path) -> DaemonProcess:
+    """A second daemon of one runtime: it does not see the directory that the first one locks, as on another node."""
+    images = lab.root / "io.containerd.snapshotter.v1.overlayfs"
+    hide = f'mount -t tmpfs none "{images}" && exec "$@"'
+
+    class Observer(DaemonProcess):
+        command = ("unshare", "--mount", "--propagation", "private", "sh", "-c", hide, "sh", *DaemonProcess.command)
+
+    return Observer(folder, lab.endpoint, mode="observe", filesystem={"path": str(lab.disk)}, **SECTIONS)
 
 
 def job(name: str, targets: tuple[tuple[int, str | None], ...]) -> dict[str, Any]:

@@ -232,13 +232,15 @@ def test_stop_while_idle(number: signal.Signals, runtime: str, lab: Lab, folder:
 
 
 def test_port_that_is_taken(folder: Path) -> None:
-    """A second daemon at the same port says so in one line and ends; the first one runs on."""
+    """A second daemon at the same port says so in one line and ends, before all else; the first one runs on."""
     endpoint = f"unix://{folder}/none.sock"
     with DaemonProcess(folder, endpoint, policy=RULES) as first:
         config = folder / "second.yaml"
         config.write_text(
             config_text(
-                policy=RULES, web={"listen": f"127.0.0.1:{first.port}"}, state={"path": str(folder / "second.db")}
+                policy=RULES,
+                web={"listen": f"127.0.0.1:{first.port}"},
+                state={"path": str(folder / "second/ledger.db")},
             ),
             encoding="utf-8",
         )
@@ -247,6 +249,7 @@ def test_port_that_is_taken(folder: Path) -> None:
         [line] = second.stderr.splitlines()
         print(f"\n{line}")
         assert f"127.0.0.1:{first.port} is taken" in line
+        assert not (folder / "second").exists()
         assert first.get("/livez")[0] == OK
 
 

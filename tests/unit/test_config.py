@@ -110,7 +110,7 @@ def test_the_defaults() -> None:
     )
     assert config.state == StateKeys("/var/lib/cleaner/ledger.db", timedelta(minutes=1), timedelta(days=90))
     assert config.watermarks == Watermarks(WatermarkPair(75, 65), WatermarkPair(80, 75))
-    assert (config.web.host, config.web.port) == ("0.0.0.0", 10099)
+    assert (config.web.host, config.web.port) == ("", 10099)
 
 
 @pytest.mark.parametrize(

@@ -108,8 +108,26 @@ def test_the_pod_outlives_disk_pressure_and_a_removal(pod: Any, container: Any) 
     assert pod["tolerations"] == [{"operator": "Exists"}]
     assert pod["terminationGracePeriodSeconds"] == 150 > DEADLINES[Span.REMOVAL].total_seconds()
     assert [variable["name"] for variable in container["env"]] == ["NODE_NAME"]
-    assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
-    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+
+
+def test_probes_ask_the_served_port(container: Any) -> None:
+    """Of the loop, whether it is live, and of the runtime, whether the pod is ready, at the default port."""
+    assert container["livenessProbe"]["httpGet"] == {"path": "/livez", "port": "metrics"}
+    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "metrics"}
+    (port,) = container["ports"]
+    listen = load_config(MANIFESTS / "cleaner.yaml", {}, rules_required=True).web
+    assert (port["name"], port["containerPort"]) == ("metrics", listen.port)
+    assert listen.host == "", "an address of one family is refused to the probes of the other"
+
+
+def test_a_starting_pod_is_asked_each_second(container: Any) -> None:
+    """Until the port is served, and for a minute at most; never whether the runtime answers, which may take longer."""
+    startup = container["startupProbe"]
+    assert startup["httpGet"] == container["livenessProbe"]["httpGet"]
+    assert startup["periodSeconds"] == 1 < container["readinessProbe"]["periodSeconds"]
+    assert startup["periodSeconds"] * startup["failureThreshold"] == 60
+    # A delay of any probe would be counted from the start, and only make a pod ready later.
+    assert not [name for name in container if name.endswith("Probe") and "initialDelaySeconds" in container[name]]
 
 
 def test_commands_are_found_in_the_pod() -> None:

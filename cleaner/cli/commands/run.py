@@ -10,7 +10,15 @@ import sys
 from cleaner import Environ
 from cleaner.cli.console import DONE
 from cleaner.cli.ledgers import ledger_of
-from cleaner.cli.wiring import LateUsage, alertmanagers_of, daemon_settings_of, in_turn, metrics_of, node_of, runtime_of
+from cleaner.cli.wiring import (
+    LateUsage,
+    alertmanagers_of,
+    daemon_settings_of,
+    daemons_node_of,
+    in_turn,
+    metrics_of,
+    runtime_of,
+)
 from cleaner.config import load_config
 from cleaner.core.errors import CleanerError
 from cleaner.core.ports import Node
@@ -38,7 +46,7 @@ def execute(arguments: argparse.Namespace, environ: Environ) -> int:
 
     def connect() -> Node:
         try:
-            usage.node = node_of(config, environ, runtime, stop, ledger)
+            usage.node = daemons_node_of(config, environ, runtime, stop, ledger)
         except CleanerError:
             runtime.disconnect()
             raise

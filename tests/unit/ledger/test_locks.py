@@ -2,20 +2,22 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cleaner.core.errors import EnvironmentUnusableError
-from cleaner.ledger.locks import _lock, hold_for_life, take_sweep_turn
+from cleaner.ledger.locks import RUNTIME_TAKEN, STATE_TAKEN, DaemonLocks, _lock, take_sweep_turn
 
 TAKE_TURN = """
 import sys
 from pathlib import Path
-from cleaner.ledger.locks import hold_for_life, take_sweep_turn
+from cleaner.ledger.locks import DaemonLocks, take_sweep_turn
 if sys.argv[2] == "life":
-    lock = hold_for_life(Path(sys.argv[1]))
-    print(lock is not None, flush=True)
+    locks = DaemonLocks()
+    locks.hold(Path(sys.argv[1]), "taken")
+    print(True, flush=True)
     sys.stdin.read()
 else:
     with take_sweep_turn(Path(sys.argv[1])) as mine:
@@ -72,18 +74,74 @@ def test_a_turn_without_a_place_for_its_lock_is_given(tmp_path: Path) -> None:
         assert mine
 
 
-def test_one_daemon_holds_a_directory(tmp_path: Path) -> None:
-    """A second daemon is told which directory is taken and what to do."""
+@pytest.fixture
+def locks() -> Iterator[DaemonLocks]:
+    locks = DaemonLocks()
+    yield locks
+    locks.release()
+
+
+def is_free(directory: Path) -> bool:
+    """Whether another holder gets the lock, which it gives back at once."""
+    other = DaemonLocks()
+    try:
+        other.hold(directory, "taken")
+    except EnvironmentUnusableError:
+        return False
+    other.release()
+    return True
+
+
+@pytest.mark.parametrize(
+    ("problem", "says"),
+    [
+        (STATE_TAKEN, "another cleaner runs on this node with the state in {}; end it "),
+        (RUNTIME_TAKEN, "another cleaner runs on this container runtime and holds the lock of {}; end it: "),
+    ],
+)
+def test_one_daemon_holds_a_directory(tmp_path: Path, locks: DaemonLocks, problem: str, says: str) -> None:
+    """A second daemon is told which directory is taken and what to do, until the first one is killed."""
     other = start_other(tmp_path, "life")
-    with pytest.raises(EnvironmentUnusableError, match=f"another cleaner runs .* {tmp_path}; end it.* state.path"):
-        hold_for_life(tmp_path)
+    with pytest.raises(EnvironmentUnusableError) as raised:
+        locks.hold(tmp_path, problem)
+    assert str(raised.value).startswith(says.format(tmp_path))
     end(other)
-    assert hold_for_life(tmp_path) is not None
+    locks.hold(tmp_path, problem)
+    assert not is_free(tmp_path)
 
 
-def test_without_a_directory_nothing_is_locked(tmp_path: Path) -> None:
-    """No directory, no lock."""
-    assert hold_for_life(tmp_path / "missing") is None
+def test_locks_last_until_they_are_released(tmp_path: Path, locks: DaemonLocks) -> None:
+    """One process holds several directories, also asked for again and by another path, and then none."""
+    state, images, link = tmp_path / "state", tmp_path / "images", tmp_path / "link"
+    state.mkdir()
+    images.mkdir()
+    link.symlink_to(images)
+    for directory in (state, images, images, link, state):
+        locks.hold(directory, "taken")
+    assert (is_free(state), is_free(images), is_free(link)) == (False, False, False)
+    locks.release()
+    assert (is_free(state), is_free(images)) == (True, True)
+
+
+def test_a_refused_lock_leaves_the_others(tmp_path: Path, locks: DaemonLocks) -> None:
+    """What is held stays held, and what was refused is free once its holder ends."""
+    state, images = tmp_path / "state", tmp_path / "images"
+    state.mkdir()
+    images.mkdir()
+    locks.hold(state, STATE_TAKEN)
+    other = start_other(images, "life")
+    with pytest.raises(EnvironmentUnusableError):
+        locks.hold(images, RUNTIME_TAKEN)
+    end(other)
+    assert (is_free(state), is_free(images)) == (False, True)
+
+
+@pytest.mark.parametrize("path", ["missing", "file", "", "nu\0ll", "l" * 300])
+def test_without_a_directory_nothing_is_locked(tmp_path: Path, locks: DaemonLocks, path: str) -> None:
+    """A directory that is not mounted here, or none at all, holds nobody back."""
+    (tmp_path / "file").touch()
+    locks.hold(tmp_path / path if path else Path("none/relative"), RUNTIME_TAKEN)
+    assert locks._held == []
 
 
 def test_a_filesystem_without_locks_delays_no_sweep() -> None:

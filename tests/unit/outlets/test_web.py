@@ -1,8 +1,12 @@
 """The port that Prometheus and the kubelet ask."""
 
 import gzip
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import closing
 from http.client import HTTPConnection, HTTPResponse
 from typing import Any
 
@@ -14,9 +18,25 @@ from cleaner.core.events import Checked, RuntimeDown
 from cleaner.outlets.web import MOST_CLIENTS, Health, WebServer
 from lab.ports import reserve_port
 from lab.waiting import DEADLINE_SECONDS, wait_until
+from support.without_family import command_without
 from unit.outlets.happenings import CONTAINERD, FULL, UNAVAILABLE
 
 LOCAL = "127.0.0.1"
+LOCAL_IPV6 = "::1"
+
+SERVE = """
+import sys
+from cleaner.core.errors import EnvironmentUnusableError
+from cleaner.outlets.web import Health, WebServer
+from prometheus_client import CollectorRegistry
+server = WebServer(sys.argv[1], 0, CollectorRegistry(), Health(lambda: 0.0))
+try:
+    server.start()
+except EnvironmentUnusableError as error:
+    sys.exit(str(error))
+print(server.port, flush=True)
+sys.stdin.read()
+"""
 
 
 class _Clock:
@@ -54,8 +74,10 @@ def server(health: Health) -> Iterator[WebServer]:
     server.close()
 
 
-def _ask(server: WebServer, path: str, method: str = "GET", **headers: str) -> tuple[HTTPResponse, str]:
-    connection = HTTPConnection(LOCAL, server.port, timeout=DEADLINE_SECONDS)
+def _ask(
+    server: WebServer, path: str, method: str = "GET", host: str = LOCAL, **headers: str
+) -> tuple[HTTPResponse, str]:
+    connection = HTTPConnection(host, server.port, timeout=DEADLINE_SECONDS)
     connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
     response = connection.getresponse()
     body = response.read()
@@ -207,6 +229,117 @@ def test_a_bad_address_is_an_error_with_a_way_out(host: str, port: int, says: st
     """An address that cannot be bound says why and what to set."""
     with pytest.raises(EnvironmentUnusableError, match=says):
         WebServer(host, port, _registry(), Health(lambda: 0.0)).start()
+
+
+@pytest.fixture
+def ipv6() -> None:
+    """Skip on a machine without IPv6, which containers often are; in CI that is a failure."""
+    try:
+        with socket.socket(socket.AF_INET6) as trial:
+            trial.bind((LOCAL_IPV6, 0))
+    except OSError as error:
+        if os.environ.get("CI"):
+            pytest.fail(f"there is no IPv6 here: {error}")
+        pytest.skip(f"there is no IPv6 here: {error}")
+
+
+def _serving(host: str, port: int = 0) -> WebServer:
+    server = WebServer(host, port, _registry(), Health(lambda: 0.0))
+    server.start()
+    return server
+
+
+def _hosts_that_answer(server: WebServer) -> set[str]:
+    """Which loopback addresses get an answer at its port; refused ones are left out."""
+    answering = set()
+    for host in (LOCAL, LOCAL_IPV6):
+        try:
+            status = _ask(server, "/livez", host=host)[0].status
+        except ConnectionRefusedError:
+            continue
+        assert status == 200
+        answering.add(host)
+    return answering
+
+
+@pytest.mark.usefixtures("ipv6")
+@pytest.mark.parametrize(
+    ("host", "answering"),
+    [
+        ("", {LOCAL, LOCAL_IPV6}),
+        ("[::]", {LOCAL, LOCAL_IPV6}),
+        ("0.0.0.0", {LOCAL}),
+        (LOCAL, {LOCAL}),
+        ("[::1]", {LOCAL_IPV6}),
+        ("localhost", {LOCAL}),
+    ],
+)
+def test_a_host_is_served_on_its_families(host: str, answering: set[str]) -> None:
+    """Without a host both families are served; an address of IPv4, and a name that has one, only there."""
+    with closing(_serving(host)) as server:
+        assert _hosts_that_answer(server) == answering
+
+
+@pytest.mark.usefixtures("ipv6")
+@pytest.mark.parametrize(
+    ("missing", "host", "answers"),
+    [("AF_INET6", "", LOCAL), ("AF_INET", "", LOCAL_IPV6), ("AF_INET6", "localhost", LOCAL)],
+)
+def test_a_machine_with_one_family_serves_that_one(missing: str, host: str, answers: str) -> None:
+    """Where IPv6 is disabled (`ipv6.disable=1`), or IPv4, the probes of the other family are answered."""
+    command = [*command_without(missing), sys.executable, "-c", SERVE, host]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            port = int(process.stdout.readline())
+            with closing(HTTPConnection(answers, port, timeout=DEADLINE_SECONDS)) as connection:
+                connection.request("GET", "/livez")
+                assert connection.getresponse().status == 200
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize(
+    ("host", "missing", "says"),
+    [
+        ("::1", ["AF_INET6"], 'web.listen: [::1]:0 cannot be served, since IPv6 is disabled on this machine: set ":0"'),
+        (LOCAL, ["AF_INET"], "web.listen: 127.0.0.1:0 cannot be served, since IPv4 is disabled on this machine: set"),
+        ("", ["AF_INET", "AF_INET6"], "web.listen: :0 cannot be served, since IPv4 is disabled"),
+    ],
+)
+def test_an_address_of_a_missing_family_is_an_error_with_a_way_out(host: str, missing: list[str], says: str) -> None:
+    """An operator who names an address of a family that the machine lacks is told so, in a line."""
+    command = [*command_without(*missing), sys.executable, "-c", SERVE, host]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False)
+    assert ended.returncode == 1
+    assert says in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.usefixtures("ipv6")
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        ("0.0.0.0", "is taken on IPv4 by another program: stop that one"),
+        (LOCAL, "is taken on IPv4 by another program: stop that one"),
+        ("::1", "is taken on IPv6 by another program: stop that one"),
+        ("", "is taken by another program: stop that one"),
+    ],
+)
+def test_a_port_that_is_taken_on_one_family_is_served_on_none(other: str, says: str) -> None:
+    """Half of the addresses would be another program's, so the agent says which and ends."""
+    with closing(_serving(other)) as first, pytest.raises(EnvironmentUnusableError, match=says) as raised:
+        _serving("", first.port)
+    assert f"web.listen: :{first.port} " in str(raised.value)
+
+
+@pytest.mark.usefixtures("ipv6")
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_taken_address_is_named_in_full(host: str) -> None:
+    """A host that was named is repeated, IPv6 in brackets, as it is written in the file."""
+    with closing(_serving(host)) as first, pytest.raises(EnvironmentUnusableError, match="is taken by") as raised:
+        _serving(host, first.port)
+    assert f"web.listen: {'[::1]' if ':' in host else host}:{first.port} is" in str(raised.value)
 
 
 def test_a_closed_server_gives_its_port_back(server: WebServer) -> None:
