@@ -5,6 +5,7 @@ Only the keys of `core/kubelet.py` are read. It must not raise, write, or show w
 
 import json
 import stat
+import warnings
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -58,13 +59,15 @@ def _read_tree(path: Path) -> Tree:
 
 def _tree_of(text: str) -> Tree:
     try:
-        tree = json.loads(text) if text.lstrip().startswith("{") else YAML(typ="safe", pure=True).load(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of repeated anchors and the like, with lines of the file
+            tree = json.loads(text) if text.lstrip().startswith("{") else YAML(typ="safe", pure=True).load(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"is no JSON: see line {error.lineno}") from None
     except MarkedYAMLError as error:
         line = f": see line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ValueError(f"is no YAML{line}") from None
-    except (YAMLError, RecursionError, LookupError, TypeError, ValueError):
+    except (YAMLError, RecursionError, LookupError, TypeError, ValueError, AssertionError):
         raise ValueError("is no YAML that makes sense") from None
     if not isinstance(tree, dict) or tree.get("kind") != KIND:
         raise ValueError(f"is no {KIND}")
