@@ -3,7 +3,21 @@
 Start at `keys.py`. It must not know what a setting does.
 """
 
+from cleaner.config.document import shown_path
 from cleaner.config.durations import parse_duration
+from cleaner.config.hints import hints_in
+from cleaner.config.problems import rule_for, show
 from cleaner.config.settings import Config, default_config, effective, load_config, missing_in
 
-__all__ = ["Config", "default_config", "effective", "load_config", "missing_in", "parse_duration"]
+__all__ = [
+    "Config",
+    "default_config",
+    "effective",
+    "hints_in",
+    "load_config",
+    "missing_in",
+    "parse_duration",
+    "rule_for",
+    "show",
+    "shown_path",
+]
