@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from cleaner.cli.image_filter import IdPrefix, ImageFilter
-from cleaner.config import parse_duration, rule_for, show
+from cleaner.config import parse_duration, pattern, rule_for, show
 from cleaner.core.credentials import without_credentials
 from cleaner.core.model import Trigger
-from cleaner.core.references import parse_pattern
 from cleaner.outlets.units import MOST_ROWS
 
 DEFAULT_CONFIG = Path("/etc/cleaner/cleaner.yaml")
@@ -26,8 +25,10 @@ CONTAINER_RUNTIME_ENDPOINT and IMAGE_SERVICE_ENDPOINT say where the runtime list
 _EVERY_IMAGE = "a row for every image, however many are kept"
 _ID_DIGITS = re.compile(r"[0-9a-f]{6,64}")
 """Fewer may well be those of several images."""
-_BEFORE_ARGUMENTS = re.compile(r"(?:argument [^:]{1,80}: )?(?:invalid choice|unrecognized arguments|[a-z ]+): '?")
+_BEFORE_ARGUMENTS = re.compile(r"(?:argument [^:]{1,80}: )?(?:[a-z ]+: '?|ignored explicit argument ')")
 """The words of argparse itself."""
+_COMPLAINT = re.compile(r'argument [^:]{1,80}: "')
+"""How the complaints of this module begin, which repeat no secret."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -35,9 +36,11 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with status 2, the usage and one line."""
-        known = _BEFORE_ARGUMENTS.match(message)
-        begin = known.end() if known else 0
-        super().error(message[:begin] + without_credentials(message[begin:]))
+        if not _COMPLAINT.match(message):
+            known = _BEFORE_ARGUMENTS.match(message)
+            begin = known.end() if known else 0
+            message = message[:begin] + without_credentials(message[begin:])
+        super().error(message)
 
 
 def parser(version: str) -> argparse.ArgumentParser:
@@ -168,7 +171,7 @@ def _image_filter(text: str) -> ImageFilter:
     if text.lower().startswith("sha256:"):
         raise argparse.ArgumentTypeError(_complaint(text, "is no image id; write 6 to 64 of its hexadecimal digits"))
     try:
-        return parse_pattern(text)
+        return pattern(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(_complaint(text, str(error))) from None
 

@@ -8,6 +8,7 @@ from cleaner.config.durations import parse_duration
 from cleaner.config.hints import hints_in
 from cleaner.config.problems import rule_for, show
 from cleaner.config.settings import Config, default_config, effective, load_config, missing_in
+from cleaner.config.values import pattern
 
 __all__ = [
     "Config",
@@ -17,6 +18,7 @@ __all__ = [
     "load_config",
     "missing_in",
     "parse_duration",
+    "pattern",
     "rule_for",
     "show",
     "shown_path",

@@ -131,10 +131,10 @@ def closest_zone(name: str, zones: set[str]) -> str | None:
         return same[0] if len(same) == 1 else None
     places = [each for each in zones if "/" in each and not each.startswith("Etc/")]
     most = 2 if len(name.rpartition("/")[2]) >= LONG_CITY else 1
-    (least, found), (next_one, _) = sorted(
-        [*((edits(wanted, _folded(each), most + 1), each) for each in places), (most + 2, ""), (most + 2, "")]
-    )[:2]
-    return found if "/" in name and least <= most and next_one >= least + 2 else None
+    counts = sorted((edits(wanted, _folded(each), most + 1), each) for each in places)
+    # No count is above most + 2, so of zones that are too far away none is two edits nearer than the next.
+    (least, found), (next_one, _) = [*counts, (most + 2, ""), (most + 2, "")][:2]
+    return found if "/" in name and next_one >= least + 2 else None
 
 
 def explain_no_zone(name: str, zones: set[str]) -> str:

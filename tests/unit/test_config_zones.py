@@ -305,6 +305,25 @@ def test_a_damaged_zone() -> None:
     assert explain("Europe/Paris").startswith("cannot be read from this machine's data of time zones; install tzdata")
 
 
+@pytest.mark.parametrize(
+    ("name", "zones", "meant"),
+    [
+        ("Europe/Rxme", {"Europe/Rome"}, "Europe/Rome"),
+        ("Europe/Rxxe", {"Europe/Rome"}, None),
+        ("Europe/Belgxxd", {"Europe/Belgrade"}, None),
+        ("Europe/Belgxxde", {"Europe/Belgrade"}, "Europe/Belgrade"),
+        ("Europe/Bexxxade", {"Europe/Belgrade"}, None),
+        ("Europe/Rxme", {"Europe/Rome", "Europe/Rxmeabc"}, "Europe/Rome"),
+        ("Europe/Rxme", {"Europe/Rome", "Europe/Rxmeab"}, None),
+        ("Europe/Belgxxde", {"Europe/Belgrade", "Europe/Belgxxdeabcd"}, "Europe/Belgrade"),
+        ("Europe/Belgxxde", {"Europe/Belgrade", "Europe/Belgxxdeabc"}, None),
+    ],
+)
+def test_how_near_a_zone_must_be(name: str, zones: set[str], meant: str | None) -> None:
+    """One edit, two from eight letters of the place on; and the next zone two edits further away."""
+    assert closest_zone(name, zones) == meant
+
+
 def test_few_zones() -> None:
     """A machine that knows one zone has little to propose."""
     assert closest_zone("Europe/Pariss", {"Europe/Paris"}) == "Europe/Paris"

@@ -23,6 +23,7 @@ SURE = [
     f"/user:{SECRET}@host",
     f"user:{SECRET}%40host",
     f"user:a/{SECRET}@b@host/x",
+    f"localhost:{SECRET}/x@host*",
     f"user:{SECRET}@host/x@sha256:{'a' * 64}",
     f"https://host/x?token={SECRET}",
     f"/x?password={SECRET}",
@@ -201,3 +202,24 @@ def test_no_argument_is_repeated(words: list[str], form: str, capsys: pytest.Cap
     captured = capsys.readouterr()
     assert status == 2
     assert SECRET not in captured.out + captured.err
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (
+            ["history", "--image", SURE[0]],
+            'argument --image: "***@host/x" has a password or a token in it; write it without',
+        ),
+        (["history", "--image", "nginx"], 'argument --image: "nginx" names no registry; write docker.io/library/nginx'),
+        (["sweep", "--limit", MAYBE[0]], 'argument --limit: "***@host/x" is not a whole number from 1 on'),
+        (["plan", "-o", SURE[0]], "argument -o/--output: invalid choice: '***@host/x' (choose from "),
+        (["plan", SURE[0]], "unrecognized arguments: ***@host/x"),
+        (["plan", f"--all={SECRET}@host"], "argument --all: ignored explicit argument '***@host'"),
+    ],
+)
+def test_the_rest_of_a_complaint_stays(words: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is not secret, such as the argument's name and what to write, is shown."""
+    with pytest.raises(SystemExit):
+        main(words, {})
+    assert capsys.readouterr().err.splitlines()[-1].partition("error: ")[2].startswith(line)
