@@ -7,11 +7,12 @@ import argparse
 import re
 from datetime import timedelta
 from pathlib import Path
+from typing import NoReturn
 
 from cleaner.cli.image_filter import IdPrefix, ImageFilter
-from cleaner.config import parse_duration
+from cleaner.config import parse_duration, pattern, rule_for, show
+from cleaner.core.credentials import without_credentials
 from cleaner.core.model import Trigger
-from cleaner.core.references import parse_pattern
 from cleaner.outlets.units import MOST_ROWS
 
 DEFAULT_CONFIG = Path("/etc/cleaner/cleaner.yaml")
@@ -24,11 +25,27 @@ CONTAINER_RUNTIME_ENDPOINT and IMAGE_SERVICE_ENDPOINT say where the runtime list
 _EVERY_IMAGE = "a row for every image, however many are kept"
 _ID_DIGITS = re.compile(r"[0-9a-f]{6,64}")
 """Fewer may well be those of several images."""
+_BEFORE_ARGUMENTS = re.compile(r"(?:argument [^:]{1,80}: )?(?:[a-z ]+: '?|ignored explicit argument ')")
+"""The words of argparse itself."""
+_COMPLAINT = re.compile(r'argument [^:]{1,80}: "')
+"""How the complaints of this module begin, which repeat no secret."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Complains without the passwords that argparse would repeat from the command line."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with status 2, the usage and one line."""
+        if not _COMPLAINT.match(message):
+            known = _BEFORE_ARGUMENTS.match(message)
+            begin = known.end() if known else 0
+            message = message[:begin] + without_credentials(message[begin:])
+        super().error(message)
 
 
 def parser(version: str) -> argparse.ArgumentParser:
     """The parser of all commands; without one it prints what there is, as for any other mistake."""
-    root = argparse.ArgumentParser(
+    root: argparse.ArgumentParser = _Parser(
         prog="cleaner",
         description="Evicts the oldest unused container images of a node before its disk is full.",
         epilog=EPILOG,
@@ -121,9 +138,7 @@ def _add(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str
 ) -> argparse.ArgumentParser:
     command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-    command.add_argument(
-        "--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="configuration (default: %(default)s)"
-    )
+    command.add_argument("--config", type=_file, metavar="FILE", help=f"configuration (default: {DEFAULT_CONFIG})")
     return command
 
 
@@ -135,11 +150,17 @@ def _add_output(command: argparse.ArgumentParser, *, rows: str | None = _EVERY_I
         command.add_argument("--all", action="store_true", help=rows)
 
 
+def _file(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; name a file, or leave it out")
+    return Path(text)
+
+
 def _duration(text: str) -> timedelta:
     try:
         return parse_duration(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
+        raise argparse.ArgumentTypeError(_complaint(text, str(error))) from None
 
 
 def _image_filter(text: str) -> ImageFilter:
@@ -148,14 +169,19 @@ def _image_filter(text: str) -> ImageFilter:
     if _ID_DIGITS.fullmatch(digits):
         return IdPrefix(digits)
     if text.lower().startswith("sha256:"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no image id; write 6 to 64 of its hexadecimal digits")
+        raise argparse.ArgumentTypeError(_complaint(text, "is no image id; write 6 to 64 of its hexadecimal digits"))
     try:
-        return parse_pattern(text)
+        return pattern(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} {error}") from None
+        raise argparse.ArgumentTypeError(_complaint(text, str(error))) from None
 
 
 def _positive(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+        raise argparse.ArgumentTypeError(_complaint(text, "is not a whole number from 1 on"))
     return int(text)
+
+
+def _complaint(text: str, rule: str) -> str:
+    """What is wrong with an argument, which is shown as values of the configuration are."""
+    return f"{show(text)} {rule_for(text, rule)}"

@@ -11,9 +11,16 @@ from importlib import import_module
 from importlib.metadata import version
 
 from cleaner import DISTRIBUTION, Environ
-from cleaner.cli.arguments import parser
+from cleaner.cli.arguments import DEFAULT_CONFIG, parser
 from cleaner.cli.console import BAD_USAGE, DONE, FAILED, UNUSABLE, complain
-from cleaner.core.errors import CleanerError, ConfigError, EnvironmentUnusableError, RuntimeUnavailableError
+from cleaner.config import shown_path
+from cleaner.core.errors import (
+    CleanerError,
+    ConfigError,
+    ConfigFileError,
+    EnvironmentUnusableError,
+    RuntimeUnavailableError,
+)
 
 Command = Callable[[argparse.Namespace, Environ], int]
 
@@ -24,8 +31,12 @@ def main(argv: Sequence[str] | None = None, environ: Environ = os.environ) -> in
     execute: Command = import_module(f"cleaner.cli.commands.{arguments.command}").execute
     try:
         return execute(arguments, environ)
+    except ConfigFileError as error:
+        complain(*error.problems)
+        return BAD_USAGE
     except ConfigError as error:
-        complain(f"{arguments.config}: {len(error.problems)} to correct", *error.problems)
+        path = shown_path(arguments.config or DEFAULT_CONFIG)
+        complain(f"{path}: {len(error.problems)} to correct", *error.problems)
         return BAD_USAGE
     except CleanerError as error:
         complain(error.advised)

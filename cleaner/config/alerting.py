@@ -11,6 +11,7 @@ from attrs import field, frozen
 
 from cleaner.config import values as value_of
 from cleaner.config.values import by
+from cleaner.core.credentials import has_credentials
 from cleaner.core.paths import impossible_in
 
 SECRETIVE = (("alertmanager", "basic"), ("alertmanager", "bearer_token_file"))
@@ -34,7 +35,7 @@ def urls(value: object) -> tuple[str, ...]:
 
 def secret_path(value: object) -> str:
     """A file that holds a secret; the text repeats nothing, since a secret may stand in its place."""
-    if not isinstance(value, str) or not value.startswith("/") or not value.isprintable():
+    if not isinstance(value, str) or not value.startswith("/") or not value.isprintable() or has_credentials(value):
         raise ValueError("is no absolute path; write the path of a file that holds the secret, never the secret itself")
     if impossible := impossible_in(value):
         raise ValueError(f"{impossible}; write a shorter path")
@@ -54,17 +55,19 @@ def labels(value: object) -> dict[str, str]:
             raise ValueError(f"sets {name}, which the agent sets; write another name")
         if not isinstance(content, str) or not content:
             raise ValueError(f"has no text for {name}; write some, in quotes where YAML would see something else")
+        if has_credentials(content):
+            raise ValueError(f"has a password or a token in {name}; write it without")
     return value
 
 
 def _url(value: object) -> str:
-    address = value_of.text(value)
-    if "@" in address:
+    if isinstance(value, str) and "@" in value:
         raise ValueError(
             "has a user or a password in it; write it without, and alertmanager.basic with a password_file"
         )
-    if "?" in address or "#" in address:
+    if isinstance(value, str) and set("?#") & set(value):
         raise ValueError("has a query or a fragment; write the address alone")
+    address = value_of.text(value)
     try:
         parts = urlsplit(address)
         known = parts.scheme in ("http", "https") and value_of.is_host(_host(parts.netloc, parts.port))

@@ -1,8 +1,10 @@
-"""Reads a YAML file into plain values, with the place of each, and finds keys that are written twice.
+"""Reads a YAML file into plain values, with the place of each, and finds keys and anchors that are written twice.
 
 A file that is no UTF-8 text of one YAML mapping is an error, with one line that says what to do.
 """
 
+import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,12 +16,14 @@ from ruamel.yaml.nodes import Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
 from cleaner.config.problems import KeyPath, Problem
-from cleaner.core.errors import ConfigError
+from cleaner.core.credentials import without_credentials
+from cleaner.core.errors import ConfigFileError
 
 LARGEST_CONFIG_BYTES = 1024 * 1024
 """More does not fit into a ConfigMap, and a device file has no end."""
 
 LONGEST_YAML_REASON = 160
+LONGEST_PATH = 240
 
 Position = tuple[int, int]
 """Line and column, from 1 on, as editors count."""
@@ -27,6 +31,8 @@ Position = tuple[int, int]
 _MERGE = "tag:yaml.org,2002:merge"
 _TEXT = "tag:yaml.org,2002:str"
 _DATE = "tag:yaml.org,2002:timestamp"
+_QUOTE = re.compile(r"['\"]")
+_HARMLESS = re.compile(r"'(?:\\?.|<[a-z ]+>)'")
 
 
 @frozen
@@ -44,24 +50,43 @@ class Document:
 
 
 def read_document(path: Path) -> Document:
-    """The document of a YAML file; FileNotFoundError where there is none, ConfigError for what is no mapping."""
+    """The document of a YAML file; FileNotFoundError where there is none, ConfigFileError for what is no mapping."""
     text = _read_text(path)
     yaml = YAML(typ="safe", pure=True)
     yaml.allow_duplicate_keys = True  # all of them are found here, and not only the first
     walk = _Walk(YAML(typ="safe", pure=True).constructor)  # another one: constructors keep what they made
     try:
-        node = yaml.compose(text)
-        problems = tuple(walk.problems_in(node, ())) if node else ()
-        tree = yaml.constructor.construct_document(node) if node else None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of anchors and numbers, with lines of the file; they are problems here
+            node = yaml.compose(text)
+            problems = tuple(walk.problems_in(node, ())) if node else ()
+            tree = yaml.constructor.construct_document(node) if node else None
     except YAMLError as error:
-        raise ConfigError(f"{path}: {_syntax_text(error, text)}") from error
+        raise ConfigFileError(f"{shown_path(path)}: {_syntax_text(error, text)}") from error
     except RecursionError as error:
-        raise ConfigError(f"{path}: is nested too deep; write it as docs/configuration.md shows") from error
+        raise ConfigFileError(
+            f"{shown_path(path)}: is nested too deep; write it as docs/configuration.md shows"
+        ) from error
+    except AssertionError as error:  # ruamel.yaml knows no other versions, and does not say so in an error of its own
+        raise ConfigFileError(
+            f"{shown_path(path)}: asks for a version of YAML that is not known; remove the line with %YAML"
+        ) from error
     if tree is None:
-        raise ConfigError(f"{path}: is empty; write at least policy.rules, as docs/configuration.md shows")
+        raise ConfigFileError(
+            f"{shown_path(path)}: is empty; write at least policy.rules, as docs/configuration.md shows"
+        )
     if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: is no mapping; write keys with values, as docs/configuration.md shows")
+        raise ConfigFileError(
+            f"{shown_path(path)}: is no mapping; write keys with values, as docs/configuration.md shows"
+        )
     return Document(tree, walk.places, problems)
+
+
+def shown_path(path: Path) -> str:
+    """The path of a configuration file on one line that is not too long, without what may be a password in it."""
+    shown = without_credentials(str(path))
+    shown = shown if shown.isprintable() else ascii(shown)[1:-1]
+    return shown if len(shown) <= LONGEST_PATH else f"{shown[: LONGEST_PATH - 3]}..."
 
 
 def _read_text(path: Path) -> str:
@@ -69,18 +94,26 @@ def _read_text(path: Path) -> str:
         with path.open("rb") as file:
             content = file.read(LARGEST_CONFIG_BYTES + 1)
         if len(content) > LARGEST_CONFIG_BYTES:
-            raise ConfigError(f"{path}: is larger than 1 MiB; name the configuration file with --config")
+            raise ConfigFileError(
+                f"{shown_path(path)}: is larger than 1 MiB; name the configuration file with --config"
+            )
         return content.decode("utf-8-sig")
     except FileNotFoundError:
         raise
     except IsADirectoryError as error:
-        raise ConfigError(f"{path}: is a directory; name a file in it with --config") from error
+        raise ConfigFileError(f"{shown_path(path)}: is a directory; name a file in it with --config") from error
     except PermissionError as error:
-        raise ConfigError(f"{path}: may not be read by this user; change its owner or its mode") from error
+        raise ConfigFileError(
+            f"{shown_path(path)}: may not be read by this user; change its owner or its mode"
+        ) from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: byte {error.start} is no UTF-8; save the file as UTF-8") from error
+        raise ConfigFileError(f"{shown_path(path)}: byte {error.start} is no UTF-8; save the file as UTF-8") from error
+    except ValueError as error:  # the system's own paths have neither zero bytes nor lone surrogates
+        raise ConfigFileError(f"{shown_path(path)}: is no path; name another file with --config") from error
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); name another file with --config") from error
+        raise ConfigFileError(
+            f"{shown_path(path)}: cannot be read ({error.strerror}); name another file with --config"
+        ) from error
 
 
 def _syntax_text(error: YAMLError, text: str) -> str:
@@ -89,6 +122,7 @@ def _syntax_text(error: YAMLError, text: str) -> str:
         begun = _place_of(error.context_mark)[0] if error.context_mark else line
         where = f"line {line}, column {column}" + (f" (of what begins in line {begun})" if begun != line else "")
         reason = ", ".join(" ".join(said.split()) for said in (error.context, error.problem) if said)
+        reason = _without_quotations(reason)
         return f"{where}: {reason[:LONGEST_YAML_REASON]}; correct the YAML there"
     position = error.position if isinstance(error, ReaderError) and isinstance(error.position, int) else 0
     before = text[:position]
@@ -96,23 +130,35 @@ def _syntax_text(error: YAMLError, text: str) -> str:
     return f"line {line}, column {column}: is a character that YAML does not allow; remove it"
 
 
+def _without_quotations(reason: str) -> str:
+    """Without the names and texts of the file that YAML's reasons repeat, such as those of tags and aliases.
+
+    Single characters and the names of tokens stay: `expected ',' or ']', but got '<scalar>'`.
+    """
+    if _QUOTE.search(_HARMLESS.sub("", reason)):
+        return f"{_QUOTE.split(reason)[0]}(not shown)"
+    return reason
+
+
 def _place_of(mark: StringMark) -> Position:
     return mark.line + 1, mark.column + 1
 
 
 class _Walk:
-    """One walk over the nodes: collects the place of each path and yields the keys that are written twice."""
+    """One walk over the nodes: collects the place of each path, yields the keys and anchors that are written twice."""
 
     def __init__(self, constructor: SafeConstructor) -> None:
         self.places: dict[KeyPath, Position] = {}
         self._constructor = constructor
         self._seen: set[int] = set()
+        self._anchors: dict[str, int] = {}
 
     def problems_in(self, node: Node, path: KeyPath) -> Iterator[Problem]:
         """Each node once, however many aliases it has: aliases of aliases grow without bounds."""
         if id(node) in self._seen:
             return
         self._seen.add(id(node))
+        yield from self._of_anchor(node, path)
         if isinstance(node, ScalarNode):
             self._keep_as_text(node)
         elif isinstance(node, SequenceNode):
@@ -134,6 +180,13 @@ class _Walk:
             lines.setdefault(name, line)
             self._store_position((*path, name), key)
             yield from self.problems_in(value, (*path, name))
+
+    def _of_anchor(self, node: Node, path: KeyPath) -> Iterator[Problem]:
+        """YAML lets an anchor move on; but then what an alias means depends on where it stands."""
+        line = _place_of(node.start_mark)[0]
+        if node.anchor and (first := self._anchors.setdefault(node.anchor, line)) != line:
+            rule = f"is in line {first} and again in line {line}; write another name for one of them"
+            yield Problem(path, "(repeated anchor)", rule)
 
     def _store_position(self, path: KeyPath, node: Node) -> None:
         self.places.setdefault(path, _place_of(node.start_mark))

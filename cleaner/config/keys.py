@@ -18,8 +18,10 @@ from cattrs.gen import make_dict_structure_fn, override
 from cleaner.config import values as value_of
 from cleaner.config.alerting import AlertmanagerKeys
 from cleaner.config.database_paths import database_path
+from cleaner.config.schedule import cron
 from cleaner.config.values import PARSE, Listen, Parser
 from cleaner.config.values import by as _by
+from cleaner.config.zones import utc, zone
 from cleaner.core.model import Clock, Mode
 from cleaner.core.references import Pattern
 from cleaner.core.regret import REGRET_WINDOW
@@ -120,8 +122,8 @@ class PolicyKeys:
 class NightlyKeys:
     """Section `nightly`."""
 
-    schedule: str = field(default="0 0 * * *", metadata=_by(value_of.cron))
-    timezone: ZoneInfo = field(default=ZoneInfo("UTC"), metadata=_by(value_of.zone))
+    schedule: str = field(default="0 0 * * *", metadata=_by(cron))
+    timezone: ZoneInfo = field(default=utc(), metadata=_by(zone))
     window: timedelta = field(default=timedelta(hours=4), metadata=_by(value_of.duration(_SECOND)))
     splay: timedelta = field(default=timedelta(hours=1), metadata=_by(value_of.duration()))
     overdue: timedelta = field(default=timedelta(hours=48), metadata=_by(value_of.duration(_SECOND)))

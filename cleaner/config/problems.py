@@ -21,7 +21,9 @@ from cattrs.errors import (
 from cleaner.config.alerting import SECRETIVE, AlertmanagerKeys, BasicKeys
 from cleaner.config.durations import duration_text
 from cleaner.config.keys import FileKeys, RuleKeys, read_keys
-from cleaner.config.values import EXAMPLE, PARSE, nearest, size_text
+from cleaner.config.spelling import nearest
+from cleaner.config.values import EXAMPLE, PARSE, size_text
+from cleaner.core.credentials import without_credentials
 
 KeyPath = tuple[object, ...]
 """Keys and list indexes from the top of the file."""
@@ -44,7 +46,6 @@ _BELOW = (
     (("pressure", "inodes"), "low", "high"),
 )
 """Section, the key that must be less, and the key that it must be less than."""
-_CREDENTIALS = re.compile(r"(?<=://).*@", re.DOTALL)
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _HUGE = 10**LONGEST_VALUE
 
@@ -70,17 +71,34 @@ def path_text(path: KeyPath) -> str:
 
 
 def show(value: object) -> str:
-    """A value on one line of at most 80 characters; of lists and mappings only that they are some."""
+    """A value on one line of at most 80 characters, without what may be a password or a token in it.
+
+    Of lists and mappings only that they are some. Whatever a person wrote is shown by this alone.
+    """
     if isinstance(value, list):
         return "[...]" if value else "[]"
     if isinstance(value, dict):
         return "{...}" if value else "{}"
     if isinstance(value, str):
-        value = _CREDENTIALS.sub("***@", value)
+        value = without_credentials(value)
         return _cut(json.dumps(value, ensure_ascii=not value.isprintable()), LONGEST_VALUE)
     if isinstance(value, int) and abs(value) >= _HUGE:
         return "(huge number)"
     return json.dumps(value) if isinstance(value, int | float | None) else f"({type(value).__name__})"
+
+
+def rule_for(value: object, rule: str) -> str:
+    """What is wrong and what to write, with another proposal where it would repeat what `show` hides."""
+    what, _, proposal = rule.partition("; ")
+    if not isinstance(value, str) or without_credentials(value) == value or not _repeats(proposal, value):
+        return rule
+    return f"{what}; write it without user, password and token"
+
+
+def _repeats(proposal: str, value: str) -> bool:
+    """Whether text has a value, or any word of it, in it."""
+    pieces = [value, *re.findall(r"\w{3,}", value)]
+    return any(piece.casefold() in proposal.casefold() for piece in pieces)
 
 
 def read_tree(tree: object) -> tuple[FileKeys | None, list[Problem]]:
@@ -105,7 +123,8 @@ def _problems_of(error: BaseException, path: KeyPath, tree: object) -> Iterator[
     elif isinstance(error, KeyError):
         yield Problem(path, ABSENT, f"is required; write {_example(path)}")
     else:
-        yield Problem(path, _shown(path, tree), str(error))
+        shown = _shown(path, tree)
+        yield Problem(path, shown, str(error) if shown == HIDDEN else rule_for(_at(tree, path), str(error)))
 
 
 def _shown(path: KeyPath, tree: object) -> str:

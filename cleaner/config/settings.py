@@ -13,7 +13,7 @@ import attrs
 from attrs import frozen
 
 from cleaner.config.alerting import AlertmanagerKeys
-from cleaner.config.document import Document, read_document
+from cleaner.config.document import Document, read_document, shown_path
 from cleaner.config.durations import duration_text
 from cleaner.config.keys import (
     FileKeys,
@@ -25,9 +25,9 @@ from cleaner.config.keys import (
     RuleKeys,
     StateKeys,
 )
-from cleaner.config.problems import ABSENT, RULES_REQUIRED, Problem, read_tree, show
+from cleaner.config.problems import ABSENT, RULES_REQUIRED, Problem, read_tree, rule_for, show
 from cleaner.config.values import Listen, endpoint, size_text
-from cleaner.core.errors import ConfigError
+from cleaner.core.errors import ConfigError, ConfigFileError
 from cleaner.core.model import Mode, Policy, Rule
 from cleaner.core.nightly import Nightly
 from cleaner.core.pressure import AvailableWatermarks, WatermarkPair, Watermarks
@@ -77,18 +77,20 @@ class Config:
     """Of the effective settings: the same for files that mean the same."""
 
 
-def load_config(path: Path, environ: Mapping[str, str], *, rules_required: bool) -> Config:
+def load_config(path: Path, environ: Mapping[str, str], *, rules_required: bool, may_be_absent: bool = False) -> Config:
     """The configuration of a file; ConfigError with every problem.
 
-    Without `rules_required` a file that does not exist counts as one that says nothing.
+    With `may_be_absent` a file that does not exist counts as one that says nothing; a link that leads nowhere exists.
     """
     try:
         document = read_document(path)
     except FileNotFoundError as error:
-        if not rules_required:
+        is_link = path.is_symlink()
+        if may_be_absent and not is_link:
             return default_config(environ)
-        rule = "does not exist; create it with at least policy.rules, or name another file with --config"
-        raise ConfigError(f"{path}: {rule}") from error
+        problem = "is a link to a file that does not exist" if is_link else "does not exist"
+        rule = f"{problem}; create it with at least policy.rules, or name another file with --config"
+        raise ConfigFileError(f"{shown_path(path)}: {rule}") from error
     return _config_of(document, environ, rules_required=rules_required)
 
 
@@ -162,7 +164,7 @@ def _read_environ(environ: Mapping[str, str]) -> tuple[dict[str, str], list[Prob
             try:
                 values[key] = endpoint(written)
             except ValueError as error:
-                problems.append(Problem((variable,), show(written), str(error)))
+                problems.append(Problem((variable,), show(written), rule_for(written, str(error))))
     return values, problems
 
 

@@ -7,16 +7,15 @@ that continues `PATH: VALUE: `, says what is wrong and what to write.
 import ipaddress
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from difflib import get_close_matches
+from datetime import timedelta
 from enum import StrEnum
 from typing import TypeVar
-from zoneinfo import ZoneInfo, available_timezones
 
 from attrs import frozen
-from cronsim import CronSim, CronSimError
 
 from cleaner.config.durations import LONGEST, duration_text, parse_duration
+from cleaner.config.spelling import nearest
+from cleaner.core.credentials import has_credentials
 from cleaner.core.paths import impossible_in
 from cleaner.core.references import Pattern, is_registry, parse_pattern, parse_reference
 
@@ -29,7 +28,6 @@ PARSE = "parse"
 EXAMPLE = "example"
 """Under these names a key's metadata holds its parser, and what to write where a required key is missing."""
 
-CRON_FIELDS = 5
 HIGHEST_PORT = 65535
 WHOLE_PERCENT = 100
 
@@ -49,8 +47,7 @@ _BINARY_PREFIXES = ("", "K", "M", "G", "T", "P")
 LARGEST_SIZE = 1024**6
 _LISTEN = re.compile(r"(\[[^\[\]]+\]|[^\[\]:]*):([0-9]{1,5})")
 _HOST_NAME = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)*[a-z](?:[a-z0-9-]*[a-z0-9])?", re.ASCII | re.IGNORECASE)
-_ANY_DAY = datetime(2024, 1, 1, tzinfo=UTC)
-"""Whether a schedule ever comes is asked from here; cronsim looks 50 years ahead."""
+HAS_CREDENTIALS = "has a password or a token in it; write it without"
 
 
 @frozen
@@ -75,21 +72,16 @@ def kind_of(value: object) -> str:
     return _KINDS.get(type(value), "is of a type that no key has")
 
 
-def nearest(word: str, words: list[str]) -> str | None:
-    """The one of the words that was probably meant, whatever its case; None where none is close."""
-    by_folded = {known.lower(): known for known in words}
-    found = get_close_matches(word.lower(), by_folded, n=1)
-    return by_folded[found[0]] if found else None
-
-
 def text(value: object) -> str:
-    """Text of one line, without blanks around it."""
+    """Text of one line, without blanks around it, and without what is surely a password or a token."""
     if not isinstance(value, str):
         raise ValueError(f"{kind_of(value)}; write text, in quotes where YAML would see something else")
     if not value:
         raise ValueError("is empty; write some text")
     if value != value.strip() or not value.isprintable():
         raise ValueError("has blanks around it or control characters in it; write one plain line")
+    if has_credentials(value):
+        raise ValueError(HAS_CREDENTIALS)
     return value
 
 
@@ -114,11 +106,15 @@ def integer(minimum: int) -> Parser[int]:
 
 
 def percent(value: object) -> float:
-    """A share above 0 and up to 100."""
+    """A share from 1 to 100 percent; 0.8 and 1.0 were surely meant as shares of 1."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{kind_of(value)}; write a number of percent without a sign, such as 75")
-    if not 0 < value <= WHOLE_PERCENT:
-        raise ValueError("is no share of a whole; write a number above 0 and up to 100")
+    if isinstance(value, float) and value == 1:
+        raise ValueError("is one percent or the whole; write 100, or 1 without a point")
+    if 1 / WHOLE_PERCENT <= value < 1:
+        raise ValueError(f"is less than one percent; write {round(WHOLE_PERCENT * value, 6):g}")
+    if not 1 <= value <= WHOLE_PERCENT:
+        raise ValueError("is no share of a whole; write a number from 1 to 100, such as 75")
     return float(value)
 
 
@@ -194,31 +190,9 @@ def pattern(value: object) -> Pattern:
     """A pattern for image references."""
     if not isinstance(value, str):
         raise ValueError(f'{kind_of(value)}; write a pattern in quotes, such as "registry.example.com/team/**"')
+    if has_credentials(value):
+        raise ValueError(HAS_CREDENTIALS)
     return parse_pattern(value)
-
-
-def cron(value: object) -> str:
-    """Five cron fields that come to pass at some time."""
-    expression = text(value)
-    if (count := len(expression.split())) != CRON_FIELDS:
-        raise ValueError(f"has {count} fields; write five: minute, hour, day of month, month, day of week")
-    try:
-        occurrence = next(CronSim(expression, _ANY_DAY), None)
-    except (CronSimError, ValueError) as error:
-        raise ValueError(f'is no cron schedule ({error}); write one such as "0 0 * * *"') from error
-    if occurrence is None:
-        raise ValueError("never comes; write a schedule that has a day in it")
-    return expression
-
-
-def zone(value: object) -> ZoneInfo:
-    """A time zone by its IANA name."""
-    name = text(value)
-    try:
-        return ZoneInfo(name)
-    except (LookupError, ValueError, OSError) as error:
-        close = nearest(name, sorted(available_timezones()))
-        raise ValueError(f"is no time zone; write {close or 'an IANA name such as Europe/Paris'}") from error
 
 
 def listen(value: object) -> Listen:

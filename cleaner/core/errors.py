@@ -39,6 +39,10 @@ class ConfigError(CleanerError):
         self.problems = problems
 
 
+class ConfigFileError(ConfigError):
+    """The configuration file itself cannot be read; its one problem names the file."""
+
+
 class EnvironmentUnusableError(CleanerError):
     """A permanent problem of this machine: an operator has to fix it."""
 

@@ -187,7 +187,7 @@ def _refuse_malformed(text: str, name: str, tag: str | None, digest: str | None)
         raise ValueError("has a part that no reference can have (`**` stands for whole parts only)")
     if tag is not None and not _PATTERN_TAG.fullmatch(tag):
         raise ValueError("has a tag that no reference can have")
-    if digest is not None and not _PATTERN_DIGEST.fullmatch(digest):
+    if digest is not None and not (_PATTERN_DIGEST if "*" in digest else _DIGEST).fullmatch(digest):
         raise ValueError("has a digest that no reference can have")
 
 

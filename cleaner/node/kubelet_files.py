@@ -6,6 +6,7 @@ Only the keys of `core/kubelet.py` are read. It must not raise, write, or show w
 import json
 import os
 import stat
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -145,11 +146,13 @@ def _json_of(text: str) -> object:
 
 def _yaml_of(text: str) -> object:
     try:
-        return YAML(typ="safe", pure=True).load(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of repeated anchors and the like, with lines of the file
+            return YAML(typ="safe", pure=True).load(text)
     except MarkedYAMLError as error:
         line = f": see line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ValueError(f"is no YAML{line}") from None
-    except (YAMLError, RecursionError, LookupError, TypeError, ValueError):
+    except (YAMLError, RecursionError, LookupError, TypeError, ValueError, AssertionError):
         raise ValueError("is no YAML that makes sense") from None
 
 

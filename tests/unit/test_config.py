@@ -46,7 +46,7 @@ nightly:
   evictions_per_night: 1
   duty_cycle: 12.5%
 pressure:
-  {check_every: 1s, bytes: {high: 90.5, low: 80}, inodes: {high: 100, low: 0.5}, grace: 0s, ignore_registries: false}
+  {check_every: 1s, bytes: {high: 90.5, low: 80}, inodes: {high: 100, low: 1.5}, grace: 0s, ignore_registries: false}
 registries: {check: true, plain_http: ["localhost:5000"], also: {ghcr.io: ["localhost:5000"]}, ca_file: /etc/ca.pem}
 limits: {failures_per_sweep: 1}
 filesystem: {path: /var/lib/containerd}
@@ -172,7 +172,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         0.125,
     )
     assert config.state == StateKeys("/srv/cleaner/memory.db", timedelta(seconds=1), timedelta(days=7))
-    assert config.watermarks == Watermarks(WatermarkPair(90.5, 80), WatermarkPair(100, 0.5))
+    assert config.watermarks == Watermarks(WatermarkPair(90.5, 80), WatermarkPair(100, 1.5))
     assert (config.check_every, config.failures_per_sweep) == (timedelta(seconds=1), 1)
     assert not config.policy.pressure_ignores_registries
     assert config.registries.check

@@ -14,7 +14,7 @@ from cleaner.config.document import LARGEST_CONFIG_BYTES
 from cleaner.config.durations import LONGEST, duration_text, parse_duration
 from cleaner.config.settings import default_config, effective, load_config
 from cleaner.config.values import share
-from cleaner.core.errors import ConfigError
+from cleaner.core.errors import ConfigError, ConfigFileError
 from cleaner.core.regret import RegretLimit
 
 RULE = '{name: a, match: ["ghcr.io/**"], max_age: 30d}'
@@ -91,11 +91,11 @@ REJECTED = [
     ("registries: {also: {r.io: [https://m.io]}}", 'registries.also."r.io"[0]: "https://m.io": is a URL; write its'),
     (
         "registries: {also: {r.io: ['https://u:secret@m.io']}}",
-        'registries.also."r.io"[0]: "https://***@m.io": is a URL; write its host[:port] alone, and in registries.plain',
+        'registries.also."r.io"[0]: "https://***@m.io": has a password or a token in it; write it without',
     ),
     ("registries: {plain_http: r.io}", 'registries.plain_http: "r.io": is text; write a list'),
     ("registries: {plain_http: [r.io/a]}", 'registries.plain_http[0]: "r.io/a": is more than a registry; write its'),
-    ("registries: {plain_http: [u@r.io]}", 'registries.plain_http[0]: "u@r.io": is more than a registry; write its'),
+    ("registries: {plain_http: [u@r.io]}", 'registries.plain_http[0]: "***@r.io": is more than a registry; write its'),
     ("registries: {plain_http: ['*.r.io']}", 'registries.plain_http[0]: "*.r.io": is no registry; write host[:port],'),
     ("registries: {plain_http: [R.io]}", 'registries.plain_http[0]: "R.io": is not as references have it; write r.io'),
     (
@@ -162,7 +162,21 @@ REJECTED = [
         "pressure: {bytes: {high_available: 1025MiB, low_available: 1GiB}}",
         'pressure.bytes.high_available: "1025MiB": is not below low_available, which is ',
     ),
-    ("pressure: {bytes: {low: 0}}", "pressure.bytes.low: 0: is no share of a whole; write a number above 0 and up to"),
+    ("pressure: {bytes: {low: 0}}", "pressure.bytes.low: 0: is no share of a whole; write a number from 1 to 100"),
+    ("pressure: {bytes: {low: 0.001}}", "pressure.bytes.low: 0.001: is no share of a whole; write a number from 1 to"),
+    ("pressure: {bytes: {low: 0.009}}", "pressure.bytes.low: 0.009: is no share of a whole; write a number from 1 to"),
+    ("pressure: {bytes: {low: 0.01}}", "pressure.bytes.low: 0.01: is less than one percent; write 1"),
+    ("pressure: {bytes: {high: 0.8}}", "pressure.bytes.high: 0.8: is less than one percent; write 80"),
+    ("pressure: {bytes: {high: 0.29}}", "pressure.bytes.high: 0.29: is less than one percent; write 29"),
+    ("pressure: {bytes: {high: 0.999}}", "pressure.bytes.high: 0.999: is less than one percent; write 99.9"),
+    (
+        "pressure: {bytes: {high: 1.0}}",
+        "pressure.bytes.high: 1.0: is one percent or the whole; write 100, or 1 without",
+    ),
+    ("pressure: {inodes: {low: 0.75}}", "pressure.inodes.low: 0.75: is less than one percent; write 75"),
+    ("pressure: {inodes: {high: 0.8}}", "pressure.inodes.high: 0.8: is less than one percent; write 80"),
+    ("pressure: {bytes: {high: -0.8}}", "pressure.bytes.high: -0.8: is no share of a whole; write a number from 1 to"),
+    ("pressure: {bytes: {high: 1}}", "pressure.bytes.high: 1: is not above low, which is 65 where the file does not"),
     ("pressure: {bytes: {high: 100.1}}", "pressure.bytes.high: 100.1: is no share of a whole; "),
     ("pressure: {bytes: {high: .nan}}", "pressure.bytes.high: NaN: is no share of a whole; "),
     ("pressure: {bytes: {high: .inf}}", "pressure.bytes.high: Infinity: is no share of a whole; "),
@@ -263,7 +277,8 @@ ACCEPTED = [
     "state: {sample_every: 60s, keep: 604800s}",
     "pressure: {bytes: {high: 70, low: 69.9}}",
     "pressure: {bytes: {high: 100, low: 99.999}}",
-    "pressure: {bytes: {low: 0.001}}",
+    "pressure: {bytes: {low: 1}}",
+    "pressure: {bytes: {low: 1.001}}",
     "runtime: {image_endpoint: null}",
     "registries: {plain_http: ['r.io:1', '[::1]:65535', localhost], also: {docker.io: []}, ca_file: null}",
     "runtime: {endpoint: unix:///run/crio/crio.sock}",
@@ -417,6 +432,21 @@ def test_each_duplicate_key_has_its_lines(tmp_path: Path) -> None:
     )
 
 
+def test_a_repeated_anchor_is_a_problem(tmp_path: Path) -> None:
+    """An anchor that is written twice is reported with both lines and without its name; YAML's warning is not shown."""
+    text = "nightly: {window: &hunter2 2h,\n  overdue: &hunter2 3d}\nlimits: &b\n  failures_per_sweep: &hunter2 3\n"
+    assert problems_in(tmp_path, with_rule(text)) == tuple(
+        f"{key}: (repeated anchor): is in line 2 and again in line {line}; write another name for one of them"
+        for key, line in (("nightly.overdue", 3), ("limits.failures_per_sweep", 5))
+    )
+
+
+def test_yaml_prints_no_warning(tmp_path: Path) -> None:
+    """YAML 1.1, in which ruamel.yaml warns of numbers, is read without a word; a warning would be an error here."""
+    (line,) = problems_in(tmp_path, f"%YAML 1.1\n---\n{with_rule('startup_delay: 1e5')}")
+    assert line.startswith("startup_delay: 100000.0: is a number with a point")
+
+
 def test_anchors_and_merges_work(tmp_path: Path) -> None:
     """What YAML can share is shared, and a key beside a merge wins without being a duplicate."""
     text = f"policy:\n  rules:\n  - &one {RULE}\n  - {{<<: *one, name: b, max_age: 7}}\n"
@@ -448,7 +478,13 @@ def test_the_content_of_lists_and_mappings_is_not_shown(tmp_path: Path) -> None:
         ("a: 'x\nb: 2\n", "line 3, column 1 (of what begins in line 1): while scanning a quoted scalar, found "),
         ("a: 1\n---\nb: 2", "line 2, column 1 (of what begins in line 1): expected a single document in the stream, "),
         ("a: *b", "line 1, column 4: found undefined alias 'b'; correct"),
-        ("mode: !secret x", "line 1, column 7: could not determine a constructor for the tag '!secret'; correct"),
+        ("mode: !secret x", "line 1, column 7: could not determine a constructor for the tag (not shown); correct"),
+        ("a: !'b'c x", "line 1, column 4: could not determine a constructor for the tag (not shown); correct the YAML"),
+        (
+            "a: [b\nc: d",
+            "line 2, column 2 (of what begins in line 1): while parsing a flow sequence, expected ',' or ']', ",
+        ),
+        ("%YAML 1.3\n---\na: 1", "asks for a version of YAML that is not known; remove the line with %YAML"),
         ("{a: 1}: 2", "line 1, column 1: while constructing a mapping, found unhashable key; correct"),
         ("a: 1\nb: \0", "line 2, column 4: is a character that YAML does not allow; remove it"),
         ("[" * 500, "is nested too deep; write it as docs/configuration.md shows"),
@@ -481,13 +517,46 @@ def test_the_largest_file_is_read(tmp_path: Path) -> None:
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
-    """A missing file is rejected where rules are required, and means the defaults where not."""
+    """A missing file is rejected, unless it may be absent: then it means the defaults."""
     path = tmp_path / "cleaner.yaml"
-    with pytest.raises(ConfigError) as raised:
-        load_config(path, {}, rules_required=True)
-    rule = "does not exist; create it with at least policy.rules, or name another file with --config"
-    assert raised.value.problems == (f"{path}: {rule}",)
-    assert load_config(path, {}, rules_required=False).policy.rules == ()
+    for rules_required in (True, False):
+        with pytest.raises(ConfigFileError) as raised:
+            load_config(path, {}, rules_required=rules_required)
+        rule = "does not exist; create it with at least policy.rules, or name another file with --config"
+        assert raised.value.problems == (f"{path}: {rule}",)
+    assert load_config(path, {}, rules_required=False, may_be_absent=True) == default_config({})
+
+
+def test_a_link_that_leads_nowhere(tmp_path: Path) -> None:
+    """A link is there, wherever it leads: it is rejected also where the file may be absent."""
+    path = tmp_path / "cleaner.yaml"
+    path.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(ConfigFileError) as raised:
+        load_config(path, {}, rules_required=False, may_be_absent=True)
+    assert raised.value.problems[0].startswith(f"{path}: is a link to a file that does not exist; create it")
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("a" * 256, "cannot be read (File name too long); name another file with --config"),
+        ("a/" * 2100, "cannot be read (File name too long); name another file with --config"),
+        ("a\0b", "/a\\x00b: is no path; name another file with --config"),
+        ("a\nb", "/a\\nb: does not exist; create it with at least policy.rules"),
+        ("\ud800", "is no path; name another file with --config"),
+        ("https://user:hunter2@host/a.yaml", "***@host/a.yaml: does not exist; create it"),
+    ],
+)
+def test_a_path_that_is_none_is_one_line(tmp_path: Path, name: str, line: str) -> None:
+    """Whatever stands in place of a path, the answer is one line that is not too long."""
+    for path in (tmp_path / name, Path(name)):
+        with pytest.raises(ConfigFileError) as raised:
+            load_config(path, {}, rules_required=False, may_be_absent=False)
+        (problem,) = raised.value.problems
+        assert line.removeprefix("/") in problem
+        assert problem.isprintable()
+        assert len(problem) < 400
+        assert "hunter2" not in problem
 
 
 def test_a_directory(tmp_path: Path) -> None:

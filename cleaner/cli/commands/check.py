@@ -7,11 +7,12 @@ import argparse
 import sys
 
 from cleaner import Environ
+from cleaner.cli.configuration import config_of
 from cleaner.cli.console import DONE, UNUSABLE, print_json
 from cleaner.cli.ledgers import memory_of
 from cleaner.cli.node_checks import check_node, check_rules, check_schedule
 from cleaner.cli.wiring import THIS_MACHINE, Machine, alertmanager_apis_of, node_of, runtime_of, triggers_of
-from cleaner.config import effective, load_config, missing_in
+from cleaner.config import effective, hints_in, missing_in
 from cleaner.core.errors import CleanerError, ConfigError
 from cleaner.core.findings import Finding, Grade
 from cleaner.node import NeverStop
@@ -20,7 +21,7 @@ from cleaner.outlets.terminal import check_document, print_check
 
 def execute(arguments: argparse.Namespace, environ: Environ, *, machine: Machine = THIS_MACHINE) -> int:
     """Findings on the configuration and the node; the status is that of the first error, and 0 without one."""
-    config = load_config(arguments.config, environ, rules_required=False)
+    config = config_of(arguments, environ)
     triggers = triggers_of(config, environ)
     findings = [check_rules(config.mode, config.policy, missing_in(config))]
     try:
@@ -34,6 +35,7 @@ def execute(arguments: argparse.Namespace, environ: Environ, *, machine: Machine
         findings.append(Finding(error.kind.value, Grade.ERROR, error.advised))
     findings += [api.check() for api in alertmanager_apis_of(config)]
     findings.append(check_schedule(triggers, machine.timer.now()))
+    findings += [Finding("configuration", Grade.NOTE, hint) for hint in hints_in(config)]
     if arguments.output == "json":
         print_json(check_document(findings, effective(config), config.hash))
     else:

@@ -7,10 +7,10 @@ import argparse
 import sys
 
 from cleaner import Environ
+from cleaner.cli.configuration import config_of
 from cleaner.cli.console import DONE, print_json
 from cleaner.cli.image_filter import matching
 from cleaner.cli.ledgers import history_of
-from cleaner.config import load_config
 from cleaner.node import SystemTimer
 from cleaner.outlets.terminal import (
     history_document,
@@ -22,7 +22,7 @@ from cleaner.outlets.terminal import (
 
 def execute(arguments: argparse.Namespace, _environ: Environ) -> int:
     """What the ledger says of evictions; reads only."""
-    config = load_config(arguments.config, {}, rules_required=False)
+    config = config_of(arguments, {})
     ledger = history_of(config)
     since = SystemTimer().now() - arguments.since if arguments.since else None
     past = ledger.observed_history(since) if arguments.observed else ledger.history(since)

@@ -7,11 +7,12 @@ import argparse
 import sys
 
 from cleaner import Environ
+from cleaner.cli.configuration import config_of
 from cleaner.cli.console import DONE, print_json
 from cleaner.cli.ledgers import memory_of
 from cleaner.cli.sweeps import reserves_of, sweep_of
 from cleaner.cli.wiring import node_of, runtime_of, triggers_of
-from cleaner.config import load_config, missing_in
+from cleaner.config import missing_in
 from cleaner.core.model import Trigger
 from cleaner.core.space import holders_of
 from cleaner.node import NeverStop
@@ -34,7 +35,7 @@ from cleaner.outlets.terminal import (
 
 def execute(arguments: argparse.Namespace, environ: Environ) -> int:
     """What a sweep would do; reads only."""
-    config = load_config(arguments.config, environ, rules_required=False)
+    config = config_of(arguments, environ)
     trigger = Trigger(arguments.trigger)
     with runtime_of(config, NeverStop()) as runtime:
         ledger = memory_of(config)

@@ -8,6 +8,7 @@ import gc
 import sys
 
 from cleaner import Environ
+from cleaner.cli.configuration import config_of
 from cleaner.cli.console import DONE
 from cleaner.cli.ledgers import ledger_of
 from cleaner.cli.wiring import (
@@ -19,7 +20,6 @@ from cleaner.cli.wiring import (
     metrics_of,
     runtime_of,
 )
-from cleaner.config import load_config
 from cleaner.core.errors import CleanerError
 from cleaner.core.ports import Node
 from cleaner.daemon import Daemon, Host
@@ -32,7 +32,7 @@ def execute(arguments: argparse.Namespace, environ: Environ) -> int:
     """The daemon: its port first, then the runtime, however long that is unavailable."""
     hold_little_memory()
     stop = SignalStop()
-    config = load_config(arguments.config, environ, rules_required=True)
+    config = config_of(arguments, environ, rules_required=True)
     timer = SystemTimer()
     usage = LateUsage()
     metrics = metrics_of(config, environ, usage.read)

@@ -10,11 +10,12 @@ from contextlib import closing, contextmanager
 from typing import TextIO
 
 from cleaner import Environ
+from cleaner.cli.configuration import config_of
 from cleaner.cli.console import DONE, FAILED, complain, print_json
 from cleaner.cli.ledgers import ledger_of, memory_of
 from cleaner.cli.sweeps import reserves_of, sweep_of
 from cleaner.cli.wiring import node_of, runtime_of
-from cleaner.config import Config, load_config
+from cleaner.config import Config
 from cleaner.core.errors import CleanerError
 from cleaner.core.events import SweepEnded
 from cleaner.core.model import EvictionOutcome, Mode, Trigger
@@ -39,7 +40,7 @@ TURN_SECONDS = 0.5
 def execute(arguments: argparse.Namespace, environ: Environ) -> int:
     """One sweep now; a signal ends it after the present removal."""
     stop = SignalStop()
-    config = load_config(arguments.config, environ, rules_required=True)
+    config = config_of(arguments, environ, rules_required=True)
     trigger = Trigger(arguments.trigger)
     dry_run = arguments.dry_run or config.mode is Mode.OBSERVE
     ledger = memory_of(config) if dry_run else ledger_of(config)

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit
 
+from cleaner.core.credentials import without_credentials
 from cleaner.core.errors import ConfigError
 from cleaner.core.paths import shown
 
@@ -37,7 +38,7 @@ def parse_endpoint(value: str, source: str = "the runtime endpoint") -> Endpoint
     except ValueError:
         raise ConfigError(_complaint(source, value, "is no address")) from None
     if parts.scheme not in {"", "unix"}:
-        raise ConfigError(_complaint(source, value, f"has the scheme {parts.scheme!r}, and only Unix sockets are used"))
+        raise ConfigError(_complaint(source, value, "has another scheme, and only Unix sockets are used"))
     path = unquote(parts.path)
     if parts.netloc or not path.startswith("/") or path.endswith("/"):
         raise ConfigError(_complaint(source, value, "has no absolute path of a socket"))
@@ -51,4 +52,4 @@ def parse_endpoint(value: str, source: str = "the runtime endpoint") -> Endpoint
 
 
 def _complaint(source: str, value: str, problem: str) -> str:
-    return f"{source}: {shown(repr(value))} {problem}; write it like unix:///run/containerd/containerd.sock"
+    return f"{source}: {shown(repr(without_credentials(value)))} {problem}; write it like unix:///run/containerd/containerd.sock"

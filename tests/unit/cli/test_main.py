@@ -166,8 +166,8 @@ def test_a_file_of_cas_that_is_none_is_status_3(run: Run) -> None:
 
 
 def test_plan_without_rules_says_what_is_missing(run: Run) -> None:
-    """Without a file a plan evicts nothing, and says that rules are missing."""
-    status, out, _ = run("plan", text=None)
+    """With a file that has no rules a plan evicts nothing, and says that rules are missing."""
+    status, out, _ = run("plan", text="mode: full\n")
     assert status == 0
     assert "policy.rules: (absent)" in out
 
@@ -296,6 +296,38 @@ def test_check_inspects_everything(run: Run) -> None:
         "high_available": None,
         "low_available": None,
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "hints"),
+    [
+        ("", []),
+        (
+            "nightly: {schedule: '*/45 * * * *', timezone: EST, duty_cycle: 0.2%}\n",
+            [
+                "nightly.schedule: minute */45 begins anew in each hour: it comes at 0 and 45",
+                "nightly.timezone: EST has no daylight saving; write a place such as America/New_York for that",
+                "nightly.duty_cycle: 0.2% is less than one in a hundred; write 20% if that is meant",
+            ],
+        ),
+        ("nightly: {schedule: '*/30 2-4 * * *', timezone: Europe/Paris, duty_cycle: 1%}\n", []),
+    ],
+)
+def test_check_shows_what_may_be_meant_otherwise(run: Run, text: str, hints: list[str]) -> None:
+    """Settings that are valid and easily mistaken are notes, and do not change the status."""
+    status, out, _ = run("check", "-o", "json", text=RULES + text)
+    notes = [each["detail"] for each in json.loads(out)["findings"] if each["subject"] == "configuration"]
+    assert (status, notes[1:]) == (0, hints)
+
+
+def test_check_shows_a_small_regret_limit(run: Run) -> None:
+    """A limit below one percent may be a share of 1; nothing at all is what it says."""
+    for limit, count in (("0.05%", 1), ("1%", 0), ("0%", 0)):
+        text = RULES.replace("policy: {", f"policy: {{regret: {{limit: {limit}}}, ")
+        _, out, _ = run("check", "-o", "json", text=text)
+        details = [each["detail"] for each in json.loads(out)["findings"]]
+        said = "policy.regret.limit: 0.05% is less than one in a hundred; write 5% if that is meant"
+        assert details.count(said) == count
 
 
 def test_check_shows_what_it_found_before_an_error(run: Run, server: CrioServer) -> None:

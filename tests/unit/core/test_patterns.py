@@ -157,6 +157,8 @@ def test_none_covers_no_name() -> None:
         ("r.io/app@", "has a digest that no reference can have"),
         ("r.io/app@sha256:**", "has a digest that no reference can have"),
         ("r.io/app@a@b", "has a digest that no reference can have"),
+        ("r.io/user:password@host", "has a digest that no reference can have"),
+        ("r.io/app@sha256:abc", "has a digest that no reference can have"),
     ],
 )
 def test_a_pattern_that_cannot_be_meant_is_refused(pattern: str, problem: str) -> None:

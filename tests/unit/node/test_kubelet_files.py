@@ -45,6 +45,20 @@ def test_a_yaml_mapping_in_braces_is_read(file: Path) -> None:
     assert KubeletFiles(str(file)).read().settings.gc_high_percent == 70
 
 
+@pytest.mark.parametrize("more", ["a: &hunter2 1\nb: &hunter2 2\n", "a: 1e5\n"])
+def test_a_file_is_read_without_warnings(file: Path, more: str) -> None:
+    """What ruamel.yaml warns of, a repeated anchor and a number of YAML 1.1, is of no concern; here it would raise."""
+    file.write_text(f"%YAML 1.1\n---\n{KIND}imageGCHighThresholdPercent: 70\n{more}")
+    found = KubeletFiles(str(file)).read()
+    assert (found.reason, found.settings.gc_high_percent) == (None, 70)
+
+
+def test_an_unknown_version_of_yaml_is_one_line(file: Path) -> None:
+    """ruamel.yaml fails on it with an assertion."""
+    file.write_text(f"%YAML 1.3\n---\n{KIND}")
+    assert reason(file) == ("is no YAML that makes sense", True)
+
+
 def test_a_file_that_is_not_there_is_no_fault(tmp_path: Path) -> None:
     """Most pods do not have it mounted."""
     assert reason(tmp_path / "none.yaml") == ("is not there, or not mounted", False)

@@ -336,13 +336,13 @@ def test_anything_else_is_a_pattern() -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("nginx:1", "'nginx:1' names no registry; write docker.io/library/nginx:1"),
-        ("abcde", "'abcde' names no registry; write docker.io/library/abcde"),
+        ("nginx:1", '"nginx:1" names no registry; write docker.io/library/nginx:1'),
+        ("abcde", '"abcde" names no registry; write docker.io/library/abcde'),
         (hexed(1) + "0", "names no registry"),
-        ("sha256:abcde", "'sha256:abcde' is no image id; write 6 to 64 of its hexadecimal digits"),
+        ("sha256:abcde", '"sha256:abcde" is no image id; write 6 to 64 of its hexadecimal digits'),
         ("sha256:abcdeg", "is no image id"),
         (f"sha256:{hexed(1)}0", "is no image id"),
-        ("", "'' is empty"),
+        ("", '"" is empty'),
     ],
 )
 def test_what_is_neither_is_refused(text: str, complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
