@@ -6,6 +6,7 @@ It must not change anything: it reads once what the daemon would read.
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from cleaner.cli.read_checks import check_reads
 from cleaner.core.disk_usage import Filesystem, Part, Resource, Usage
 from cleaner.core.findings import Finding, Grade
 from cleaner.core.image_registries import registry_of
@@ -38,6 +39,7 @@ def check_node(node: Node, policy: Policy, triggers: Triggers) -> Iterator[Findi
         detail = "CRI-O gives no evidence of where an image comes from: only images in localhost/ count as local"
         yield Finding("local images", Grade.NOTE, detail)
     yield _bytes(inspection, node.runtime.layers_error)
+    yield from check_reads(node.runtime)
     yield _sandbox(inspection)
     yield _memory(inspection.memory, node.ledger.error, policy.grace, node.timer.now())
     if node.registries is not None:

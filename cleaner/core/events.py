@@ -13,6 +13,7 @@ from cleaner.core.history import ExternallyRemovedImage, NightlyRun, PastEvictio
 from cleaner.core.kubelet import KubeletRead
 from cleaner.core.model import Plan, RuntimeVersion, Trigger, Verdict
 from cleaner.core.pressure import Forecast
+from cleaner.core.read_state import ReadChanged
 from cleaner.core.reclaim import Holder
 from cleaner.core.regret import Regret
 from cleaner.core.report import Eviction, SweepReport
@@ -259,6 +260,7 @@ Event = (
     DaemonStarted
     | RuntimeUp
     | RuntimeDown
+    | ReadChanged
     | Checked
     | DiskUnread
     | ImagesInventoried
