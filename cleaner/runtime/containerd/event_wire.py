@@ -26,7 +26,7 @@ class EventWire:
         answer_seconds: float,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Wait for so long at most, until `wait_on`."""
+        """Wait for these seconds at most, until `wait_on`."""
         self._wire = wire
         self._set_reading = set_reading
         self._monotonic = monotonic
@@ -34,7 +34,7 @@ class EventWire:
         self._until: float | None = monotonic() + answer_seconds
 
     def wait_on(self, seconds: float | None = None) -> None:
-        """Wait for so long from now on; None: without a limit."""
+        """Wait for these seconds from now on; None: without a limit."""
         self._until = None if seconds is None else self._monotonic() + seconds
 
     def recv(self, size: int, /) -> bytes:
