@@ -241,8 +241,9 @@ class CriRuntime:
         """Containers that are neither CRI's nor sandboxes; sandboxes are asked for where some are not known yet."""
         self._uses.begin_list()
         others = read_own_containers(self._containerd_api)
-        if others:  # none may also be a runtime that has no such list
-            self._uses.end_list(others.keys())
+        if others is None:
+            return []
+        self._uses.end_list(others.keys())
         _drop(others, [*listed, *self._sandboxes.known_ids])
         if others:
             _drop(others, self._sandboxes.list_ids())
