@@ -95,6 +95,8 @@ class RuntimeUp:
 
     version: RuntimeVersion
     filesystem_path: str
+    unseen_paths: tuple[str, ...] = ()
+    """Of other filesystems that the runtime fills, and that the agent cannot see: nothing is done about them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,8 @@ class SpaceInventoried:
     """Why they are not known."""
     low_watermark_reachable: bool | None = None
     """Whether evicting every candidate would reach the low watermarks; None where that is not known."""
+    unmeasured_snapshotters: frozenset[str] = frozenset()
+    """Whose snapshots the estimates leave out."""
 
 
 @dataclass(frozen=True, slots=True)

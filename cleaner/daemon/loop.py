@@ -147,7 +147,7 @@ class Daemon:
             self._version = None
             return None
         if version != self._version:
-            self._emit(RuntimeUp(version, self._node.disk.path))
+            self._emit(RuntimeUp(version, self._node.disk.path, self._node.disk.unseen))
         self._version = version
         return self._node
 

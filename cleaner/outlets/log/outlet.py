@@ -74,6 +74,7 @@ class Logs:
         self._disk_unread = False
         self._inventory_failure: ErrorKind | None = None
         self._estimates_unavailable = False
+        self._unmeasured: frozenset[str] = frozenset()
         self._ledger: tuple[bool, str | None] | None = None
         """Whether it is up, and what was last set aside."""
         self._nightly_suspended: NightlySuspended | None = None
@@ -213,7 +214,8 @@ class Logs:
             self._logger.warning("runtime_down", kind=event.error.kind, error=str(event.error))
             return
         keys: Keys = {"runtime": event.version.name, "version": event.version.version}
-        self._logger.info("runtime_up", **keys, filesystem_path=event.filesystem_path)
+        paths: Keys = {"filesystem_path": event.filesystem_path, "unseen_paths": list(event.unseen_paths)}
+        self._logger.info("runtime_up", **keys, **paths)
 
     def _record_read(self, event: ReadChanged) -> None:
         """Say nothing where it is available from the start, as it should be."""
@@ -247,6 +249,9 @@ class Logs:
         elif self._estimates_unavailable and not event.reason_without_estimates:
             self._logger.info("estimates_available")
         self._estimates_unavailable = bool(event.reason_without_estimates)
+        if event.unmeasured_snapshotters - self._unmeasured:
+            self._logger.info("snapshots_unmeasured", snapshotters=sorted(event.unmeasured_snapshotters))
+        self._unmeasured = event.unmeasured_snapshotters
 
     def _record_registries(self, event: RegistriesProbed) -> None:
         """Once for each, until it answers again."""

@@ -1,11 +1,12 @@
 """What the daemon reports of container events and pulls, round by round."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cleaner.core.errors import RuntimeRejectedError, RuntimeUnavailableError
-from cleaner.core.events import LoopFailed, RuntimeDown, RuntimeUp
+from cleaner.core.events import LoopFailed, RuntimeDown, RuntimeUp, SpaceInventoried
 from cleaner.core.read_state import (
     AVAILABLE,
     LASTS_SECONDS,
@@ -15,7 +16,9 @@ from cleaner.core.read_state import (
     not_offered,
     unavailable,
 )
+from support.graphs import NO_LAYERS
 from support.nodes import World, make_world
+from unit.cli.test_node_checks import UnseeingDisk
 from unit.daemon.test_loop import Watch
 
 EVENTS, PULLS = OptionalRead.CONTAINER_EVENTS, OptionalRead.PULLS
@@ -118,6 +121,24 @@ def test_unreadable_pulls_are_read_again_until_they_are_readable(world: World) -
     watch.run_for(minutes=10)
     assert changes_of(watch) == [*FROM_THE_START, ReadChanged(PULLS, UNREAD), ReadChanged(PULLS, AVAILABLE)]
     assert 1 + 300 / 5 - 15 <= world.runtime.calls.count("read_pulls") <= 1 + 300 / 5
+
+
+def test_what_is_not_seen_or_measured_is_in_the_events(world: World) -> None:
+    """Both were only in `check`: the daemon tells of them too."""
+    world.runtime.layers = [replace(NO_LAYERS, unmeasured_snapshotters=frozenset({"zfs"}))]
+    world.disk.inner = UnseeingDisk(world.disk.inner, "/elsewhere")
+    watch = Watch(world)
+    watch.run_for(minutes=2)
+    assert [event.unseen_paths for event in watch.recorder.of(RuntimeUp)] == [("/elsewhere",)]
+    assert watch.recorder.of(SpaceInventoried)[0].unmeasured_snapshotters == {"zfs"}
+
+
+def test_without_layers_nothing_is_unmeasured(world: World) -> None:
+    """A runtime that does not tell what images share has no snapshotters."""
+    world.runtime.blind = True
+    watch = Watch(world)
+    watch.run_for(minutes=2)
+    assert {event.unmeasured_snapshotters for event in watch.recorder.of(SpaceInventoried)} == {frozenset()}
 
 
 def test_pulls_that_were_never_read_say_nothing(world: World) -> None:

@@ -112,6 +112,7 @@ SPACE = SpaceInventoried(
     replace(NIGHT, reclaimable=Size(4 * GIB, 400)), replace(PRESSURE, reclaimable=Size(GIB, 9)), HELD
 )
 SPACE_IN_VAIN = replace(SPACE, low_watermark_reachable=False)
+SPACE_UNMEASURED = replace(SPACE, unmeasured_snapshotters=frozenset({"zfs", "native"}))
 SPACE_UNKNOWN = SpaceInventoried(NIGHT, PRESSURE, None, "the runtime has no containerd API")
 COUNTED = ImagesInventoried(NIGHT)
 """On a runtime that does not tell what images share."""
@@ -244,6 +245,7 @@ EVERYTHING: tuple[Event, ...] = (
     COUNTED,
     SPACE_UNKNOWN,
     SPACE,
+    SPACE_UNMEASURED,
     SPACE_IN_VAIN,
     ClockJumped(900.0),
     ClockTrusted(),

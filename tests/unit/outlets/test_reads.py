@@ -1,5 +1,7 @@
 """Container events and pulls that cannot be read: one line when that begins and when it ends, and two gauges."""
 
+from dataclasses import replace
+
 import pytest
 
 from cleaner.core.events import RuntimeDown
@@ -12,6 +14,8 @@ from unit.outlets.happenings import (
     NO_PULLS,
     PULLS_READ,
     PULLS_UNREAD,
+    SPACE,
+    SPACE_UNMEASURED,
     UNAVAILABLE,
 )
 from unit.outlets.written import lines_of, metrics_after, names_of, value
@@ -84,3 +88,17 @@ def test_log_and_metric_have_one_word(read: OptionalRead, name: str, words: tupl
     assert tuple(names_of(down, up)) == words
     assert words[1] == name
     assert value(metrics_after([up]), name) == 1
+
+
+def test_snapshots_that_are_not_measured() -> None:
+    """Once, until there is another snapshotter, or they are measured for a while."""
+    more = replace(SPACE, unmeasured_snapshotters=frozenset({"btrfs", "native"}))
+    lines = lines_of(SPACE, SPACE_UNMEASURED, SPACE_UNMEASURED, more, SPACE, more)
+    assert [line["event"] for line in lines] == ["snapshots_unmeasured"] * 3
+    assert [line["snapshotters"] for line in lines] == [["native", "zfs"], ["btrfs", "native"], ["btrfs", "native"]]
+
+
+def test_filesystems_that_are_not_seen() -> None:
+    """They are named where the runtime is."""
+    lines = lines_of(CONTAINERD, RuntimeDown(UNAVAILABLE), replace(CONTAINERD, unseen_paths=("/content",)))
+    assert [line["unseen_paths"] for line in lines if line["event"] == "runtime_up"] == [[], ["/content"]]

@@ -461,6 +461,7 @@ def test_a_runtime_that_never_answers_the_subscription(folder: Path, follow: Wat
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(folder / "s"))
         listener.listen()
+        listener.settimeout(DEADLINE_SECONDS)
         uses = ContainerEvents(Endpoint(str(folder / "s")), IMPATIENT)
         uses.start()
         try:
