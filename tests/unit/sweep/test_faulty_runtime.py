@@ -180,15 +180,16 @@ def test_a_stream_that_lost_an_event_is_not_relied_on(world: FaultyWorld, deaf: 
     else:
         world.start_heard(reference("silent"))
     world.runtime.list_containers()
-    world.runtime._uses._monotonic = lambda: time.monotonic() + 30
+    uses = world.runtime._uses
+    uses._monotonic = lambda: time.monotonic() + 30
+    world.runtime.list_containers()
+    wait_until(lambda: uses._has_lasted(0.5) and uses.connected, "the stream is there again", STREAM_SECONDS)
     slow = world.server.faults.when("Containers.List")
     for event in world.events(Trigger.MANUAL):
         if isinstance(event, EvictionStarted):
             slow.run(lambda: world.timer.move(seconds=11))
     assert (image_id in world.present()) is deaf
-    state = world.runtime.container_events_state
-    assert state is not None
-    assert state.unavailable is deaf
+    assert (uses.event_position() is None) is deaf
 
 
 @pytest.mark.parametrize(("seconds", "outcome"), [(10, EVICTED), (11, SPARED)])

@@ -795,6 +795,24 @@ def test_leaving_the_block(containerd: CrioServer, stop: object) -> None:
         stop_watching(runtime._uses, block.close)
 
 
+def test_lists_are_compared_with_events(containerd: CrioServer, connect: Connect, clock: Clock) -> None:
+    """Each list of the client counts; where containerd's own list is missing, none does."""
+    runtime = connect(containerd)
+    runtime._uses._monotonic = clock
+    runtime.watch_created_containers()
+    subscribed(containerd, runtime._uses)
+    clock.seconds = 10
+    containerd.fail("Containers.List", Code.UNIMPLEMENTED)
+    runtime.list_containers()
+    assert runtime._uses._missed._listed is None
+    containerd.heal()
+    containerd.fail("Version", Code.UNAVAILABLE)
+    with pytest.raises(RuntimeUnavailableError):
+        runtime.read_version()
+    runtime.list_containers()
+    assert runtime._uses._missed._listed == frozenset()
+
+
 def test_no_api_to_watch(crio: CrioServer, connect: Connect) -> None:
     """A runtime without events is used as ever, and tells of none."""
     runtime = connect(crio)
