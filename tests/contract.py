@@ -16,6 +16,7 @@ from cleaner.core.disk_usage import Filesystem
 from cleaner.core.image_users import image_users
 from cleaner.core.model import Image, KeepReason
 from cleaner.core.ports import Disk, Runtime
+from cleaner.core.read_state import AVAILABLE
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -571,7 +572,7 @@ def a_pull_in_progress_is_projected(bench: Bench) -> None:
     with bench.pulling(build.reference()):
         (pull,) = bench.runtime.read_pulls()
         taken = empty - bench.disk.read_usage().available_bytes
-    assert (bench.runtime.read_pulls(), bench.runtime.pulls_error) == ((), None)
+    assert (bench.runtime.read_pulls(), bench.runtime.pulls_state) == ((), AVAILABLE)
     assert pull.digest == digest
     projected = taken + pull.content_bytes + pull.snapshot_bytes
     assert projected == pytest.approx(empty - available(bench), rel=0.25)

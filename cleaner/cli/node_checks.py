@@ -6,6 +6,7 @@ It must not change anything: it reads once what the daemon would read.
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from cleaner.cli.read_checks import check_reads
 from cleaner.cli.rule_checks import check_images
 from cleaner.cli.space_checks import check_space
 from cleaner.core.disk_usage import Filesystem, Part, Resource, Usage
@@ -41,6 +42,7 @@ def check_node(node: Node, policy: Policy, triggers: Triggers) -> Iterator[Findi
         detail = "CRI-O gives no evidence of where an image comes from: only images in localhost/ count as local"
         yield Finding("local images", Grade.NOTE, detail)
     yield _bytes(inspection, node.runtime.layers_error)
+    yield from check_reads(node.runtime)
     yield _sandbox(inspection)
     yield _memory(inspection.memory, node.ledger.error, policy.grace, node.timer.now())
     if node.registries is not None:

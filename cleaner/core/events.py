@@ -13,6 +13,7 @@ from cleaner.core.history import ExternallyRemovedImage, NightlyRun, PastEvictio
 from cleaner.core.kubelet import KubeletRead
 from cleaner.core.model import Plan, RuntimeVersion, Trigger, Verdict
 from cleaner.core.pressure import Forecast
+from cleaner.core.read_state import ReadChanged
 from cleaner.core.reclaim import Holder
 from cleaner.core.regret import Regret
 from cleaner.core.report import Eviction, SweepReport
@@ -94,6 +95,8 @@ class RuntimeUp:
 
     version: RuntimeVersion
     filesystem_path: str
+    unseen_paths: tuple[str, ...] = ()
+    """Of other filesystems that the runtime fills, and that the agent cannot see: nothing is done about them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +149,8 @@ class SpaceInventoried:
     """Why they are not known."""
     low_watermark_reachable: bool | None = None
     """Whether evicting every candidate would reach the low watermarks; None where that is not known."""
+    unmeasured_snapshotters: frozenset[str] = frozenset()
+    """Whose snapshots the estimates leave out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +264,7 @@ Event = (
     DaemonStarted
     | RuntimeUp
     | RuntimeDown
+    | ReadChanged
     | Checked
     | DiskUnread
     | ImagesInventoried

@@ -23,6 +23,7 @@ from cleaner.core.history import NightlyRun
 from cleaner.core.kubelet import KubeletConfig
 from cleaner.core.model import Container, Image, Memory, RuntimeVersion
 from cleaner.core.pressure import Pull
+from cleaner.core.read_state import ReadState
 from cleaner.core.reclaim import Layers
 
 News = ForeignSweep | ForeignEviction | EvictionObserved | EvictionRegretted | ImagesRemovedExternally
@@ -38,8 +39,17 @@ class Runtime(Protocol):
         ...
 
     @property
-    def pulls_error(self) -> str | None:
-        """Why the last `read_pulls` gave nothing although the runtime could tell; None where it did not fail."""
+    def pulls_state(self) -> ReadState | None:
+        """How the last `read_pulls` went; None before the first one."""
+        ...
+
+    @property
+    def container_events_state(self) -> ReadState | None:
+        """Whether container events are followed now; None where nobody has asked for that."""
+        ...
+
+    def probe_container_events(self) -> ReadState:
+        """Whether container events could be followed, as an attempt shows that takes a second or so; never raises."""
         ...
 
     def disconnect(self) -> None:

@@ -43,8 +43,9 @@ class NodeForecaster:
         return self._usage_forecaster.kubelet_threshold_at(usage)
 
     def forecast(self, node: Node, usage: Usage, evictable: Size | None, fingerprint: int) -> Forecast:
-        """The forecast for a usage; it reads pulls in progress while anything is written."""
-        if self._pulls or abs(usage.freeable_bytes - self._free_bytes) >= MOVED_BYTES:
+        """The forecast for a usage; it reads pulls in progress while anything is written, and where that failed."""
+        moved = abs(usage.freeable_bytes - self._free_bytes) >= MOVED_BYTES
+        if self._pulls or moved or _is_unread(node):
             self._read_pulls(node, usage)
         now = self._timer.monotonic()
         self._kubelet.check(node, usage)
@@ -77,3 +78,8 @@ class NodeForecaster:
             self._pulls = node.runtime.read_pulls()
         except CleanerError:
             self._pulls = ()
+
+
+def _is_unread(node: Node) -> bool:
+    state = node.runtime.pulls_state
+    return state is None or state.unavailable

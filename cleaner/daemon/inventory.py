@@ -119,7 +119,9 @@ class Inventory:
         self.fingerprint = fingerprint(self._contents, pressure, reachable=reachable)
         self.evictable = pressure.reclaimable
         reason = reason_without_estimates(inspection.layers, node.runtime.layers_error)
-        self._emit(SpaceInventoried(nightly, pressure, holders_of(inspection, pressure, usage), reason, reachable))
+        held = holders_of(inspection, pressure, usage)
+        unmeasured = inspection.layers.unmeasured_snapshotters if inspection.layers else frozenset()
+        self._emit(SpaceInventoried(nightly, pressure, held, reason, reachable, unmeasured))
 
 
 def fingerprint(contents: int, pressure: Plan, *, reachable: bool | None) -> int:

@@ -4,8 +4,8 @@ It must not decide when a sweep is due, nor what it evicts; see `core/triggers.p
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 
 from cleaner.core.disk_usage import Usage
 from cleaner.core.errors import CleanerError, DiskUnreadableError, EnvironmentUnusableError
@@ -27,43 +27,19 @@ from cleaner.core.events import (
     SweepWaits,
 )
 from cleaner.core.model import Mode, RuntimeVersion, StopReason, Trigger
-from cleaner.core.ports import Ledger, Node, Outlet, Stop, Timer
+from cleaner.core.ports import Node, Outlet
 from cleaner.core.pressure import Forecast, Targets
 from cleaner.core.report import SweepReport
 from cleaner.core.triggers import NodeState, Triggers
 from cleaner.daemon.forecaster import NodeForecaster
 from cleaner.daemon.inventory import Inventory
+from cleaner.daemon.read_watch import ReadWatch
+from cleaner.daemon.settings import DaemonSettings, Host
 from cleaner.daemon.trusted_clock import TrustedClock
-from cleaner.sweep import Pace, Sweep, SweepRequest, SweepSettings
+from cleaner.sweep import Pace, Sweep, SweepRequest
 
 LONGEST_TURN_WAIT_SECONDS = 300.0
 """For the turn of a pressure sweep."""
-
-
-@dataclass(frozen=True, slots=True)
-class DaemonSettings:
-    """What holds for the daemon's life."""
-
-    triggers: Triggers
-    """As they are at the start."""
-    sweep: SweepSettings
-    check_every: timedelta
-    """Between two checks of the disk; they come sooner as a watermark or threshold comes nearer."""
-    horizon: timedelta
-    """A high watermark that is nearer than this at a steady rate starts an early sweep."""
-    sample_every: timedelta
-    """Between two inspections of what is there and in use."""
-    startup_delay: timedelta
-    evictions_per_night: int
-
-
-@dataclass(frozen=True, slots=True)
-class Host:
-    """What there is before the runtime answers."""
-
-    timer: Timer
-    stop: Stop
-    ledger: Ledger
 
 
 class Daemon:
@@ -98,6 +74,7 @@ class Daemon:
         self._inventory = Inventory(
             settings.sweep, sample_seconds, self._timer, host.ledger, self._emit, kubelet_threshold_at=threshold_at
         )
+        self._read_watch = ReadWatch(self._timer, self._emit)
         self._pause_seconds = 0.0
         self._hurries = False
         """Whether the next round is to come at once."""
@@ -133,6 +110,7 @@ class Daemon:
         node = self._answering_node()
         usage = self._read_usage()
         forecast = self._forecast_usage(node, usage) if node and usage else None
+        self._read_watch.check(node.runtime if node else None)
         self._emit(Checked(usage, self._triggers.next_nightly(self._timer.now()), forecast))
         if node is None or usage is None or forecast is None:
             return
@@ -169,7 +147,7 @@ class Daemon:
             self._version = None
             return None
         if version != self._version:
-            self._emit(RuntimeUp(version, self._node.disk.path))
+            self._emit(RuntimeUp(version, self._node.disk.path, self._node.disk.unseen))
         self._version = version
         return self._node
 

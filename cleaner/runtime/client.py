@@ -15,6 +15,7 @@ from cleaner.core.errors import CleanerError, RuntimeRejectedError, RuntimeUnava
 from cleaner.core.model import Container, Image, RuntimeVersion
 from cleaner.core.ports import Stop
 from cleaner.core.pressure import Pull
+from cleaner.core.read_state import ReadState
 from cleaner.core.reclaim import Layers
 from cleaner.runtime import translate
 from cleaner.runtime.containerd import (
@@ -26,6 +27,7 @@ from cleaner.runtime.containerd import (
     Snapshotters,
     as_far_as_named,
     name_created,
+    probe_container_events,
     read_filesystems,
     read_own_containers,
 )
@@ -180,7 +182,7 @@ class CriRuntime:
     def list_sandbox_images(self) -> frozenset[str]:
         """Images of all sandboxes, ready or not, and of the next one where the runtime tells it."""
         images = self._sandboxes.read()
-        return images | frozenset(filter(None, [self._read_next_sandbox_image()]))
+        return images | frozenset(filter(None, [self._sandboxes.read_next(pins_images=self._pins_images)]))
 
     def read_layers(self, images: Iterable[Image]) -> Layers | None:
         """What holds which bytes, for all images as they were just listed; None where that is not known.
@@ -198,9 +200,18 @@ class CriRuntime:
         return layers
 
     @property
-    def pulls_error(self) -> str | None:
-        """Why the last `read_pulls` gave nothing although there is the API; None where it did not fail."""
-        return self._pulls.error
+    def pulls_state(self) -> ReadState | None:
+        """How the last `read_pulls` went; None before the first one."""
+        return self._pulls.state
+
+    @property
+    def container_events_state(self) -> ReadState | None:
+        """Whether container events are followed now; None without `watch_created_containers`."""
+        return self._uses.state
+
+    def probe_container_events(self) -> ReadState:
+        """Whether they could be followed, by an attempt on a connection of its own."""
+        return probe_container_events(self._endpoint)
 
     def read_pulls(self) -> tuple[Pull, ...]:
         """What is being pulled, projected by the ratio of the images of the last `read_layers`; () where that fails."""
@@ -230,7 +241,11 @@ class CriRuntime:
 
     def _list_unlisted(self, listed: Collection[str]) -> list[Container]:
         """Containers that are neither CRI's nor sandboxes; sandboxes are asked for where some are not known yet."""
+        self._uses.begin_list()
         others = read_own_containers(self._containerd_api)
+        if others is None:
+            return []
+        self._uses.end_list(others.keys())
         _drop(others, [*listed, *self._sandboxes.known_ids])
         if others:
             _drop(others, self._sandboxes.list_ids())
@@ -278,20 +293,6 @@ class CriRuntime:
             return None
         require_answer_about(image_id, answer.image.id, methods.IMAGE_STATUS.name)
         return answer
-
-    def _read_next_sandbox_image(self) -> str | None:
-        """Asked every time: a runtime restarts with another configuration faster than anybody notices.
-
-        A runtime that answers with an error, and pins images, has pinned this one too: containerd 1.7 and 2 cannot
-        answer their very first Status on a disk without a free byte, and that disk has to be swept.
-        """
-        try:
-            answer = self._calls.read(methods.STATUS, pb.StatusRequest(verbose=True))
-        except CallRejectedError:
-            if self._pins_images:
-                return None
-            raise
-        return translate.read_next_sandbox_image(answer.info)
 
 
 def _drop(memory: dict[str, _Value], ids: Iterable[str]) -> None:

@@ -87,6 +87,22 @@ class SandboxImages:
             raise RuntimeRejectedError(f"PodSandboxStatus: {min(lost)} is listed, and its status is not found")
         return frozenset(filter(None, self._known.values()))
 
+    def read_next(self, *, pins_images: bool) -> str | None:
+        """Name of the image that the next sandbox will run; None where the runtime does not tell it.
+
+        Asked every time: a runtime restarts with another configuration faster than anybody notices.
+
+        A runtime that answers with an error, and pins images, has pinned this one too: containerd 1.7 and 2 cannot
+        answer their very first Status on a disk without a free byte, and that disk has to be swept.
+        """
+        try:
+            answer = self._calls.read(methods.STATUS, pb.StatusRequest(verbose=True))
+        except CallRejectedError:
+            if pins_images:
+                return None
+            raise
+        return translate.read_next_sandbox_image(answer.info)
+
     def _read_one(self, sandbox_id: str) -> str | None:
         request = pb.PodSandboxStatusRequest(pod_sandbox_id=sandbox_id, verbose=True)
         answer = self._calls.read(methods.SANDBOX_STATUS, request)

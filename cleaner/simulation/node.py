@@ -13,6 +13,7 @@ from cleaner.core.errors import DiskUnreadableError, RuntimeRejectedError
 from cleaner.core.model import Container, Image, RuntimeVersion
 from cleaner.core.ports import Timer
 from cleaner.core.pressure import PendingLayer, Pull, project_pulls
+from cleaner.core.read_state import AVAILABLE, ReadState
 from cleaner.core.reclaim import Layers, Size
 from cleaner.core.references import parse_reference
 from cleaner.simulation.records import Build, SimulatedRecords, digest_of
@@ -31,7 +32,8 @@ class SimulatedNode:
     sandbox_image: str = "registry.k8s.io/pause:3.9"
     measures_removals: bool = True
     layers_error: str | None = None
-    pulls_error: str | None = None
+    pulls_state: ReadState | None = AVAILABLE
+    container_events_state: ReadState | None = AVAILABLE
     _records: SimulatedRecords = field(default_factory=SimulatedRecords)
     _containers: dict[str, Container] = field(default_factory=dict)
     _held: dict[str, Build] = field(default_factory=dict)
@@ -129,6 +131,10 @@ class SimulatedNode:
     def drain_created_containers(self) -> tuple[Container, ...]:
         """Nothing watches containers here."""
         return ()
+
+    def probe_container_events(self) -> ReadState:
+        """As the state is set: it is always known here."""
+        return self.container_events_state or AVAILABLE
 
     def event_position(self) -> int:
         """The number of containers that were ever started."""

@@ -17,6 +17,7 @@ from datetime import timedelta
 import pytest
 
 from cleaner.core.pressure.pulls import DEFAULT_RATIO, Pull, total_bytes
+from cleaner.core.read_state import AVAILABLE
 from cleaner.runtime.client import CriRuntime
 from cleaner.runtime.containerd.pulls import PATIENCE
 from cleaner.runtime.rpc.endpoint import parse_endpoint
@@ -131,7 +132,7 @@ def read(lab: Lab, readers: Readers, began: float) -> Reading:
     pulls = readers.own.read_pulls()
     took = time.monotonic() - asked
     after = used(lab)
-    assert readers.own.pulls_error is None
+    assert readers.own.pulls_state == AVAILABLE
     between, unsure = (before + after) // 2, abs(after - before) // 2
     return Reading(asked - began, between, unsure, pulls, readers.default.read_pulls(), took)
 

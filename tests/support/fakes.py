@@ -14,6 +14,7 @@ from cleaner.core.history import NightlyRun
 from cleaner.core.model import Container, Image, Memory, RuntimeVersion
 from cleaner.core.ports import Disk, News, Runtime
 from cleaner.core.pressure.pulls import Pull
+from cleaner.core.read_state import ReadState
 from cleaner.core.reclaim import Layers
 from cleaner.core.regret import Regret
 from cleaner.ledger.in_memory import InMemoryLedger
@@ -116,8 +117,15 @@ class ScriptedRuntime:
         return self.inner.layers_error
 
     @property
-    def pulls_error(self) -> str | None:
-        return self.inner.pulls_error
+    def pulls_state(self) -> ReadState | None:
+        return self.inner.pulls_state
+
+    @property
+    def container_events_state(self) -> ReadState | None:
+        return self.inner.container_events_state
+
+    def probe_container_events(self) -> ReadState:
+        return self.inner.probe_container_events()
 
     def disconnect(self) -> None:
         self._enter("disconnect")

@@ -149,6 +149,8 @@ def _gauges(node: HistoryNode, at: int, used: float) -> dict[str, float]:
         "image_cleaner_config_info": 1.0,
         "image_cleaner_runtime_up": float(not (node.name == "prod-b" and DAY <= at - CAME < DAY + 4 * HOUR)),
         "image_cleaner_ledger_up": 1.0,
+        "image_cleaner_container_events_up": 1.0,
+        "image_cleaner_pulls_readable": 1.0,
         "image_cleaner_installed_timestamp_seconds": float(CAME),
         "image_cleaner_filesystem_size_bytes": float(node.size_bytes),
         "image_cleaner_filesystem_avail_bytes": node.size_bytes * (1 - used),

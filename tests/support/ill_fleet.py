@@ -55,6 +55,8 @@ def _troubles(at: int) -> dict[str, float]:
     return {
         "image_cleaner_runtime_up": 0.0,
         "image_cleaner_ledger_up": 0.0,
+        "image_cleaner_container_events_up": 0.0,
+        "image_cleaner_pulls_readable": 0.0,
         "image_cleaner_kubelet_collision": 1.0,
         "image_cleaner_low_watermark_reachable": 0.0,
         "image_cleaner_time_to_kubelet_threshold_seconds": 600.0,

@@ -18,7 +18,8 @@ from cleaner.core.disk_usage import Usage
 from cleaner.core.ports import Node, Outlet
 from cleaner.core.pressure.pulls import Pull
 from cleaner.daemon.forecaster import NodeForecaster
-from cleaner.daemon.loop import Daemon, DaemonSettings, Host
+from cleaner.daemon.loop import Daemon
+from cleaner.daemon.settings import DaemonSettings, Host
 from cleaner.node.clock import SignalStop, SystemTimer
 from cleaner.outlets.log.logger import configure_logging
 from cleaner.outlets.log.outlet import Logs

@@ -14,6 +14,7 @@ from cleaner.core.errors import CleanerError
 from cleaner.core.model import Container, Image, RuntimeVersion
 from cleaner.core.ports import Runtime
 from cleaner.core.pressure.pulls import Pull
+from cleaner.core.read_state import ReadState
 from cleaner.core.reclaim import Layers
 
 Answer = TypeVar("Answer")
@@ -46,8 +47,15 @@ class RecordedRuntime:
         return self.inner.layers_error
 
     @property
-    def pulls_error(self) -> str | None:
-        return self.inner.pulls_error
+    def pulls_state(self) -> ReadState | None:
+        return self.inner.pulls_state
+
+    @property
+    def container_events_state(self) -> ReadState | None:
+        return self.inner.container_events_state
+
+    def probe_container_events(self) -> ReadState:
+        return self.inner.probe_container_events()
 
     def read_pulls(self) -> tuple[Pull, ...]:
         return self._recorded("read_pulls", self.inner.read_pulls)

@@ -77,6 +77,8 @@ class SlowProxy:
     """Told of each call that has been delayed, just before its answer passes."""
     streams: frozenset[str] = frozenset({"Events.Subscribe"})
     """Methods whose answers pass as they come, and are never delayed."""
+    mute: bool = False
+    """Whether the answers of these are dropped, while their streams stay open."""
     _refusals: list[_Refusal] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
 
@@ -148,7 +150,9 @@ class SlowProxy:
 
     def _passed(self, answers: Any, context: grpc.ServicerContext) -> Iterator[bytes]:
         try:
-            yield from answers
+            for answer in answers:
+                if not self.mute:
+                    yield answer
         except grpc.RpcError as error:
             context.abort(error.code(), error.details() or "")
 

@@ -193,12 +193,14 @@ SAFE = (
     Panel(
         Kind.LINES,
         "Agent problems",
-        "Agents whose runtime does not answer, whose ledger is not on disk (nightly sweeps are "
-        "suspended), or whose high watermark is not below the kubelet's threshold.",
+        "Agents whose runtime does not answer, or not every read; whose ledger is not on disk (nightly sweeps "
+        "are suspended); or whose high watermark is not below the kubelet's threshold.",
         "short",
         (
             Query(f"sum(1 - {FLEET_SCOPE.own('runtime_up')})", "runtime does not answer"),
             Query(f"sum(1 - {FLEET_SCOPE.own('ledger_up')})", "ledger is not on disk"),
+            Query(f"sum(1 - {FLEET_SCOPE.own('container_events_up')})", "container events are not followed"),
+            Query(f"sum(1 - {FLEET_SCOPE.own('pulls_readable')})", "pulls are not readable"),
             Query(f"sum({FLEET_SCOPE.own('kubelet_collision')})", "kubelet acts first"),
             Query(f"sum(1 - {FLEET_SCOPE.own('kubelet_config_read')})", "kubelet thresholds are assumed"),
         ),

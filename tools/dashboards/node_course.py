@@ -178,12 +178,15 @@ SAFE = (
     ),
     Panel(
         Kind.LINES,
-        "Ledger and kubelet thresholds",
-        "1 is yes. Without the ledger, nightly sweeps are suspended. Where the kubelet "
-        "acts first, the high watermark is too high.",
+        "Ledger, reads and kubelet thresholds",
+        "1 is yes. Without the ledger, nightly sweeps are suspended. Without container events, final checks "
+        "have a time limit; without pulls, none is projected; CRI-O offers neither. Where the kubelet acts "
+        "first, the high watermark is too high.",
         "short",
         (
             Query(f"min({NODE_SCOPE.own('ledger_up')})", "ledger is on disk"),
+            Query(f"min({NODE_SCOPE.own('container_events_up')})", "container events are followed"),
+            Query(f"min({NODE_SCOPE.own('pulls_readable')})", "pulls are readable"),
             Query(f"max({NODE_SCOPE.own('kubelet_collision')})", "kubelet acts first"),
             Query(f"min({NODE_SCOPE.own('kubelet_config_read')})", "kubelet's configuration is read"),
         ),

@@ -54,6 +54,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     "works": (
         "image_cleaner_runtime_up",
+        "image_cleaner_container_events_up",
+        "image_cleaner_pulls_readable",
         "image_cleaner_ledger_up",
         "image_cleaner_last_sweep_timestamp_seconds",
         "image_cleaner_last_sweep_success_timestamp_seconds",
@@ -89,6 +91,7 @@ _COUNTED = {
     "image_cleaner_filesystem_files_free": "inodes",
     "image_cleaner_images": "images",
     "image_cleaner_low_watermark_reachable": "1 or 0",
+    "image_cleaner_pulls_readable": "1 or 0",
     "image_cleaner_kubelet_collision": "1 or 0",
     "image_cleaner_kubelet_config_read": "1 or 0",
     "image_cleaner_sweeps": "sweeps",

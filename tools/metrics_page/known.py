@@ -15,6 +15,7 @@ from cleaner.core.history import PastSweep
 from cleaner.core.kubelet import KubeletConfig, KubeletRead, KubeletSettings, acts_of
 from cleaner.core.model import Plan, RuntimeVersion, StopReason, Trigger
 from cleaner.core.pressure.forecast import Forecast
+from cleaner.core.read_state import AVAILABLE, OptionalRead, ReadChanged
 from cleaner.core.reclaim import NOTHING, Holder
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -49,6 +50,8 @@ def _everything(usage: Usage) -> tuple[Event, ...]:
     kubelet = KubeletSettings()
     return (
         RuntimeUp(RuntimeVersion("containerd", "2.0.0"), usage.path),
+        ReadChanged(OptionalRead.CONTAINER_EVENTS, AVAILABLE),
+        ReadChanged(OptionalRead.PULLS, AVAILABLE),
         LedgerUp(AT, None),
         Checked(usage, AT, Forecast(usage)),
         SpaceInventoried(nightly, pressure, dict.fromkeys(Holder, 0), low_watermark_reachable=True),

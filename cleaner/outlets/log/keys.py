@@ -3,17 +3,31 @@
 It must not write a line, see `outlet.py`, nor leave a key out: what is not known is None.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from cleaner.core.disk_usage import Resource, Usage
 from cleaner.core.events import SweepStarted
 from cleaner.core.history import ExternallyRemovedImage, PastEviction, PastSweep
 from cleaner.core.kubelet import KubeletRead
 from cleaner.core.model import EvictionOutcome, StopReason, Trigger, Verdict, sorted_references
+from cleaner.core.read_state import Availability, OptionalRead
 from cleaner.core.report import Eviction, SweepReport, kept_counts
 from cleaner.outlets.units import rfc3339
 
 Keys = dict[str, object]
+READ_EVENTS: Mapping[OptionalRead, Mapping[Availability, str]] = {
+    OptionalRead.CONTAINER_EVENTS: {
+        Availability.AVAILABLE: "container_events_up",
+        Availability.UNAVAILABLE: "container_events_down",
+        Availability.NOT_OFFERED: "container_events_not_offered",
+    },
+    OptionalRead.PULLS: {
+        Availability.AVAILABLE: "pulls_readable",
+        Availability.UNAVAILABLE: "pulls_unreadable",
+        Availability.NOT_OFFERED: "pulls_not_offered",
+    },
+}
+"""What the lines are called that say whether something can be read."""
 NAMED = 5
 """How many of the images that were removed externally are named in a line; `history` shows them all."""
 

@@ -44,8 +44,10 @@ from cleaner.core.events import (
 )
 from cleaner.core.kubelet import KubeletRead
 from cleaner.core.model import EvictionOutcome, Trigger
+from cleaner.core.read_state import Availability, OptionalRead, ReadChanged
 from cleaner.core.report import Eviction, SweepReport, kept_counts
 from cleaner.outlets.log.keys import (
+    READ_EVENTS,
     Keys,
     end_keys,
     eviction_keys,
@@ -68,9 +70,11 @@ class Logs:
     def __init__(self, logger: FilteringBoundLogger) -> None:
         self._logger = logger
         self._runtime: object = None
+        self._reads: dict[OptionalRead, Availability] = {}
         self._disk_unread = False
         self._inventory_failure: ErrorKind | None = None
         self._estimates_unavailable = False
+        self._unmeasured: frozenset[str] = frozenset()
         self._ledger: tuple[bool, str | None] | None = None
         """Whether it is up, and what was last set aside."""
         self._nightly_suspended: NightlySuspended | None = None
@@ -88,6 +92,7 @@ class Logs:
             self._record_wait: (SweepWaits,),
             self._record_check: (Checked,),
             self._record_runtime: (RuntimeUp, RuntimeDown),
+            self._record_read: (ReadChanged,),
             self._record_disk: (DiskUnread,),
             self._record_nightly_run: (NightlyRunEnded, NightlySuspended, ClockJumped, ClockTrusted),
             self._record_ledger: (LedgerUp, LedgerDown),
@@ -209,7 +214,19 @@ class Logs:
             self._logger.warning("runtime_down", kind=event.error.kind, error=str(event.error))
             return
         keys: Keys = {"runtime": event.version.name, "version": event.version.version}
-        self._logger.info("runtime_up", **keys, filesystem_path=event.filesystem_path)
+        paths: Keys = {"filesystem_path": event.filesystem_path, "unseen_paths": list(event.unseen_paths)}
+        self._logger.info("runtime_up", **keys, **paths)
+
+    def _record_read(self, event: ReadChanged) -> None:
+        """Say nothing where it is available from the start, as it should be."""
+        availability, known = event.state.availability, event.read in self._reads
+        self._reads[event.read] = availability
+        name = READ_EVENTS[event.read][availability]
+        if availability is not Availability.AVAILABLE:
+            level = logging.WARNING if event.state.unavailable else logging.INFO
+            self._logger.log(level, name, reason=event.state.reason)
+        elif known:
+            self._logger.info(name)
 
     def _record_disk(self, event: DiskUnread) -> None:
         if not self._disk_unread:
@@ -232,6 +249,9 @@ class Logs:
         elif self._estimates_unavailable and not event.reason_without_estimates:
             self._logger.info("estimates_available")
         self._estimates_unavailable = bool(event.reason_without_estimates)
+        if event.unmeasured_snapshotters - self._unmeasured:
+            self._logger.info("snapshots_unmeasured", snapshotters=sorted(event.unmeasured_snapshotters))
+        self._unmeasured = event.unmeasured_snapshotters
 
     def _record_registries(self, event: RegistriesProbed) -> None:
         """Once for each, until it answers again."""

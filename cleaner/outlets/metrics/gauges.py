@@ -18,6 +18,7 @@ from cleaner.core.events import ImagesInventoried, SpaceInventoried
 from cleaner.core.kubelet import KubeletRead
 from cleaner.core.model import KeepReason, Plan, Trigger
 from cleaner.core.pressure import Forecast, Watermarks
+from cleaner.core.read_state import Availability, OptionalRead, ReadChanged
 from cleaner.core.reclaim import Holder, Size
 
 EVICTABLE = "evictable"
@@ -35,6 +36,7 @@ class Gauges(Collector):
         self._reclaimable: Mapping[Trigger, Size | None] = {}
         self._held: Mapping[Holder, int] = {}
         self._low_watermark_reachable: bool | None = None
+        self._reads: Mapping[OptionalRead, _Value] = {}
         self._last_sweep: _Value = None
         self._last_success: _Value = None
         self.build: tuple[str, str] | None = None
@@ -47,8 +49,8 @@ class Gauges(Collector):
         self.installed_at: datetime | None = None
         registry.register(self)
 
-    def record(self, event: ImagesInventoried | SpaceInventoried | KubeletRead) -> None:
-        """Keep the latest inventory, or what was last read of the kubelet."""
+    def record(self, event: ImagesInventoried | SpaceInventoried | KubeletRead | ReadChanged) -> None:
+        """Keep the latest inventory, what was last read of the kubelet, or what can be read of the runtime."""
         match event:
             case ImagesInventoried():
                 self.record_images(event.nightly)
@@ -56,6 +58,8 @@ class Gauges(Collector):
                 self.record_space(event)
             case KubeletRead():
                 self.kubelet = event
+            case ReadChanged():
+                self._reads = {**self._reads, event.read: _READ_VALUES[event.state.availability]}
 
     def record_images(self, plan: Plan) -> None:
         """Take the nightly plan as of now; the sum over the states is all images."""
@@ -94,6 +98,7 @@ class Gauges(Collector):
         yield from self._filesystems(usage)
         yield from self._watermarks(usage)
         yield from self._kubelet()
+        yield from self._optional_reads()
         yield self._states()
         yield self._reclaimables()
         yield self._holders()
@@ -151,6 +156,22 @@ class Gauges(Collector):
             ),
         ):
             yield _with(GaugeMetricFamily(f"image_cleaner_kubelet_{name}", what, labels=[]), [], value)
+
+    def _optional_reads(self) -> Iterator[GaugeMetricFamily]:
+        """No sample before it is known, and where the runtime has no such service."""
+        for read, name, what in (
+            (
+                OptionalRead.CONTAINER_EVENTS,
+                "container_events_up",
+                "1 while the agent follows the runtime's container events, else 0; no sample where there are none.",
+            ),
+            (
+                OptionalRead.PULLS,
+                "pulls_readable",
+                "1 while pulls in progress can be read, else 0; no sample where the runtime does not tell them.",
+            ),
+        ):
+            yield _with(GaugeMetricFamily(f"image_cleaner_{name}", what, labels=[]), [], self._reads.get(read))
 
     def _states(self) -> GaugeMetricFamily:
         family = GaugeMetricFamily(
@@ -229,6 +250,12 @@ class Gauges(Collector):
 def _was_read(kubelet: KubeletRead | None) -> _Value:
     return None if kubelet is None else kubelet.config.reason is None
 
+
+_READ_VALUES: Mapping[Availability, _Value] = {
+    Availability.AVAILABLE: 1.0,
+    Availability.UNAVAILABLE: 0.0,
+    Availability.NOT_OFFERED: None,
+}
 
 _SIZES = {
     "size_bytes": "All bytes of the filesystem, used or not.",

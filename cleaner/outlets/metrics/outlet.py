@@ -31,6 +31,7 @@ from cleaner.core.events import (
 )
 from cleaner.core.kubelet import KubeletRead
 from cleaner.core.pressure import Watermarks
+from cleaner.core.read_state import ReadChanged
 from cleaner.outlets.metrics.counters import (
     CONTAINERD,
     EvictionCounters,
@@ -92,7 +93,7 @@ class Metrics:
                 self._readings.forecast = event.forecast if isinstance(event, Checked) else None
             case RuntimeUp() | RuntimeDown():
                 self._record_runtime(event)
-            case ImagesInventoried() | SpaceInventoried() | KubeletRead():
+            case ImagesInventoried() | SpaceInventoried() | KubeletRead() | ReadChanged():
                 self._readings.record(event)
             case ImagesRemovedExternally():
                 self._ledger.removed_externally.inc(len(event.images))

@@ -8,6 +8,7 @@ from cleaner.runtime.containerd.container_events import ContainerEvents
 from cleaner.runtime.containerd.container_images import ContainerImages
 from cleaner.runtime.containerd.containers import as_far_as_named, read_own_containers
 from cleaner.runtime.containerd.created_images import name_created
+from cleaner.runtime.containerd.event_probe import probe_container_events
 from cleaner.runtime.containerd.filesystems import read_filesystems
 from cleaner.runtime.containerd.graph import GraphReader
 from cleaner.runtime.containerd.image_records import ImageRecords
@@ -23,6 +24,7 @@ __all__ = [
     "Snapshotters",
     "as_far_as_named",
     "name_created",
+    "probe_container_events",
     "read_filesystems",
     "read_own_containers",
 ]

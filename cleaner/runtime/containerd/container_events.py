@@ -5,20 +5,26 @@ Its thread must not wake while none is made. Whatever ends the stream, the threa
 `drain` serves the times of last use, and `created_since` the final check before a removal; neither takes anything from
 the other. An event that containerd has sent is read before `created_since` answers. One that containerd has not sent
 yet is missed: it sends events in a thread of its own, a moment after it did what they tell.
+
+A stream can be open and useless. One that ends again and again is not available before it has lasted a while. One that
+does not tell of a container that containerd lists is begun anew, and the final check does not rely on it until it tells
+of a container (`missed_containers.py`).
 """
 
 import re
-import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
 
+from cleaner.core.read_state import AVAILABLE, ReadState, not_offered, unavailable
 from cleaner.runtime.containerd.creations import CreationLog, Creations, ParentSnapshot
+from cleaner.runtime.containerd.event_wire import EventWire, is_readable
+from cleaner.runtime.containerd.missed_containers import MissedContainers
 from cleaner.runtime.pb import containerd_events_pb2 as pb
 from cleaner.runtime.rpc import CRI_NAMESPACE, SUBSCRIBE, CallRejectedError, Endpoint, ServerStream, connect
 
@@ -33,6 +39,7 @@ _FILTERS = (
 A snapshot whose key is an id as CRI and nerdctl make them is a container's own; pulls prepare `extract-...`. Run on
 containerd 1.6.20, 1.7.24 and 2.1.9: two snapshot events in the life of a container, none for a pull or a removal.
 """
+SUBSCRIPTION = pb.SubscribeRequest(filters=_FILTERS).SerializeToString()
 _CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
 _PLAIN_NAME = re.compile(r"[\w.:/+@-]{0,256}", re.ASCII)
 """What can be a snapshot's or snapshotter's name, and needs no quoting in a filter."""
@@ -42,6 +49,8 @@ _LONGEST_NAMES = 4096
 _END_SECONDS = 5.0
 _SETTLING_SECONDS = 0.5
 """A stream is relied on only from then on: containerd acts on a subscription a moment after it read it."""
+_STEADY_SECONDS = 10.0
+"""A stream is available only from then on: one that ends at once, again and again, is of little use."""
 _READ_SECONDS = 1.0
 """How long `created_since` waits for this thread to read what has come; a moment on any node."""
 
@@ -56,6 +65,8 @@ class ReconnectDelays:
     """What is made meanwhile is missed, and a try costs less than a millisecond."""
     not_offered: timedelta = timedelta(minutes=10)
     """Where the runtime has no such service, as CRI-O; another may come."""
+    answer: timedelta = timedelta(seconds=10)
+    """For a runtime that accepts the connection and does not answer; as long as `longest`."""
 
     def after(self, error: Exception, lasted_seconds: float, last_seconds: float) -> float:
         """Seconds to wait, by what ended the stream, how long that one lasted, and the pause before it."""
@@ -91,6 +102,8 @@ class ContainerEvents:
         self._reading = False
         self._made: dict[str, str] = {}
         self._log = CreationLog()
+        self._missed = MissedContainers()
+        self._offered = True
         self._connected_at = 0.0
         self._wire: socket.socket | None = None
         self._ended = threading.Event()
@@ -106,12 +119,26 @@ class ContainerEvents:
         """End the thread at once, whatever it waits for; fine where there is none."""
         with self._lock:
             self._ended.set()
-            if self._wire is not None:
-                # The runtime may have ended a moment ago.
-                with suppress(OSError):
-                    self._wire.shutdown(socket.SHUT_RDWR)
+            self._shut_down()
         if self._thread is not None:
             self._thread.join(_END_SECONDS)
+
+    @property
+    def state(self) -> ReadState | None:
+        """Whether events are followed now; None before `start`."""
+        if self._thread is None:
+            return None
+        with self._lock:
+            self._judge()
+            if self._missed.missed is not None:
+                lost = self._missed.missed
+                return unavailable(
+                    f"the runtime lists the container {lost}, and its stream of events did not tell of it"
+                )
+            if self._has_lasted(_STEADY_SECONDS):
+                return AVAILABLE
+            problem = self.problem or "the runtime has not answered the subscription yet"
+            return unavailable(problem) if self._offered else not_offered(problem)
 
     def drain(self) -> dict[str, str]:
         """Container ids with the names of their images, oldest first; each is returned once."""
@@ -126,10 +153,10 @@ class ContainerEvents:
             self._forget_oldest()
 
     def event_position(self) -> int | None:
-        """Where the stream is now, for `created_since`; None while it is not connected or not to be relied on yet."""
+        """Where the stream is now, for `created_since`; None while it is not connected or not to be relied on."""
         with self._lock:
-            settled = self._monotonic() - self._connected_at >= _SETTLING_SECONDS
-            return self._log.position if self.connected and settled else None
+            relied_on = self._has_lasted(_SETTLING_SECONDS) and self._missed.missed is None
+            return self._log.position if relied_on else None
 
     def created_since(self, position: int) -> Creations | None:
         """Containers made, or being made, since a position; None where the stream was not whole since then."""
@@ -138,9 +165,35 @@ class ContainerEvents:
                 return None
             return self._log.since(position, self._monotonic())
 
+    def begin_list(self) -> None:
+        """All containers of CRI's namespace are about to be listed, as containerd itself has them."""
+        with self._lock:
+            if self._has_lasted(_SETTLING_SECONDS):
+                self._missed.begin_list()
+
+    def end_list(self, ids: Collection[str]) -> None:
+        """They are listed: the stream has to tell of those that are new."""
+        with self._lock:
+            self._missed.end_list(ids, self._monotonic())
+            self._judge()
+
+    def _judge(self) -> None:
+        """Begin the stream anew where it turns out not to tell of a container."""
+        if self._has_read_all() and self._missed.judge(self._monotonic()):
+            self._shut_down()
+
+    def _has_lasted(self, seconds: float) -> bool:
+        return self.connected and self._monotonic() - self._connected_at >= seconds
+
     def _has_read_all(self) -> bool:
         """Whether everything that the runtime has sent is stored."""
-        return not self._reading and (self._wire is None or not _is_readable(self._wire))
+        return not self._reading and (self._wire is None or not is_readable(self._wire))
+
+    def _shut_down(self) -> None:
+        """End the stream under its thread; the runtime may have ended a moment ago."""
+        if self._wire is not None:
+            with suppress(OSError):
+                self._wire.shutdown(socket.SHUT_RDWR)
 
     def _watch(self) -> None:
         pause = 0.0
@@ -150,14 +203,21 @@ class ContainerEvents:
                 self._follow()
             except Exception as error:  # noqa: BLE001 - without its thread the daemon would miss every use, unnoticed
                 self.problem = str(error) or type(error).__name__
+                self._offered = not (isinstance(error, CallRejectedError) and error.not_offered)
                 pause = self._pacer.after(error, self._monotonic() - began, pause)
             self._ended.wait(pause)
 
     def _follow(self) -> None:
         """Read the stream until it ends, always with an error."""
-        with self._connection() as wire:
-            request = pb.SubscribeRequest(filters=_FILTERS).SerializeToString()
-            for message in ServerStream(_Wire(wire, self._set_reading), SUBSCRIBE, self._set_connected).read(request):
+        answer_seconds = self._pacer.answer.total_seconds()
+        with self._connection() as connection:
+            wire = EventWire(connection, self._set_reading, answer_seconds=answer_seconds, monotonic=self._monotonic)
+
+            def set_connected() -> None:
+                wire.wait_on()
+                self._set_connected()
+
+            for message in ServerStream(wire, SUBSCRIBE, set_connected).read(SUBSCRIPTION):
                 self._store(pb.Envelope.FromString(message))
 
     @contextmanager
@@ -179,6 +239,7 @@ class ContainerEvents:
     def _set_connected(self) -> None:
         with self._lock:
             self._log.begin()
+            self._missed.begin_stream()
             self._connected_at = self._monotonic()
             self.connected = True
 
@@ -202,6 +263,8 @@ class ContainerEvents:
 
     def _store_created(self, made: pb.ContainerCreate) -> None:
         """One without an image name, or with absurd names, is no use, and makes `since` answer unknown."""
+        if 0 < len(made.id) <= _LONGEST_NAMES:
+            self._missed.store_told(made.id)
         if made.id and made.image and len(made.id) + len(made.image) <= _LONGEST_NAMES:
             self._log.store_created(made.id, made.image)
             self._made[made.id] = made.image
@@ -221,30 +284,3 @@ class ContainerEvents:
     def _forget_oldest(self) -> None:
         for known in list(islice(self._made, max(0, len(self._made) - _MOST_KEPT))):
             del self._made[known]
-
-
-class _Wire:
-    """A socket that tells when its reader has something to do, and when it waits again."""
-
-    def __init__(self, wire: socket.socket, set_reading: Callable[[bool], None]) -> None:
-        self._wire = wire
-        self._set_reading = set_reading
-
-    def recv(self, size: int, /) -> bytes:
-        """Wait for data: what came last is handled when this is called."""
-        self._set_reading(False)  # noqa: FBT003 - as above
-        self._wire.recv(1, socket.MSG_PEEK)
-        # Before the data leaves the socket: it is always either there or being handled.
-        self._set_reading(True)  # noqa: FBT003
-        return self._wire.recv(size)
-
-    def sendall(self, data: bytes, /) -> None:
-        """Send all of it."""
-        self._wire.sendall(data)
-
-
-def _is_readable(wire: socket.socket) -> bool:
-    """Whether there is data or an end to read; `select.select` would know the first 1,024 files only."""
-    poll = select.poll()
-    poll.register(wire, select.POLLIN)
-    return bool(poll.poll(0))

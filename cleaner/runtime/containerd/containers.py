@@ -1,6 +1,6 @@
 """Containers as containerd itself has them, so also those that CRI does not list (`nerdctl -n k8s.io`, `ctr`).
 
-It must not leave one out: without that API there are none, and with it a failed read is an error.
+It must not leave one out: without that API there is no list, and with it a failed read is an error.
 """
 
 from collections.abc import Iterator, Mapping
@@ -32,12 +32,12 @@ class OwnContainer:
     """The snapshot that it was made with; empty where it has none."""
 
 
-def read_own_containers(api: ContainerdApi) -> dict[str, OwnContainer]:
-    """All containers, by id; none without that API."""
+def read_own_containers(api: ContainerdApi) -> dict[str, OwnContainer] | None:
+    """All containers, by id; None without that API."""
     try:
         return {c.id: OwnContainer(c.image, c.snapshotter, c.snapshot_key) for c in read_containers(api)}
     except MissingApiError:
-        return {}
+        return None
 
 
 def with_names(api: ContainerdApi, image_by_container: Mapping[str, str]) -> list[Container]:

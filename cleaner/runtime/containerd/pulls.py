@@ -14,6 +14,7 @@ from datetime import timedelta
 from cleaner.core.disk_usage import Filesystem
 from cleaner.core.errors import CleanerError
 from cleaner.core.pressure import DEFAULT_RATIO, Movement, PendingLayer, Pull, project_pulls
+from cleaner.core.read_state import AVAILABLE, ReadState, not_offered, unavailable
 from cleaner.core.reclaim import Layers
 from cleaner.runtime.containerd.gc_labels import EXPIRE, FLAT, snapshot_key
 from cleaner.runtime.containerd.lookups import find_blobs, find_snapshots
@@ -78,8 +79,8 @@ _Key = tuple[str, str]
 class PullReader:
     """Asks anew each time; manifests and configs, which a digest fixes, are read once while a lease holds them."""
 
-    error: str | None
-    """Why the last read gave nothing although there is the API; None where it did not fail."""
+    state: ReadState | None
+    """How the last read went; None before the first one."""
 
     def __init__(
         self,
@@ -89,7 +90,7 @@ class PullReader:
         patience: timedelta = PATIENCE,
     ) -> None:
         """Read nothing yet."""
-        self.error = None
+        self.state = None
         self._api = api
         self._snapshotters = snapshotters
         self._monotonic = monotonic
@@ -107,20 +108,23 @@ class PullReader:
             self._snapshotter = read_snapshotter(layers, further)
 
     def read(self) -> tuple[Pull, ...]:
-        """What is being pulled, by digest; () where the runtime has no such API, or does not tell: see `error`.
+        """What is being pulled, by digest; () where the runtime has no such API, or does not tell: see `state`.
 
         RuntimeUnavailableError only where nobody serves: a busy disk must not lose its check to a late answer.
         """
-        self.error = None
         try:
-            return self._read()
-        except NotServingError:
+            pulls = self._read()
+        except NotServingError as error:
+            self.state = unavailable(str(error))
             raise
-        except MissingApiError:
+        except MissingApiError as error:
+            self.state = not_offered(str(error))
             return ()
         except CleanerError as error:
-            self.error = str(error)
+            self.state = unavailable(str(error))
             return ()
+        self.state = AVAILABLE
+        return pulls
 
     def _read(self) -> tuple[Pull, ...]:
         leases = self._read_leases()

@@ -48,7 +48,8 @@ from cleaner.core.ports import Node
 from cleaner.core.reclaim import Holder, Size
 from cleaner.core.regret import Regret
 from cleaner.core.triggers import Triggers
-from cleaner.daemon.loop import Daemon, DaemonSettings, Host
+from cleaner.daemon.loop import Daemon
+from cleaner.daemon.settings import DaemonSettings, Host
 from cleaner.sweep.sweep import SweepSettings
 from support.fakes import Recorder
 from support.nodes import MB, POLICY, WATERMARKS, World, make_world

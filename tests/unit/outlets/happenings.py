@@ -53,6 +53,7 @@ from cleaner.core.model import (
 )
 from cleaner.core.pressure.forecast import Forecast
 from cleaner.core.pressure.watermarks import WatermarkPair, Watermarks
+from cleaner.core.read_state import AVAILABLE, OptionalRead, ReadChanged, not_offered, unavailable
 from cleaner.core.reclaim import Holder, Size
 from cleaner.core.regret import Regret
 from cleaner.core.report import Eviction, SweepReport
@@ -111,6 +112,7 @@ SPACE = SpaceInventoried(
     replace(NIGHT, reclaimable=Size(4 * GIB, 400)), replace(PRESSURE, reclaimable=Size(GIB, 9)), HELD
 )
 SPACE_IN_VAIN = replace(SPACE, low_watermark_reachable=False)
+SPACE_UNMEASURED = replace(SPACE, unmeasured_snapshotters=frozenset({"zfs", "native"}))
 SPACE_UNKNOWN = SpaceInventoried(NIGHT, PRESSURE, None, "the runtime has no containerd API")
 COUNTED = ImagesInventoried(NIGHT)
 """On a runtime that does not tell what images share."""
@@ -207,10 +209,23 @@ ASSUMED = kubelet_read(KubeletSettings(), "/var/lib/kubelet/config.yaml is not t
 FIRST = kubelet_read(KubeletSettings(gc_high_percent=75, maximum_age=timedelta(days=7)))
 """A kubelet that acts before our high watermark of bytes."""
 
+EVENTS_FOLLOWED = ReadChanged(OptionalRead.CONTAINER_EVENTS, AVAILABLE)
+EVENTS_LOST = ReadChanged(OptionalRead.CONTAINER_EVENTS, unavailable("Events.Subscribe: UNAUTHENTICATED: no details"))
+NO_EVENTS = ReadChanged(OptionalRead.CONTAINER_EVENTS, not_offered("Events.Subscribe: UNIMPLEMENTED: unknown service"))
+PULLS_READ = ReadChanged(OptionalRead.PULLS, AVAILABLE)
+PULLS_UNREAD = ReadChanged(OptionalRead.PULLS, unavailable("Leases.List: INTERNAL: broken"))
+NO_PULLS = ReadChanged(OptionalRead.PULLS, not_offered("Leases.List: the runtime has no such service"))
+
 EVERYTHING: tuple[Event, ...] = (
     DaemonStarted(None),
     RuntimeDown(UNAVAILABLE),
     CONTAINERD,
+    NO_EVENTS,
+    NO_PULLS,
+    EVENTS_LOST,
+    PULLS_UNREAD,
+    EVENTS_FOLLOWED,
+    PULLS_READ,
     DiskUnread(UNREAD),
     Checked(None, None),
     Checked(FULL, NEXT),
@@ -230,6 +245,7 @@ EVERYTHING: tuple[Event, ...] = (
     COUNTED,
     SPACE_UNKNOWN,
     SPACE,
+    SPACE_UNMEASURED,
     SPACE_IN_VAIN,
     ClockJumped(900.0),
     ClockTrusted(),

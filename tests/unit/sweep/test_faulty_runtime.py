@@ -1,6 +1,7 @@
 """Whole sweeps against a runtime that fails, lies or is slow: no image in use is removed, none blocks the others."""
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -164,6 +165,31 @@ def test_a_stream_that_ends_during_a_check_makes_it_invalid(world: FaultyWorld) 
     assert len(ended) == 1
     assert world.removed() == set()
     assert image_id in world.present()
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+def test_a_stream_that_lost_an_event_is_not_relied_on(world: FaultyWorld, deaf: bool) -> None:
+    """With a stream a check is valid for 30 s. One that does not tell of a listed container counts as none."""
+    image_id = world.pull_old("app")
+    world.pull_old("silent")
+    world.follow_containers()
+    world.runtime.list_containers()
+    if deaf:
+        with world.server.events.losing_events():
+            world.server.node.start_pod(reference("silent"))
+    else:
+        world.start_heard(reference("silent"))
+    world.runtime.list_containers()
+    uses = world.runtime._uses
+    uses._monotonic = lambda: time.monotonic() + 30
+    world.runtime.list_containers()
+    wait_until(lambda: uses._has_lasted(0.5) and uses.connected, "the stream is there again", STREAM_SECONDS)
+    slow = world.server.faults.when("Containers.List")
+    for event in world.events(Trigger.MANUAL):
+        if isinstance(event, EvictionStarted):
+            slow.run(lambda: world.timer.move(seconds=11))
+    assert (image_id in world.present()) is deaf
+    assert (uses.event_position() is None) is deaf
 
 
 @pytest.mark.parametrize(("seconds", "outcome"), [(10, EVICTED), (11, SPARED)])

@@ -21,7 +21,8 @@ from cleaner.core.model import EvictReason, KeepReason, Mode, Plan, Policy, Trig
 from cleaner.core.nightly import Nightly, calendar_of
 from cleaner.core.references import parse_pattern
 from cleaner.core.triggers import Triggers
-from cleaner.daemon.loop import Daemon, DaemonSettings, Host
+from cleaner.daemon.loop import Daemon
+from cleaner.daemon.settings import DaemonSettings, Host
 from cleaner.sweep.planning import SECONDS_TO_ASK, SECONDS_UNDER_PRESSURE, plan_as_known, plan_within_reach
 from cleaner.sweep.sweep import SweepSettings
 from support.fakes import Recorder, ScriptedRegistries

@@ -17,7 +17,8 @@ from cleaner.core.pressure.watermarks import KubeletThreshold
 from cleaner.core.reclaim import Layers, Size
 from cleaner.core.report import SweepReport
 from cleaner.core.triggers import Triggers
-from cleaner.daemon.loop import Daemon, DaemonSettings, Host
+from cleaner.daemon.loop import Daemon
+from cleaner.daemon.settings import DaemonSettings, Host
 from cleaner.sweep.sweep import SweepSettings
 from support.fakes import Recorder, ScriptedDisk
 from support.nodes import MB, POLICY, WATERMARKS, World, make_world

@@ -2,9 +2,10 @@
 
 import re
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from cleaner.core.errors import RuntimeRejectedError, RuntimeUnavailableError
 from cleaner.core.model import Container
+from cleaner.core.read_state import AVAILABLE, Availability
 from cleaner.runtime.client import CriRuntime
 from cleaner.runtime.containerd.container_events import _END_SECONDS, ContainerEvents, ReconnectDelays
 from cleaner.runtime.pb import containerd_events_pb2 as pb
@@ -36,6 +38,7 @@ TAG = "registry.example/app:1"
 ID = "sha256:" + "c1" * 32
 TARGET = "sha256:" + "a1" * 32
 HASTY = ReconnectDelays(timedelta(milliseconds=1), timedelta(milliseconds=2), timedelta(hours=1))
+IMPATIENT = ReconnectDelays(timedelta(milliseconds=1), timedelta(milliseconds=2), answer=timedelta(milliseconds=50))
 PATIENT = ReconnectDelays(timedelta(hours=1), timedelta(hours=1), timedelta(hours=1))
 BROKEN = NotServingError("broken")
 NOT_OFFERED = CallRejectedError("Subscribe: UNIMPLEMENTED", Code.UNIMPLEMENTED, "")
@@ -384,6 +387,251 @@ def test_any_answer(data: bytes, preface: bool) -> None:
             list(ServerStream(ours, SUBSCRIBE, lambda: None).read(b""))
 
 
+# Whether events are followed, as the daemon reports it
+
+
+class Clock:
+    """Moves by hand."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def follow(clock: Clock) -> Iterator[Callable[..., ContainerEvents]]:
+    """Watches a socket by a clock that the test moves."""
+    with ExitStack() as stopping:
+
+        def started(path: Path, pacer: ReconnectDelays = HASTY) -> ContainerEvents:
+            uses = ContainerEvents(Endpoint(str(path)), pacer, clock)
+            stopping.callback(uses.stop)
+            uses.start()
+            return uses
+
+        yield started
+
+
+def availability_of(uses: ContainerEvents) -> Availability | None:
+    return uses.state.availability if uses.state else None
+
+
+def reason_of(uses: ContainerEvents) -> str:
+    return str(uses.state.reason) if uses.state else ""
+
+
+def test_not_followed() -> None:
+    """Who does not watch has no state."""
+    assert ContainerEvents(Endpoint("/nowhere")).state is None
+
+
+def test_a_stream_is_available_once_it_has_lasted(containerd: CrioServer, follow: Watch, clock: Clock) -> None:
+    """For ten seconds: what ends again and again is no help; and no longer than it is there."""
+    uses = follow(containerd.socket)
+    subscribed(containerd, uses)
+    clock.seconds = 9.9
+    assert availability_of(uses) is Availability.UNAVAILABLE
+    clock.seconds = 10.0
+    assert uses.state is AVAILABLE
+    containerd.stop()
+    eventually(lambda: uses.state is not AVAILABLE)
+    assert availability_of(uses) is Availability.UNAVAILABLE
+
+
+@pytest.mark.parametrize("ending", ENDS, ids=lambda script: script.__name__)
+def test_a_stream_that_always_ends(folder: Path, follow: Watch, clock: Clock, ending: Script) -> None:
+    """Refused, garbage, or ended at once: the reason is what ended it, also while another one is open for a moment."""
+    with Http2Peer(folder / "s", *[ending] * 4, Conversation.listen) as peer:
+        uses = follow(folder / "s")
+        eventually(lambda: len(peer.conversations) == 5 and uses.connected)
+        clock.seconds = 9.9
+        assert availability_of(uses) is Availability.UNAVAILABLE
+        assert re.search(ENDS[ending][1], reason_of(uses))
+
+
+def test_a_runtime_that_never_answers_the_subscription(folder: Path, follow: Watch) -> None:
+    """It accepts the connection and says nothing: that is given up, told, and tried again."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "s"))
+        listener.listen()
+        listener.settimeout(DEADLINE_SECONDS)
+        uses = ContainerEvents(Endpoint(str(folder / "s")), IMPATIENT)
+        uses.start()
+        try:
+            connections = [listener.accept()[0] for _ in range(3)]
+            assert "did not answer the subscription within 0.05 s" in reason_of(uses)
+            assert availability_of(uses) is Availability.UNAVAILABLE
+        finally:
+            uses.stop()
+        for connection in connections:
+            connection.close()
+
+
+def test_a_runtime_that_sends_everything_but_an_answer(folder: Path) -> None:
+    """PINGs of its own, without end, are no answer to the subscription."""
+    settings_frame, ping = bytes.fromhex("000000040000000000"), bytes.fromhex("000008060000000000") + b"anybody?"
+
+    def ping_for_ever() -> None:
+        with suppress(OSError):
+            while True:
+                connection = listener.accept()[0]
+                connections.append(connection)
+                with suppress(OSError):
+                    connection.sendall(settings_frame)
+                    while connection.recv(65536):
+                        connection.sendall(ping)
+
+    connections: list[socket.socket] = []
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "s"))
+        listener.listen()
+        peer = threading.Thread(target=ping_for_ever)
+        peer.start()
+        uses = ContainerEvents(Endpoint(str(folder / "s")), IMPATIENT)
+        uses.start()
+        try:
+            eventually(lambda: len(connections) >= 3)
+            assert "did not answer the subscription" in reason_of(uses)
+        finally:
+            uses.stop()
+            listener.shutdown(socket.SHUT_RDWR)
+            peer.join(DEADLINE_SECONDS)
+        for connection in connections:
+            connection.close()
+
+
+def test_the_first_answer_is_awaited(folder: Path, follow: Watch) -> None:
+    """Until there is one, that is the reason."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "s"))
+        listener.listen()
+        assert "has not answered the subscription yet" in reason_of(follow(folder / "s", PATIENT))
+
+
+@pytest.mark.parametrize("answer", [None, (Code.UNKNOWN, "unknown service containerd.services.events.v1.Events")])
+def test_a_runtime_that_offers_no_events(
+    crio: CrioServer, containerd: CrioServer, follow: Watch, answer: tuple[grpc.StatusCode, str] | None
+) -> None:
+    """That is no fault, and told apart from one."""
+    server = crio if answer is None else containerd
+    if answer is not None:
+        server.fail("Events.Subscribe", *answer)
+    uses = follow(server.socket)
+    eventually(lambda: uses.problem)
+    eventually(lambda: availability_of(uses) is Availability.NOT_OFFERED)
+    assert reason_of(uses) == uses.problem
+
+
+def test_events_that_come_with_another_runtime(folder: Path, follow: Watch, clock: Clock) -> None:
+    """Where a runtime that has them comes, they are followed; and where that one ends, it is missed."""
+    soon = timedelta(milliseconds=1)
+    with CrioServer(folder / "s"):
+        uses = follow(folder / "s", ReconnectDelays(soon, soon, soon))
+        eventually(lambda: availability_of(uses) is Availability.NOT_OFFERED)
+    with CrioServer(folder / "s", records=()) as containerd:
+        subscribed(containerd, uses)
+        clock.seconds += 10
+        assert uses.state is AVAILABLE
+    eventually(lambda: availability_of(uses) is Availability.UNAVAILABLE)
+
+
+# A stream that is open, and does not tell
+
+
+def deaf(server: CrioServer, uses: ContainerEvents, clock: Clock) -> None:
+    """A container is listed that the stream does not tell of, and 30 s go by."""
+    subscribed(server, uses)
+    clock.seconds += 10
+    list_containers(uses, "a")
+    list_containers(uses, "a", "b")
+    clock.seconds += 30
+
+
+def list_containers(uses: ContainerEvents, *ids: str) -> None:
+    uses.begin_list()
+    uses.end_list(ids)
+
+
+def test_a_stream_that_does_not_tell(containerd: CrioServer, follow: Watch, clock: Clock) -> None:
+    """It is not relied on, it is told, and begun anew; until it tells of a container again."""
+    uses = follow(containerd.socket)
+    deaf(containerd, uses, clock)
+    assert availability_of(uses) is Availability.UNAVAILABLE
+    assert reason_of(uses) == "the runtime lists the container b, and its stream of events did not tell of it"
+    subscribed(containerd, uses, times=2)
+    clock.seconds += 100
+    assert availability_of(uses) is Availability.UNAVAILABLE
+    assert uses.event_position() is None
+    containerd.events.publish("c", TAG)
+    eventually(lambda: uses.state is AVAILABLE)
+    assert uses.event_position() is not None
+
+
+def test_the_next_list_finds_it_too(containerd: CrioServer, follow: Watch, clock: Clock) -> None:
+    """A final check that lists containers knows it before the daemon's next round."""
+    uses = follow(containerd.socket)
+    deaf(containerd, uses, clock)
+    assert uses.event_position() is not None
+    list_containers(uses, "a", "b")
+    assert uses.event_position() is None
+
+
+def test_a_stream_that_tells(containerd: CrioServer, follow: Watch, clock: Clock) -> None:
+    """Containers with and without an image, before and after they are listed, are no reason to doubt it."""
+    uses = follow(containerd.socket)
+    subscribed(containerd, uses)
+    clock.seconds += 10
+    list_containers(uses, "a")
+    containerd.events.publish("b", TAG)
+    containerd.events.publish("none", "")
+    told(uses)
+    eventually(uses._has_read_all)
+    list_containers(uses, "a", "b", "none", "late")
+    containerd.events.publish("late", TAG)
+    told(uses)
+    clock.seconds += 100
+    assert uses.state is AVAILABLE
+    assert len(containerd.events.filters) == 1
+
+
+def test_a_list_before_the_stream_is_relied_on(containerd: CrioServer, follow: Watch, clock: Clock) -> None:
+    """What is created in the moment before containerd acts on a subscription is not missed."""
+    uses = follow(containerd.socket)
+    subscribed(containerd, uses)
+    clock.seconds = 0.4
+    list_containers(uses, "a")
+    clock.seconds = 0.6
+    list_containers(uses, "a", "b")
+    clock.seconds = 100
+    assert uses.state is AVAILABLE
+
+
+def test_what_is_not_read_yet_is_not_missed(folder: Path, clock: Clock) -> None:
+    """A thread that has data to read may be about to learn of the container."""
+    uses = ContainerEvents(Endpoint(str(folder / "s")), PATIENT, clock)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        uses._wire = ours
+        uses._set_connected()
+        clock.seconds = 10
+        list_containers(uses, "a")
+        list_containers(uses, "a", "b")
+        theirs.sendall(b"x")
+        clock.seconds = 100
+        list_containers(uses, "a", "b")
+        assert uses.event_position() is not None
+        ours.recv(1)
+        list_containers(uses, "a", "b")
+        assert uses.event_position() is None
+
+
 # Stopping
 
 
@@ -545,6 +793,24 @@ def test_leaving_the_block(containerd: CrioServer, stop: object) -> None:
         runtime = block.enter_context(CriRuntime(Endpoint(str(containerd.socket)), stop))  # type: ignore[arg-type]
         runtime.watch_created_containers()
         stop_watching(runtime._uses, block.close)
+
+
+def test_lists_are_compared_with_events(containerd: CrioServer, connect: Connect, clock: Clock) -> None:
+    """Each list of the client counts; where containerd's own list is missing, none does."""
+    runtime = connect(containerd)
+    runtime._uses._monotonic = clock
+    runtime.watch_created_containers()
+    subscribed(containerd, runtime._uses)
+    clock.seconds = 10
+    containerd.fail("Containers.List", Code.UNIMPLEMENTED)
+    runtime.list_containers()
+    assert runtime._uses._missed._listed is None
+    containerd.heal()
+    containerd.fail("Version", Code.UNAVAILABLE)
+    with pytest.raises(RuntimeUnavailableError):
+        runtime.read_version()
+    runtime.list_containers()
+    assert runtime._uses._missed._listed == frozenset()
 
 
 def test_no_api_to_watch(crio: CrioServer, connect: Connect) -> None:

@@ -11,6 +11,7 @@ import pytest
 from cleaner.core.disk_usage import Filesystem
 from cleaner.core.errors import RuntimeUnavailableError
 from cleaner.core.pressure.pulls import Pull, total_bytes
+from cleaner.core.read_state import AVAILABLE, Availability, unavailable
 from cleaner.runtime.client import CriRuntime
 from cleaner.runtime.containerd.manifests import MOST_DOCUMENT_BYTES, chain_ids
 from cleaner.runtime.containerd.pulls import PullReader
@@ -144,7 +145,7 @@ def reader(containerd: CrioServer, timer: FakeTimer) -> Iterator[PullReader]:
 def blocks(reader: PullReader) -> list[tuple[str, float, float]]:
     """Digest, and blocks of content and of snapshots; these without the ratio, which is the default."""
     pulls = reader.read()
-    assert reader.error is None
+    assert reader.state == AVAILABLE
     return [(pull.digest, pull.content_bytes / BLOCK, pull.snapshot_bytes / BLOCK) for pull in pulls]
 
 
@@ -463,12 +464,17 @@ def test_a_pull_that_waits_for_another(node: Node, containerd: CrioServer, conne
 def test_no_api(crio: CrioServer, containerd: CrioServer, node: Node, connect: Connect) -> None:
     """CRI-O has no such API: no pull is known, that is no failure, and the ratio is no concern."""
     runtime = connect(crio)
-    assert (runtime.read_pulls(), runtime.pulls_error) == ((), None)
+    assert runtime.pulls_state is None
+    assert runtime.read_pulls() == ()
+    assert runtime.pulls_state is not None
+    assert runtime.pulls_state.availability is Availability.NOT_OFFERED
     assert runtime.read_layers(()) is None
     node.begin()
     containerd.fail("Content.Info", Code.UNIMPLEMENTED, "unknown service", times=1)
     runtime = connect(containerd)
-    assert (runtime.read_pulls(), runtime.pulls_error) == ((), None)
+    assert runtime.read_pulls() == ()
+    assert runtime.pulls_state is not None
+    assert runtime.pulls_state.availability is Availability.NOT_OFFERED
 
 
 @pytest.mark.parametrize("code", [Code.INTERNAL, Code.DEADLINE_EXCEEDED])
@@ -480,9 +486,9 @@ def test_rejected_read(node: Node, containerd: CrioServer, connect: Connect, met
     containerd.fail(method, code, "broken disk", times=1)
     runtime = connect(containerd)
     assert runtime.read_pulls() == ()
-    assert runtime.pulls_error == f"{method}: {code.name}: broken disk"
+    assert runtime.pulls_state == unavailable(f"{method}: {code.name}: broken disk")
     assert len(runtime.read_pulls()) == 1
-    assert runtime.pulls_error is None
+    assert runtime.pulls_state == AVAILABLE
 
 
 def test_no_server(node: Node, containerd: CrioServer, connect: Connect) -> None:
