@@ -3,7 +3,14 @@
 It replaces gRPC's defaults where they suit data centres: long backoff, proxies, retries of its own.
 """
 
-from collections.abc import Mapping
+import os
+import socket
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+
+# No library writes to the log by itself: gRPC's core has no logger, only standard error. What fails is raised anyway.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import grpc
 
@@ -40,7 +47,12 @@ class Channels:
     def __init__(self, endpoints: Mapping[Socket, Endpoint]) -> None:
         """Nothing is opened yet."""
         self._endpoints = endpoints
+        self._inherited = frozenset(inode for _, inode in _sockets())
         self._open: dict[Endpoint, grpc.Channel] = {}
+
+    def endpoint_of(self, socket: Socket) -> Endpoint:
+        """Where a socket is."""
+        return self._endpoints[socket]
 
     def channel_for(self, socket: Socket) -> grpc.Channel:
         """The channel of a socket, which connects with its first call; one for both where they are the same."""
@@ -53,3 +65,34 @@ class Channels:
         """Close what is open, and with the last channel gRPC's threads; fine where nothing is."""
         while self._open:
             self._open.popitem()[1].close()
+
+    def cut(self) -> None:
+        """Shut down the connections under gRPC, from any thread: whatever it waits for has ended then.
+
+        Closing a channel is not enough. gRPC cannot close a connection while it waits to write to a peer that does not
+        read, and keeps it, with a file and six threads, for as long as the peer likes.
+        """
+        for descriptor, inode in _sockets():
+            if inode not in self._inherited:
+                with suppress(OSError):
+                    _shut_down(descriptor)
+
+
+def _sockets() -> Iterator[tuple[int, int]]:
+    """Descriptor and inode of each socket of this process."""
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - names are all that is needed
+        # Another thread may have closed it by now, as the listing itself has closed its own.
+        with suppress(OSError):
+            status = os.fstat(int(name))
+            if stat.S_ISSOCK(status.st_mode):
+                yield int(name), status.st_ino
+
+
+def _shut_down(descriptor: int) -> None:
+    """Shut down a connection if it is one of gRPC's: it never blocks, and its other end is a server with a path.
+
+    The stream of container events blocks. A copy of the descriptor is safe where the original is closed meanwhile.
+    """
+    with socket.socket(fileno=os.dup(descriptor)) as copy:
+        if copy.family == socket.AF_UNIX and not os.get_blocking(copy.fileno()) and copy.getpeername():
+            copy.shutdown(socket.SHUT_RDWR)
