@@ -4,7 +4,7 @@ It must not run anything: a command does.
 """
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from importlib.metadata import version
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from cleaner import DISTRIBUTION, Environ
 from cleaner.config import Config
 from cleaner.core.disk_usage import Filesystem, Usage
-from cleaner.core.errors import DiskUnreadableError
+from cleaner.core.errors import DiskUnreadableError, EnvironmentUnusableError, StopRequestedError
 from cleaner.core.model import Policy, Trigger
 from cleaner.core.nightly import calendar_of
 from cleaner.core.ports import Node, Registries, Stop, Timer
@@ -22,7 +22,7 @@ from cleaner.daemon import DaemonSettings, TrustedClock
 from cleaner.ledger import InMemoryLedger, SqliteLedger
 from cleaner.node import KubeletFiles, SystemTimer, open_disk, pause
 from cleaner.outlets.metrics import Metrics
-from cleaner.runtime import CriRuntime, Endpoint, ObserveCall, diagnose_endpoint, parse_endpoint
+from cleaner.runtime import CriRuntime, Endpoint, ObserveCall, ServiceMissingError, diagnose_endpoint, parse_endpoint
 from cleaner.sweep import SweepSettings
 
 if TYPE_CHECKING:
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from cleaner.outlets.alertmanager import Alertmanager, AlertmanagerApi
+
+
+_CONFIRMATION_SECONDS = 2.0
+"""Between two answers without CRI, after which the runtime is not only starting."""
 
 
 class LateUsage:
@@ -113,8 +117,7 @@ def node_of(
     """The node, once its runtime answers; EnvironmentUnusableError for a permanent problem."""
     for endpoint in endpoints_of(config):
         diagnose_endpoint(endpoint)
-    runtime.read_version()  # never retried: it is known at once that a runtime is unavailable
-    paths = runtime.read_filesystems()
+    paths = _read_paths(runtime, stop)
     roots = runtime.snapshotters.read_roots(paths[Filesystem.IMAGES])
     if config.filesystem_path:
         paths = {**paths, Filesystem.IMAGES: config.filesystem_path}
@@ -122,6 +125,24 @@ def node_of(
     runtime.snapshotters.place(disk.snapshotters)
     timer = TrustedClock(SystemTimer(), ledger.stored_times())
     return Node(runtime, disk, timer, stop, ledger, registry_health_of(config, stop), kubelet_of(config))
+
+
+def _read_paths(runtime: CriRuntime, stop: Stop) -> Mapping[Filesystem, str]:
+    """Where the runtime keeps what fills the node; EnvironmentUnusableError where nothing serves CRI, asked twice."""
+    try:
+        return _ask_for_paths(runtime)
+    except ServiceMissingError as error:
+        if stop.wait(_CONFIRMATION_SECONDS):
+            raise StopRequestedError(str(error)) from error
+    try:
+        return _ask_for_paths(runtime)
+    except ServiceMissingError as error:
+        raise EnvironmentUnusableError(str(error)) from error
+
+
+def _ask_for_paths(runtime: CriRuntime) -> Mapping[Filesystem, str]:
+    runtime.read_version()  # never retried: it is known at once that a runtime is unavailable
+    return runtime.read_filesystems()
 
 
 def registry_health_of(config: Config, stop: Stop) -> Registries | None:

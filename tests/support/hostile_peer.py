@@ -28,15 +28,16 @@ class Visitor:
     def __init__(self, wire: socket.socket, ended: threading.Event) -> None:
         self.wire = wire
         self._ended = ended
-        self._read = b""
+        self._greeted = False
 
     def greet(self) -> None:
         """Send settings, so that the client takes this for a server."""
         self.wire.sendall(frame(_SETTINGS, 0, 0))
 
     def read_request(self) -> None:
-        """Read until a call has been made; its answer is on the stream of the first one."""
-        self._read = self.wire.recv(len(_PREFACE), socket.MSG_WAITALL)
+        """Read until the next call has been made; the first one has the stream 1."""
+        if not self._greeted:
+            self._greeted = bool(self.wire.recv(len(_PREFACE), socket.MSG_WAITALL))
         while True:
             head = self.wire.recv(9, socket.MSG_WAITALL)
             if len(head) < 9:
@@ -132,6 +133,14 @@ def _drip_preface(visitor: Visitor) -> None:
     visitor.drip(frame(_SETTINGS, 0, 0, b"\0\3\0\0\0d" * 20))
 
 
+def _flooding_after_answers(visitor: Visitor) -> None:
+    """Answers the first call as if nothing were wrong."""
+    visitor.greet()
+    visitor.read_request()
+    visitor.wire.sendall(_ANSWER_HEAD + frame(_DATA, 0, _STREAM, _EMPTY) + _TRAILERS)
+    visitor.flood(_PING_FRAME)
+
+
 _EMPTY = framed(b"")
 
 BEHAVIOURS: Mapping[str, Behaviour] = {
@@ -149,12 +158,47 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "headers only": _answering(_ANSWER_HEAD),
     "1 GiB announced": _answering(_ANSWER_HEAD, frame(_DATA, 0, _STREAM, struct.pack(">BI", 0, 1 << 30))),
     "silence": Visitor.wait,
+    "PING flood after an answer": _flooding_after_answers,
     "silence after the settings": _answering(),
     "RST_STREAM": _answering(frame(_RST_STREAM, 0, _STREAM, struct.pack(">I", 2))),
     "GOAWAY": _going_away,
     "hangs up": lambda _visitor: None,
     "not HTTP/2": lambda visitor: visitor.flood(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
 }
+
+
+ENDLESS = frozenset(
+    {
+        "PING flood at once",
+        "PING flood after the request",
+        "SETTINGS flood",
+        "WINDOW_UPDATE flood",
+        "unknown frames",
+        "a byte a second",
+        "a byte a second of the settings",
+        "no trailers",
+        "headers only",
+        "silence",
+        "silence after the settings",
+    }
+)
+"""Those that leave a call without an answer for as long as it waits; the others end it by themselves."""
+
+
+def answering(message: bytes) -> Behaviour:
+    """Answers every call with this message, however little it is one."""
+
+    def behave(visitor: Visitor) -> None:
+        visitor.greet()
+        stream = 1
+        while True:
+            visitor.read_request()
+            head = frame(_HEADERS, _END_HEADERS, stream, OK_HEADERS)
+            trailers = frame(_HEADERS, _END_HEADERS | _END_STREAM, stream, _literal(b"grpc-status", b"0"))
+            visitor.wire.sendall(head + frame(_DATA, 0, stream, framed(message)) + trailers)
+            stream += 2
+
+    return behave
 
 
 class HostilePeer:

@@ -18,6 +18,7 @@ from cleaner.runtime.rpc.channel import Channels
 from cleaner.runtime.rpc.cutoff import Cutoff
 from cleaner.runtime.rpc.failures import CallRejectedError, NotServingError, bounded_line, failure_of, is_an_answer
 from cleaner.runtime.rpc.methods import Answer, Method, Request, Span
+from cleaner.runtime.rpc.missing_service import missing_service
 from cleaner.runtime.rpc.retry import retrying
 
 _Part = TypeVar("_Part", bound=Message)
@@ -194,7 +195,6 @@ class Calls:
         finally:
             if not in_time:
                 self.disconnect()
-                self._channels.cut()
 
     @contextmanager
     def _reported(self, method: Method[Any, Any]) -> Iterator[None]:
@@ -216,7 +216,7 @@ class Calls:
         """Why a call failed; where it was ended from here, what gRPC makes of that is of no interest."""
         failure = self._cutoff.failure or failure_of(method.name, error)
         self.outages += isinstance(failure, NotServingError)
-        return failure
+        return missing_service(method, self._channels.endpoint_of(method.socket), failure)
 
     def _stub(self, method: Method[Any, Any], *, stream: bool = False) -> Callable[..., Any]:
         if method.path not in self._stubs:

@@ -9,9 +9,6 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
-# No library writes to the log by itself: gRPC's core has no logger, only standard error. What fails is raised anyway.
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-
 import grpc
 
 from cleaner.runtime.rpc.endpoint import Endpoint
@@ -47,7 +44,8 @@ class Channels:
     def __init__(self, endpoints: Mapping[Socket, Endpoint]) -> None:
         """Nothing is opened yet."""
         self._endpoints = endpoints
-        self._inherited = frozenset(inode for _, inode in _sockets())
+        self._others: frozenset[int] = frozenset()
+        """Inodes of the sockets that were there before any channel was open."""
         self._open: dict[Endpoint, grpc.Channel] = {}
 
     def endpoint_of(self, socket: Socket) -> Endpoint:
@@ -57,23 +55,27 @@ class Channels:
     def channel_for(self, socket: Socket) -> grpc.Channel:
         """The channel of a socket, which connects with its first call; one for both where they are the same."""
         endpoint = self._endpoints[socket]
+        if not self._open:
+            self._others = frozenset(inode for _, inode in _sockets())
         if endpoint not in self._open:
             self._open[endpoint] = grpc.insecure_channel(endpoint.target, options=_OPTIONS)
         return self._open[endpoint]
 
     def disconnect(self) -> None:
         """Close what is open, and with the last channel gRPC's threads; fine where nothing is."""
+        if self._open:
+            self.cut()
         while self._open:
             self._open.popitem()[1].close()
 
     def cut(self) -> None:
         """Shut down the connections under gRPC, from any thread: whatever it waits for has ended then.
 
-        Closing a channel is not enough. gRPC cannot close a connection while it waits to write to a peer that does not
-        read, and keeps it, with a file and six threads, for as long as the peer likes.
+        Closing a channel is not enough. While a peer floods, that waits for ever, or returns and leaves the connection
+        behind, with a file and six threads (seen with gRPC 1.85).
         """
         for descriptor, inode in _sockets():
-            if inode not in self._inherited:
+            if inode not in self._others:
                 with suppress(OSError):
                     _shut_down(descriptor)
 
@@ -91,8 +93,15 @@ def _sockets() -> Iterator[tuple[int, int]]:
 def _shut_down(descriptor: int) -> None:
     """Shut down a connection if it is one of gRPC's: it never blocks, and its other end is a server with a path.
 
-    The stream of container events blocks. A copy of the descriptor is safe where the original is closed meanwhile.
+    The stream of container events blocks. A copy of the descriptor is safe where the original is closed meanwhile, and
+    its number given to something else.
     """
-    with socket.socket(fileno=os.dup(descriptor)) as copy:
-        if copy.family == socket.AF_UNIX and not os.get_blocking(copy.fileno()) and copy.getpeername():
-            copy.shutdown(socket.SHUT_RDWR)
+    copy = os.dup(descriptor)
+    try:
+        connection = socket.socket(fileno=copy)
+    except OSError:
+        os.close(copy)
+        raise
+    with connection:
+        if connection.family == socket.AF_UNIX and not os.get_blocking(copy) and connection.getpeername():
+            connection.shutdown(socket.SHUT_RDWR)
