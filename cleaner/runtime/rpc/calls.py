@@ -16,6 +16,7 @@ from cleaner.core.errors import CleanerError, RuntimeRejectedError, RuntimeUnava
 from cleaner.core.ports import Stop
 from cleaner.runtime.rpc.channel import Channels
 from cleaner.runtime.rpc.cutoff import Cutoff
+from cleaner.runtime.rpc.decoding import decode
 from cleaner.runtime.rpc.failures import CallRejectedError, NotServingError, bounded_line, failure_of, is_an_answer
 from cleaner.runtime.rpc.methods import Answer, Method, Request, Span
 from cleaner.runtime.rpc.missing_service import missing_service
@@ -166,9 +167,9 @@ class Calls:
             raise
 
     def _decode(self, method: Method[Any, Answer], data: bytes) -> Answer:
-        """Decode here, in the caller's terms: gRPC would log a traceback, and call it an internal error."""
+        """Decode here, and not within gRPC, which would log a traceback and call it an internal error."""
         try:
-            return method.answer.FromString(data)
+            return decode(method.answer, data)
         except DecodeError as error:
             where = self._channels.endpoint_of(method.socket)
             text = f"{method.name}: the answer of {where} cannot be decoded: {bounded_line(str(error))}"

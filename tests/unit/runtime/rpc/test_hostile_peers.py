@@ -8,29 +8,31 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
+from itertools import repeat
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
 
 from cleaner.core.errors import CleanerError, RuntimeRejectedError, RuntimeUnavailableError, StopRequestedError
-from cleaner.runtime.client import CriRuntime
 from cleaner.runtime.pb import containerd_snapshots_pb2 as snapshots_pb
 from cleaner.runtime.pb import cri_pb2 as pb
 from cleaner.runtime.rpc import methods
 from cleaner.runtime.rpc.calls import Calls
 from cleaner.runtime.rpc.channel import Channels, _sockets
-from cleaner.runtime.rpc.cutoff import Cutoff
 from cleaner.runtime.rpc.endpoint import Endpoint
 from cleaner.runtime.rpc.methods import Method, Socket, Span
 from lab.waiting import wait_until
-from support.crio_server import CrioServer, ServedImage
 from support.hostile_peer import BEHAVIOURS, ENDLESS, HostilePeer, answering
 
 DEADLINE = timedelta(milliseconds=300)
 NEVER = timedelta(hours=1)
+MIB = 1 << 20
 BOUND_SECONDS = 30
 """A call that is not ended from here never ends."""
 
@@ -101,7 +103,7 @@ def test_deadline_holds(folder: Path, behaviour: str, kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("behaviour", ["PING flood at once", "WINDOW_UPDATE flood", "a byte a second", "silence"])
 def test_stop_ends_a_read(folder: Path, behaviour: str, kind: str) -> None:
-    """A read whose deadline is an hour away ends after a stop request, and the next at once; neither is a failed call."""
+    """A read whose deadline is an hour away ends after a stop request, the next at once; neither is a failed call."""
     stop, observed = TimedStop(), list[bool]()
     with HostilePeer(folder / "s", BEHAVIOURS[behaviour]) as peer:
         calls = calls_to(folder / "s", stop, NEVER, observed)
@@ -141,6 +143,94 @@ def test_nothing_is_left_behind(folder: Path, behaviour: str) -> None:
             assert peer.visits >= visits
         calls.close()
         wait_until(lambda: not connections_to(folder / "s"), "all connections are closed")
+
+
+GARBAGE = {
+    "no message": b"\xff\xff\xff",
+    "truncated": b"\x0a\x7fab",
+    "invalid UTF-8": b"\x0a\x04\x0a\x02\xff\xfe",
+    "number instead of message": b"\x08\x01",
+    "open group": b"\x0b",
+}
+"""Of the first field of a list's message, which holds messages whose first field is a text."""
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+@pytest.mark.parametrize("method", [methods.LIST_CONTAINERS, methods.LIST_IMAGES, methods.LIST_SANDBOXES])
+def test_garbage(
+    folder: Path,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    garbage: str,
+    method: Method[Any, Any],
+) -> None:
+    """An answer that is none of this method is one line with its method and endpoint, and no empty list; no log."""
+    observed: list[bool] = []
+    with HostilePeer(folder / "s", answering(GARBAGE[garbage])):
+        calls = calls_to(folder / "s", TimedStop(), NEVER, observed)
+        failures = [
+            timed(lambda: calls.ask(method, method.request()))[0],
+            timed(lambda: calls.read_many(method, [method.request()] * 3))[0],
+        ]
+        calls.close()
+        # A stream is another method to gRPC.
+        calls = calls_to(folder / "s", TimedStop(), NEVER, observed)
+        failures.append(timed(lambda: calls.read_stream(method, method.request(), list))[0])
+        calls.close()
+    for failure in failures:
+        assert type(failure) is RuntimeRejectedError
+        assert str(failure).startswith(f"{method.name}: the answer of unix://{folder}/s cannot be decoded: ")
+        assert str(failure).isprintable()
+    assert observed == [False] * 3
+    assert caplog.records == []
+    assert capfd.readouterr().err == ""
+
+
+def test_unknown_fields(folder: Path) -> None:
+    """Fields that only a newer runtime has are no garbage."""
+    with HostilePeer(
+        folder / "s", answering(pb.VersionResponse(runtime_name="x").SerializeToString() + b"\x98\x3f\x01")
+    ):
+        calls = calls_to(folder / "s", TimedStop(), NEVER)
+        assert calls.ask(methods.VERSION, pb.VersionRequest()).runtime_name == "x"
+        calls.close()
+
+
+class EndlessLists(grpc.GenericRpcHandler):  # type: ignore[type-arg]
+    """Streams images for ever, and has too many for one message."""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        if "Stream" in handler_call_details.method:
+            part = pb.StreamImagesResponse(images=[pb.Image(id="x" * MIB)]).SerializeToString()
+            return grpc.unary_stream_rpc_method_handler(lambda _request, _context: repeat(part))
+        return grpc.unary_unary_rpc_method_handler(too_large)
+
+
+def too_large(_request: bytes, context: Any) -> bytes:
+    context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "larger than max")
+    raise AssertionError
+
+
+def count(parts: Iterator[Any]) -> int:
+    return sum(1 for _ in parts)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_endless_list(folder: Path, kept: bool) -> None:
+    """A list without end is an error before it fills the memory, the sooner where its parts are kept."""
+    server = grpc.server(ThreadPoolExecutor(2), handlers=[EndlessLists()])
+    server.add_insecure_port(f"unix:{folder}/s")
+    server.start()
+    calls = calls_to(folder / "s", TimedStop(), NEVER)
+    stream = methods.STREAM_IMAGES
+    if kept:
+        failure, _ = timed(lambda: calls.read_list(methods.LIST_IMAGES, stream))
+    else:
+        failure, _ = timed(lambda: calls.read_stream(stream, stream.request(), count))
+    calls.close()
+    server.stop(None)
+    assert type(failure) is RuntimeRejectedError
+    assert str(failure) == f"StreamImages: the list exceeds {64 if kept else 256} MiB"
 
 
 def connections_to(path: Path) -> int:
