@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from cleaner.outlets.alertmanager import Alertmanager, AlertmanagerApi
 
 
-_CONFIRMATION_SECONDS = 2.0
+_CONFIRMATION_SECONDS = 1.0
 """Between two answers without CRI, after which the runtime is not only starting."""
 
 
