@@ -68,7 +68,7 @@ class Cutoff:
 
     @contextmanager
     def watch(self, name: str, seconds: float, *, stoppable: bool) -> Iterator[None]:
-        """End the call within after these seconds, and where it is `stoppable`, soon after a stop request.
+        """End the call after these seconds, and where it is `stoppable`, soon after a stop request.
 
         StopRequestedError at once where the grace for reads is over.
         """
@@ -78,14 +78,17 @@ class Cutoff:
         self._start()
         with self._lock:
             self._call = call
-            self._busy.set()
+            if not self._busy.is_set():
+                self._busy.set()
         try:
             yield
         finally:
             with self._lock:
                 self._call = None
-                if not stoppable:
-                    self._stop_ends_at = None
+
+    def renew_grace(self) -> None:
+        """Give reads the grace again, once a removal has ended that a stop request did not end."""
+        self._stop_ends_at = None
 
     def close(self) -> None:
         """End the thread; fine where there is none."""

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from itertools import repeat
 from pathlib import Path
@@ -27,6 +27,7 @@ from cleaner.runtime.rpc.calls import Calls
 from cleaner.runtime.rpc.channel import Channels, _sockets
 from cleaner.runtime.rpc.endpoint import Endpoint
 from cleaner.runtime.rpc.methods import Method, Socket, Span
+from cleaner.runtime.rpc.server_stream import connect
 from lab.waiting import wait_until
 from support.hostile_peer import BEHAVIOURS, ENDLESS, HostilePeer, answering
 
@@ -143,6 +144,43 @@ def test_nothing_is_left_behind(folder: Path, behaviour: str) -> None:
             assert peer.visits >= visits
         calls.close()
         wait_until(lambda: not connections_to(folder / "s"), "all connections are closed")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_peer_that_accepts_nothing(folder: Path, kind: str) -> None:
+    """A queue that is full, of a peer that accepts no connection, is a runtime that is down."""
+    with socket.socket(socket.AF_UNIX) as listener, ExitStack() as clients:
+        listener.bind(str(folder / "s"))
+        listener.listen(0)
+        with suppress(BlockingIOError):
+            while True:
+                client = clients.enter_context(socket.socket(socket.AF_UNIX))
+                client.setblocking(False)
+                client.connect(str(folder / "s"))
+        calls = calls_to(folder / "s", TimedStop(), DEADLINE)
+        failure, _ = timed(lambda: KINDS[kind](calls))
+        assert isinstance(failure, RuntimeUnavailableError)
+        timed(calls.close)
+
+
+def test_calls_beside_each_other(folder: Path) -> None:
+    """What is cut are the connections of gRPC: others of this process stay, also if they never block."""
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as early:
+        listener.bind(str(folder / "other"))
+        listener.listen()
+        early.connect(str(folder / "other"))
+        early.setblocking(False)
+        accepted, _ = listener.accept()
+        with HostilePeer(folder / "s", BEHAVIOURS["PING flood at once"]):
+            calls = calls_to(folder / "s", TimedStop(), DEADLINE)
+            with connect(Endpoint(str(folder / "other"))) as events:
+                served, _ = listener.accept()
+                timed(lambda: calls.ask(methods.VERSION, pb.VersionRequest()))
+                calls.close()
+                for ours, theirs in ((early, accepted), (events, served)):
+                    theirs.sendall(b"x")
+                    assert ours.recv(1) == b"x"
+                    theirs.close()
 
 
 GARBAGE = {
