@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from cleaner import DISTRIBUTION, Environ
 from cleaner.config import DEFAULT_KUBELET_CONFIG, IMAGE_VARIABLE, RUNTIME_VARIABLE, Config
 from cleaner.core.disk_usage import Filesystem, Usage
-from cleaner.core.errors import DiskUnreadableError
+from cleaner.core.errors import DiskUnreadableError, EnvironmentUnusableError, StopRequestedError
 from cleaner.core.model import Policy, Trigger
 from cleaner.core.nightly import calendar_of
 from cleaner.core.ports import Disk, Node, Registries, Stop, Timer
@@ -23,7 +23,15 @@ from cleaner.daemon import DaemonSettings, TrustedClock
 from cleaner.ledger import InMemoryLedger, SqliteLedger
 from cleaner.node import KubeletFiles, SystemTimer, open_disk, pause
 from cleaner.outlets.metrics import Metrics
-from cleaner.runtime import CriRuntime, Endpoint, ObserveCall, diagnose_endpoint, parse_endpoint, require_listener
+from cleaner.runtime import (
+    CriRuntime,
+    Endpoint,
+    ObserveCall,
+    ServiceMissingError,
+    diagnose_endpoint,
+    parse_endpoint,
+    require_listener,
+)
 from cleaner.sweep import SweepSettings
 
 if TYPE_CHECKING:
@@ -31,6 +39,10 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from cleaner.outlets.alertmanager import Alertmanager, AlertmanagerApi
+
+
+_CONFIRMATION_SECONDS = 1.0
+"""Between two answers without CRI, after which the runtime is not only starting."""
 
 
 class PlacedDisk(Disk, Protocol):
@@ -155,13 +167,9 @@ def node_of(  # noqa: PLR0913 - the last one is for tests
     machine: Machine = THIS_MACHINE,
 ) -> Node:
     """The node, once its runtime answers; EnvironmentUnusableError for a permanent problem."""
-    asked, images = endpoints_of(config)
-    for endpoint in (asked, images):
+    for endpoint in endpoints_of(config):
         diagnose_endpoint(endpoint)
-    runtime.read_version()  # never retried: it is known at once that a runtime is unavailable
-    if images != asked:
-        require_listener(images)  # its first call would be tried again for 10 s
-    paths = runtime.read_filesystems()
+    paths = _read_paths(config, runtime, stop)
     roots = runtime.snapshotters.read_roots(paths[Filesystem.IMAGES])
     if config.filesystem_path:
         paths = {**paths, Filesystem.IMAGES: config.filesystem_path}
@@ -179,6 +187,27 @@ def daemons_node_of(config: Config, environ: Environ, runtime: CriRuntime, stop:
     # The directory as the runtime names it, since `filesystem.path` may lead two agents to it by different paths.
     ledger.hold_runtime_for_life(Path(runtime.read_filesystems()[Filesystem.IMAGES]))
     return node
+
+
+def _read_paths(config: Config, runtime: CriRuntime, stop: Stop) -> Mapping[Filesystem, str]:
+    """Where the runtime keeps what fills the node; EnvironmentUnusableError where nothing serves CRI, asked twice."""
+    try:
+        return _ask_for_paths(config, runtime)
+    except ServiceMissingError as error:
+        if stop.wait(_CONFIRMATION_SECONDS):
+            raise StopRequestedError(str(error)) from error
+    try:
+        return _ask_for_paths(config, runtime)
+    except ServiceMissingError as error:
+        raise EnvironmentUnusableError(str(error)) from error
+
+
+def _ask_for_paths(config: Config, runtime: CriRuntime) -> Mapping[Filesystem, str]:
+    runtime.read_version()  # never retried: it is known at once that a runtime is unavailable
+    asked, images = endpoints_of(config)
+    if images != asked:
+        require_listener(images)  # its first call would be tried again for 10 s
+    return runtime.read_filesystems()
 
 
 def registry_health_of(config: Config, stop: Stop) -> Registries | None:

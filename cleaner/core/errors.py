@@ -16,6 +16,7 @@ class ErrorKind(StrEnum):
     RUNTIME_UNAVAILABLE = "runtime_unavailable"
     RUNTIME_REJECTED = "runtime_rejected"
     IMAGE_IN_USE = "image_in_use"
+    STOP_REQUESTED = "stop_requested"
 
 
 class CleanerError(Exception):
@@ -81,3 +82,9 @@ class ImageInUseError(RuntimeRejectedError):
     """The runtime rejected a removal because a container uses the image (CRI-O does; containerd never)."""
 
     kind = ErrorKind.IMAGE_IN_USE
+
+
+class StopRequestedError(CleanerError):
+    """A read was ended since a stop was requested: it says nothing about the runtime."""
+
+    kind = ErrorKind.STOP_REQUESTED

@@ -31,7 +31,10 @@ News = ForeignSweep | ForeignEviction | EvictionObserved | EvictionRegretted | I
 
 
 class Runtime(Protocol):
-    """A container runtime. Every call may raise RuntimeUnavailableError or RuntimeRejectedError."""
+    """A container runtime. Every call may raise RuntimeUnavailableError or RuntimeRejectedError.
+
+    Every read may raise StopRequestedError once a stop is requested.
+    """
 
     @property
     def layers_error(self) -> str | None:

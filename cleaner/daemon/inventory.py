@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from cleaner.core.disk_usage import Usage
-from cleaner.core.errors import CleanerError
+from cleaner.core.errors import CleanerError, StopRequestedError
 from cleaner.core.events import (
     Event,
     ImagesInventoried,
@@ -74,7 +74,7 @@ class Inventory:
         self.watched_since = self.watched_since and self.watched_since + correction
 
     def take_inventory(self, node: Node, usage: Usage) -> None:
-        """Report the current nightly plan, and where the node changed, who holds the space."""
+        """Report the current nightly plan, and where the node changed, who holds the space; only a stop is raised."""
         self._due_at = self._timer.monotonic() + self._sample_seconds
         try:
             inspection = inspect_images(node)
@@ -85,6 +85,8 @@ class Inventory:
             if self._is_space_stale(contents, usage):
                 self._contents = contents
                 self._inspect_space(node, inspection, usage)
+        except StopRequestedError:
+            raise
         except CleanerError as error:
             self._emit(InventoryFailed(error))
 

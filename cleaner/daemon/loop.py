@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from cleaner.core.disk_usage import Usage
-from cleaner.core.errors import CleanerError, DiskUnreadableError, EnvironmentUnusableError
+from cleaner.core.errors import CleanerError, DiskUnreadableError, EnvironmentUnusableError, StopRequestedError
 from cleaner.core.events import (
     Checked,
     ClockJumped,
@@ -88,6 +88,8 @@ class Daemon:
                 self._check()
             except EnvironmentUnusableError:
                 raise
+            except StopRequestedError:
+                pass  # the loop ends by itself
             except Exception as error:  # noqa: BLE001 - no unexpected error ends the loop
                 self._put_off_sweeps()
                 self._emit(LoopFailed(error))
@@ -140,7 +142,7 @@ class Daemon:
         try:
             self._node = self._node or replace(self._connect(), timer=self._timer)
             version = self._node.runtime.read_version()
-        except EnvironmentUnusableError:
+        except (EnvironmentUnusableError, StopRequestedError):
             raise
         except CleanerError as error:
             self._emit(RuntimeDown(error))
@@ -238,6 +240,8 @@ class Daemon:
                 self._emit(event)
                 if isinstance(event, SweepEnded):
                     self._end(node, event.report, sweep.given_up)
+        except StopRequestedError:
+            raise
         except CleanerError as error:
             self._put_off_sweeps()
             self._emit(SweepFailed(request.trigger, error, self._triggers.retry_seconds, self._timer.now()))

@@ -10,13 +10,21 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from cleaner.runtime.client import CriRuntime
 from cleaner.runtime.crio import CRIO
-from cleaner.runtime.rpc import Endpoint, ObserveCall, diagnose_endpoint, parse_endpoint, require_listener
+from cleaner.runtime.rpc import (
+    Endpoint,
+    ObserveCall,
+    ServiceMissingError,
+    diagnose_endpoint,
+    parse_endpoint,
+    require_listener,
+)
 
 __all__ = [
     "CRIO",
     "CriRuntime",
     "Endpoint",
     "ObserveCall",
+    "ServiceMissingError",
     "diagnose_endpoint",
     "parse_endpoint",
     "require_listener",

@@ -102,7 +102,7 @@ class CriRuntime:
     def close(self) -> None:
         """End everything, watching too."""
         self._uses.stop()
-        self.disconnect()
+        self._calls.close()
 
     def disconnect(self) -> None:
         """End the connections; the next call opens them again, and what is kept or watched stays."""

@@ -6,7 +6,13 @@ It must not believe the answer to RemoveImage: only what the runtime lists after
 from dataclasses import dataclass
 
 from cleaner.core.disk_usage import Usage
-from cleaner.core.errors import CleanerError, DiskUnreadableError, ImageInUseError, RuntimeRejectedError
+from cleaner.core.errors import (
+    CleanerError,
+    DiskUnreadableError,
+    ImageInUseError,
+    RuntimeRejectedError,
+    StopRequestedError,
+)
 from cleaner.core.model import EvictionOutcome, Fault, Image, Verdict
 from cleaner.core.ports import Node, Runtime
 from cleaner.core.pressure import KubeletThreshold, in_danger
@@ -41,6 +47,8 @@ class Evictor:
     def _evict(self, verdict: Verdict, *, pulls_move: bool) -> Eviction:
         try:
             checked = self.final_checks.check(verdict.image)
+        except StopRequestedError:
+            return Eviction(verdict, EvictionOutcome.SPARED, "a stop was requested during the final check")
         except CleanerError as error:
             text = f"the final check failed: {error}"
             return Eviction(verdict, EvictionOutcome.FAILED, text, fault=Fault.RUNTIME)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from cleaner.core.disk_usage import Usage
-from cleaner.core.errors import DiskUnreadableError
+from cleaner.core.errors import DiskUnreadableError, StopRequestedError
 from cleaner.core.events import (
     Event,
     EvictionEnded,
@@ -176,13 +176,20 @@ class Sweep:
     def _evict(self, planned: Plan) -> Generator[Event, None, StopReason]:
         pacer = self._pacer()
         for verdict in self._candidates(planned):
-            if reason := self._reason_to_stop() or (pacer.pause() if pacer else None):
+            if reason := self._reason_to_stop() or self._pause(pacer):
                 return reason
             yield EvictionStarted(self._request.trigger, verdict, self._node.timer.now())
             eviction = self._evictor.evict(verdict, pulls_move=self._target.pulls_move)
             self._evictions.append(eviction)
             yield EvictionEnded(self._request.trigger, eviction, self._node.timer.now())
         return self._target_met() or StopReason.DONE
+
+    def _pause(self, pacer: Pacer | None) -> StopReason | None:
+        """The pause of a gentle sweep; a stop request during its reads ends the sweep as any other."""
+        try:
+            return pacer.pause() if pacer else None
+        except StopRequestedError:
+            return StopReason.STOP_REQUESTED
 
     def _candidates(self, planned: Plan) -> tuple[Verdict, ...]:
         """All candidates, since some may be spared or fail.

@@ -22,6 +22,7 @@ from cleaner.runtime.rpc.methods import (
     Socket,
     Span,
 )
+from cleaner.runtime.rpc.missing_service import ServiceMissingError
 from cleaner.runtime.rpc.reachability import diagnose_endpoint, explaining, require_listener
 from cleaner.runtime.rpc.server_stream import ServerStream, connect
 
@@ -45,6 +46,7 @@ __all__ = [
     "NotServingError",
     "ObserveCall",
     "ServerStream",
+    "ServiceMissingError",
     "Socket",
     "Span",
     "connect",

@@ -14,7 +14,7 @@ from tenacity import (
     wait_exponential,
 )
 
-from cleaner.core.errors import RuntimeUnavailableError
+from cleaner.core.errors import StopRequestedError
 from cleaner.core.ports import Stop
 from cleaner.runtime.rpc.failures import NotServingError
 
@@ -46,6 +46,6 @@ def _pause(stop: Stop) -> Callable[[float], None]:
     def pause(seconds: float) -> None:
         if stop.wait(seconds):
             message = "the runtime does not serve, and was not asked again since a stop was requested"
-            raise RuntimeUnavailableError(message)
+            raise StopRequestedError(message)
 
     return pause

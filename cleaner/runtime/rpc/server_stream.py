@@ -7,7 +7,6 @@ the caller's thread wakes only when the runtime sends something.
 import socket
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from typing import Any, Protocol
 from urllib.parse import unquote
 
@@ -31,6 +30,10 @@ from cleaner.runtime.rpc.methods import Method
 
 _LARGEST_MESSAGE_BYTES = 4 * 1024 * 1024
 _CONNECT_SECONDS = 5.0
+_SEND_SECONDS = 5.0
+_TIMEVAL = struct.Struct("ll")
+_MOST_FRAMES = 1000
+"""Of a message, and before it. 4 MiB have 256; a peer that sends nothing but PINGs would keep a core busy for ever."""
 _READ_BYTES = 16 * 1024
 _PREFIX = struct.Struct(">BI")
 """gRPC before each message: whether it is compressed, and its length."""
@@ -39,13 +42,15 @@ _CODES: Mapping[str, grpc.StatusCode] = {str(code.value[0]): code for code in gr
 
 
 def connect(endpoint: Endpoint) -> socket.socket:
-    """A connection that is waited on without a limit; OSError where there is none at once."""
+    """A connection whose answers are waited for without a limit; OSError where there is none at once."""
     wire = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         # With a timeout a full queue of a runtime that hangs is an error, and not a wait that nothing ends.
         wire.settimeout(_CONNECT_SECONDS)
         wire.connect(endpoint.path)
         wire.settimeout(None)
+        seconds = _TIMEVAL.pack(int(_SEND_SECONDS), 0)
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, seconds)
     except BaseException:
         wire.close()
         raise
@@ -75,16 +80,22 @@ class ServerStream:
         # Without an encoding headers are bytes, so that odd ones are no error of their own.
         self._http2 = H2Connection(H2Configuration(client_side=True, header_encoding=None))
         self._messages = Messages()
+        self._frames = 0
+        """Since the last message."""
 
     def read(self, request: bytes) -> Iterator[bytes]:
         """Each answer as it arrives; this ends with an error only.
 
-        CallRejectedError for a gRPC status, NotServingError for an end without one, OSError and h2's errors.
+        CallRejectedError for a gRPC status, NotServingError for an end without one, or a peer that only keeps this
+        process busy, OSError and h2's errors.
         """
         self._send_request(request)
         while data := self._wire.recv(_READ_BYTES):
             for event in self._http2.receive_data(data):
-                yield from self._read_event(event)
+                self._count_frame()
+                for message in self._read_event(event):
+                    self._frames = 0
+                    yield message
             self._flush()
         raise NotServingError(f"{self._method.name}: the runtime closed the connection")
 
@@ -107,14 +118,25 @@ class ServerStream:
         self._http2.ping(_PING)
         self._flush()
 
+    def _count_frame(self) -> None:
+        self._frames += 1
+        if self._frames > _MOST_FRAMES:
+            raise NotServingError(f"{self._method.name}: the runtime sent {_MOST_FRAMES} frames without a message")
+
     def _flush(self) -> None:
         """Send what HTTP/2 wants answered: settings, pings, room for more data.
 
         A runtime that has ended accepts nothing any more; what it sent before is still to be read, and then its end.
+        One that accepts nothing although it has not ended is given up: it would hold this thread for ever.
         """
         if data := self._http2.data_to_send():
-            with suppress(OSError):
+            try:
                 self._wire.sendall(data)
+            except BlockingIOError as error:
+                text = f"{self._method.name}: the runtime read nothing for {_SEND_SECONDS:g} s"
+                raise NotServingError(text) from error
+            except OSError:
+                pass
 
     def _read_event(self, event: Event) -> Iterator[bytes]:
         match event:

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -16,12 +17,14 @@ from cleaner.cli.wiring import alertmanager_apis_of, alertmanagers_of
 from cleaner.config.settings import default_config, load_config
 from cleaner.core.errors import RuntimeUnavailableError
 from cleaner.core.events import RuntimeDown
+from cleaner.node.clock import STOP_SIGNALS
 from cleaner.outlets.log.logger import make_logger
 from lab.ports import reserve_port
 from support.alertmanager_server import AlertmanagerServer
 from support.crio_server import Call, CrioServer, ServedContainer, ServedImage
 from support.fakes import FakeTimer
 from support.golden import assert_golden
+from support.hostile_peer import BEHAVIOURS, HostilePeer
 from support.ledgers import A, B, inspect, make_ledger
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -258,6 +261,59 @@ def test_a_missing_socket_directory_is_status_3(run: Run, command: str, own_sign
     status, out, err = run(command, endpoint="unix:///nowhere/containerd.sock")
     assert status == 3
     assert "there is no directory /nowhere; mount the host's directory there" in out + err
+
+
+NO_CRI = (
+    'nothing there serves containers over CRI v1; if it is containerd, remove "cri" from disabled_plugins in its'
+    " config.toml (Docker's package writes that) and restart it, else correct runtime.endpoint"
+)
+NO_IMAGES = "nothing there serves images over CRI v1; set runtime.image_endpoint to the socket that does"
+
+
+@pytest.mark.usefixtures("own_signals")
+@pytest.mark.parametrize("method", ["Version", "ImageFsInfo"])
+@pytest.mark.parametrize(("command", "code"), [("check", "UNIMPLEMENTED"), ("plan", "UNKNOWN"), ("sweep", "UNKNOWN")])
+def test_no_cri_is_status_3(run: Run, server: CrioServer, command: str, method: str, code: str) -> None:
+    """A socket without CRI is named in one line that says what to do."""
+    import grpc  # noqa: PLC0415
+
+    service, advice = ("RuntimeService", NO_CRI) if method == "Version" else ("ImageService", NO_IMAGES)
+    service = f"runtime.v1.{service}"
+    server.fail(method, grpc.StatusCode[code], f"unknown service {service}")
+    status, out, err = run(command)
+    expected = f"unix://{server.socket}: {advice} ({method}: {code}: unknown service {service})"
+    assert status == 3
+    if command == "check":
+        assert expected in " ".join(out.split())
+    else:
+        assert err == f"cleaner: {expected}\n"
+    assert server.count(method) == 2
+
+
+def test_a_starting_runtime_may_lack_cri(run: Run, server: CrioServer) -> None:
+    """One such answer alone ends nothing."""
+    import grpc  # noqa: PLC0415
+
+    server.fail("Version", grpc.StatusCode.UNIMPLEMENTED, "unknown service runtime.v1.RuntimeService", times=1)
+    assert run("plan")[0] == 0
+
+
+def test_another_protocol_is_status_3(run: Run, folder: Path) -> None:
+    """A socket behind which nothing speaks HTTP/2, as docker.sock, is named too."""
+    with HostilePeer(folder / "docker.sock", BEHAVIOURS["not HTTP/2"]):
+        status, _, err = run("plan", endpoint=f"unix://{folder}/docker.sock")
+    text = "what listens there does not speak HTTP/2, so it is no container runtime; correct runtime.endpoint"
+    assert (status, err) == (3, f"cleaner: unix://{folder}/docker.sock: {text}\n")
+
+
+def test_a_sweep_that_is_stopped_in_a_read(run: Run, server: CrioServer, own_signals: None) -> None:
+    """SIGTERM while a runtime hangs ends a sweep by hand with status 1 and one line."""
+    server.hang("ListImages")
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    signal.raise_signal(signal.SIGTERM)
+    status, out, err = run("sweep")
+    assert (status, out) == (1, "")
+    assert err.splitlines()[-1] == "cleaner: ListImages: a stop was requested"
 
 
 @pytest.mark.parametrize("command", ["sweep", "plan", "check"])

@@ -16,6 +16,7 @@ from cleaner.core.errors import (
     EnvironmentUnusableError,
     RuntimeRejectedError,
     RuntimeUnavailableError,
+    StopRequestedError,
 )
 from cleaner.core.events import (
     Checked,
@@ -616,6 +617,27 @@ def test_a_stopped_nightly_sweep_is_not_done(world: World) -> None:
     assert ended.report.stop_reason is StopReason.STOP_REQUESTED
     assert len(watch.recorder.of(EvictionEnded)) == 1
     assert isinstance(watch.recorder.events[-1], DaemonStopped)
+
+
+@pytest.mark.parametrize(
+    "method", ["read_version", "read_pulls", "list_images", "list_containers", "read_layers", "list_sandbox_images"]
+)
+@pytest.mark.parametrize("megabytes", [900, 10], ids=["sweep", "inventory"])
+def test_a_read_that_a_stop_ends_is_no_failure(world: World, method: str, megabytes: int) -> None:
+    """SIGTERM during any read of a round: the daemon ends, and reports no failure of anything."""
+    world.pull_old("app", megabytes)
+
+    def request_stop() -> None:
+        world.stop.stopped = True
+        world.runtime.failures[method] = [StopRequestedError("stop")]
+
+    world.runtime.before[method] = request_stop
+    watch = Watch(world, mode=Mode.FULL)
+    watch.run_for(hours=13)
+    assert method in world.runtime.calls
+    assert isinstance(watch.recorder.events[-1], DaemonStopped)
+    for failure in (RuntimeDown, SweepFailed, InventoryFailed, LoopFailed):
+        assert watch.recorder.of(failure) == []
 
 
 def slow_down(world: World, **removal: float) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cleaner.core.disk_usage import Usage
-from cleaner.core.errors import DiskUnreadableError, RuntimeUnavailableError
+from cleaner.core.errors import DiskUnreadableError, RuntimeUnavailableError, StopRequestedError
 from cleaner.core.model import Container, EvictionOutcome, StopReason, Trigger
 from cleaner.core.pressure.watermarks import at_high
 from cleaner.core.report import SweepReport
@@ -98,6 +98,20 @@ def test_a_stop_request_ends_a_pause_at_once(world: World) -> None:
     assert (len(report.evictions), report.not_reached) == (1, 2)
     assert report.stop_reason is StopReason.STOP_REQUESTED
     assert world.stop.waits == [1, 1]
+
+
+def test_a_stop_request_ends_an_inspection_in_a_pause(world: World) -> None:
+    """SIGTERM while the node is inspected between two evictions ends the sweep as in any other moment."""
+    pull(world, 3)
+
+    def request_stop() -> None:
+        if "remove_image" in world.runtime.calls:
+            world.runtime.failures["list_images"] = [StopRequestedError("stop")]
+
+    world.runtime.before["list_images"] = request_stop
+    report = Nightly(world, removal_seconds=120).report()
+    assert report.stop_reason is StopReason.STOP_REQUESTED
+    assert len(report.evictions) < 3
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from cleaner.core.disk_usage import Filesystem, Part, Resource
-from cleaner.core.errors import DiskUnreadableError, ImageInUseError, RuntimeRejectedError, RuntimeUnavailableError
+from cleaner.core.errors import (
+    DiskUnreadableError,
+    ImageInUseError,
+    RuntimeRejectedError,
+    RuntimeUnavailableError,
+    StopRequestedError,
+)
 from cleaner.core.events import EvictionEnded, EvictionStarted, SweepEnded, SweepStarted
 from cleaner.core.model import EvictionOutcome, EvictReason, Fault, KeepReason, Policy, Rule, StopReason, Trigger
 from cleaner.core.pressure.pulls import Pull
@@ -229,6 +235,43 @@ def test_a_stop_request_ends_the_sweep_after_the_present_removal(world: World) -
     assert [eviction.outcome for eviction in report.evictions] == [EvictionOutcome.EVICTED]
     assert report.stop_reason is StopReason.STOP_REQUESTED
     assert report.not_reached == 1
+
+
+@pytest.mark.parametrize("method", ["list_sandbox_images", "list_containers", "read_image"])
+def test_a_stop_during_the_final_check_spares_the_image(world: World, method: str) -> None:
+    """SIGTERM during a read of the final check: the image stays, and neither it nor the runtime is to blame."""
+    world.pull_old("a")
+    world.pull_old("b")
+
+    def request_stop() -> None:
+        if world.timer.monotonic() > began:
+            world.stop.stopped = True
+            world.runtime.failures[method] = [StopRequestedError("stop")]
+
+    began = world.timer.monotonic()
+    world.runtime.before["event_position"] = lambda: world.timer.move(seconds=1)
+    world.runtime.before[method] = request_stop
+    report = world.report(Trigger.NIGHTLY)
+    (eviction,) = report.evictions
+    assert (eviction.outcome, eviction.fault) == (EvictionOutcome.SPARED, None)
+    assert eviction.error == "a stop was requested during the final check"
+    assert report.stop_reason is StopReason.STOP_REQUESTED
+    assert "remove_image" not in world.runtime.calls
+
+
+def test_a_stop_during_the_confirmation_is_a_failed_eviction(world: World) -> None:
+    """Whether the image is gone is not known then, which is never called an eviction."""
+    world.pull_old("a")
+
+    def request_stop() -> None:
+        world.stop.stopped = True
+        world.runtime.failures["read_image"] = [StopRequestedError("stop")]
+
+    world.runtime.after["remove_image"] = request_stop
+    report = world.report(Trigger.NIGHTLY)
+    (eviction,) = report.evictions
+    assert (eviction.outcome, eviction.fault) == (EvictionOutcome.FAILED, Fault.RUNTIME)
+    assert eviction.error == "RemoveImage succeeded; not known whether it is gone: stop"
 
 
 def test_a_list_that_cannot_be_read_evicts_nothing(world: World) -> None:

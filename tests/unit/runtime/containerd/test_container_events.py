@@ -2,6 +2,7 @@
 
 import re
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,9 +26,10 @@ from cleaner.runtime.pb import containerd_events_pb2 as pb
 from cleaner.runtime.rpc.endpoint import Endpoint
 from cleaner.runtime.rpc.failures import CallRejectedError, NotServingError
 from cleaner.runtime.rpc.methods import SUBSCRIBE
-from cleaner.runtime.rpc.server_stream import Messages, ServerStream
+from cleaner.runtime.rpc.server_stream import Messages, ServerStream, connect
 from lab.waiting import DEADLINE_SECONDS, wait_until
 from support.crio_server import CrioServer, Record, ServedImage
+from support.hostile_peer import BEHAVIOURS, HostilePeer
 from support.http2_peer import OK, Conversation, Http2Peer, Script, framed, made
 
 Code = grpc.StatusCode
@@ -498,7 +500,8 @@ def test_a_runtime_that_sends_everything_but_an_answer(folder: Path) -> None:
         uses.start()
         try:
             eventually(lambda: len(connections) >= 3)
-            assert "did not answer the subscription" in reason_of(uses)
+            # Whichever comes first: the time for an answer, or the number of frames without one.
+            assert re.search("did not answer the subscription|1000 frames without a message", reason_of(uses))
         finally:
             uses.stop()
             listener.shutdown(socket.SHUT_RDWR)
@@ -630,6 +633,85 @@ def test_what_is_not_read_yet_is_not_missed(folder: Path, clock: Clock) -> None:
         ours.recv(1)
         list_containers(uses, "a", "b")
         assert uses.event_position() is None
+
+
+# Peers that keep their client busy
+
+
+FLOODS = [
+    "PING flood at once",
+    "PING flood after the request",
+    "SETTINGS flood",
+    "WINDOW_UPDATE flood",
+    "empty DATA flood",
+    "unknown frames",
+]
+
+
+@pytest.mark.parametrize("behaviour", FLOODS)
+def test_flood(folder: Path, watch: Watch, behaviour: str) -> None:
+    """A peer that sends frames without end, and no message, is given up: it would keep a core busy."""
+    with HostilePeer(folder / "s", BEHAVIOURS[behaviour]):
+        uses = watch(folder / "s", PATIENT)
+        eventually(lambda: uses.problem)
+        assert uses.problem == "Events.Subscribe: the runtime sent 1000 frames without a message"
+        assert not uses.connected
+
+
+def test_frames_of_messages(folder: Path, watch: Watch) -> None:
+    """Messages may have as many frames in all as they like."""
+
+    def tell(conversation: Conversation) -> None:
+        conversation.answer(*[made("a")] * 600, *[made("b")] * 600)
+        conversation.listen()
+
+    with Http2Peer(folder / "s", tell):
+        uses = watch(folder / "s")
+        assert told(uses, 2) == {"a": "app:1", "b": "app:1"}
+        assert uses.problem is None
+
+
+def test_frames_of_one_message() -> None:
+    """A thousand frames may come before a message, and not one more."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        stream = ServerStream(ours, SUBSCRIBE, lambda: None)
+        for _ in range(1000):
+            stream._count_frame()
+        with pytest.raises(NotServingError, match="1000 frames"):
+            stream._count_frame()
+
+
+def test_peer_that_does_not_read(folder: Path) -> None:
+    """What cannot be sent in time is an error, and no wait that nothing ends."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "s"))
+        listener.listen()
+        with connect(Endpoint(str(folder / "s"))) as wire:
+            wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, 1000))
+            with suppress(BlockingIOError):
+                while True:
+                    wire.send(b"x" * 4096)
+            with pytest.raises(NotServingError, match="read nothing for 5 s"):
+                next(ServerStream(wire, SUBSCRIBE, lambda: None).read(b""))
+
+
+def test_limit_of_sending(folder: Path) -> None:
+    """Sending is limited to five seconds."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "s"))
+        listener.listen()
+        with connect(Endpoint(str(folder / "s"))) as wire:
+            assert struct.unpack("ll", wire.getsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, 16)) == (5, 0)
+
+
+@pytest.mark.parametrize("behaviour", BEHAVIOURS)
+def test_stop_whatever_the_peer_does(folder: Path, watch: Watch, behaviour: str) -> None:
+    """The thread ends, whatever it is doing with a peer."""
+    with HostilePeer(folder / "s", BEHAVIOURS[behaviour]) as peer:
+        uses = watch(folder / "s", PATIENT)
+        eventually(lambda: peer.visits)
+        stop_watching(uses)
 
 
 # Stopping

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import pytest
 
-from cleaner.core.errors import ImageInUseError, RuntimeRejectedError, RuntimeUnavailableError
+from cleaner.core.errors import ImageInUseError, RuntimeRejectedError, RuntimeUnavailableError, StopRequestedError
 from cleaner.core.model import RuntimeVersion
 from cleaner.runtime import pb
 from cleaner.runtime.client import CriRuntime
@@ -162,7 +162,7 @@ def test_stop_during_a_pause(crio: CrioServer, connect: Connect, stop: Any) -> N
     """A stop request in a pause ends the read at once, without another call."""
     crio.fail("ListImages", Code.UNAVAILABLE)
     stop.requested_at_wait = 2
-    with pytest.raises(RuntimeUnavailableError, match="a stop was requested"):
+    with pytest.raises(StopRequestedError, match="a stop was requested"):
         connect(crio).list_images()
     assert crio.count("ListImages") == 2
 
