@@ -126,8 +126,7 @@ def test_a_restart_makes_no_noise(one_lab: Lab, tmp_path: Path) -> None:
     """A containerd that is killed and started again has one line for each, and none about its events."""
     with DaemonProcess(tmp_path, one_lab.endpoint, policy=RULES, pressure=OFTEN, nightly=NO_NIGHT) as daemon:
         daemon.wait_for_event("runtime_up")
-        followed = lambda: daemon.scrape().samples.get(("image_cleaner_container_events_up", frozenset()))  # noqa: E731
-        daemon.wait_for(followed, "events are followed")
+        daemon.wait_for_value(1, "container_events_up")
         one_lab.kill()
         daemon.wait_for_event("runtime_down")
         one_lab.start()

@@ -36,7 +36,7 @@ class Gauges(Collector):
         self._reclaimable: Mapping[Trigger, Size | None] = {}
         self._held: Mapping[Holder, int] = {}
         self._low_watermark_reachable: bool | None = None
-        self._reads: Mapping[OptionalRead, _Value] = {}
+        self._reads: Mapping[OptionalRead, _Value] = dict.fromkeys(OptionalRead, 0.0)
         self._last_sweep: _Value = None
         self._last_success: _Value = None
         self.build: tuple[str, str] | None = None
@@ -158,7 +158,7 @@ class Gauges(Collector):
             yield _with(GaugeMetricFamily(f"image_cleaner_kubelet_{name}", what, labels=[]), [], value)
 
     def _optional_reads(self) -> Iterator[GaugeMetricFamily]:
-        """No sample before it is known, and where the runtime has no such service."""
+        """0 before it is known; no sample where the runtime has no such service."""
         for read, name, what in (
             (
                 OptionalRead.CONTAINER_EVENTS,
@@ -171,7 +171,7 @@ class Gauges(Collector):
                 "1 while pulls in progress can be read, else 0; no sample where the runtime does not tell them.",
             ),
         ):
-            yield _with(GaugeMetricFamily(f"image_cleaner_{name}", what, labels=[]), [], self._reads.get(read))
+            yield _with(GaugeMetricFamily(f"image_cleaner_{name}", what, labels=[]), [], self._reads[read])
 
     def _states(self) -> GaugeMetricFamily:
         family = GaugeMetricFamily(

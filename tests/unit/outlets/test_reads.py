@@ -67,8 +67,8 @@ def test_what_is_not_offered_is_no_warning() -> None:
     ],
 )
 def test_the_gauges(name: str, states: tuple[ReadChanged, ...]) -> None:
-    """1, 0, and no sample: before it is known, and where the runtime offers none."""
-    assert value(metrics_after(), name) is None
+    """1, 0 also before it is known, and no sample where the runtime offers none."""
+    assert value(metrics_after(), name) == 0
     assert [value(metrics_after([state]), name) for state in states] == [1, 0, None]
     assert [value(metrics_after([states[1], state]), name) for state in states] == [1, 0, None]
     # An unavailable runtime says nothing of it.

@@ -90,8 +90,6 @@ def test_no_series_appears_later() -> None:
     known_later = {
         "image_cleaner_runtime_info",
         "image_cleaner_kubelet_",
-        "image_cleaner_container_events_up",
-        "image_cleaner_pulls_readable",
         "timestamp_seconds",
         "reclaimable_bytes",
         "held_bytes",
