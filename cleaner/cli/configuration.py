@@ -22,3 +22,8 @@ def config_of(
     named: Path | None = arguments.config
     may_be_absent = named is None and not rules_required
     return load_config(named or default, environ, rules_required=rules_required, may_be_absent=may_be_absent)
+
+
+def is_there(arguments: argparse.Namespace, *, default: Path = DEFAULT_CONFIG) -> bool:
+    """Whether there is a file to read: a named one, or the default one; a link that leads nowhere counts."""
+    return arguments.config is not None or default.exists() or default.is_symlink()

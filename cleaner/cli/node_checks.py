@@ -34,7 +34,10 @@ def check_node(node: Node, policy: Policy, triggers: Triggers) -> Iterator[Findi
         detail = f"{path} is not seen here, so nothing is done about it: mount the host's {path} read-only"
         yield Finding("filesystem", Grade.NOTE, detail)
     yield from _watermarks(usage, triggers.watermarks)
-    if node.kubelet is not None:
+    if node.kubelet is None:
+        detail = "not read, as kubelet.config is null: whether the kubelet removes images first is not known"
+        yield Finding("kubelet", Grade.NOTE, detail)
+    else:
         yield from _kubelet(read_of(node.kubelet.read(), triggers.watermarks, usage))
     inspection = inspect_node(node)
     yield _pull_times(inspection)
@@ -121,10 +124,10 @@ def _about(subject: str, usage: Usage) -> str:
 def _kubelet(read: KubeletRead) -> Iterator[Finding]:
     """What the kubelet does by itself, then each high watermark that is above or close to its threshold."""
     config, age = read.config, read.config.settings.maximum_age
-    said = f"{config.reason}; its defaults are assumed" if config.reason else config.source
+    said = f"{config.reason}; the kubelet's defaults are assumed" if config.reason else config.source
     said += f" ({config.caveat})" if config.caveat else ""
     acts = [_act(resource, read) for resource in Resource]
-    acts += [f"also what was unused for {age.total_seconds() / 3600:g} h"] if age else []
+    acts += [f"also images that were unused for {age.total_seconds() / 3600:g} h"] if age else []
     grade = Grade.WARNING if config.broken else Grade.NOTE if config.reason or config.caveat else Grade.OK
     detail = f"{said}: it removes images by itself {', '.join(acts)}; flags of its command line are not seen"
     yield Finding("kubelet", grade, detail)
@@ -161,7 +164,7 @@ def _sandbox(inspection: Inspection) -> Finding:
     pinned = sum(image.pinned for image in inspection.images)
     if inspection.sandbox_images or pinned:
         names = ", ".join(sorted(inspection.sandbox_images)) or "not named by the runtime"
-        return Finding("sandbox image", Grade.OK, f"{names}; {pinned} pinned by the runtime")
+        return Finding("sandbox image", Grade.OK, f"{names}; images pinned by the runtime: {pinned}")
     detail = "the runtime neither names nor pins it; add it to policy.protect if a rule matches it"
     return Finding("sandbox image", Grade.NOTE, detail)
 
@@ -170,7 +173,7 @@ def _memory(memory: Memory, error: str | None, grace: timedelta, now: datetime) 
     if error:
         return Finding("memory", Grade.NOTE, f"{error}; no nightly sweep until that is mended")
     if memory.since is None:
-        detail = "the daemon has not run on this node yet; its nightly sweep waits until it knows the node"
+        detail = "the daemon has not run on this node yet; its nightly sweep waits until it has for policy.grace"
         return Finding("memory", Grade.NOTE, detail)
     detail = f"watching since {memory.since:%Y-%m-%dT%H:%M:%SZ}, {len(memory.last_used_at)} images were seen in use"
     if now - memory.since >= grace:

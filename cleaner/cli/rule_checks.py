@@ -28,7 +28,7 @@ _ADVICE = {
     KeepReason.PINNED: "the runtime has pinned them, and no sweep evicts such an image",
     KeepReason.PROTECTED: "policy.protect covers them",
     KeepReason.UNREMOVABLE: "`cleaner plan` names what the runtime would leave behind",
-    KeepReason.LOCAL: "nothing shows that a registry has them; only a rule with `local: true` evicts such images",
+    KeepReason.LOCAL: "no registry is known to have them; only a rule with `local: true` evicts such images",
     KeepReason.NEWEST: "the rule's keep_newest keeps them on a full disk too",
 }
 """What to know of the most frequent reason where a rule can evict nothing."""

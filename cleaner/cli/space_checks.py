@@ -38,7 +38,7 @@ def check_space(inspection: Inspection, pressure: Plan, usage: Usage, watermarks
     for part in sorted(out_of_reach(usage, targets, freed)):
         detail = f"{_missing(part, usage, targets[part], missing[part])}, and {_frees(part, usage, pressure, freed)}"
         if part in reached:
-            detail += ": out of reach; pressure sweeps evict only to get below the kubelet's threshold"
+            detail += ": out of reach; pressure sweeps evict only to stay below the kubelet's threshold"
             yield Finding("low watermark", Grade.WARNING, detail + _most(held))
         else:
             yield Finding("low watermark", Grade.NOTE, f"{detail}: a pressure sweep would not reach it{_most(held)}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from cleaner import DISTRIBUTION, Environ
 from cleaner.config import DEFAULT_KUBELET_CONFIG, IMAGE_VARIABLE, RUNTIME_VARIABLE, Config
 from cleaner.core.disk_usage import Filesystem, Usage
-from cleaner.core.errors import DiskUnreadableError, EnvironmentUnusableError, StopRequestedError
+from cleaner.core.errors import DiskUnreadableError, EnvironmentUnusableError, RuntimeRejectedError, StopRequestedError
 from cleaner.core.model import Policy, Trigger
 from cleaner.core.nightly import calendar_of
 from cleaner.core.ports import Disk, Node, Registries, Stop, Timer
@@ -203,6 +203,16 @@ def _read_paths(config: Config, runtime: CriRuntime, stop: Stop) -> Mapping[File
 
 
 def _ask_for_paths(config: Config, runtime: CriRuntime) -> Mapping[Filesystem, str]:
+    """The first calls; where one is rejected, the error names the runtime's socket."""
+    try:
+        return _ask_runtime(config, runtime)
+    except ServiceMissingError:
+        raise
+    except RuntimeRejectedError as error:
+        raise RuntimeRejectedError(f"the runtime at {endpoints_of(config)[0]} rejects a call: {error}") from error
+
+
+def _ask_runtime(config: Config, runtime: CriRuntime) -> Mapping[Filesystem, str]:
     runtime.read_version()  # never retried: it is known at once that a runtime is unavailable
     asked, images = endpoints_of(config)
     if images != asked:

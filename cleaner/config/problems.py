@@ -34,10 +34,11 @@ LONGEST_RULE = 240
 ABSENT = "(absent)"
 HIDDEN = "(not shown)"
 RULES_REQUIRED = (
-    "what may be evicted must be said; write "
+    "no rule says which images may be evicted; write "
     'rules: [{name: company, match: ["registry.example.com/team/**"], max_age: 30d}]'
 )
 
+_NO_PORT = re.compile(r"(?<=[\w.-]):(?!//|[0-9]+(?:[/@\]]|$))[^/@]+")
 _BELOW = (
     (("nightly",), "splay", "window"),
     (("nightly",), "window", "overdue"),
@@ -130,6 +131,9 @@ def _problems_of(error: BaseException, path: KeyPath, tree: object) -> Iterator[
 def _shown(path: KeyPath, tree: object) -> str:
     """The value, unless it may be or hold a secret."""
     value = _at(tree, path)
+    if path[:1] in (("registries",), ("web",)) and isinstance(value, str):
+        # What stands where a port belongs may be a password: `user:password`, without a host.
+        value = _NO_PORT.sub(":***", value)
     written = value if isinstance(value, list) else [value]
     is_url = path == ("alertmanager", "url") and any(isinstance(one, str) and set("@?#") & set(one) for one in written)
     return HIDDEN if is_url or any(path[: len(part)] == part for part in SECRETIVE) else show(value)
@@ -199,7 +203,7 @@ def _said(name: str, value: float | timedelta, written: dict[object, object]) ->
         spoken = duration_text(value)
     else:
         spoken = size_text(value) if isinstance(value, int) else f"{value:g}"
-    return f"{name}, which is {spoken}" + ("" if name in written else " where the file does not say")
+    return f"{name}, which is {spoken}" + ("" if name in written else " by default")
 
 
 def _repeated_names(tree: object) -> Iterator[Problem]:

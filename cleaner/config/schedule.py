@@ -63,7 +63,9 @@ def cron(value: object) -> str:
     """Five cron fields that come to pass at some time, and whose steps can be taken."""
     expression = text(value)
     if (count := len(expression.split())) != len(_FIELDS):
-        raise ValueError(f"has {count} fields; write five: minute, hour, day of month, month, day of week")
+        raise ValueError(
+            f"has {count} field{'s' * (count != 1)}; write five: minute, hour, day of month, month, day of week"
+        )
     try:
         occurrence = next(CronSim(expression, _ANY_DAY), None)
     except (CronSimError, ValueError) as error:
@@ -72,8 +74,8 @@ def cron(value: object) -> str:
         if steps.are_too_long:
             field, (only,) = steps.field, steps.reached
             raise ValueError(
-                f"has a step that is never taken: {field.name} {steps.term} comes once in each {field.cycle}, "
-                f"at {only}; write {only} in its place, or a shorter step"
+                f"has a step that is longer than its {field.cycle}: {field.name} {steps.term} comes once in each "
+                f"{field.cycle}, at {only}; write {only} for that, or a shorter step"
             )
     if occurrence is None:
         raise ValueError("never comes; write a schedule that has a day in it")

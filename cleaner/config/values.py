@@ -110,7 +110,7 @@ def percent(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{kind_of(value)}; write a number of percent without a sign, such as 75")
     if isinstance(value, float) and value == 1:
-        raise ValueError("is one percent or the whole; write 100, or 1 without a point")
+        raise ValueError("could mean 1 % or 100 %; write 1 or 100")
     if 1 / WHOLE_PERCENT <= value < 1:
         raise ValueError(f"is less than one percent; write {round(WHOLE_PERCENT * value, 6):g}")
     if not 1 <= value <= WHOLE_PERCENT:
@@ -223,6 +223,8 @@ def absolute_path(value: object) -> str:
         raise ValueError(f"is relative; write the whole path, such as /{path.removeprefix('./')}")
     if impossible := impossible_in(path):
         raise ValueError(f"{impossible}; write a shorter path")
+    if any(map(has_credentials, path.split("/"))):
+        raise ValueError("may hold a password; write a path without `user:password@`")
     return path
 
 

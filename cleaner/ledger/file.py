@@ -194,6 +194,7 @@ class LedgerFile:
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         found = self._require_file()
         self._inode, is_new = found.st_ino, found.st_size == 0
+        self._spare.require_room()
         connection = self._connect_by("mode=rw")
         try:
             require_own_file(connection)
@@ -203,6 +204,7 @@ class LedgerFile:
                 connection.execute(pragma)
             check_whole(connection)
             prepare(connection, micros(self._timer.now()))
+            _fill_index(connection)
         except BaseException:
             connection.close()
             raise
@@ -246,7 +248,7 @@ class LedgerFile:
         if isinstance(error, UnusableLedgerError):
             self.error = f"the ledger {self._shown} is not used: {error}"
         elif isinstance(error, FileNotFoundError) and not self._writable:
-            self.error = f"no ledger at {self._shown}: the daemon writes it; see state.path"
+            self.error = f"no ledger at {self._shown}: the daemon has not run here yet, or with another state.path"
         elif not is_broken(error):
             self.error = f"the ledger {self._shown} cannot be used: {reason_of(error)}"
         elif self._writable:
@@ -272,6 +274,16 @@ def _in_transaction(connection: sqlite3.Connection, work: Callable[[sqlite3.Conn
     result = work(connection)
     connection.execute("COMMIT")
     return result
+
+
+def _fill_index(connection: sqlite3.Connection) -> None:
+    """Write the log's index now, while the disk has room for it (`spare_space.py`), with a transaction of no effect."""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    try:
+        _in_transaction(connection, lambda _: connection.execute(f"PRAGMA user_version = {version}"))
+    except sqlite3.Error:
+        # The file can still be read; the next write says why it fails.
+        _roll_back(connection)
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:

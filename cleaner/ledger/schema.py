@@ -222,7 +222,9 @@ def check(connection: sqlite3.Connection, version: int = len(STEPS)) -> None:
     require_own_file(connection, version)
     found, tables = _number(connection, "PRAGMA user_version"), _tables(connection)
     if found == 0 and not tables:
-        raise UnusableLedgerError("it holds nothing yet: the daemon writes it")
+        raise UnusableLedgerError(
+            "it is empty: the daemon has not written to it yet, or cannot (ledger_down in its log)"
+        )
     if found < version:
         raise UnusableLedgerError(
             "it was written by an older version, and the daemon has not brought it up to date yet"

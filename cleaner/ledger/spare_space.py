@@ -4,12 +4,15 @@ With no byte free SQLite can neither begin a write-ahead log nor delete a row, s
 itself. It is enough for a log and its index, and pruning then works inside the file.
 """
 
+import errno
 import os
 from contextlib import suppress
 from pathlib import Path
 
 SPARE_BYTES = 2 * 1024 * 1024
 """A log of at most 1 MiB (`LARGEST_LOG_PAGES` in `pruning.py`), its index of 32 KiB, and some rows."""
+INDEX_BYTES = 64 * 1024
+"""The log's index has 32 KiB, in blocks of any size."""
 SPARE_FACTOR = 8
 """It is made only where this many times as much is free: it must not take what others need."""
 
@@ -19,6 +22,8 @@ class SpareSpace:
 
     def __init__(self, ledger: Path) -> None:
         self._path = ledger.with_name(ledger.name + "-spare")
+        self._probe = ledger.with_name(ledger.name + "-probe")
+        self._index = ledger.with_name(ledger.name + "-shm")
 
     def make(self) -> None:
         """Make the file, where it is missing and its disk has plenty of space."""
@@ -35,6 +40,28 @@ class SpareSpace:
             self.give_up()
         finally:
             os.close(file)
+
+    def require_room(self) -> None:
+        """OSError where the disk has no room for the log's index, even without the spare space.
+
+        SQLite maps the index into memory. On a filesystem with blocks of 1 KiB it has holes at first, and writing to
+        one on a full disk ends the process (SIGBUS). An index that is there has been written already.
+        """
+        if self._index.exists():
+            return
+        try:
+            self._take_room()
+        except OSError as error:
+            if error.errno != errno.ENOSPC or not self.give_up():
+                raise
+            self._take_room()
+
+    def _take_room(self) -> None:
+        """Write the bytes of an index for a moment; allocated space may not be there when it is written."""
+        try:
+            self._probe.write_bytes(bytes(INDEX_BYTES))
+        finally:
+            self._probe.unlink(missing_ok=True)
 
     def give_up(self) -> bool:
         """Free its space; False where there was none."""

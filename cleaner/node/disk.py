@@ -233,7 +233,7 @@ def _resolved(path: str) -> str:
 
 def _unusable(path: str, problem: str) -> EnvironmentUnusableError:
     said = shown(path)
-    advice = "mount the host's (or its containerd root) read-only at the same path, or set filesystem.path"
+    advice = "mount the host's (or its containerd root) read-only at the same path, or correct filesystem.path"
     return EnvironmentUnusableError(f"{said} {problem}; {advice}")
 
 

@@ -43,9 +43,11 @@ class KubeletFiles:
         try:
             return self._merged()
         except FileNotFoundError as error:
-            return KubeletConfig(
-                self._path, reason=f"{shown(str(error.filename or self._path))} is not there, or not mounted"
-            )
+            missing = f"{shown(str(error.filename or self._path))} is not there, or not mounted"
+            if self._config is None or self._config_dir is None:
+                return KubeletConfig(self._path, reason=missing)
+            # Half of a configuration is none: the kubelet may act at other thresholds than the defaults.
+            return KubeletConfig(self._path, reason=f"{missing}, so nothing else is read", broken=True)
         except OSError as error:
             reason = f"{shown(str(error.filename or self._path))} cannot be read: {error.strerror}"
             return KubeletConfig(self._path, reason=reason, broken=True)
@@ -73,7 +75,8 @@ class KubeletFiles:
         except FileNotFoundError:
             if not self._may_lack_config:
                 raise
-            return {}, f"{self._config} is not there, or not mounted; without --config, set kubelet.config to null"
+            missing = f"{self._config} is not there, or not mounted"
+            return {}, f"{missing}; where the kubelet has no --config, set kubelet.config to null"
 
 
 def _drop_ins_in(folder: Path) -> list[Path]:

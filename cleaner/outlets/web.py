@@ -204,7 +204,8 @@ def _family_of(address: _Address) -> socket.AddressFamily:
 def _explain(error: Exception, host: str, port: int) -> str:
     code = error.errno if isinstance(error, OSError) else None
     if code == errno.EADDRINUSE:
-        return f"is taken{'' if host else _taken_on(port)} by another program: stop that one, or set another port"
+        where = "" if host else _taken_on(port)
+        return f"is taken{where} by another program, perhaps another cleaner: stop it, or set another port"
     if code in (errno.EACCES, errno.EPERM):
         return "may not be served without privileges: set a port above 1023"
     if code == errno.EADDRNOTAVAIL:

@@ -1,5 +1,7 @@
 """A ledger with much to prune on a full disk: writes go on, pruning catches up, its files stay small."""
 
+import multiprocessing
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,8 +10,9 @@ import pytest
 from cleaner.ledger.pruning import LARGEST_LOG_PAGES, SPARE_PAGES
 from lab.bare_disk import bare_disk
 from lab.disk import DiskSpec
+from support.fakes import FakeTimer
 from support.full_ledger import FullLedger, fill
-from support.ledgers import A, inspect, query
+from support.ledgers import A, B, inspect, make_ledger, query
 
 ROWS = 100_000
 MB = 1_000_000
@@ -39,6 +42,34 @@ def test_pruning_catches_up_and_writes_go_on(free_mb: int, running: bool, requir
             assert course.largest_log_bytes <= 2 * LARGEST_LOG_PAGES * PAGE_BYTES
             assert full.sizes["ledger.db"] <= (2 * SPARE_PAGES) * PAGE_BYTES
         assert query(full.disk, "PRAGMA integrity_check") == [("ok",)]
+
+
+@pytest.mark.parametrize("opened_first", [True, False], ids=["filled once it is open", "opened on a full disk"])
+@pytest.mark.parametrize("left_kib", [0, 8, 16, 24, 32])
+def test_a_few_blocks_left_do_not_end_the_process(left_kib: int, opened_first: bool, require_lab: None) -> None:
+    """SQLite maps its log's index into memory: a block that the disk has no room for would be a SIGBUS."""
+    with bare_disk(DiskSpec(size_mib=64)) as disk:
+        first = make_ledger(disk)
+        inspect(first, FakeTimer(), A)
+        first.close()
+        left = disk / "left"
+        left.write_bytes(bytes(left_kib * 1024))
+
+        def open_and_write() -> None:
+            ledger = make_ledger(disk)
+            if opened_first:
+                ledger.open()
+            fill(disk, 0)
+            left.unlink()
+            os.sync()
+            inspect(ledger, FakeTimer(), A, B)
+            assert ledger.error is None
+            ledger.close()
+
+        process = multiprocessing.get_context("fork").Process(target=open_and_write)
+        process.start()
+        process.join()
+        assert process.exitcode == 0
 
 
 @FREE

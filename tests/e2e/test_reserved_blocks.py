@@ -74,7 +74,7 @@ def test_a_reserve_of_40_percent(tmp_path: Path) -> None:
             # Of the device, which is larger than the filesystem's capacity; ext4 also reserves 4,096 blocks for itself.
             assert 40 < 100 * held["reserved"] / filesystem["capacity_bytes"] < 50
             assert held["reserved"] == filesystem["reserved_bytes"] > held["non_image"] > held["evictable"] > 0
-            assert "without it, evictions would reach the low watermark of 65 %" in notice
+            assert "without it, the low watermark of 65 % would be in reach" in notice
             assert (grade, f"{detail}.") == ("warning", notice)
             assert sweep.started["held_bytes"]["reserved"] == held["reserved"]
             assert (sweep.ended["stop_reason"], sweep.ended["evicted"]) == ("kubelet_threshold", 0)

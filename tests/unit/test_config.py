@@ -282,7 +282,7 @@ def test_rules_are_required_where_something_is_evicted(tmp_path: Path, rules: st
     with pytest.raises(ConfigError) as raised:
         load_config(path, {}, rules_required=True)
     (line,) = raised.value.problems
-    assert line.startswith("policy.rules: (absent): what may be evicted must be said; write rules: [{name: ")
+    assert line.startswith("policy.rules: (absent): no rule says which images may be evicted; write rules: [{name: ")
     config = load_config(path, {}, rules_required=False)
     assert config == default_config({})
     assert missing_in(config) == (line,)

@@ -121,21 +121,21 @@ REJECTED = [
     ("nightly: {timezone: Europe}", 'nightly.timezone: "Europe": is no time zone; write '),
     (
         "nightly: {splay: 4h}",
-        'nightly.splay: "4h": is not below window, which is 4h where the file does not say; write',
+        'nightly.splay: "4h": is not below window, which is 4h by default; write',
     ),
     ("nightly: {window: 2h, splay: 2h}", 'nightly.splay: "2h": is not below window, which is 2h; write less'),
     ("nightly: {window: 2h, splay: 7201s}", 'nightly.splay: "7201s": is not below window, which is 2h; write less'),
     (
         "nightly: {window: 1h}",
-        'nightly.window: "1h": is not above splay, which is 1h where the file does not say; write',
+        'nightly.window: "1h": is not above splay, which is 1h by default; write',
     ),
     (
         "nightly: {overdue: 4h}",
-        'nightly.overdue: "4h": is not above window, which is 4h where the file does not say; write more, or a window ',
+        'nightly.overdue: "4h": is not above window, which is 4h by default; write more, or a window ',
     ),
     (
         "nightly: {window: 2d}",
-        'nightly.window: "2d": is not below overdue, which is 2d where the file does not say; write less',
+        'nightly.window: "2d": is not below overdue, which is 2d by default; write less',
     ),
     ("nightly: {window: 2h, overdue: 2h}", 'nightly.window: "2h": is not below overdue, which is 2h; write less'),
     ("nightly: {window: 2h, overdue: 7199s}", 'nightly.window: "2h": is not below overdue, which is 7199s; write less'),
@@ -171,7 +171,7 @@ REJECTED = [
     ("pressure: {bytes: {high: 0.999}}", "pressure.bytes.high: 0.999: is less than one percent; write 99.9"),
     (
         "pressure: {bytes: {high: 1.0}}",
-        "pressure.bytes.high: 1.0: is one percent or the whole; write 100, or 1 without",
+        "pressure.bytes.high: 1.0: could mean 1 % or 100 %; write 1 or 100",
     ),
     ("pressure: {inodes: {low: 0.75}}", "pressure.inodes.low: 0.75: is less than one percent; write 75"),
     ("pressure: {inodes: {high: 0.8}}", "pressure.inodes.high: 0.8: is less than one percent; write 80"),

@@ -5,7 +5,7 @@ import pytest
 from cleaner.config.schedule import cron, schedule_hints
 
 TOO_LONG = [
-    ("*/90 * * * *", "minute */90 comes once in each hour, at 0; write 0 in its place, or a shorter step"),
+    ("*/90 * * * *", "minute */90 comes once in each hour, at 0; write 0 for that, or a shorter step"),
     ("*/61 * * * *", "minute */61 comes once in each hour, at 0; write 0"),
     ("5/90 * * * *", "minute 5/90 comes once in each hour, at 5; write 5"),
     ("30,*/90 * * * *", "minute */90 comes once in each hour, at 0; write 0"),

@@ -7,7 +7,8 @@ import argparse
 import sys
 
 from cleaner import Environ
-from cleaner.cli.configuration import config_of
+from cleaner.cli.arguments import DEFAULT_CONFIG
+from cleaner.cli.configuration import config_of, is_there
 from cleaner.cli.console import DONE, UNUSABLE, print_json
 from cleaner.cli.ledgers import memory_of
 from cleaner.cli.node_checks import check_node, check_rules, check_schedule
@@ -24,18 +25,21 @@ def execute(arguments: argparse.Namespace, environ: Environ, *, machine: Machine
     config = config_of(arguments, environ)
     triggers = triggers_of(config, environ)
     findings = [check_rules(config.mode, config.policy, missing_in(config))]
+    if not is_there(arguments):
+        detail = f"{DEFAULT_CONFIG} does not exist, so every setting has its default"
+        findings.append(Finding("configuration", Grade.NOTE, detail))
+    findings += [Finding("configuration", Grade.NOTE, hint) for hint in hints_in(config)]
     try:
         with runtime_of(config, NeverStop()) as runtime:
             node = node_of(config, environ, runtime, NeverStop(), memory_of(config), machine=machine)
             for finding in check_node(node, config.policy, triggers):
-                findings.append(finding)  # noqa: PERF402 - what was found before an error is kept
+                findings.append(finding)
     except ConfigError:
         raise  # an endpoint that is no address: bad usage, as in every command
     except CleanerError as error:
         findings.append(Finding(error.kind.value, Grade.ERROR, error.advised))
     findings += [api.check() for api in alertmanager_apis_of(config)]
     findings.append(check_schedule(triggers, machine.timer.now()))
-    findings += [Finding("configuration", Grade.NOTE, hint) for hint in hints_in(config)]
     if arguments.output == "json":
         print_json(check_document(findings, effective(config), config.hash))
     else:

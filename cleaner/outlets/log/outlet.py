@@ -211,7 +211,7 @@ class Logs:
             return
         self._runtime = state
         if isinstance(event, RuntimeDown):
-            self._logger.warning("runtime_down", kind=event.error.kind, error=str(event.error))
+            self._logger.warning("runtime_down", kind=event.error.kind, error=event.error.advised)
             return
         keys: Keys = {"runtime": event.version.name, "version": event.version.version}
         paths: Keys = {"filesystem_path": event.filesystem_path, "unseen_paths": list(event.unseen_paths)}

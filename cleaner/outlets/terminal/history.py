@@ -228,7 +228,7 @@ _OBSERVED_COLUMNS: tuple[Column[PastEviction], ...] = (
 
 def _evicted_line(evictions: Sequence[PastEviction]) -> str:
     if not evictions:
-        return "No eviction that fits is stored."
+        return "No eviction of that kind is stored."
     gone = _evicted(evictions, observed=False)
     totals = _totals_of(gone)
     outcomes = [eviction.outcome for eviction in evictions]

@@ -74,7 +74,7 @@ def reserve_text(reserve: Reserve) -> str:
     elif reserve.is_above_low:
         prevents = f"that alone is above the low watermark of {low:.4g} %, which no eviction reaches"
     else:
-        prevents = f"without it, evictions would reach the low watermark of {low:.4g} %"
+        prevents = f"without it, the low watermark of {low:.4g} % would be in reach"
     either = "high{0} and low{0}" if reserve.is_at_high else "low{0}"
     change = "lower pressure.bytes." if reserve.available else "raise pressure.bytes."
     change += either.format("_available" if reserve.available else "")

@@ -38,7 +38,7 @@ def advice_beside(path: str, machine: Path = Path("/")) -> str:
         found = ", ".join(f"{known.path} ({known.whose})" for known in seen)
         return f"there is a socket at {found}: set runtime.endpoint"
     places = ", ".join(f"{known.whose} at {known.path}" for known in others)
-    return f"usual places are: {places}; set runtime.endpoint"
+    return f"usual places: {places}; set runtime.endpoint"
 
 
 def _plain(path: str) -> str:

@@ -99,17 +99,17 @@ def _permanent_problem(path: str, error: OSError, machine: Path) -> str | None:
     if not os.path.isdir(directory):  # noqa: PTH112
         advice = advice_beside(path, machine)
         return (
-            f"there is no directory {directory}; mount the host's directory there, or correct the endpoint ({advice})"
+            f"there is no directory {directory}; mount the host's directory there, or choose another socket: {advice}"
         )
     return _wrong_kind(path, error)
 
 
 def _wrong_kind(path: str, error: OSError) -> str | None:
     if error.errno == errno.EPROTOTYPE:
-        return "what is there is a socket of another type; correct the endpoint"
+        return "this is a socket of another type; correct the endpoint"
     if _is_something_else(path):
         # A hostPath mount of a socket that did not exist yet leaves a directory in its place.
-        return "what is there is no socket; mount its directory instead of the file, or correct the endpoint"
+        return "this is no socket; mount the directory of the socket and not its file, or correct the endpoint"
     return None
 
 
@@ -130,7 +130,7 @@ def _transient_problem(path: str, error: OSError, machine: Path) -> tuple[str, s
         return "its socket accepts no more connections", "it hangs, or has too many clients: see its log"
     if error.errno == errno.ECONNREFUSED:
         advice = advice_beside(path, machine)
-        return "nothing listens on this socket", f"start the runtime, or correct the endpoint: {advice}"
+        return "nothing listens on this socket", f"start the runtime, or choose another socket: {advice}"
     if error.errno == errno.ENOENT and (link := _dangling_link(path)):
         ends = f"{link.path} is a link that ends at {shown(link.target)}, which is not there"
         return ends, f"is that runtime running? mount {shown(link.directory)} of the host, or set runtime.endpoint"

@@ -486,7 +486,7 @@ def test_history_shows_what_was_removed_externally(run: Run, tmp_path: Path) -> 
     name = A.references[0].rpartition(":")[0]
     status, out, _ = run("history", "--image", name, "--since", "2h")
     assert status == 0
-    assert out.startswith("No eviction that fits is stored.\n\n1 image was removed externally")
+    assert out.startswith("No eviction of that kind is stored.\n\n1 image was removed externally")
     found = [
         json.loads(run("history", "-o", "json", *words)[1])["removed_externally"] for words in ([], ["--since", "1m"])
     ]

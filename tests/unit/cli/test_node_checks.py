@@ -255,8 +255,16 @@ class FoundKubelet:
     ("config", "grades", "says"),
     [
         (KubeletConfig("/k.yaml"), [Grade.OK], "/k.yaml: it removes images by itself above 84 % of bytes"),
-        (KubeletConfig("/k.yaml", reason="/k.yaml is not there"), [Grade.NOTE], "not there; its defaults are assumed"),
-        (KubeletConfig("/k.yaml", reason="/k.yaml is no YAML", broken=True), [Grade.WARNING], "no YAML; its defaults"),
+        (
+            KubeletConfig("/k.yaml", reason="/k.yaml is not there"),
+            [Grade.NOTE],
+            "not there; the kubelet's defaults are assumed",
+        ),
+        (
+            KubeletConfig("/k.yaml", reason="/k.yaml is no YAML", broken=True),
+            [Grade.WARNING],
+            "no YAML; the kubelet's defaults",
+        ),
         (KubeletConfig("/k.yaml", files=("/k.yaml", "/d/a.conf")), [Grade.OK], "/k.yaml, /d/a.conf: it removes"),
         (
             KubeletConfig("/k.yaml", files=("/d/a.conf",), caveat="/k.yaml is not there"),
@@ -276,7 +284,7 @@ class FoundKubelet:
         (
             KubeletConfig("/k.yaml", KubeletSettings(76, maximum_age=timedelta(days=7))),
             [Grade.OK, Grade.WARNING],
-            "inodesFree<5%), also what was unused for 168 h;",
+            "inodesFree<5%), also images that were unused for 168 h;",
         ),
     ],
 )

@@ -179,7 +179,7 @@ def test_a_key_with_a_path_that_no_system_can_hold_is_bad_usage(place: Place, ke
         status, out, err = place.run(command, endpoint=None)
         first, second = err.splitlines()
         assert (status, out) == (2, ""), command
-        assert first == f"cleaner: {place.config}: 1 to correct"
+        assert first == f"cleaner: {place.config}: 1 problem"
         require_one_line(second, key)
 
 

@@ -44,7 +44,7 @@ def line(subject: str, *images: Image, **changes: object) -> tuple[Grade, str]:
 LOST = Image("lost", size_bytes=1)
 BUILT: Mapping[str, object] = {"digests": ()}
 YOUNG: Mapping[str, object] = {"pulled_at": NOON}
-LOCAL = "nothing shows that a registry has them; only a rule with `local: true` evicts such images"
+LOCAL = "no registry is known to have them; only a rule with `local: true` evicts such images"
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_holders_are_listed() -> None:
             Grade.WARNING,
             (
                 "bytes of /images: 75.0 % used, 100.0 MiB above 65 %, and the only image that may be evicted frees "
-                "99.0 MiB: out of reach; pressure sweeps evict only to get below the kubelet's threshold; "
+                "99.0 MiB: out of reach; pressure sweeps evict only to stay below the kubelet's threshold; "
                 "most is held by non-image data, which no eviction frees: look for logs, volumes and files that "
                 "containers wrote"
             ),
@@ -99,7 +99,7 @@ def test_a_reserve_that_holds_most_is_told() -> None:
 def test_nothing_is_advised_where_candidates_hold_most() -> None:
     """They are to be evicted anyway."""
     found = check(usage(790), LARGE, reclaimable=Size(100 * MIB, 1))[1]
-    assert found.detail.endswith("to get below the kubelet's threshold")
+    assert found.detail.endswith("to stay below the kubelet's threshold")
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_a_missing_ledger_is_said(tmp_path: Path) -> None:
     memory = inspect(reader, timer, A, used=[A])
     assert (memory.since, memory.first_seen_at, memory.last_used_at) == (None, {A.id: NOON}, {A.id: NOON})
     with pytest.raises(
-        EnvironmentUnusableError, match=r"^no ledger at .*/state/ledger.db: the daemon writes it; see state.path$"
+        EnvironmentUnusableError, match=r"^no ledger at .*/state/ledger.db: the daemon has not run here yet$"
     ):
         reader.history()
     assert reader.last_nightly_run() is None
@@ -107,7 +107,7 @@ def test_a_broken_ledger_is_said_and_left_to_the_daemon(tmp_path: Path) -> None:
 def test_an_empty_file_is_no_ledger(tmp_path: Path) -> None:
     """As one is that a full disk left behind."""
     (tmp_path / "ledger.db").touch()
-    with pytest.raises(EnvironmentUnusableError, match="it holds nothing yet: the daemon writes it"):
+    with pytest.raises(EnvironmentUnusableError, match="it is empty: the daemon has not written to it yet"):
         make_ledger(tmp_path, writable=False).history()
 
 

@@ -211,7 +211,9 @@ def test_one_client_too_many_costs_the_oldest(server: WebServer) -> None:
 def test_a_taken_port_is_an_error_with_a_way_out(server: WebServer) -> None:
     """A port in use names the address and what to do, in a line."""
     second = WebServer(LOCAL, server.port, _registry(), Health(lambda: 0.0))
-    with pytest.raises(EnvironmentUnusableError, match="taken by another program: stop that one") as raised:
+    with pytest.raises(
+        EnvironmentUnusableError, match="taken by another program, perhaps another cleaner: stop it"
+    ) as raised:
         second.start()
     assert f"{LOCAL}:{server.port}" in str(raised.value)
     assert "\n" not in str(raised.value)
@@ -320,10 +322,10 @@ def test_an_address_of_a_missing_family_is_an_error_with_a_way_out(host: str, mi
 @pytest.mark.parametrize(
     ("other", "says"),
     [
-        ("0.0.0.0", "is taken on IPv4 by another program: stop that one"),
-        (LOCAL, "is taken on IPv4 by another program: stop that one"),
-        ("::1", "is taken on IPv6 by another program: stop that one"),
-        ("", "is taken by another program: stop that one"),
+        ("0.0.0.0", "is taken on IPv4 by another program, perhaps another cleaner: stop it"),
+        (LOCAL, "is taken on IPv4 by another program, perhaps another cleaner: stop it"),
+        ("::1", "is taken on IPv6 by another program, perhaps another cleaner: stop it"),
+        ("", "is taken by another program, perhaps another cleaner: stop it"),
     ],
 )
 def test_a_port_that_is_taken_on_one_family_is_served_on_none(other: str, says: str) -> None:

@@ -256,7 +256,7 @@ def test_observed_ones_would_have_been_evicted() -> None:
 
 def test_nothing_is_said_as_such() -> None:
     """Where nothing fits there is one sentence and no table, and an empty document."""
-    assert _text(()) == "No eviction that fits is stored.\n"
+    assert _text(()) == "No eviction of that kind is stored.\n"
     assert _text((), observed=True) == "No image that fits and would have been evicted in mode observe is stored.\n"
     assert history_document((), observed=True) == {
         "observed": True,

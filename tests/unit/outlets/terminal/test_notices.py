@@ -157,14 +157,14 @@ def test_a_low_watermark_out_of_reach_is_told(
 @pytest.mark.parametrize(
     ("low", "available", "prevents", "change"),
     [
-        (65, False, "without it, evictions would reach the low watermark of 65 %", "raise pressure.bytes.low"),
+        (65, False, "without it, the low watermark of 65 % would be in reach", "raise pressure.bytes.low"),
         (
             35,
             False,
             "that alone is above the low watermark of 35 %, which no eviction reaches",
             "raise pressure.bytes.low",
         ),
-        (40, True, "without it, evictions would reach the low watermark of 40 %", "lower pressure.bytes.low_available"),
+        (40, True, "without it, the low watermark of 40 % would be in reach", "lower pressure.bytes.low_available"),
         (
             20,
             False,

@@ -112,7 +112,7 @@ def test_a_missing_socket_names_those_that_are_there(folder: Path) -> None:
     """Sockets of other runtimes on this machine come first; without one their usual places are said."""
     (folder / "run").mkdir()
     advice = unavailable(folder / "run" / "none.sock", folder)[1]
-    assert advice.startswith("is it running? usual places are: containerd at /run/containerd/containerd.sock, k3s and ")
+    assert advice.startswith("is it running? usual places: containerd at /run/containerd/containerd.sock, k3s and ")
     for known in KNOWN_SOCKETS:
         assert known.path in advice
     for number, known in enumerate(KNOWN_SOCKETS):
