@@ -44,8 +44,10 @@ class Channels:
     def __init__(self, endpoints: Mapping[Socket, Endpoint]) -> None:
         """Nothing is opened yet."""
         self._endpoints = endpoints
-        self._others = _inodes()
-        """Of the sockets that were there before any channel was open."""
+        self._others: frozenset[int] = frozenset()
+        """Inodes of the sockets that were there before a channel was opened: not gRPC's."""
+        self._left: frozenset[int] = frozenset()
+        """Inodes of the sockets that came while one was open, since the last one is closed."""
         self._open: dict[Endpoint, grpc.Channel] = {}
 
     def endpoint_of(self, socket: Socket) -> Endpoint:
@@ -68,8 +70,11 @@ class Channels:
 
         Nothing is cut here: that costs gRPC half a millisecond of CPU. While a peer floods this may wait until `cut`.
         """
-        while self._open:
-            self._open.popitem()[1].close()
+        if self._open:
+            self._left = _inodes() - self._others
+        for endpoint, channel in tuple(self._open.items()):
+            channel.close()
+            del self._open[endpoint]
 
     def cut(self) -> None:
         """Shut down the connections under gRPC, from any thread: whatever it waits for has ended then.
@@ -78,7 +83,7 @@ class Channels:
         and six threads (seen with gRPC 1.85).
         """
         for descriptor, inode in _sockets():
-            if inode not in self._others:
+            if inode not in self._others if self._open else inode in self._left:
                 with suppress(OSError):
                     _shut_down(descriptor)
 

@@ -99,8 +99,10 @@ class Cutoff:
 
     def _start(self) -> None:
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="cutoff", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="cutoff", daemon=True)
+            thread.start()
+            # Only now: Ctrl-C may come while it starts, and what was not started cannot be joined.
+            self._thread = thread
 
     def _run(self) -> None:
         while not self._closed.is_set():

@@ -165,22 +165,26 @@ def test_peer_that_accepts_nothing(folder: Path, kind: str) -> None:
 
 def test_calls_beside_each_other(folder: Path) -> None:
     """What is cut are the connections of gRPC: others of this process stay, also if they never block."""
-    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as early:
+    with socket.socket(socket.AF_UNIX) as listener, ExitStack() as clients:
         listener.bind(str(folder / "other"))
         listener.listen()
-        early.connect(str(folder / "other"))
-        early.setblocking(False)
-        accepted, _ = listener.accept()
+
+        def other(*, blocking: bool) -> tuple[socket.socket, socket.socket]:
+            ours = clients.enter_context(connect(Endpoint(str(folder / "other"))))
+            ours.setblocking(blocking)
+            return ours, clients.enter_context(listener.accept()[0])
+
+        others = [other(blocking=False)]
+        calls = calls_to(folder / "s", TimedStop(), DEADLINE)
+        others += [other(blocking=False), other(blocking=True)]
         with HostilePeer(folder / "s", BEHAVIOURS["PING flood at once"]):
-            calls = calls_to(folder / "s", TimedStop(), DEADLINE)
-            with connect(Endpoint(str(folder / "other"))) as events:
-                served, _ = listener.accept()
+            for _ in range(2):
                 timed(lambda: calls.ask(methods.VERSION, pb.VersionRequest()))
-                calls.close()
-                for ours, theirs in ((early, accepted), (events, served)):
-                    theirs.sendall(b"x")
-                    assert ours.recv(1) == b"x"
-                    theirs.close()
+                others += [other(blocking=False)]
+            calls.close()
+        for ours, theirs in others:
+            theirs.sendall(b"x")
+            assert ours.recv(1) == b"x"
 
 
 GARBAGE = {
