@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None, environ: Environ = os.environ) -> in
         return BAD_USAGE
     except ConfigError as error:
         path = shown_path(arguments.config or DEFAULT_CONFIG)
-        complain(f"{path}: {_count(error.problems)}", *error.problems)
+        complain(f"{path}: {_number_of(error.problems)}", *error.problems)
         return BAD_USAGE
     except CleanerError as error:
         complain(error.advised)
@@ -49,5 +49,5 @@ def main(argv: Sequence[str] | None = None, environ: Environ = os.environ) -> in
         return 130
 
 
-def _count(problems: Sequence[str]) -> str:
+def _number_of(problems: Sequence[str]) -> str:
     return "1 problem" if len(problems) == 1 else f"{len(problems)} problems"

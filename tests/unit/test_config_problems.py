@@ -143,8 +143,8 @@ REJECTED = [
     ("nightly: {overdue: 48}", "nightly.overdue: 48: has no unit; write 48s, 48m, 48h or 48d"),
     ("pressure: {bytes: {high: 70, low: 70}}", "pressure.bytes.low: 70: is not below high, which is 70; write less"),
     ("pressure: {bytes: {high: 70, low: 70.1}}", "pressure.bytes.low: 70.1: is not below high, which is 70; write"),
-    ("pressure: {inodes: {low: 80}}", "pressure.inodes.low: 80: is not below high, which is 80 where the file"),
-    ("pressure: {inodes: {high: 75}}", "pressure.inodes.high: 75: is not above low, which is 75 where the file does"),
+    ("pressure: {inodes: {low: 80}}", "pressure.inodes.low: 80: is not below high, which is 80 by default"),
+    ("pressure: {inodes: {high: 75}}", "pressure.inodes.high: 75: is not above low, which is 75 by default"),
     ("pressure: {horizon: 3601s}", 'pressure.horizon: "3601s": is too long; write 1h or less'),
     ("pressure: {bytes: {high_available: 40}}", "pressure.bytes.high_available: 40: is no size; write a number with a"),
     ("pressure: {bytes: {high_available: 40GB}}", 'pressure.bytes.high_available: "40GB": is no size; write a number'),
@@ -176,7 +176,7 @@ REJECTED = [
     ("pressure: {inodes: {low: 0.75}}", "pressure.inodes.low: 0.75: is less than one percent; write 75"),
     ("pressure: {inodes: {high: 0.8}}", "pressure.inodes.high: 0.8: is less than one percent; write 80"),
     ("pressure: {bytes: {high: -0.8}}", "pressure.bytes.high: -0.8: is no share of a whole; write a number from 1 to"),
-    ("pressure: {bytes: {high: 1}}", "pressure.bytes.high: 1: is not above low, which is 65 where the file does not"),
+    ("pressure: {bytes: {high: 1}}", "pressure.bytes.high: 1: is not above low, which is 65 by default"),
     ("pressure: {bytes: {high: 100.1}}", "pressure.bytes.high: 100.1: is no share of a whole; "),
     ("pressure: {bytes: {high: .nan}}", "pressure.bytes.high: NaN: is no share of a whole; "),
     ("pressure: {bytes: {high: .inf}}", "pressure.bytes.high: Infinity: is no share of a whole; "),
@@ -388,7 +388,7 @@ limits: {failures_per_sweep: true}
 """
     assert [line.rpartition(": ")[0] for line in problems_in(tmp_path, text)] == [
         'log.level: "loud"',
-        'nightly.schedule: "never": has 1 fields; write five',
+        'nightly.schedule: "never": has 1 field; write five',
         'nightly.splay: "5h"',
         "nightly.window: (duplicate key)",
         'pressure.check_every: "0s"',

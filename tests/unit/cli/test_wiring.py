@@ -45,4 +45,4 @@ def test_a_file_that_was_named_must_be_there(tmp_path: Path, drop_ins: Path) -> 
     """The drop-ins beside it do not stand in for it."""
     kubelet = kubelet_of(configured(tmp_path, f"{{config: {tmp_path}/none.yaml, config_dir: {drop_ins}}}"))
     assert kubelet is not None
-    assert kubelet.read().reason == f"{tmp_path}/none.yaml is not there, or not mounted"
+    assert kubelet.read().reason == f"{tmp_path}/none.yaml is not there, or not mounted, so nothing else is read"

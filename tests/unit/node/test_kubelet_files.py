@@ -246,18 +246,21 @@ def test_drop_ins_are_limited_together(folder: Folder) -> None:
 def test_a_folder_of_drop_ins_that_is_not_there_is_said(file: Path, tmp_path: Path) -> None:
     """Half of a configuration is none."""
     file.write_text(f"{KIND}imageGCHighThresholdPercent: 70\n")
-    for config in (str(file), None):
+    missing = f"{tmp_path}/config.d is not there, or not mounted"
+    for config, reason, broken in ((str(file), f"{missing}, so nothing else is read", True), (None, missing, False)):
         found = KubeletFiles(config, str(tmp_path / "config.d")).read()
-        assert found.reason == f"{tmp_path}/config.d is not there, or not mounted"
+        assert (found.reason, found.broken) == (reason, broken)
         assert found.settings == KubeletSettings()
-        assert found.broken is False
 
 
 def test_a_file_that_was_named_must_be_there(folder: Folder, tmp_path: Path) -> None:
     """The drop-ins alone are half of what the operator wrote."""
     folder.write("a.conf", high=70)
     found = folder.read(tmp_path / "none.yaml")
-    assert (found.reason, found.files) == (f"{tmp_path}/none.yaml is not there, or not mounted", ())
+    assert (found.reason, found.files) == (
+        f"{tmp_path}/none.yaml is not there, or not mounted, so nothing else is read",
+        (),
+    )
     assert found.settings == KubeletSettings()
 
 
@@ -267,7 +270,8 @@ def test_the_default_path_may_be_missing_beside_drop_ins(folder: Folder, tmp_pat
     found = folder.read(tmp_path / "none.yaml", may_lack_config=True)
     assert (folder.order(found), found.reason, found.broken) == (["a.conf"], None, False)
     assert found.caveat == (
-        f"{tmp_path}/none.yaml is not there, or not mounted; without --config, set kubelet.config to null"
+        f"{tmp_path}/none.yaml is not there, or not mounted; "
+        "where the kubelet has no --config, set kubelet.config to null"
     )
     assert [str(threshold) for threshold in found.settings.thresholds][:2] == [
         "imagefs.available<20%",

@@ -138,7 +138,9 @@ def test_a_missing_directory_names_sockets_that_are_there(folder: Path) -> None:
     place.mkdir(parents=True)
     make_socket(place / "containerd.sock")
     said = problem_of(folder / "none" / "containerd.sock", folder)
-    assert said.startswith(f"there is no directory {folder}/none; mount the host's directory there, or correct the ")
+    assert said.startswith(
+        f"there is no directory {folder}/none; mount the host's directory there, or choose another socket: "
+    )
     assert "there is a socket at /run/k3s/containerd/containerd.sock (k3s and RKE2): set runtime.endpoint" in said
 
 
@@ -147,7 +149,7 @@ def test_a_socket_without_a_listener(folder: Path) -> None:
     make_socket(folder / "s")
     said, advice = unavailable(folder / "s", folder)
     assert said == "nothing listens on this socket"
-    assert advice.startswith("start the runtime, or correct the endpoint: ")
+    assert advice.startswith("start the runtime, or choose another socket: ")
 
 
 def test_a_socket_with_a_full_queue(folder: Path) -> None:
