@@ -8,5 +8,6 @@ suspended.
 from cleaner.ledger.in_memory import InMemoryLedger
 from cleaner.ledger.ledger import SqliteLedger
 from cleaner.ledger.place import require_place
+from cleaner.ledger.spare_space import lacks_space
 
-__all__ = ["InMemoryLedger", "SqliteLedger", "require_place"]
+__all__ = ["InMemoryLedger", "SqliteLedger", "lacks_space", "require_place"]

@@ -25,6 +25,11 @@ class SpareSpace:
         self._probe = ledger.with_name(ledger.name + "-probe")
         self._index = ledger.with_name(ledger.name + "-shm")
 
+    @property
+    def is_there(self) -> bool:
+        """Whether space is held back."""
+        return self._path.exists()
+
     def make(self) -> None:
         """Make the file, where it is missing and its disk has plenty of space."""
         try:
@@ -68,4 +73,13 @@ class SpareSpace:
         with suppress(OSError):
             self._path.unlink()
             return True
+        return False
+
+
+def lacks_space(ledger: Path) -> bool:
+    """Whether a write to this ledger may fail: its disk has less than the spare space free, and none is held back."""
+    try:
+        disk = os.statvfs(ledger.parent)
+        return disk.f_bfree * disk.f_frsize < SPARE_BYTES and not SpareSpace(ledger).is_there
+    except (OSError, ValueError):
         return False

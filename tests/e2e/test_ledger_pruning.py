@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from cleaner.ledger import lacks_space
 from cleaner.ledger.pruning import LARGEST_LOG_PAGES, SPARE_PAGES
 from lab.bare_disk import bare_disk
 from lab.disk import DiskSpec
@@ -91,6 +92,7 @@ def test_without_spare_space_it_waits_for_some(require_lab: None) -> None:
             inspect(ledger, full.timer, A)
             assert ledger.error
             print(f"\n{ledger.error}")
+            assert lacks_space(full.disk / "ledger.db")
             fill(full.disk, MB)
             course = full.prune(ledger)
             assert (course.failed, full.rows) == (0, len(course.swept))

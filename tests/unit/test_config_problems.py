@@ -694,3 +694,30 @@ def test_any_text_is_loaded_or_reported_in_lines(tmp_path_factory: pytest.TempPa
     """Whatever a file says, it loads or each problem is one printable line."""
     lines = problems_in(tmp_path_factory.getbasetemp(), text)
     assert all(line.isprintable() and len(line) < 700 for line in lines)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'registries: {plain_http: ["bob:hunter2"]}\n',
+        'registries: {also: {r.io: ["bob:hunter2/x"]}}\n',
+        'web: {listen: "bob:hunter2"}\n',
+        "state: {path: /var/lib/bob:hunter2@x/ledger.db}\n",
+        "filesystem: {path: /x/bob:hunter2@y}\n",
+    ],
+)
+def test_what_may_be_a_password_is_not_repeated(tmp_path: Path, text: str) -> None:
+    """Text where a port belongs, and a login within a path."""
+    path = tmp_path / "cleaner.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as raised:
+        load_config(path, {}, rules_required=False)
+    assert "hunter2" not in str(raised.value)
+
+
+def test_a_port_is_repeated(tmp_path: Path) -> None:
+    """It is no secret, and what is wrong is easier to see with it."""
+    path = tmp_path / "cleaner.yaml"
+    path.write_text('web: {listen: "localhost:99999"}\n')
+    with pytest.raises(ConfigError, match='"localhost:99999"'):
+        load_config(path, {}, rules_required=False)

@@ -5,6 +5,7 @@ It must not change anything.
 
 import argparse
 import sys
+from pathlib import Path
 
 from cleaner import Environ
 from cleaner.cli.arguments import DEFAULT_CONFIG
@@ -16,6 +17,7 @@ from cleaner.cli.wiring import THIS_MACHINE, Machine, alertmanager_apis_of, node
 from cleaner.config import effective, hints_in, missing_in
 from cleaner.core.errors import CleanerError, ConfigError
 from cleaner.core.findings import Finding, Grade
+from cleaner.ledger import lacks_space
 from cleaner.node import NeverStop
 from cleaner.outlets.terminal import check_document, print_check
 
@@ -38,6 +40,9 @@ def execute(arguments: argparse.Namespace, environ: Environ, *, machine: Machine
         raise  # an endpoint that is no address: bad usage, as in every command
     except CleanerError as error:
         findings.append(Finding(error.kind.value, Grade.ERROR, error.advised))
+    if lacks_space(Path(config.state.path)):
+        detail = f"the disk of {config.state.path} is full: while the daemon cannot write its ledger, it suspends "
+        findings.append(Finding("ledger", Grade.WARNING, f"{detail}nightly sweeps; free at least 2 MiB"))
     findings += [api.check() for api in alertmanager_apis_of(config)]
     findings.append(check_schedule(triggers, machine.timer.now()))
     if arguments.output == "json":

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cleaner.cli.arguments import parser
-from cleaner.cli.configuration import config_of
+from cleaner.cli.configuration import config_of, is_there
 from cleaner.cli.main import main
 from cleaner.config import default_config
 from cleaner.core.errors import ConfigFileError
@@ -83,3 +83,12 @@ def test_a_default_file_that_is_a_dangling_link(tmp_path: Path) -> None:
     default.symlink_to(tmp_path / "..data" / "cleaner.yaml")
     with pytest.raises(ConfigFileError, match="is a link to a file that does not exist"):
         config_of(arguments_of("check"), {}, default=default)
+
+
+def test_whether_there_is_a_file(tmp_path: Path) -> None:
+    """A named file counts, and so does a link that leads nowhere: both are read, or are errors."""
+    default = tmp_path / "cleaner.yaml"
+    assert not is_there(arguments_of("check"), default=default)
+    assert is_there(arguments_of("check", "--config", str(tmp_path / "x.yaml")), default=default)
+    default.symlink_to(tmp_path / "gone")
+    assert is_there(arguments_of("check"), default=default)

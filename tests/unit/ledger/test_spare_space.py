@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from cleaner.ledger.spare_space import SPARE_BYTES, SpareSpace
+import pytest
+
+from cleaner.ledger.spare_space import SPARE_BYTES, SpareSpace, lacks_space
 from support.fakes import FakeTimer
 from support.ledgers import A, inspect, make_ledger
 
@@ -49,3 +51,20 @@ def test_a_ledger_that_is_only_read_makes_none(tmp_path: Path) -> None:
     inspect(reader, timer, A)
     reader.close()
     assert not spare.exists()
+
+
+def test_a_disk_with_room_lacks_no_space(tmp_path: Path) -> None:
+    """Nor does one that cannot be asked; a full one is in `tests/e2e/test_ledger_pruning.py`."""
+    assert not lacks_space(tmp_path / "ledger.db")
+    assert not lacks_space(tmp_path / "none" / "ledger.db")
+
+
+def test_an_index_that_does_not_fit_is_an_error(tmp_path: Path) -> None:
+    """Of a place that takes no file too; one that fits leaves nothing behind, and one that is there needs no room."""
+    SpareSpace(tmp_path / "ledger.db").require_room()
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(FileNotFoundError):
+        SpareSpace(tmp_path / "none" / "ledger.db").require_room()
+    (tmp_path / "ledger.db-shm").touch()
+    (tmp_path / "ledger.db-probe").mkdir()
+    SpareSpace(tmp_path / "ledger.db").require_room()
