@@ -50,8 +50,13 @@ class _Steps:
 
     @property
     def are_too_long(self) -> bool:
-        """Whether only the first value is ever reached, although a shorter way from one to the next is written."""
-        return len(self.reached) == 1 and (not self.from_one or self.step > self.field.count)
+        """Whether only the first value is ever reached, since the step is longer than the whole field."""
+        return len(self.reached) == 1 and self.from_one and self.step > self.field.count
+
+    @property
+    def is_of_no_use(self) -> bool:
+        """Whether a range ends before its first step does: `1-5/7`."""
+        return len(self.reached) == 1 and not self.from_one
 
     @property
     def are_uneven(self) -> bool:
@@ -83,12 +88,16 @@ def cron(value: object) -> str:
 
 
 def schedule_hints(expression: str) -> tuple[str, ...]:
-    """A line for each step that is shorter at the end of its cycle: `*/45` minutes."""
-    return tuple(
-        f"{steps.field.name} {steps.term} begins anew in each {steps.field.cycle}: it comes at {_listed(steps.reached)}"
-        for steps in _steps_in(expression)
-        if steps.are_uneven
-    )
+    """A line for each step that is shorter at the end of its cycle, or is never taken: `*/45` minutes, `1-5/7` days."""
+    lines = []
+    for steps in _steps_in(expression):
+        field = steps.field
+        if steps.are_uneven:
+            times = _listed(steps.reached)
+            lines.append(f"{field.name} {steps.term} begins anew in each {field.cycle}: it comes at {times}")
+        elif steps.is_of_no_use:
+            lines.append(f"{field.name} {steps.term} comes once in each {field.cycle}, at {steps.reached[0]}")
+    return tuple(lines)
 
 
 def _steps_in(expression: str) -> list[_Steps]:

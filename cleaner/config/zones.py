@@ -59,7 +59,7 @@ _ABBREVIATIONS: dict[str, tuple[str, ...]] = {
     "MESZ": ("Europe/Berlin",),
     "MEZ": ("Europe/Berlin",),
     "MSK": ("Europe/Moscow",),
-    "MST": ("America/Denver",),
+    "MST": ("America/Denver", "America/Phoenix"),
     "MT": ("America/Denver",),
     "NDT": ("America/St_Johns",),
     "NPT": ("Asia/Kathmandu",),

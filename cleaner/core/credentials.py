@@ -12,15 +12,16 @@ import re
 _MARK = "***"
 
 _AT = re.compile(r"@|%40")
-_DIGEST = re.compile(r"@(?:sha(?:256|384|512):[0-9a-fA-F*]*|\*)")
+_DIGEST = re.compile(r"@(?:sha(?:256|384|512):[0-9a-fA-F*]*|sha[0-9]{0,3}\*|\*(?::\*)?)")
 """What ends an image reference or a pattern, and is no host."""
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}:(?=/)/{0,2}")
-_LOGIN = re.compile(r"/{0,2}[^/@]*:")
-"""How a user and a password begin; the first colon of a path comes later."""
-_SECRET = r"(?:password|passwd|pwd|secret|token|api[_-]?key)"  # noqa: S105 (a pattern)
+_LOGIN = re.compile(r"/{0,2}[^/@\s]*:(?=\S)")
+"""How a user and a password begin; the first colon of a path comes later, and a blank follows that of a text."""
+_SECRET = r"[\w-]{0,30}(?:password|passwd|pwd|secret|token|api[_-]?key|dockerconfigjson)[\w-]{0,30}"  # noqa: S105 (a pattern)
 _SURE = re.compile(rf"{_SECRET}\s*=\s*\S", re.IGNORECASE)
 _NAMED = re.compile(
-    rf"((?:{_SECRET}|auth\w{{0,20}}|credentials?)\s*(?:=|:\s)\s*|\b(?:bearer|basic)\s+)\S.*", re.DOTALL | re.IGNORECASE
+    rf"((?:{_SECRET}|\bpass|auth\w{{0,20}}|credentials?)\s*(?:=|:\s)\s*|\b(?:bearer|basic)\s+)\S.*",
+    re.DOTALL | re.IGNORECASE,
 )
 _QUERY = re.compile(r"\?(?=[^\s?*]).*", re.DOTALL)
 """Five fields of cron may have a lone question mark."""

@@ -27,16 +27,21 @@ class SpareSpace:
 
     @property
     def is_there(self) -> bool:
-        """Whether space is held back."""
-        return self._path.exists()
+        """Whether all of it is held back."""
+        try:
+            return self._path.stat().st_blocks * 512 >= SPARE_BYTES
+        except OSError:
+            return False
 
     def make(self) -> None:
-        """Make the file, where it is missing and its disk has plenty of space."""
+        """Make the file, where it is missing or a killed process left it short, and its disk has plenty of space."""
         try:
+            if self.is_there:
+                return
             disk = os.statvfs(self._path.parent)
             if disk.f_bavail * disk.f_frsize < SPARE_FACTOR * SPARE_BYTES:
                 return
-            file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError:
             return
         try:

@@ -24,7 +24,6 @@ ABBREVIATIONS = {
     "NZST": "Pacific/Auckland",
     "HKT": "Asia/Hong_Kong",
     "est": "America/New_York",
-    "mst": "America/Denver",
     "z": "UTC",
 }
 SHARED = {

@@ -31,8 +31,9 @@ from cleaner.outlets.web import Health, WebServer
 def execute(arguments: argparse.Namespace, environ: Environ) -> int:
     """The daemon: its port first, then the runtime, however long that is unavailable."""
     hold_little_memory()
-    stop = SignalStop()
     config = config_of(arguments, environ, rules_required=True)
+    # Not before: a signal ends a process that waits for its file, such as a pipe.
+    stop = SignalStop()
     timer = SystemTimer()
     usage = LateUsage()
     metrics = metrics_of(config, environ, usage.read)

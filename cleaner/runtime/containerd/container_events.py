@@ -179,7 +179,7 @@ class ContainerEvents:
 
     def _judge(self) -> None:
         """Begin the stream anew where it turns out not to tell of a container."""
-        if self._has_read_all() and self._missed.judge(self._monotonic()):
+        if self.connected and self._has_read_all() and self._missed.judge(self._monotonic()):
             self._shut_down()
 
     def _has_lasted(self, seconds: float) -> bool:

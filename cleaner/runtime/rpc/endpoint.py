@@ -42,7 +42,9 @@ def parse_endpoint(value: str, source: str = "the runtime endpoint") -> Endpoint
     path = unquote(parts.path)
     if parts.netloc or not path.startswith("/") or path.endswith("/"):
         raise ConfigError(_complaint(source, value, "has no absolute path of a socket"))
-    if parts.query or parts.fragment or not path.isprintable():
+    # gRPC takes a second slash for a host, and a comma for a list of addresses.
+    path = "/" + path.lstrip("/")
+    if parts.query or parts.fragment or "," in path or not path.isprintable():
         raise ConfigError(_complaint(source, value, "has more than a path in it"))
     if len(os.fsencode(path)) > _LONGEST_PATH_BYTES:
         raise ConfigError(

@@ -92,3 +92,18 @@ def test_a_long_text_takes_no_long_time(piece: str) -> None:
     text = piece * (1024 * 1024 // len(piece))
     assert has_credentials(text) in {True, False}
     assert len(without_credentials(text)) <= len(text) + len("***@")
+
+
+@pytest.mark.parametrize(
+    "text", ["old: ask ops@example.com", "slack: @ops", "reg:5000/a@sha*", "reg:5000/a@*:*", "reg:5000/a@*"]
+)
+def test_what_only_looks_like_a_login(text: str) -> None:
+    """Free text with a blank, and patterns of digests behind a registry's port, are valid."""
+    assert not has_credentials(text)
+
+
+@pytest.mark.parametrize("text", ["secretkey=hunter2", "aws_secret_access_key=hunter2", "x;dockerconfigjson=hunter2"])
+def test_names_of_secrets_may_be_longer(text: str) -> None:
+    """What is called a secret in a longer name is one."""
+    assert has_credentials(text)
+    assert "hunter2" not in without_credentials(text)

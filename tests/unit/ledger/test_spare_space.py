@@ -19,6 +19,22 @@ def test_it_takes_real_space(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_what_a_killed_process_left_is_completed(tmp_path: Path) -> None:
+    """It had begun the file."""
+    path = tmp_path / "ledger.db-spare"
+    path.touch()
+    SpareSpace(tmp_path / "ledger.db").make()
+    assert path.stat().st_size == SPARE_BYTES
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    """What it leads to is not ours."""
+    (tmp_path / "other").touch()
+    (tmp_path / "ledger.db-spare").symlink_to(tmp_path / "other")
+    SpareSpace(tmp_path / "ledger.db").make()
+    assert (tmp_path / "other").stat().st_size == 0
+
+
 def test_it_is_given_up_once(tmp_path: Path) -> None:
     """The second time there is nothing to give, so nobody tries again for ever."""
     spare = SpareSpace(tmp_path / "ledger.db")

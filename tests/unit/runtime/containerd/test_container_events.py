@@ -577,6 +577,20 @@ def test_a_stream_that_does_not_tell(containerd: CrioServer, follow: Watch, cloc
     assert uses.event_position() is not None
 
 
+def test_an_outage_makes_no_stream_deaf(containerd: CrioServer, follow: Watch, clock: Clock) -> None:
+    """What a stream had no time to tell before it ended is not held against the next one."""
+    uses = follow(containerd.socket)
+    subscribed(containerd, uses)
+    clock.seconds += 10
+    list_containers(uses, "a")
+    list_containers(uses, "a", "b")
+    containerd.stop()
+    eventually(lambda: not uses.connected)
+    clock.seconds += 31
+    assert "did not tell of it" not in reason_of(uses)
+    assert uses._missed.missed is None
+
+
 def test_the_next_list_finds_it_too(containerd: CrioServer, follow: Watch, clock: Clock) -> None:
     """A final check that lists containers knows it before the daemon's next round."""
     uses = follow(containerd.socket)

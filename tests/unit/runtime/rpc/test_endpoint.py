@@ -134,3 +134,14 @@ def test_no_permission(folder: Path) -> None:
         (folder / "s").chmod(0)
         with as_nobody(), pytest.raises(EnvironmentUnusableError, match="no permission to connect"):
             diagnose_endpoint(Endpoint(str(folder / "s")))
+
+
+def test_slashes_are_one() -> None:
+    """GRPC would take what follows two slashes for a host."""
+    assert parse_endpoint("unix:////run/x.sock").path == "/run/x.sock"
+
+
+def test_a_comma_is_no_part_of_a_path() -> None:
+    """GRPC would take it for a list of addresses."""
+    with pytest.raises(ConfigError, match="has more than a path in it"):
+        parse_endpoint("unix:///run/a,b.sock")
