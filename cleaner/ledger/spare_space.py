@@ -85,6 +85,7 @@ def lacks_space(ledger: Path) -> bool:
     """Whether a write to this ledger may fail: its disk has less than the spare space free, and none is held back."""
     try:
         disk = os.statvfs(ledger.parent)
-        return disk.f_bfree * disk.f_frsize < SPARE_BYTES and not SpareSpace(ledger).is_there
+        # Not what root may use beyond that: ext4 keeps some of it for itself, and counts it as free.
+        return disk.f_bavail * disk.f_frsize < SPARE_BYTES and not SpareSpace(ledger).is_there
     except (OSError, ValueError):
         return False
