@@ -21,7 +21,7 @@ _WITHOUT_PULLS = "a pressure sweep makes no room for them before they are on the
 
 
 def check_reads(runtime: Runtime) -> Iterator[Finding]:
-    """Whether events can be followed and pulls be read at this moment; raises CleanerError where nobody serves."""
+    """Whether events can be followed and pulls be read at this moment; raises CleanerError where no runtime serves."""
     yield _finding("container events", runtime.probe_container_events(), "can be followed", _WITHOUT_EVENTS)
     pulls = runtime.read_pulls()
     if runtime.pulls_state is not None:

@@ -48,7 +48,7 @@ class Runtime(Protocol):
 
     @property
     def container_events_state(self) -> ReadState | None:
-        """Whether container events are followed now; None where nobody has asked for that."""
+        """Whether container events are followed now; None before the agent watches them."""
         ...
 
     def probe_container_events(self) -> ReadState:

@@ -188,7 +188,7 @@ def _open_server(host: str, port: int, handler: type[_Handler]) -> _Server:
 
 
 def _addresses_of(host: str, port: int) -> list[_Address]:
-    """Where to listen, the best first: one socket at `::` serves both families; of a name, IPv4 goes first."""
+    """Where to listen, the best first: one socket at `::` serves both families; of a name, IPv4 comes first."""
     if not host:
         return [(EVERY_IPV6, port), (EVERY_IPV4, port)]
     # Without the port: the resolver would take 65536 for 0.

@@ -1,7 +1,7 @@
-"""Why nobody answers at a socket, in words of our own: what lies at its path, and what a connection meets.
+"""Why no runtime answers at a socket, in words of our own: what lies at its path, and what a connection meets.
 
-A permanent problem is an EnvironmentUnusableError; a runtime that may come back is a RuntimeUnavailableError. gRPC
-tells the two apart for nobody, and its sentence names neither the link nor the directory that is missing.
+A permanent problem is an EnvironmentUnusableError; a runtime that may answer later is a RuntimeUnavailableError. gRPC
+does not tell the two apart, and its sentence names neither the link nor the directory that is missing.
 """
 
 import errno
@@ -57,7 +57,7 @@ def diagnose_endpoint(endpoint: Endpoint, machine: Path = _SYSTEM) -> None:
 
 @contextmanager
 def explaining(endpoint: Endpoint, machine: Path = _SYSTEM) -> Iterator[None]:
-    """Say of a call to which nobody answers what lies at the socket; the error's type stays."""
+    """Say of a call without an answer what lies at the socket; the error's type stays."""
     try:
         yield
     except RuntimeUnavailableError as error:

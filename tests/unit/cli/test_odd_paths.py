@@ -306,7 +306,7 @@ def test_an_endpoint_where_no_runtime_can_be_is_status_3(place: Place, key: str,
 @pytest.mark.parametrize("odd", ["socket", "link to nowhere"])
 @pytest.mark.parametrize("key", ["runtime.endpoint", "runtime.image_endpoint"])
 def test_an_endpoint_without_a_runtime_is_status_3(place: Place, key: str, odd: str) -> None:
-    """Commands say at once that nobody answers there; the daemon waits for it."""
+    """Commands say at once that no runtime answers there; the daemon waits for it."""
     path = EVERY[odd](place.folder)
     place.write_config(key, path)
     with serving(place.folder) as server:

@@ -36,7 +36,7 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_it_is_given_up_once(tmp_path: Path) -> None:
-    """The second time there is nothing to give, so nobody tries again for ever."""
+    """The second time there is nothing to give, so no writer tries again for ever."""
     spare = SpareSpace(tmp_path / "ledger.db")
     assert not spare.give_up()
     spare.make()

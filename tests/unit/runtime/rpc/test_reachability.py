@@ -1,4 +1,4 @@
-"""Why nobody answers at a socket: what lies at its path, who may connect, and where other runtimes have theirs."""
+"""Why no runtime answers at a socket: what lies at its path, who may connect, and where other runtimes have theirs."""
 
 import os
 import re
@@ -43,7 +43,7 @@ def problem_of(path: Path | str, machine: Path = Path("/")) -> str:
 
 
 def unavailable(path: Path | str, machine: Path = Path("/")) -> tuple[str, str]:
-    """What is said of a runtime that may come back, without its beginning, and what is advised."""
+    """What is said of a runtime that may answer later, without its beginning, and what is advised."""
     diagnose_endpoint(Endpoint(str(path)), machine)
     with pytest.raises(RuntimeUnavailableError) as caught:
         require_listener(Endpoint(str(path)), machine)
